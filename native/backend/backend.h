@@ -1,0 +1,97 @@
+// What runs a package. One thread calls it at a time (the engine's); nothing here allocates after load.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "model/image.h"
+#include "model/reference.h"
+#include "package/package.h"
+
+namespace mipha {
+
+struct BackendOptions {
+  int threads = 0;         // 0: one per physical core
+  std::string isa;         // cpu only: force a row of the kernel table ("scalar", "avx2", …); empty: the best this machine has
+  int cache_tokens = 0;    // rows of the key/value cache, shared by all sequences; 0: twice the context
+  bool stream_weights = false;  // pack each layer when it is used instead of at load: slow, but needs memory for one layer only
+};
+
+/// What a backend holds, in bytes; planned before anything is allocated.
+struct Memory {
+  std::vector<std::pair<std::string, int64_t>> parts;  // e.g. {"weights", …}, {"cache", …}, {"activations", …}
+  int64_t total() const {
+    int64_t sum = 0;
+    for (const auto& part : parts) sum += part.second;
+    return sum;
+  }
+};
+
+struct EncodeTimes {
+  double preprocess_ms = 0;
+  double vision_ms = 0;
+};
+
+/// A run of rows to append: token ids, or (ids == nullptr) the features of the last encode().
+struct Piece {
+  const int32_t* ids = nullptr;
+  int count = 0;
+};
+
+/// True when the caller no longer wants the result; asked before each layer of encode() and append(), and before each token.
+using Cancelled = std::function<bool()>;
+using Progress = std::function<void(const char* stage, double fraction)>;
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  virtual std::string name() const = 0;    // "cpu"
+  virtual std::string detail() const = 0;  // "avx512vnni, 2 threads"
+  virtual Memory memory() const = 0;
+  virtual const Config& config() const = 0;
+
+  /// Picture → features [image tokens, hidden], kept inside until the next encode(). False when cancelled.
+  virtual bool encode(const Image& image, const Cancelled& cancelled, EncodeTimes* times) = 0;
+
+  /// Sequences are small integers. A fork shares the rows of its parent; rows are freed with the last sequence that holds them.
+  virtual int sequence() = 0;
+  virtual int fork(int sequence) = 0;
+  virtual void truncate(int sequence, int length) = 0;
+  virtual void release(int sequence) = 0;
+  virtual int length(int sequence) const = 0;
+
+  /// Rows that append() and step() could still add to `sequence`, given the context and the free rows of the cache.
+  virtual int room(int sequence) const = 0;
+
+  /// Prefill: pieces in order. Fills logits [vocab] of the last row unless null. False when cancelled: the sequence is as it was before.
+  /// Throws kContextFull or kMemory before touching anything when the rows do not fit.
+  virtual bool append(int sequence, const std::vector<Piece>& pieces, float* logits, const Cancelled& cancelled) = 0;
+
+  static constexpr int kMaxBatch = 8;
+
+  /// One decode step for 1..kMaxBatch sequences at once; logits [count, vocab].
+  virtual void step(const int* sequences, const int32_t* ids, int count, float* logits) = 0;
+
+  /// For tests: sees every intermediate with the names of Reference (model/reference.h). Empty switches it off.
+  virtual void set_probe(Probe probe) = 0;
+};
+
+/// The backends this binary has, best first. "auto" takes the first that loads.
+struct BackendInfo {
+  std::string name;
+  bool available;
+  std::string reason;  // why not
+};
+std::vector<BackendInfo> backends();
+
+/// Loads `package` on the named backend ("cpu" | "auto"). Throws kBackend with the reason when it is not there, kMemory before allocating too much.
+std::unique_ptr<Backend> create_backend(const std::string& name, std::shared_ptr<const Package> package, const BackendOptions& options,
+                                        const Progress& progress);
+
+}  // namespace mipha

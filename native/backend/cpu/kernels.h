@@ -1,0 +1,75 @@
+// The table of CPU kernels: one row per instruction set, each with the same functions; `scalar` is the readable twin of all others.
+// Raw pointers only: ISA files contain no STL, no global initialisers and are compiled without LTO, so that no wide instruction can leak
+// into code that runs before the CPU was asked what it can do.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace mipha::cpu {
+
+// INT8 weights are packed once for every instruction set: [out / 16][in / 4][16][4] int8, `out` padded to 16 and `in` to 64 with zeros.
+// That is the operand order of VPDPBUSD (64 bytes = 16 rows × 4 values), SDOT by lane (4 × 16 bytes) and an AMX B tile.
+// Values are in [-127, 127]; −128 never occurs (the packer refuses it), which keeps AVX2's 16-bit pair sums exact.
+constexpr int kPanel = 16;     // output rows per panel
+constexpr int kDepthStep = 64; // `in` is padded to a multiple of this
+constexpr int kMaxRows = 8;    // activation rows per gemm_s8 call
+constexpr int kMaxPanels = 4;  // panels per gemm_s8 call
+
+// f16 cache rows are stored as raw IEEE half bits.
+using half_t = uint16_t;
+
+struct Kernels {
+  const char* name;  // "scalar", "avx2", "avx512vnni", "dotprod"
+
+  /// acc[m][n] = Σ_k a[m][k] · w[n][k], exact in int32 (in ≤ 65536).
+  /// a: [rows ≤ kMaxRows] int8 in [-127, 127], rows a_stride bytes apart, `in` values each (zero-padded to a multiple of kDepthStep).
+  /// panels: `panel_count` ≤ kMaxPanels consecutive panels, each in * 16 bytes. panel_sums: [panel_count * 16] Σ_k w[n][k] (for unsigned-by-signed products).
+  /// acc: [rows][panel_count * 16] int32, contiguous. No pointer need be aligned.
+  void (*gemm_s8)(const int8_t* a, size_t a_stride, int rows, int in, const int8_t* panels, int panel_count, const int32_t* panel_sums, int32_t* acc);
+
+  /// out[n] = acc[n] · (a_scale · w_scale[n]) + bias[n]; bias may be null.
+  void (*dequantize)(const int32_t* acc, float a_scale, const float* w_scale, const float* bias, int count, float* out);
+
+  /// Symmetric INT8 of one row: scale = max|x| / 127, q = round-half-even(x · (127 / max|x|)); an all-zero row gives scale 0.
+  /// Writes `padded` values, zeros after `count`. Returns the scale. Bit-equal between instruction sets.
+  float (*quantize)(const float* x, int count, int padded, int8_t* q);
+
+  /// out = (x − mean) / sqrt(var + epsilon) · gain + bias over one row; variance around the mean.
+  void (*layer_norm)(const float* x, const float* gain, const float* bias, float epsilon, int count, float* out);
+
+  void (*gelu_tanh)(float* x, size_t count);  // in place
+  void (*gelu_erf)(float* x, size_t count);   // in place, exact erf form
+  void (*add)(float* x, const float* y, size_t count);  // x += y
+
+  /// c[m][n] = Σ_k a[m][k] · b[k][n] (+ c when accumulate). f32, n a multiple of 16. Patch embedding, q·kᵀ and p·v.
+  void (*gemm_f32)(const float* a, size_t a_stride, int rows, int depth, const float* b, size_t b_stride, int columns, float* c, size_t c_stride,
+                   bool accumulate);
+
+  /// Online softmax of one row of scores: x[i] = exp(x[i] − max(*running_max, max x)), returns their sum; *running_max is updated. count ≥ 1.
+  float (*softmax_block)(float* x, int count, float* running_max);
+
+  void (*scale)(float* x, float factor, size_t count);
+  void (*to_half)(const float* x, half_t* out, size_t count);    // round to nearest even
+  void (*from_half)(const half_t* x, float* out, size_t count);  // exact
+
+  /// out[r * out_stride + c] = x[c * x_stride + r]: x [columns][rows] half → f32 [rows][out_stride]. For kᵀ of a cache block.
+  void (*transpose_half)(const half_t* x, size_t x_stride, int rows, int columns, float* out, size_t out_stride);
+
+  /// Decode attention of one head over one block of the cache, no unpacking: scores[i] = Σ_d q[d] · k[i][d].
+  void (*dot_half)(const float* q, const half_t* k, size_t k_stride, int count, int head_size, float* scores);
+  /// out[d] += Σ_i p[i] · v[i][d].
+  void (*weighted_half)(const float* p, const half_t* v, size_t v_stride, int count, int head_size, float* out);
+};
+
+/// Rows of the table this binary has and this CPU can run, best first; the last is always scalar.
+struct KernelList {
+  const Kernels* const* rows;
+  int count;
+};
+KernelList kernels();
+
+/// The best row, or the named one. Null when the name is unknown or this CPU cannot run it.
+const Kernels* find_kernels(const char* name_or_null);
+
+}  // namespace mipha::cpu

@@ -1,0 +1,81 @@
+#include "core/thread_pool.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace mipha {
+namespace {
+
+constexpr int kSpins = 4000;  // some tens of microseconds, longer than the serial work between two loops
+
+void pause() {
+#if defined(__x86_64__)
+  _mm_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+}  // namespace
+
+ThreadPool::ThreadPool(int threads) {
+  for (int thread = 1; thread < threads; ++thread) workers_.emplace_back([this, thread] { work(thread); });
+}
+
+ThreadPool::~ThreadPool() {
+  {
+    std::lock_guard lock(mutex_);
+    stop_.store(true);
+    round_.fetch_add(1);
+  }
+  wake_.notify_all();
+  for (auto& worker : workers_) worker.join();
+}
+
+void ThreadPool::drain(int thread) {
+  for (int index; (index = next_.fetch_add(1, std::memory_order_relaxed)) < count_;) call_(context_, index, thread);
+}
+
+void ThreadPool::run(int count, Call call, void* context) {
+  if (workers_.empty() || count <= 1) {
+    for (int index = 0; index < count; ++index) call(context, index, 0);
+    return;
+  }
+  call_ = call;
+  context_ = context;
+  count_ = count;
+  next_.store(0, std::memory_order_relaxed);
+  busy_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
+  round_.fetch_add(1);  // publishes everything above
+  if (sleeping_.load() > 0) {
+    std::lock_guard lock(mutex_);  // a worker between its last look at round_ and its wait must not miss this
+    wake_.notify_all();
+  }
+  drain(0);
+  // Every worker must have left the round before its context goes away.
+  for (int spins = 0; busy_.load(std::memory_order_acquire) > 0; ++spins) {
+    if (spins < kSpins) pause();
+    else std::this_thread::yield();
+  }
+}
+
+void ThreadPool::work(int thread) {
+  uint32_t seen = 0;
+  while (true) {
+    int spins = 0;
+    while (round_.load() == seen && spins++ < kSpins) pause();
+    if (round_.load() == seen) {
+      std::unique_lock lock(mutex_);
+      sleeping_.fetch_add(1);
+      wake_.wait(lock, [&] { return round_.load() != seen; });
+      sleeping_.fetch_sub(1);
+    }
+    if (stop_.load()) return;
+    ++seen;
+    drain(thread);
+    busy_.fetch_sub(1, std::memory_order_release);
+  }
+}
+
+}  // namespace mipha

@@ -1,0 +1,51 @@
+// A fixed team of threads for short parallel loops. The caller takes part; workers spin briefly before they sleep, because one decode step
+// runs some two hundred loops of a few tens of microseconds.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace mipha {
+
+class ThreadPool {
+ public:
+  /// threads ≥ 1, the caller included.
+  explicit ThreadPool(int threads);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int threads() const { return static_cast<int>(workers_.size()) + 1; }
+
+  /// Calls body(index, thread) for every index in [0, count), indices handed out one at a time; returns when all are done.
+  /// `thread` is in [0, threads()) and never used twice at once: good for scratch memory. The body must not throw. One caller at a time.
+  template <typename Body>
+  void each(int count, Body&& body) {
+    run(count, [](void* context, int index, int thread) { (*static_cast<std::remove_reference_t<Body>*>(context))(index, thread); }, &body);
+  }
+
+ private:
+  using Call = void (*)(void* context, int index, int thread);
+  void run(int count, Call call, void* context);
+  void work(int thread);
+  void drain(int thread);
+
+  std::vector<std::thread> workers_;
+  Call call_ = nullptr;
+  void* context_ = nullptr;
+  int count_ = 0;
+  std::atomic<int> next_{0};
+  std::atomic<int> busy_{0};            // workers still in the current round
+  std::atomic<uint32_t> round_{0};
+  std::atomic<int> sleeping_{0};
+  std::atomic<bool> stop_{false};
+  std::mutex mutex_;
+  std::condition_variable wake_;
+};
+
+}  // namespace mipha

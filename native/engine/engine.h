@@ -1,0 +1,123 @@
+// One package on one backend with one worker thread. Jobs go in with callbacks, outcomes come back on the worker thread.
+// Knows nothing of JavaScript: jobs are plain structs filled before and read after.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "backend/backend.h"
+
+namespace mipha {
+
+using Clock = std::chrono::steady_clock;
+
+enum class Finish { kEos, kStop, kLength, kCancelled };
+
+/// A byte automaton that the answer must follow. Token transitions are the automaton run over a token's bytes.
+struct Constraint {
+  int states = 0;
+  std::vector<int32_t> next;      // [states, 256] target or −1
+  std::vector<uint8_t> accepting; // [states] the end token is allowed here
+  std::vector<int32_t> group;     // [states] values still reachable from here, as a set id; −1: free text, tokens are not grouped
+  std::vector<uint8_t> decided;   // [states] exactly one value is reachable: generation may end here at once
+};
+
+struct Sampling {
+  float temperature = 0;  // 0: greedy
+  float top_p = 1;
+  uint64_t seed = 0;
+};
+
+struct JobOptions {
+  int priority = 0;                                        // higher first
+  Clock::time_point deadline = Clock::time_point::max();  // among equals, earliest first; past it the job ends as cancelled
+};
+
+struct LookJob {
+  Image image;               // borrowed until done
+  std::vector<int32_t> prefix; // ids before the image; the engine's shared prefix is reused where it matches
+  JobOptions options;
+};
+
+struct LookOutcome {
+  bool cancelled = false;
+  int view = -1;
+  int tokens = 0;  // rows of the view: prefix and image
+  double queue_ms = 0, preprocess_ms = 0, vision_ms = 0, prefill_ms = 0;
+};
+
+/// A question on a view. Ids are everything after the view's own rows.
+struct AskJob {
+  int view = -1;               // −1: text only, on the empty sequence
+  std::vector<int32_t> ids;
+  int max_tokens = 128;
+  std::vector<int32_t> stop_ids;  // end tokens; the constraint's end too
+  Sampling sampling;
+  std::shared_ptr<const Constraint> constraint;  // may be null
+  int conversation = -1;       // ≥ 0: rows are kept there and the longest common prefix with the last ask is reused
+  JobOptions options;
+};
+
+struct AskOutcome {
+  Finish finish = Finish::kCancelled;
+  std::vector<int32_t> ids;    // without the end token
+  double probability = 1;      // product over the steps of the chosen group's share among the allowed tokens (constraint only)
+  int state = -1;              // the constraint's state at the end
+  int prompt_tokens = 0;       // rows that were prefilled for this job
+  int reused_tokens = 0;       // rows found in the cache (view, prefix, conversation)
+  double queue_ms = 0, prefill_ms = 0, decode_ms = 0;
+};
+
+struct EngineOptions {
+  std::string backend = "auto";
+  BackendOptions backend_options;
+  std::vector<int32_t> prefix;                  // computed once, shared by every view and question
+  std::vector<std::vector<uint8_t>> vocabulary; // bytes of each id; empty for ids that are never an answer (special, padding)
+};
+
+struct EngineStatus {
+  std::string backend, detail;
+  Memory memory;
+  int views = 0, conversations = 0, queued = 0, active = 0;
+};
+
+/// Either a value or the error that took its place.
+template <typename T>
+struct Result {
+  T value{};
+  std::shared_ptr<const Error> error;
+};
+
+class Engine {
+ public:
+  using Id = uint64_t;
+
+  /// Starts the worker thread and returns at once; `loaded` is called on it (error set: the thread has ended and only destruction is allowed).
+  static std::unique_ptr<Engine> start(std::shared_ptr<const Package> package, EngineOptions options, Progress progress,
+                                       std::function<void(Result<EngineStatus>)> loaded);
+
+  /// Cancels everything, waits for the worker (at most one layer of work). Every pending callback has been called when this returns.
+  virtual ~Engine() = default;
+
+  // All of these may be called from any thread and return at once. `done` is called exactly once, on the worker thread.
+  virtual Id look(LookJob job, std::function<void(Result<LookOutcome>)> done) = 0;
+  /// on_token is called for each id as it is chosen.
+  virtual Id ask(AskJob job, std::function<void(int32_t id)> on_token, std::function<void(Result<AskOutcome>)> done) = 0;
+  virtual void cancel(Id job) = 0;
+
+  /// A kept fork of `view` for several turns (view −1: the empty sequence).
+  virtual Id converse(int view, std::function<void(Result<int>)> done) = 0;
+  virtual void release_view(int view) = 0;
+  virtual void release_conversation(int conversation) = 0;
+
+  virtual EngineStatus status() const = 0;
+};
+
+}  // namespace mipha

@@ -1,0 +1,36 @@
+// A picture as the caller has it, and as the tower wants it.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "model/config.h"
+
+namespace mipha {
+
+enum class PixelFormat { kRgb, kRgba, kBgr, kGray, kNv12 };
+
+/// Borrowed pixels, rows `stride` bytes apart. NV12: height rows of luma, then height / 2 rows of interleaved CbCr at the same stride
+/// (BT.601 limited range, even width and height). RGBA's alpha is ignored.
+struct Image {
+  const uint8_t* data = nullptr;
+  size_t bytes = 0;
+  int width = 0;
+  int height = 0;
+  int stride = 0;  // bytes per row
+  PixelFormat format = PixelFormat::kRgb;
+};
+
+constexpr int kMaxImagePixels = 64'000'000;
+
+/// Throws kImage, naming what is wrong: no pixels, too many, a stride or buffer too small, odd NV12 sizes.
+void check(const Image& image);
+
+/// Pads to a square with 127 (or squashes), then Pillow's antialiased bicubic: two passes with 8-bit rounding between. → uint8 [size, size, 3] RGB.
+/// Source: the reference preprocessing of Mipha (SiglipImageProcessor, expand2square).
+std::vector<uint8_t> resize(const Image& image, int size, bool pad_to_square);
+
+/// x / 127.5 − 1, cut into patches: f32 [tokens, 3 * patch * patch], column order [channel][row][column].
+void patchify(const VisionConfig& config, const uint8_t* pixels, float* patches);
+
+}  // namespace mipha

@@ -1,0 +1,29 @@
+// A package opened: its sizes and its mapped INT8 weights.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "model/config.h"
+#include "model/weights.h"
+
+namespace mipha {
+
+/// Reads the `architecture` and `preprocessing` sections of a manifest. Throws kModelFormat naming the field.
+Config parse_config(const std::string& manifest_json);
+
+/// Immutable and shareable between threads; the weights stay mapped until the last owner lets go.
+class Package {
+ public:
+  /// `folder` holds manifest.json and weights.safetensors. Throws kModelMissing or kModelFormat.
+  static std::shared_ptr<const Package> open(const std::string& folder);
+  virtual ~Package() = default;
+
+  virtual const Config& config() const = 0;
+  virtual const Weights& weights() const = 0;
+
+  /// Tells the system that these bytes of the map are no longer needed in memory (they come back from the file when read again).
+  virtual void release(const void* data, size_t bytes) const = 0;
+};
+
+}  // namespace mipha

@@ -1,0 +1,140 @@
+/**
+ * The whole contract with the native binary. Nothing else in the project describes it.
+ * TypeScript validates, native trusts: it re-checks only pointers, sizes and state.
+ * A native failure is an Error whose `code` is one of MiphaError's codes and whose `details` holds named numbers.
+ */
+
+export type PixelFormat = 'rgb' | 'rgba' | 'bgr' | 'gray' | 'nv12';
+
+/** Raw pixels. `stride` is bytes per row. The buffer must not change until the call that takes it has settled. */
+export interface NativeImage {
+  data: Uint8Array;
+  width: number;
+  height: number;
+  stride: number;
+  format: PixelFormat;
+}
+
+export type Finish = 'eos' | 'stop' | 'length' | 'cancelled';
+
+/** Higher priority first; among equals the earliest deadline (milliseconds from now; absent: none) first. */
+export interface JobOptions {
+  priority?: number;
+  deadlineMs?: number;
+}
+
+export interface NativeConstraint {
+  states: number;
+  next: Int32Array; // [states, 256] target or -1
+  accepting: Uint8Array; // [states]
+  group: Int32Array; // [states], -1: free text
+  decided: Uint8Array; // [states]
+}
+
+export interface LoadOptions {
+  folder: string; // a package, already checked by TypeScript
+  backend: string;
+  threads: number; // 0: one per physical core
+  isa: string; // '' : best
+  cacheTokens: number; // 0: twice the context
+  streamWeights: boolean;
+  prefix: Int32Array;
+  vocabulary: Uint8Array; // bytes of all ids, one after the other
+  vocabularyOffsets: Uint32Array; // [ids + 1]; an empty range is never an answer
+}
+
+export interface NativeStatus {
+  backend: string;
+  detail: string;
+  memory: { name: string; bytes: number }[];
+  views: number;
+  conversations: number;
+  queued: number;
+  active: number;
+}
+
+export interface LookOutcome {
+  cancelled: boolean;
+  view: number;
+  tokens: number;
+  queueMs: number;
+  preprocessMs: number;
+  visionMs: number;
+  prefillMs: number;
+}
+
+export interface AskOptions extends JobOptions {
+  view: number; // -1: text only
+  ids: Int32Array;
+  maxTokens: number;
+  stopIds: Int32Array;
+  temperature: number;
+  topP: number;
+  seed: number;
+  constraint?: NativeConstraint;
+  conversation?: number;
+  onToken?: (id: number) => void;
+}
+
+export interface AskOutcome {
+  finish: Finish;
+  ids: Int32Array; // without the end token
+  probability: number;
+  state: number;
+  promptTokens: number;
+  reusedTokens: number;
+  queueMs: number;
+  prefillMs: number;
+  decodeMs: number;
+}
+
+/** A job under way: `done` settles exactly once; `cancel()` makes it settle within one token or one layer. */
+export interface Job<T> {
+  done: Promise<T>;
+  cancel(): void;
+}
+
+export interface NativeEngine {
+  look(image: NativeImage, options: JobOptions): Job<LookOutcome>;
+  ask(options: AskOptions): Job<AskOutcome>;
+  converse(view: number): Promise<number>;
+  releaseView(view: number): void;
+  releaseConversation(conversation: number): void;
+  status(): NativeStatus;
+  /** Cancels everything and frees all memory; resolves when the worker thread has ended. */
+  dispose(): Promise<void>;
+}
+
+/** The FP32 forward pass in plain loops; synchronous and slow. Tensors are added under package names, then it runs. */
+export interface NativeReference {
+  /** `data` is f32, row-major, copied. */
+  setTensor(name: string, shape: number[], data: Float32Array): void;
+  /** pixels [size, size, 3] → features [tokens, hidden]. `probe` sees every intermediate, see native/model/reference.h. */
+  encode(pixels: Uint8Array, probe?: Probe): Float32Array;
+  /** Appends rows: ids, or features [n, hidden] → logits [rows, vocab]. */
+  append(pieces: (Int32Array | Float32Array)[], probe?: Probe): Float32Array;
+  reset(): void;
+}
+export type Probe = (name: string, data: Float32Array, rows: number, columns: number) => void;
+
+export interface Addon {
+  version: string;
+  /** Instruction sets: compiled into this binary, and runnable on this machine (best first). */
+  cpu(): { compiled: string[]; runnable: string[]; physicalCores: number; threads: number; model: string; memoryBytes: number; availableBytes: number };
+  backends(): { name: string; available: boolean; reason: string }[];
+  /** Rejects with the typed error of the load. `onProgress` gets a stage and a fraction 0..1. */
+  load(options: LoadOptions, onProgress?: (stage: string, fraction: number) => void): Job<NativeEngine>;
+  /** `manifest` is the text of a manifest.json; only `architecture` and `preprocessing` are read. */
+  reference(manifest: string): NativeReference;
+  /** Runs a whole package's backend once with every intermediate shown, synchronously, for tests and calibration. Returns logits of all appended pieces' last row. */
+  trace(folder: string, isa: string, image: NativeImage, prefix: Int32Array, ids: Int32Array, probe: Probe): Float32Array;
+  /** Pads or squashes and resizes as the model wants: uint8 [size, size, 3]. Synchronous; for tests and calibration. */
+  resize(image: NativeImage, size: number, padToSquare: boolean): Uint8Array;
+  /**
+   * Rows of a matrix to symmetric INT8 on a worker thread. `source` holds rows * columns values of `dtype`, little-endian.
+   * Scale per row by the smallest squared error. Writes `weight` [rows, columns] and `scale` [rows]; rejects with ERR_MODEL_FORMAT on a NaN or infinity, naming row and column.
+   */
+  quantize(source: Uint8Array, dtype: 'BF16' | 'F16' | 'F32', rows: number, columns: number, weight: Int8Array, scale: Float32Array): Promise<void>;
+  /** Live native objects, for leak tests. */
+  handles(): { engines: number; views: number; conversations: number; jobs: number; references: number };
+}
