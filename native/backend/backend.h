@@ -18,7 +18,7 @@ namespace mipha {
 struct BackendOptions {
   int threads = 0;         // 0: one per physical core
   std::string isa;         // cpu only: force a row of the kernel table ("scalar", "avx2", …); empty: the best this machine has
-  int cache_tokens = 0;    // rows of the key/value cache, shared by all sequences; 0: twice the context
+  int cache_tokens = 0;    // rows of the key/value cache, shared by all sequences; 0: the context plus 128 for each sequence of a batch
   bool stream_weights = false;  // pack each layer when it is used instead of at load: slow, but needs memory for one layer only
 };
 
@@ -37,10 +37,12 @@ struct EncodeTimes {
   double vision_ms = 0;
 };
 
-/// A run of rows to append: token ids, or (ids == nullptr) the features of the last encode().
+/// A run of rows to append: token ids, or (ids == nullptr) rows [first, first + count) of the features of the last encode(), so that a long
+/// prefill can be cut into chunks.
 struct Piece {
   const int32_t* ids = nullptr;
   int count = 0;
+  int first = 0;  // features only
 };
 
 /// True when the caller no longer wants the result; asked before each layer of encode() and append(), and before each token.

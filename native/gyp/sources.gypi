@@ -1,6 +1,7 @@
 {
   "variables": {
     "base_sources": [
+      "native/core/arena.cc",
       "native/core/error.cc",
       "native/core/cpu_features.cc",
       "native/core/mapped_file.cc",
@@ -23,7 +24,7 @@
       "native/backend/cpu/forward.cc",
       "native/backend/cpu/matrix.cc",
       "native/backend/cpu/pack.cc",
-      "native/backend/cpu/plan.cc",
+      "native/backend/cpu/packed_weights.cc",
       "native/backend/cpu/scalar.cc",
       "native/engine/constraint.cc",
       "native/engine/engine.cc",

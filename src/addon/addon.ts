@@ -36,7 +36,7 @@ export interface LoadOptions {
   backend: string;
   threads: number; // 0: one per physical core
   isa: string; // '' : best
-  cacheTokens: number; // 0: twice the context
+  cacheTokens: number; // 0: the context plus 128 for each sequence of a batch
   streamWeights: boolean;
   prefix: Int32Array;
   vocabulary: Uint8Array; // bytes of all ids, one after the other
