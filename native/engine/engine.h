@@ -23,10 +23,10 @@ enum class Finish { kEos, kStop, kLength, kCancelled };
 /// A byte automaton that the answer must follow. Token transitions are the automaton run over a token's bytes.
 struct Constraint {
   int states = 0;
-  std::vector<int32_t> next;      // [states, 256] target or −1
-  std::vector<uint8_t> accepting; // [states] the end token is allowed here
-  std::vector<int32_t> group;     // [states] values still reachable from here, as a set id; −1: free text, tokens are not grouped
-  std::vector<uint8_t> decided;   // [states] exactly one value is reachable: generation may end here at once
+  std::vector<int32_t> next;       // [states, 256] target or −1
+  std::vector<uint8_t> accepting;  // [states] the end token is allowed here
+  std::vector<int32_t> group;      // [states] values still reachable from here, as a set id; −1: free text, tokens are not grouped
+  std::vector<uint8_t> decided;    // [states] exactly one value is reachable: generation may end here at once
 };
 
 struct Sampling {
@@ -36,13 +36,13 @@ struct Sampling {
 };
 
 struct JobOptions {
-  int priority = 0;                                        // higher first
+  int priority = 0;                                       // higher first
   Clock::time_point deadline = Clock::time_point::max();  // among equals, earliest first; past it the job ends as cancelled
 };
 
 struct LookJob {
-  Image image;               // borrowed until done
-  std::vector<int32_t> prefix; // ids before the image; the engine's shared prefix is reused where it matches
+  Image image;                  // borrowed until done
+  std::vector<int32_t> prefix;  // ids before the image; the engine's shared prefix is reused where it matches
   JobOptions options;
 };
 
@@ -55,19 +55,21 @@ struct LookOutcome {
 
 /// A question on a view. Ids are everything after the view's own rows.
 struct AskJob {
-  int view = -1;               // −1: text only, on the empty sequence
+  int view = -1;  // −1: text only, on the empty sequence
   std::vector<int32_t> ids;
   int max_tokens = 128;
   std::vector<int32_t> stop_ids;  // end tokens; the constraint's end too
   Sampling sampling;
   std::shared_ptr<const Constraint> constraint;  // may be null
-  int conversation = -1;       // ≥ 0: rows are kept there and the longest common prefix with the last ask is reused
+  int conversation = -1;                         // ≥ 0: rows are kept there and the longest common prefix with the last ask is reused
   JobOptions options;
 };
 
 struct AskOutcome {
   Finish finish = Finish::kCancelled;
   std::vector<int32_t> ids;    // without the end token
+  std::vector<float> margins;  // [ids, and one more when the end token was reached] per step: largest allowed logit minus the second largest; +inf
+                               // when one token is allowed
   double probability = 1;      // product over the steps of the chosen group's share among the allowed tokens (constraint only)
   int state = -1;              // the constraint's state at the end
   int prompt_tokens = 0;       // rows that were prefilled for this job
@@ -78,8 +80,8 @@ struct AskOutcome {
 struct EngineOptions {
   std::string backend = "auto";
   BackendOptions backend_options;
-  std::vector<int32_t> prefix;                  // computed once, shared by every view and question
-  std::vector<std::vector<uint8_t>> vocabulary; // bytes of each id; empty for ids that are never an answer (special, padding)
+  std::vector<int32_t> prefix;                   // computed once, shared by every view and question
+  std::vector<std::vector<uint8_t>> vocabulary;  // bytes of each id; empty for ids that are never an answer (special, padding)
 };
 
 struct EngineStatus {

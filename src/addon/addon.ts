@@ -79,6 +79,8 @@ export interface AskOptions extends JobOptions {
 export interface AskOutcome {
   finish: Finish;
   ids: Int32Array; // without the end token
+  /** One per step, so one more than ids when the end token was reached: largest allowed logit minus the second largest; Infinity when one token is allowed. */
+  margins: Float32Array;
   probability: number;
   state: number;
   promptTokens: number;
@@ -120,7 +122,15 @@ export type Probe = (name: string, data: Float32Array, rows: number, columns: nu
 export interface Addon {
   version: string;
   /** Instruction sets: compiled into this binary, and runnable on this machine (best first). */
-  cpu(): { compiled: string[]; runnable: string[]; physicalCores: number; threads: number; model: string; memoryBytes: number; availableBytes: number };
+  cpu(): {
+    compiled: string[];
+    runnable: string[];
+    physicalCores: number;
+    threads: number;
+    model: string;
+    memoryBytes: number;
+    availableBytes: number;
+  };
   backends(): { name: string; available: boolean; reason: string }[];
   /** Rejects with the typed error of the load. `onProgress` gets a stage and a fraction 0..1. */
   load(options: LoadOptions, onProgress?: (stage: string, fraction: number) => void): Job<NativeEngine>;

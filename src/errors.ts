@@ -1,0 +1,136 @@
+/**
+ * The one error class of mipha-edge, its codes, and the one wording for a wrong option.
+ * Match on `code`, never on the message.
+ */
+
+/** Every code, and whether repeating the same call may succeed later (memory: after freeing some, device: after loading again). */
+const RETRYABLE = {
+  /** An argument has the wrong type or range, or a name nobody knows. Details: option, expected, received, nearest. */
+  ERR_OPTION: false,
+  /** A configuration file breaks its schema. Details: issues. */
+  ERR_CONFIG: false,
+  /** A file of the package or checkpoint is absent. Details: path. */
+  ERR_MODEL_MISSING: false,
+  /** A bad header, name, shape, type, value or version. */
+  ERR_MODEL_FORMAT: false,
+  /** A file does not have the bytes that the manifest names. Details: path, expected, received. */
+  ERR_MODEL_CHECKSUM: false,
+  /** The golden answers of the package were not reproduced, so it is not served. Details: expected, received. */
+  ERR_SELF_TEST: false,
+  /** The native binary is missing or cannot be loaded. Details: attempts, remedies. */
+  ERR_ADDON_LOAD: false,
+  /** This machine lacks the backend or instruction set that was asked for. */
+  ERR_BACKEND_UNAVAILABLE: false,
+  /** Details: neededBytes, availableBytes. */
+  ERR_MEMORY: true,
+  /** An accelerator failed; the engine is dead. */
+  ERR_DEVICE: true,
+  /** The size, stride, format or content of a picture. */
+  ERR_IMAGE: false,
+  /** Prompt, image and answer do not fit. Details: neededTokens, availableTokens. */
+  ERR_CONTEXT_FULL: false,
+  /** A second question while a conversation is still answering the first. */
+  ERR_BUSY: true,
+  /** A handle was used after it was disposed. */
+  ERR_DISPOSED: false,
+  /** A call's `deadlineMs` passed. Details: deadlineMs. */
+  ERR_DEADLINE: true,
+  /** The camera was lost. */
+  ERR_CAMERA: true,
+  /** The broker cannot be reached or refuses. */
+  ERR_MQTT: true,
+  /** A broken invariant inside mipha-edge; never the caller's fault. */
+  ERR_INTERNAL: false,
+} as const satisfies Record<string, boolean>;
+
+export type ErrorCode = keyof typeof RETRYABLE;
+export const errorCodes = Object.keys(RETRYABLE) as ErrorCode[];
+
+export interface MiphaErrorOptions {
+  /** Values a program can act on, by name. */
+  details?: Record<string, unknown>;
+  cause?: unknown;
+  /** Only where this occurrence differs from its code. */
+  retryable?: boolean;
+}
+
+export class MiphaError extends Error {
+  override readonly name = 'MiphaError';
+  readonly code: ErrorCode;
+  /** Repeating the same call may succeed later. */
+  readonly retryable: boolean;
+  readonly details: Record<string, unknown>;
+
+  constructor(code: ErrorCode, message: string, options: MiphaErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.retryable = options.retryable ?? RETRYABLE[code];
+    this.details = options.details ?? {};
+  }
+}
+
+/** The stack of a public call, taken before it leaves for a native thread: pass the public function, frames from it inward are left out. */
+export function callSite(publicFunction: (...args: never[]) => unknown): string {
+  const holder: { stack?: string } = {};
+  Error.captureStackTrace(holder, publicFunction);
+  return (holder.stack ?? '').split('\n').slice(1).join('\n');
+}
+
+/** A native failure as a MiphaError with the caller's stack; a MiphaError stays itself. */
+export function fromNative(error: unknown, site: string): MiphaError {
+  if (error instanceof MiphaError) return error;
+  const { code, message, details } = error as { code?: unknown; message?: unknown; details?: Record<string, unknown> };
+  const known = typeof code === 'string' && Object.hasOwn(RETRYABLE, code);
+  const wrapped = new MiphaError(known ? (code as ErrorCode) : 'ERR_INTERNAL', String(message ?? error), { details: { ...details }, cause: error });
+  wrapped.stack = `${wrapped.name}: ${wrapped.message}\n${site}`;
+  return wrapped;
+}
+
+/** `nearest` is the known name or value that the caller probably meant. */
+export function optionError(name: string, expected: string, received: unknown, nearest?: string): MiphaError {
+  const hint = nearest === undefined ? '' : ` (did you mean ${nearest}?)`;
+  return new MiphaError('ERR_OPTION', `Option ${name}: expected ${expected}, received ${show(received)}${hint}`, {
+    details: { option: name, expected, received, ...(nearest === undefined ? {} : { nearest }) },
+  });
+}
+
+/** Throws ERR_OPTION when `options` is no plain object or has a key outside `known`. `owner` names the call, e.g. "ask". */
+export function checkKeys(owner: string, options: unknown, known: readonly string[]): void {
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) throw optionError(owner, 'an object of options', options);
+  for (const key of Object.keys(options)) {
+    if (known.includes(key)) continue;
+    throw optionError(`${owner}.${key}`, known.length > 0 ? `one of the names ${known.join(', ')}` : 'no options', key, nearestKey(key, known));
+  }
+}
+
+/** The known name closest to `key`, if it is close enough to be a slip of the fingers. */
+export function nearestKey(key: string, known: readonly string[]): string | undefined {
+  const limit = Math.max(1, Math.floor(key.length / 2));
+  const scored = known.map((name) => ({ name, distance: editDistance(key.toLowerCase(), name.toLowerCase()) }));
+  const best = scored.sort((a, b) => a.distance - b.distance)[0];
+  return best !== undefined && best.distance <= limit ? best.name : undefined;
+}
+
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const replaced = (row[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(replaced, (row[j] as number) + 1, (next[j - 1] as number) + 1));
+    }
+    row = next;
+  }
+  return row[b.length] as number;
+}
+
+function show(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value.length > 60 ? `${value.slice(0, 57)}...` : value);
+  if (value === null || value === undefined || typeof value === 'number' || typeof value === 'boolean') return String(value);
+  if (typeof value === 'bigint') return `${value}n`;
+  if (typeof value === 'function') return 'a function';
+  if (Array.isArray(value)) return `an array of ${value.length}`;
+  if (typeof value === 'symbol') return String(value);
+  const kind = (value as object).constructor?.name;
+  return kind === undefined || kind === 'Object' ? 'an object' : `an instance of ${kind}`;
+}
