@@ -1,6 +1,7 @@
 // A picture as the caller has it, and as the tower wants it.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -22,9 +23,14 @@ struct Image {
 };
 
 constexpr int kMaxImagePixels = 64'000'000;
+constexpr int kMaxImageSide = 65'535;
 
 /// Throws kImage, naming what is wrong: no pixels, too many, a stride or buffer too small, odd NV12 sizes.
+/// Details: width, height, stride, expectedBytes, receivedBytes. The last row may end at its last pixel.
 void check(const Image& image);
+
+/// Row `y` as RGB: out [width, 3]. The image must have passed check(). NV12's chroma is taken as it is for each 2 × 2 block.
+void rgb_row(const Image& image, int y, uint8_t* out);
 
 /// Pads to a square with 127 (or squashes), then Pillow's antialiased bicubic: two passes with 8-bit rounding between. → uint8 [size, size, 3] RGB.
 /// Source: the reference preprocessing of Mipha (SiglipImageProcessor, expand2square).
