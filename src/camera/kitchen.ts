@@ -106,8 +106,7 @@ const BODY: Record<Shape, (x: number, s: number, fill: string) => string> = {
   bottle: (x, s, fill) =>
     `<path d="M${x - s * 0.28} ${TABLE_LINE - s * 3.1}h${s * 0.56}v${s * 0.9}q${s * 0.42} ${s * 0.3} ${s * 0.42} ${s * 0.8}` +
     `V${TABLE_LINE}H${x - s * 0.7}V${TABLE_LINE - s * 1.4}q0 ${-s * 0.5} ${s * 0.42} ${-s * 0.8}Z" fill="${fill}" stroke="${EDGE}"/>`,
-  cone: (x, s, fill) =>
-    `<path d="M${x} ${TABLE_LINE - s * 2.5}L${x + s * 1.05} ${TABLE_LINE}H${x - s * 1.05}Z" fill="${fill}" stroke="${EDGE}"/>`,
+  cone: (x, s, fill) => `<path d="M${x} ${TABLE_LINE - s * 2.5}L${x + s * 1.05} ${TABLE_LINE}H${x - s * 1.05}Z" fill="${fill}" stroke="${EDGE}"/>`,
 };
 
 function drawThing({ shape, color, x, size }: Thing): string {
@@ -116,8 +115,7 @@ function drawThing({ shape, color, x, size }: Thing): string {
   return shadow + BODY[shape](x, s, COLOR_HEX[color]);
 }
 
-const LAMP_ON =
-  '<circle cx="48" cy="46" r="34" fill="#fff3a055"/><circle cx="48" cy="46" r="17" fill="#ffe95c" stroke="#b89b00" stroke-width="2"/>';
+const LAMP_ON = '<circle cx="48" cy="46" r="34" fill="#fff3a055"/><circle cx="48" cy="46" r="17" fill="#ffe95c" stroke="#b89b00" stroke-width="2"/>';
 const LAMP_OFF = '<circle cx="48" cy="46" r="17" fill="#5c6066" stroke="#33363a" stroke-width="2"/>';
 const DOOR_OPEN =
   '<rect x="212" y="22" width="84" height="92" fill="#2b211b" stroke="#4a3a2e" stroke-width="3"/>' +
@@ -151,6 +149,9 @@ export function drawScene({ wall, table, lampOn, doorOpen, person, objects, ligh
 
 /** The scene as raw RGB pixels, WIDTH x HEIGHT. */
 export async function renderScene(scene: Scene): Promise<KitchenFrame> {
-  const data = await sharp(Buffer.from(drawScene(scene))).removeAlpha().raw().toBuffer();
+  const data = await sharp(Buffer.from(drawScene(scene)))
+    .removeAlpha()
+    .raw()
+    .toBuffer();
   return { data, width: WIDTH, height: HEIGHT, format: 'rgb' };
 }

@@ -13,7 +13,9 @@ describe('kitchen', () => {
     const different: number[] = [];
     for (const { picture, seed } of cases) {
       const frame = await renderScene(makeScene(seed));
-      const expected = await sharp(await readFile(new URL(picture, EVAL))).raw().toBuffer();
+      const expected = await sharp(await readFile(new URL(picture, EVAL)))
+        .raw()
+        .toBuffer();
       if (!expected.equals(frame.data)) different.push(seed);
     }
     expect(different).toEqual([]);

@@ -1,0 +1,134 @@
+// Makes a clone ready to run: packages, the native addon, dist/. Runs before `npm run demo` and `npm test`, has no dependencies,
+// does only what is missing and prints nothing when nothing is.
+//   node scripts/setup.mjs          everything
+//   node scripts/setup.mjs addon    the native addon only: the "install" script of package.json
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '..');
+const at = (...parts) => join(ROOT, ...parts);
+const ADDON = at('build', 'Release', 'mipha_edge.node');
+const ADDON_STAMP = at('build', 'stamp');
+const DIST_STAMP = at('dist', '.stamp');
+/** Something the user can put right: shown without a stack. */
+class SetupError extends Error {}
+const TOOLCHAIN_HINT = 'On Debian and Ubuntu (Jetson too): sudo apt-get install -y python3 make g++';
+
+try {
+  checkNode();
+  if (process.argv[2] === 'addon') {
+    compileAddon();
+  } else {
+    installPackages();
+    compileAddon();
+    compileTypeScript();
+  }
+} catch (error) {
+  if (!(error instanceof SetupError)) throw error;
+  console.error(`mipha-edge: ${error.message}`);
+  process.exitCode = 1;
+}
+
+function checkNode() {
+  const [major, minor] = process.versions.node.split('.').map(Number);
+  if (major > 20 || (major === 20 && minor >= 9)) return;
+  throw new SetupError(`Node 20.9 or newer is needed, this is ${process.versions.node}. See https://nodejs.org`);
+}
+
+function installPackages() {
+  if (packagesMatchLock()) return;
+  const npm = process.env.npm_execpath?.endsWith('.js') ? [process.execPath, process.env.npm_execpath] : ['npm'];
+  // No dependency has an install script, and our own is compileAddon(), which follows.
+  step('installing packages (npm ci, up to a minute)', [...npm, 'ci', '--ignore-scripts', '--no-audit', '--no-fund'], 'Is the network reachable?');
+}
+
+/** Every package of the lock file is there in its version; packages for other platforms may be absent. */
+function packagesMatchLock() {
+  const installed = at('node_modules', '.package-lock.json');
+  if (!existsSync(installed)) return false;
+  const wanted = readJson(at('package-lock.json')).packages;
+  const present = readJson(installed).packages;
+  return Object.entries(wanted).every(([path, { version, optional }]) => {
+    if (path === '') return true;
+    if (!(path in present)) return optional === true;
+    return present[path].version === version && (optional === true || existsSync(at(path, 'package.json')));
+  });
+}
+
+function compileAddon() {
+  const stamp = fingerprint(['binding.gyp', ...files('native', (path) => !/^native\/(test|bench)\//.test(path))]);
+  if (existsSync(ADDON) && upToDate(ADDON_STAMP, stamp)) return;
+  checkToolchain();
+  rmSync(ADDON_STAMP, { force: true });
+  const local = at('node_modules', 'node-gyp', 'bin', 'node-gyp.js');
+  const gyp = existsSync(local) ? [process.execPath, local] : ['node-gyp']; // installed as a dependency: npm puts its own on the path
+  step('compiling the native addon (1 to 3 minutes)', [...gyp, 'configure', 'build', '-j', 'max', ...nodeHeaders()], TOOLCHAIN_HINT);
+  if (!existsSync(ADDON)) throw new SetupError(`the build did not produce ${ADDON}`);
+  writeFileSync(ADDON_STAMP, stamp);
+}
+
+/** Node's own headers where they came with the installation, so that node-gyp need not download them. */
+function nodeHeaders() {
+  const prefix = resolve(dirname(process.execPath), '..');
+  const known = process.env.npm_config_nodedir ?? (existsSync(join(prefix, 'include', 'node', 'node_api.h')) ? prefix : undefined);
+  return known === undefined ? [] : [`--nodedir=${known}`];
+}
+
+function checkToolchain() {
+  const tools = [process.env.npm_config_python ?? process.env.PYTHON ?? 'python3', process.env.MAKE ?? 'make', process.env.CXX ?? 'g++'];
+  const missing = tools.filter((tool) => spawnSync(`${tool} --version`, { shell: true, stdio: 'ignore' }).status !== 0);
+  if (missing.length > 0) throw new SetupError(`compiling the native addon needs ${missing.join(', ')}. ${TOOLCHAIN_HINT}`);
+}
+
+function compileTypeScript() {
+  const stamp = fingerprint(['tsconfig.json', 'tsconfig.build.json', 'node_modules/typescript/package.json', ...files('src', () => true)]);
+  if (upToDate(DIST_STAMP, stamp)) return;
+  rmSync(at('dist'), { recursive: true, force: true });
+  step('compiling TypeScript (seconds)', [process.execPath, at('node_modules', 'typescript', 'bin', 'tsc'), '-p', 'tsconfig.build.json'], '');
+  mkdirSync(at('dist'), { recursive: true });
+  writeFileSync(DIST_STAMP, stamp);
+}
+
+/** Runs a command quietly; its last lines are shown only when it fails. */
+function step(what, [command, ...args], hint) {
+  const start = Date.now();
+  process.stderr.write(`mipha-edge: ${what} ... `);
+  const { status, error, stdout, stderr } = spawnSync(command, args, {
+    cwd: ROOT,
+    encoding: 'utf8',
+    maxBuffer: 1 << 28,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  process.stderr.write(status === 0 ? `${((Date.now() - start) / 1000).toFixed(1)} s\n` : 'failed\n');
+  if (status === 0) return;
+  const output = error === undefined ? `${stdout}${stderr}`.trimEnd().split('\n').slice(-40).join('\n') : String(error);
+  throw new SetupError(`this command failed: ${[command, ...args].join(' ')}\n${output}\n${hint}`.trimEnd());
+}
+
+function files(folder, keep) {
+  return readdirSync(at(folder), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath ?? entry.path, entry.name).slice(ROOT.length + 1))
+    .filter((path) => !path.endsWith('.md') && keep(path))
+    .sort();
+}
+
+function fingerprint(paths) {
+  const hash = createHash('sha256').update(`${process.platform} ${process.arch}`);
+  for (const path of paths) {
+    const bytes = readFileSync(at(path));
+    hash.update(`\n${path} ${bytes.length}\n`).update(bytes);
+  }
+  return hash.digest('hex');
+}
+
+function upToDate(path, stamp) {
+  return existsSync(path) && readFileSync(path, 'utf8') === stamp;
+}
+
+function readJson(path) {
+  return JSON.parse(readFileSync(path, 'utf8'));
+}
