@@ -1,0 +1,48 @@
+/** The few helpers by which every file reader of this room turns trouble into a typed error that names the thing. */
+import { type ZodType, z } from 'zod';
+import { MiphaError } from '../errors.js';
+
+/** "`what`: expected X, received Y" as ERR_MODEL_FORMAT, with the same in `details`. */
+export function formatError(what: string, expected: string, received: unknown, cause?: unknown): MiphaError {
+  const shown = typeof received === 'string' ? received : JSON.stringify(received);
+  return new MiphaError('ERR_MODEL_FORMAT', `${what}: expected ${expected}, received ${shown ?? 'nothing'}`, {
+    details: { what, expected, received },
+    ...(cause === undefined ? {} : { cause }),
+  });
+}
+
+/** A failed file operation on something that is read: absent or unreadable is ERR_MODEL_MISSING, anything else ERR_MODEL_FORMAT. */
+export function fileError(path: string, error: unknown): MiphaError {
+  if (error instanceof MiphaError) return error;
+  const { code } = error as NodeJS.ErrnoException;
+  const absent = code === 'ENOENT' || code === 'ENOTDIR';
+  if (absent) return new MiphaError('ERR_MODEL_MISSING', `${path}: no such file`, { details: { path }, cause: error });
+  const unreadable = code === 'EACCES' || code === 'EPERM';
+  return new MiphaError(unreadable ? 'ERR_MODEL_MISSING' : 'ERR_MODEL_FORMAT', `${path}: cannot be read (${code ?? String(error)})`, {
+    details: { path },
+    cause: error,
+  });
+}
+
+/** JSON text → a value of `schema`; the error names the file and the first wrong field. */
+export function parseJson<T>(path: string, text: string, schema: ZodType<T>): T {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    throw formatError(path, 'JSON', (error as Error).message, error);
+  }
+  const result = schema.safeParse(json, { reportInput: true });
+  if (result.success) return result.data;
+  const issue = result.error.issues[0];
+  const field = issue === undefined || issue.path.length === 0 ? path : `${path}: ${issue.path.join('.')}`;
+  throw new MiphaError('ERR_MODEL_FORMAT', `${field}: ${issue?.message ?? 'not valid'}${describe(issue?.input)}`, {
+    details: { path, field: issue?.path.join('.') ?? '', issues: z.treeifyError(result.error) },
+    cause: result.error,
+  });
+}
+
+function describe(input: unknown): string {
+  if (typeof input === 'string') return ` (${JSON.stringify(input.slice(0, 80))})`;
+  return typeof input === 'number' || typeof input === 'boolean' || input === null ? ` (${input})` : '';
+}

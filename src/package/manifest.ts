@@ -1,0 +1,156 @@
+/** The schema of manifest.json: everything about a package except its tensors. Field names are those the native reader knows. */
+import { z } from 'zod';
+import { formatError, parseJson } from './format.js';
+
+export const FORMAT_VERSION = 1;
+export const MANIFEST_FILE = 'manifest.json';
+export const WEIGHTS_FILE = 'weights.safetensors';
+export const GOLDEN_FILE = 'golden.json';
+export const TOKENIZER_FOLDER = 'tokenizer';
+
+const count = (largest: number) => z.int().min(1).max(largest);
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'expected 64 hexadecimal digits');
+
+/** Path of a file inside the package: plain names joined by slashes, so that it can never lead outside. */
+const insidePath = z
+  .string()
+  .max(200)
+  .regex(/^[A-Za-z0-9_][A-Za-z0-9._-]*(\/[A-Za-z0-9_][A-Za-z0-9._-]*)*$/, 'expected plain file names joined by slashes');
+
+const provenance = z.strictObject({
+  name: z.string().max(500),
+  licence: z.string().max(100).optional(), // as the model card says it, e.g. "apache-2.0"
+  files: z.record(z.string(), sha256), // every file that was read → its sha256
+});
+
+/** SigLIP tower. `layers` is how many run, not how many the checkpoint has. */
+export const visionSchema = z.strictObject({
+  imageSize: count(4096), // pixels per side
+  patchSize: count(256), // pixels per side
+  hidden: count(65536),
+  intermediate: count(262144),
+  heads: count(1024),
+  layers: count(1024),
+  epsilon: z.number().positive().max(1),
+});
+
+/** Phi-2 / Phi-1.5. */
+export const languageSchema = z.strictObject({
+  hidden: count(65536),
+  intermediate: count(262144),
+  layers: count(1024),
+  heads: count(1024),
+  rotary: count(65536), // leading dims of each head that are rotated
+  vocab: count(4_000_000), // rows of the embedding and of the head
+  tokens: count(4_000_000), // ids the tokenizer knows; rows from here on are padding
+  context: count(1_000_000), // positions, image tokens included
+  epsilon: z.number().positive().max(1),
+  ropeTheta: z.number().positive().max(1e12),
+});
+
+export const architectureSchema = z.strictObject({
+  vision: visionSchema,
+  projector: z.strictObject({ layers: z.int().min(0).max(16) }), // linear layers with an erf GELU between; 0: identity
+  language: languageSchema,
+});
+
+const threeNumbers = z.tuple([z.number(), z.number(), z.number()]);
+export const preprocessingSchema = z.strictObject({
+  aspect: z.enum(['pad', 'squash']), // pad: to a square with `background` first
+  background: z.int().min(0).max(255),
+  mean: threeNumbers,
+  std: threeNumbers,
+});
+
+/**
+ * One turn is `user` + message + `assistant`; the very first is preceded by `system`. A message about a picture starts with `image`, whose
+ * "<image>" is replaced by the picture's features; the texts on either side of it are tokenized separately. A finished answer is
+ * " " + answer + `end`, and the next turn follows without a space.
+ */
+export const promptSchema = z.strictObject({
+  system: z.string().max(10_000),
+  user: z.string().max(1000),
+  image: z.string().max(1000),
+  assistant: z.string().max(1000),
+  end: z.string().max(100),
+});
+
+export const precisionSchema = z.enum(['w8a8', 'f16']);
+export type Precision = z.infer<typeof precisionSchema>;
+
+export const manifestSchema = z.strictObject({
+  formatVersion: z.literal(FORMAT_VERSION),
+  name: z.string().min(1).max(200),
+  source: provenance,
+  lora: provenance.omit({ licence: true }).optional(), // the adapter that was merged
+  architecture: architectureSchema,
+  preprocessing: preprocessingSchema,
+  prompt: promptSchema,
+  stopIds: z.array(z.int().min(0)).min(1).max(64),
+  recipe: z.record(z.string().max(100), precisionSchema), // matrix → how it is stored
+  files: z.record(insidePath, z.strictObject({ bytes: z.int().min(0), sha256 })),
+});
+
+export type Architecture = z.infer<typeof architectureSchema>;
+export type Preprocessing = z.infer<typeof preprocessingSchema>;
+export type PromptTemplate = z.infer<typeof promptSchema>;
+export type Manifest = z.infer<typeof manifestSchema>;
+export type FileRecord = { bytes: number; sha256: string };
+
+/** Mipha's fixed picture preprocessing: x / 127.5 − 1, padding with int(0.5 · 255). */
+export function preprocessing(aspect: 'pad' | 'squash'): Preprocessing {
+  return { aspect, background: 127, mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] };
+}
+
+/** The conversation template that Mipha's Phi models were trained with. */
+export const PHI_PROMPT: PromptTemplate = {
+  system:
+    'A chat between a curious user and an artificial intelligence assistant. ' +
+    "The assistant gives helpful, detailed, and polite answers to the user's questions. ",
+  user: 'USER: ',
+  image: '<image>\n',
+  assistant: ' ASSISTANT:',
+  end: '<|endoftext|>',
+};
+
+/** Text of a manifest.json → Manifest. `path` is for the error. */
+export function parseManifest(path: string, text: string): Manifest {
+  const manifest = parseJson(path, text, manifestSchema);
+  checkArchitecture(path, manifest.architecture);
+  const { vocab } = manifest.architecture.language;
+  const stray = manifest.stopIds.find((id) => id >= vocab);
+  if (stray !== undefined) throw formatError(`${path}: stopIds`, `ids below ${vocab}`, stray);
+  if (!(WEIGHTS_FILE in manifest.files)) throw formatError(`${path}: files`, `an entry ${WEIGHTS_FILE}`, Object.keys(manifest.files));
+  return manifest;
+}
+
+export function manifestText(manifest: Manifest): string {
+  return `${JSON.stringify(manifest, null, 2)}\n`;
+}
+
+/** The rules between sizes, checked once for checkpoints and packages alike. */
+export function checkArchitecture(path: string, { vision, projector, language }: Architecture): void {
+  const multiple = (field: string, value: number, of: number) => {
+    if (value % of !== 0) throw formatError(`${path}: ${field}`, `a multiple of ${of}`, value);
+  };
+  const atMost = (field: string, value: number, limit: number) => {
+    if (value > limit) throw formatError(`${path}: ${field}`, `at most ${limit}`, value);
+  };
+  for (const [name, part] of Object.entries({ vision, language })) {
+    multiple(`${name}.hidden`, part.hidden, 8);
+    multiple(`${name}.intermediate`, part.intermediate, 8);
+    multiple(`${name}.hidden`, part.hidden, part.heads);
+  }
+  atMost('vision.patchSize', vision.patchSize, vision.imageSize);
+  multiple('language.rotary', language.rotary, 2);
+  atMost('language.rotary', language.rotary, language.hidden / language.heads);
+  atMost('language.tokens', language.tokens, language.vocab);
+  atMost('image tokens', imageTokens(vision), language.context - 1);
+  if (projector.layers === 0 && vision.hidden !== language.hidden)
+    throw formatError(`${path}: vision.hidden`, `${language.hidden}, for an identity projector`, vision.hidden);
+}
+
+/** Rows that one picture takes up. */
+export function imageTokens(vision: Architecture['vision']): number {
+  return Math.floor(vision.imageSize / vision.patchSize) ** 2;
+}
