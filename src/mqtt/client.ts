@@ -33,10 +33,13 @@ export async function connect(url: string, options: ClientOptions = {}): Promise
   });
   lost.catch(() => {});
   const close = async () => {
-    const gentle = client.endAsync();
-    const forced = setTimeout(() => client.end(true), CLOSE_TIMEOUT_MS);
-    await gentle.catch(() => {});
-    clearTimeout(forced);
+    if (!client.connected) {
+      client.end(true);
+      return;
+    }
+    const timer = setTimeout(() => client.end(true), CLOSE_TIMEOUT_MS); // breaks the connection, which settles the race
+    await Promise.race([client.endAsync(), lost]).catch(() => {});
+    clearTimeout(timer);
   };
   return {
     publish: async (topic, payload) => {
