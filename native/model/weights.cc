@@ -1,0 +1,122 @@
+#include "model/weights.h"
+
+#include <cmath>
+
+#include "core/error.h"
+
+namespace mipha {
+namespace {
+
+std::string describe(const std::vector<int64_t>& shape) {
+  std::string text = "[";
+  for (size_t i = 0; i < shape.size(); ++i) text += (i == 0 ? "" : ", ") + std::to_string(shape[i]);
+  return text + "]";
+}
+
+const char* describe(DType dtype) {
+  switch (dtype) {
+    case DType::kI8:
+      return "I8";
+    case DType::kF16:
+      return "F16";
+    case DType::kF32:
+      return "F32";
+  }
+  return "?";
+}
+
+class Binder {
+ public:
+  explicit Binder(const Lookup& lookup) : lookup_(lookup) {}
+
+  /// name.weight [out, in], name.scale [out] exactly with INT8, name.bias [out] when it has one.
+  Linear linear(const std::string& name, int out, int in, bool has_bias = true) const {
+    const Tensor& weight = tensor(name + ".weight", {out, in});
+    Linear linear;
+    linear.dtype = weight.dtype;
+    linear.weight = weight.data;
+    if (weight.dtype == DType::kI8) {
+      linear.scale = vector(name + ".scale", {out});
+      for (int row = 0; row < out; ++row) {
+        if (linear.scale[row] < 0) fail(name + ".scale", "no negative scale", "one in row " + std::to_string(row));
+      }
+    } else if (lookup_(name + ".scale") != nullptr) {
+      fail(name + ".scale", "none", std::string("one beside a weight of type ") + describe(weight.dtype));
+    }
+    if (has_bias) linear.bias = vector(name + ".bias", {out});
+    linear.out = out;
+    linear.in = in;
+    return linear;
+  }
+
+  Norm norm(const std::string& name, int hidden) const { return {vector(name + ".weight", {hidden}), vector(name + ".bias", {hidden})}; }
+
+  /// F32, every value finite.
+  const float* vector(const std::string& name, const std::vector<int64_t>& shape) const {
+    const Tensor& found = tensor(name, shape);
+    if (found.dtype != DType::kF32) fail(name, "type F32", describe(found.dtype));
+    const auto* const values = static_cast<const float*>(found.data);
+    for (size_t i = 0; i < found.bytes / sizeof(float); ++i) {
+      if (!std::isfinite(values[i])) fail(name, "finite values", std::to_string(values[i]) + " at index " + std::to_string(i));
+    }
+    return values;
+  }
+
+ private:
+  [[noreturn]] static void fail(const std::string& name, const std::string& expected, const std::string& received) {
+    throw Error(Code::kModelFormat, "tensor " + name + ": expected " + expected + ", received " + received);
+  }
+
+  const Tensor& tensor(const std::string& name, const std::vector<int64_t>& shape) const {
+    const Tensor* const found = lookup_(name);
+    if (found == nullptr) fail(name, describe(shape), "nothing: it is missing");
+    if (found->shape != shape) fail(name, describe(shape), describe(found->shape));
+    return *found;
+  }
+
+  const Lookup& lookup_;
+};
+
+}  // namespace
+
+Weights bind(const Config& config, const Lookup& lookup) {
+  const Binder binder(lookup);
+  Weights weights;
+
+  const VisionConfig& vision = config.vision;
+  weights.patch_embedding = binder.linear("vision.patch_embedding", vision.hidden, vision.patch_values());
+  weights.position_embedding = binder.vector("vision.position_embedding", {vision.tokens(), vision.hidden});
+  for (int i = 0; i < vision.layers; ++i) {
+    const std::string name = "vision.layers." + std::to_string(i) + ".";
+    VisionLayer layer;
+    layer.norm1 = binder.norm(name + "norm1", vision.hidden);
+    layer.qkv = binder.linear(name + "qkv", 3 * vision.hidden, vision.hidden);
+    layer.out = binder.linear(name + "out", vision.hidden, vision.hidden);
+    layer.norm2 = binder.norm(name + "norm2", vision.hidden);
+    layer.fc1 = binder.linear(name + "fc1", vision.intermediate, vision.hidden);
+    layer.fc2 = binder.linear(name + "fc2", vision.hidden, vision.intermediate);
+    weights.vision.push_back(layer);
+  }
+
+  const LanguageConfig& language = config.language;
+  for (int i = 0; i < config.projector_layers; ++i) {
+    weights.projector.push_back(binder.linear("projector." + std::to_string(i), language.hidden, i == 0 ? vision.hidden : language.hidden));
+  }
+
+  weights.embedding = binder.linear("language.embedding", language.vocab, language.hidden, false);
+  for (int i = 0; i < language.layers; ++i) {
+    const std::string name = "language.layers." + std::to_string(i) + ".";
+    LanguageLayer layer;
+    layer.norm = binder.norm(name + "norm", language.hidden);
+    layer.qkv = binder.linear(name + "qkv", 3 * language.hidden, language.hidden);
+    layer.dense = binder.linear(name + "dense", language.hidden, language.hidden);
+    layer.fc1 = binder.linear(name + "fc1", language.intermediate, language.hidden);
+    layer.fc2 = binder.linear(name + "fc2", language.hidden, language.intermediate);
+    weights.language.push_back(layer);
+  }
+  weights.final_norm = binder.norm("language.final_norm", language.hidden);
+  weights.head = binder.linear("language.head", language.vocab, language.hidden);
+  return weights;
+}
+
+}  // namespace mipha

@@ -1,0 +1,100 @@
+// manifest.json → Config. Only the sections that the native code lives by are read; the whole manifest is validated where it is written and loaded.
+#include <cmath>
+#include <string>
+#include <utility>
+
+#include "core/error.h"
+#include "model/config.h"
+#include "package/json.h"
+#include "package/package.h"
+
+namespace mipha {
+namespace {
+
+/// One object of the manifest, with its path for messages.
+class Section {
+ public:
+  Section(const Json* object, std::string path) : object_(object), path_(std::move(path)) {}
+
+  Section section(const char* key) const {
+    const Json& value = at(key);
+    if (value.kind != Json::Kind::kObject) fail(key, "an object");
+    return {&value, path_ + key + "."};
+  }
+
+  int integer(const char* key) const {
+    const Json& value = at(key);
+    if (!value.is_integer() || value.number < 0 || value.number > 0x1p30) fail(key, "a whole number");
+    return static_cast<int>(value.number);
+  }
+
+  float number(const char* key) const {
+    const Json& value = at(key);
+    if (value.kind != Json::Kind::kNumber || std::fabs(value.number) > 0x1p100) fail(key, "a number");
+    return static_cast<float>(value.number);
+  }
+
+  const std::string& string(const char* key, const char* expected) const {
+    const Json& value = at(key);
+    if (value.kind != Json::Kind::kString) fail(key, expected);
+    return value.string;
+  }
+
+  [[noreturn]] void fail(const char* key, const char* expected) const {
+    throw Error(Code::kModelFormat, "manifest.json: " + path_ + key + ": expected " + expected);
+  }
+
+ private:
+  const Json& at(const char* key) const {
+    const Json* const value = object_->find(key);
+    if (value == nullptr) throw Error(Code::kModelFormat, "manifest.json: " + path_ + key + " is missing");
+    return *value;
+  }
+
+  const Json* object_;
+  std::string path_;
+};
+
+}  // namespace
+
+Config parse_config(const std::string& manifest_json) {
+  const Json document = parse_json(manifest_json, "manifest.json");
+  if (document.kind != Json::Kind::kObject) throw Error(Code::kModelFormat, "manifest.json: expected an object");
+  const Section manifest(&document, "");
+  const Section architecture = manifest.section("architecture");
+  Config config;
+
+  const Section vision = architecture.section("vision");
+  config.vision.image_size = vision.integer("imageSize");
+  config.vision.patch_size = vision.integer("patchSize");
+  config.vision.hidden = vision.integer("hidden");
+  config.vision.intermediate = vision.integer("intermediate");
+  config.vision.heads = vision.integer("heads");
+  config.vision.layers = vision.integer("layers");
+  config.vision.epsilon = vision.number("epsilon");
+
+  config.projector_layers = architecture.section("projector").integer("layers");
+
+  const Section language = architecture.section("language");
+  config.language.hidden = language.integer("hidden");
+  config.language.intermediate = language.integer("intermediate");
+  config.language.layers = language.integer("layers");
+  config.language.heads = language.integer("heads");
+  config.language.rotary = language.integer("rotary");
+  config.language.vocab = language.integer("vocab");
+  config.language.tokens = language.integer("tokens");
+  config.language.context = language.integer("context");
+  config.language.epsilon = language.number("epsilon");
+  config.language.rope_theta = language.number("ropeTheta");
+
+  const Section preprocessing = manifest.section("preprocessing");
+  const char* const kAspects = "\"pad\" or \"squash\"";
+  const std::string& aspect = preprocessing.string("aspect", kAspects);
+  if (aspect != "pad" && aspect != "squash") preprocessing.fail("aspect", kAspects);
+  config.pad_to_square = aspect == "pad";
+
+  check(config);
+  return config;
+}
+
+}  // namespace mipha
