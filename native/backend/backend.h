@@ -16,9 +16,9 @@
 namespace mipha {
 
 struct BackendOptions {
-  int threads = 0;         // 0: one per physical core
-  std::string isa;         // cpu only: force a row of the kernel table ("scalar", "avx2", …); empty: the best this machine has
-  int cache_tokens = 0;    // rows of the key/value cache, shared by all sequences; 0: the context plus 128 for each sequence of a batch
+  int threads = 0;              // 0: one per physical core
+  std::string isa;              // cpu only: force a row of the kernel table ("scalar", "avx2", …); empty: the best this machine has
+  int cache_tokens = 0;         // rows of the key/value cache, shared by all sequences; 0: the context plus 128 for each sequence of a batch
   bool stream_weights = false;  // pack each layer when it is used instead of at load: slow, but needs memory for one layer only
 };
 

@@ -18,7 +18,9 @@ inline uint32_t bits_of_float(float value) {
   return bits;
 }
 
-inline float from_bfloat16(uint16_t bits) { return float_from_bits(static_cast<uint32_t>(bits) << 16); }
+inline float from_bfloat16(uint16_t bits) {
+  return float_from_bits(static_cast<uint32_t>(bits) << 16);
+}
 
 inline float from_half(uint16_t half) {
   const uint32_t sign = static_cast<uint32_t>(half & 0x8000) << 16;

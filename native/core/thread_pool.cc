@@ -55,8 +55,10 @@ void ThreadPool::run(int count, Call call, void* context) {
   drain(0);
   // Every worker must have left the round before its context goes away.
   for (int spins = 0; busy_.load(std::memory_order_acquire) > 0; ++spins) {
-    if (spins < kSpins) pause();
-    else std::this_thread::yield();
+    if (spins < kSpins)
+      pause();
+    else
+      std::this_thread::yield();
   }
 }
 

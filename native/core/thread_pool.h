@@ -26,7 +26,8 @@ class ThreadPool {
   /// `thread` is in [0, threads()) and never used twice at once: good for scratch memory. The body must not throw. One caller at a time.
   template <typename Body>
   void each(int count, Body&& body) {
-    run(count, [](void* context, int index, int thread) { (*static_cast<std::remove_reference_t<Body>*>(context))(index, thread); }, &body);
+    run(
+        count, [](void* context, int index, int thread) { (*static_cast<std::remove_reference_t<Body>*>(context))(index, thread); }, &body);
   }
 
  private:
@@ -40,7 +41,7 @@ class ThreadPool {
   void* context_ = nullptr;
   int count_ = 0;
   std::atomic<int> next_{0};
-  std::atomic<int> busy_{0};            // workers still in the current round
+  std::atomic<int> busy_{0};  // workers still in the current round
   std::atomic<uint32_t> round_{0};
   std::atomic<int> sleeping_{0};
   std::atomic<bool> stop_{false};

@@ -1,0 +1,126 @@
+#include "backend/cpu/cache.h"
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+
+#include "core/error.h"
+
+namespace mipha::cpu {
+namespace {
+
+int blocks_for(int rows) {
+  return (rows + kBlockRows - 1) / kBlockRows;
+}
+
+}  // namespace
+
+CacheBlocks::CacheBlocks(Arena& arena, int layers, int blocks, int heads, int head_size)
+    : layers_(layers), blocks_(blocks), heads_(heads), head_size_(head_size) {
+  base_ = arena.take<half_t>(static_cast<size_t>(layers) * blocks * 2 * part_size());
+}
+
+void CacheBlocks::copy(int from, int to) const {
+  for (int layer = 0; layer < layers_; ++layer) {
+    std::memcpy(part(layer, to, 0), part(layer, from, 0), 2 * part_size() * sizeof(half_t));
+  }
+}
+
+Sequences::Sequences(const CacheBlocks& cache, int context) : cache_(cache), context_(context), holders_(cache.blocks(), 0) {
+  for (int block = cache.blocks(); block-- > 0;) free_.push_back(block);
+}
+
+const Sequences::Table& Sequences::at(int sequence) const {
+  if (sequence < 0 || sequence >= static_cast<int>(tables_.size()) || !tables_[sequence].live) {
+    throw Error(Code::kDisposed, "sequence " + std::to_string(sequence) + ": expected a live one");
+  }
+  return tables_[sequence];
+}
+
+int Sequences::slot() {
+  for (size_t i = 0; i < tables_.size(); ++i) {
+    if (!tables_[i].live) return static_cast<int>(i);
+  }
+  tables_.emplace_back();
+  return static_cast<int>(tables_.size()) - 1;
+}
+
+int Sequences::take() {
+  const int block = free_.back();
+  free_.pop_back();
+  holders_[block] = 1;
+  return block;
+}
+
+void Sequences::drop(int block) {
+  if (--holders_[block] == 0) free_.push_back(block);
+}
+
+int Sequences::create() {
+  const int sequence = slot();
+  tables_[sequence].live = true;
+  return sequence;
+}
+
+int Sequences::fork(int parent) {
+  at(parent);
+  const int sequence = slot();
+  tables_[sequence] = tables_[parent];
+  for (int block : tables_[sequence].blocks) ++holders_[block];
+  return sequence;
+}
+
+void Sequences::truncate(int sequence, int length) {
+  Table& table = at(sequence);
+  if (length < 0 || length > table.length) {
+    throw Error(Code::kInternal, "truncate: expected 0.." + std::to_string(table.length) + " rows, received " + std::to_string(length));
+  }
+  while (static_cast<int>(table.blocks.size()) > blocks_for(length)) {
+    drop(table.blocks.back());
+    table.blocks.pop_back();
+  }
+  table.length = length;
+}
+
+void Sequences::release(int sequence) {
+  truncate(sequence, 0);
+  tables_[sequence].live = false;
+}
+
+bool Sequences::shares_tail(const Table& table) const {
+  return table.length % kBlockRows != 0 && holders_[table.blocks.back()] > 1;
+}
+
+int Sequences::room(int sequence) const {
+  const Table& table = at(sequence);
+  const int tail = blocks_for(table.length) * kBlockRows - table.length;
+  const int free_rows = static_cast<int>(free_.size()) * kBlockRows;
+  // A shared tail has to be copied into a fresh block before its remaining rows can be used.
+  const int rows = shares_tail(table) ? (free_.empty() ? 0 : free_rows - kBlockRows + tail) : free_rows + tail;
+  return std::min(rows, context_ - table.length);
+}
+
+void Sequences::extend(int sequence, int rows) {
+  Table& table = at(sequence);
+  if (table.length + rows > context_) {
+    throw Error(Code::kContextFull,
+                "context: expected at most " + std::to_string(context_ - table.length) + " more tokens, received " + std::to_string(rows),
+                {{"neededTokens", static_cast<double>(rows)}, {"availableTokens", static_cast<double>(context_ - table.length)}});
+  }
+  if (const int available = room(sequence); rows > available) {
+    throw Error(Code::kMemory,
+                "key/value cache: needed " + std::to_string(rows) + " rows, free " + std::to_string(available) +
+                    "; dispose views that are no longer needed or raise cacheTokens",
+                {{"neededTokens", static_cast<double>(rows)}, {"availableTokens", static_cast<double>(available)}});
+  }
+  if (rows > 0 && shares_tail(table)) {
+    const int shared = table.blocks.back(), own = take();
+    cache_.copy(shared, own);
+    table.blocks.back() = own;
+    drop(shared);
+  }
+  table.length += rows;
+  while (static_cast<int>(table.blocks.size()) < blocks_for(table.length)) table.blocks.push_back(take());
+}
+
+}  // namespace mipha::cpu

@@ -1,0 +1,64 @@
+// The forward pass on the CPU, visible from top to bottom: INT8 products, everything between them in FP32.
+#pragma once
+
+#include <vector>
+
+#include "backend/cpu/attention.h"
+#include "backend/cpu/packed_weights.h"
+
+namespace mipha::cpu {
+
+class Forward {
+ public:
+  /// Lays out activations for at most `max_rows` rows at once and the tower's own keys and values.
+  Forward(Arena& arena, const Package& package, PackedWeights& weights, const CacheBlocks& cache, int threads, int max_rows);
+
+  /// Fills the rotary table; call once, with memory behind the arena.
+  void prepare();
+
+  int max_rows() const { return max_rows_; }
+  void set_probe(Probe probe) { probe_ = std::move(probe); }
+
+  /// pixels uint8 [size, size, 3] → features, kept inside. False when cancelled.
+  bool encode(const Team& team, const uint8_t* pixels, const Cancelled& cancelled);
+
+  // Language input, row by row.
+  void embed_token(int row, int32_t id);
+  void embed_feature(int row, int feature);
+
+  /// Runs every layer over the embedded rows, which belong to `spans` one after the other; writes their keys and values.
+  /// One span of many rows is a prefill; several spans of one row are a decode step. False when cancelled.
+  bool layers(const Team& team, const Attended* spans, int span_count, const Cancelled& cancelled);
+
+  /// Final LayerNorm and head of `count` rows from `first` on → logits [count, vocab].
+  void logits(const Team& team, int first, int count, float* out);
+
+ private:
+  void attend_tower(const Team& team);
+  void rotate_and_store(const Team& team, int layer, const Attended* spans, int span_count);
+  void show(const char* prefix, int index, const float* data, int rows, int columns) const;
+
+  const Config& config_;
+  const Weights& tensors_;  // embedding, positions, norms: read from the map as they are
+  PackedWeights& weights_;
+  const CacheBlocks& cache_;
+  const int max_rows_;
+  CacheBlocks tower_cache_;
+  std::vector<int> tower_blocks_;
+  Attention tower_attention_, attention_;
+  Probe probe_;
+
+  // Activations; the tower and the language model never run at the same time and share them. W is the wider of both models.
+  float* x_;         // [rows, W] residual stream
+  float* normed_;    // [rows, W]
+  float* qkv_;       // [rows, 3 W]
+  float* attended_;  // [rows, W]
+  float* hidden_;    // [rows, widest intermediate]
+  int8_t* q8_;       // [rows, padded W] or [rows, padded intermediate]
+  float* q8_scale_;  // [rows]
+  float* features_;  // [image tokens, language.hidden]
+  float* cosine_;    // [context, rotary / 2]
+  float* sine_;
+};
+
+}  // namespace mipha::cpu

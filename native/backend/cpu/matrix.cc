@@ -1,0 +1,75 @@
+#include "backend/cpu/matrix.h"
+
+#include <algorithm>
+
+namespace mipha::cpu {
+namespace {
+
+constexpr int kTile = kPanel * kMaxPanels;  // output columns per unit of work: its weights stay in the L2 cache while all rows pass
+
+void finish(const Kernels& kernels, Then then, float* y, int count, float* out) {
+  if (then == Then::kAdd) {
+    kernels.add(out, y, count);
+    return;
+  }
+  if (then == Then::kGeluTanh) kernels.gelu_tanh(y, count);
+  if (then == Then::kGeluErf) kernels.gelu_erf(y, count);
+  std::copy(y, y + count, out);
+}
+
+/// Columns [first, first + kTile) of all rows, INT8.
+void tile_s8(const Kernels& kernels, const PackedLinear& weight, const Rows& rows, int first, Then then, float* out, size_t out_stride) {
+  const int columns = std::min(kTile, weight.out - first);
+  const int panels = (columns + kPanel - 1) / kPanel, padded_in = weight.padded_in();
+  int32_t acc[kMaxRows * kTile];
+  float y[kTile];
+  for (int row = 0; row < rows.count; row += kMaxRows) {
+    const int count = std::min(kMaxRows, rows.count - row);
+    kernels.gemm_s8(rows.quantized + static_cast<size_t>(row) * padded_in, padded_in, count, padded_in,
+                    weight.panels + static_cast<size_t>(first) * padded_in, panels, weight.sums + first, acc);
+    for (int i = 0; i < count; ++i) {
+      kernels.dequantize(acc + i * panels * kPanel, rows.scale[row + i], weight.scale + first, weight.bias ? weight.bias + first : nullptr, columns,
+                         y);
+      finish(kernels, then, y, columns, out + (row + i) * out_stride + first);
+    }
+  }
+}
+
+/// The same in f32, for the matrices that the recipe keeps wide.
+void tile_f32(const Kernels& kernels, const PackedLinear& weight, const Rows& rows, int first, Then then, float* out, size_t out_stride) {
+  const int columns = std::min(kTile, weight.out - first), padded = (columns + kPanel - 1) / kPanel * kPanel;
+  float y[kMaxRows * kTile];
+  for (int row = 0; row < rows.count; row += kMaxRows) {
+    const int count = std::min(kMaxRows, rows.count - row);
+    kernels.gemm_f32(rows.values + static_cast<size_t>(row) * rows.width, rows.width, count, weight.in, weight.transposed + first,
+                     weight.padded_out(), padded, y, kTile, false);
+    for (int i = 0; i < count; ++i) {
+      if (weight.bias) kernels.add(y + i * kTile, weight.bias + first, columns);
+      finish(kernels, then, y + i * kTile, columns, out + (row + i) * out_stride + first);
+    }
+  }
+}
+
+}  // namespace
+
+void quantize_rows(const Team& team, const Rows& rows) {
+  const int padded = rows.padded();
+  team.pool.each(rows.count, [&](int row, int) {
+    rows.scale[row] = team.kernels.quantize(rows.values + static_cast<size_t>(row) * rows.width, rows.width, padded,
+                                            rows.quantized + static_cast<size_t>(row) * padded);
+  });
+}
+
+void multiply(const Team& team, const PackedLinear& weight, const Rows& rows, Then then, float* out, size_t out_stride) {
+  const auto tile = weight.panels != nullptr ? tile_s8 : tile_f32;
+  team.pool.each((weight.out + kTile - 1) / kTile, [&](int index, int) { tile(team.kernels, weight, rows, index * kTile, then, out, out_stride); });
+}
+
+void normalize(const Team& team, const float* x, const float* gain, const float* bias, float epsilon, int count, int width, float* out) {
+  team.pool.each(count, [&](int row, int) {
+    const size_t offset = static_cast<size_t>(row) * width;
+    team.kernels.layer_norm(x + offset, gain, bias, epsilon, width, out + offset);
+  });
+}
+
+}  // namespace mipha::cpu

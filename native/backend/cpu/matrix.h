@@ -1,0 +1,52 @@
+// y = x · Wᵀ + b over many rows, on all threads: quantizes the rows, walks the packed panels, scales back.
+#pragma once
+
+#include <cstdint>
+
+#include "backend/cpu/kernels.h"
+#include "core/arena.h"
+#include "core/thread_pool.h"
+
+namespace mipha::cpu {
+
+/// A Linear ready for the kernels. INT8 weights are panels; f16 and f32 weights become f32 transposed for gemm_f32.
+struct PackedLinear {
+  const int8_t* panels = nullptr;     // [padded_out / 16][padded_in / 4][16][4]
+  const int32_t* sums = nullptr;      // [padded_out] Σ of each row
+  const float* transposed = nullptr;  // [in][padded_out], instead of panels
+  const float* scale = nullptr;       // [out], with panels
+  const float* bias = nullptr;        // [out] or null
+  int out = 0, in = 0;
+
+  int padded_out() const { return (out + kPanel - 1) / kPanel * kPanel; }
+  int padded_in() const { return (in + kDepthStep - 1) / kDepthStep * kDepthStep; }
+};
+
+/// Rows going into a product: f32, and their INT8 twin once quantize_rows() has filled it.
+struct Rows {
+  float* values = nullptr;      // [count, width]
+  int8_t* quantized = nullptr;  // [count, padded width]
+  float* scale = nullptr;       // [count]
+  int count = 0, width = 0;
+
+  int padded() const { return (width + kDepthStep - 1) / kDepthStep * kDepthStep; }
+};
+
+/// What happens to the result before it is stored.
+enum class Then { kStore, kAdd, kGeluTanh, kGeluErf };  // kAdd: out += y, the residual
+
+struct Team {
+  const Kernels& kernels;
+  ThreadPool& pool;
+};
+
+/// Fills rows.quantized and rows.scale, one scale per row (token).
+void quantize_rows(const Team& team, const Rows& rows);
+
+/// out[r * out_stride + n] for every row. With INT8 weights the rows must have been quantized.
+void multiply(const Team& team, const PackedLinear& weight, const Rows& rows, Then then, float* out, size_t out_stride);
+
+/// LayerNorm of [count, width] rows.
+void normalize(const Team& team, const float* x, const float* gain, const float* bias, float epsilon, int count, int width, float* out);
+
+}  // namespace mipha::cpu

@@ -1,0 +1,259 @@
+// The CPU backend against the FP32 reference on the same weights, and against itself: streamed, forked, batched, chunked, cancelled.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdio>
+#include <map>
+
+#include "backend/backend.h"
+#include "backend/cpu/kernels.h"
+#include "core/error.h"
+#include "support/tiny_model.h"
+
+namespace mipha {
+namespace {
+
+using Layers = std::map<std::string, std::vector<float>>;
+
+std::vector<uint8_t> picture(int side) {
+  std::vector<uint8_t> pixels(static_cast<size_t>(side) * side * 3);
+  for (size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<uint8_t>(i * 37 % 251 + i / 97 % 5);
+  return pixels;
+}
+
+std::vector<int32_t> token_ids(int count, int first = 0) {
+  std::vector<int32_t> ids;
+  for (int i = 0; i < count; ++i) ids.push_back((first + 7 * i) % 90);
+  return ids;
+}
+
+struct Loaded {
+  explicit Loaded(const std::string& isa = "", bool streamed = false, int cache_tokens = 0, int threads = 2) {
+    BackendOptions options;
+    options.isa = isa;
+    options.threads = threads;
+    options.stream_weights = streamed;
+    options.cache_tokens = cache_tokens;
+    backend = create_backend("cpu", std::make_shared<test::TinyModel>(), options, {});
+    vocab = backend->config().language.vocab;
+    const int side = backend->config().vision.image_size;
+    pixels = picture(side);
+    image = {pixels.data(), pixels.size(), side, side, side * 3, PixelFormat::kRgb};
+  }
+  std::vector<float> append(int sequence, const std::vector<Piece>& pieces) {
+    std::vector<float> logits(vocab);
+    EXPECT_TRUE(backend->append(sequence, pieces, logits.data(), {}));
+    return logits;
+  }
+  std::vector<float> append(int sequence, const std::vector<int32_t>& ids) { return append(sequence, {{ids.data(), static_cast<int>(ids.size())}}); }
+
+  std::unique_ptr<Backend> backend;
+  std::vector<uint8_t> pixels;
+  Image image;
+  int vocab;
+};
+
+double rms(const std::vector<float>& x) {
+  double sum = 0;
+  for (float value : x) sum += static_cast<double>(value) * value;
+  return std::sqrt(sum / static_cast<double>(x.size()));
+}
+
+double relative_error(const std::vector<float>& x, const std::vector<float>& y) {
+  std::vector<float> difference(x.size());
+  for (size_t i = 0; i < x.size(); ++i) difference[i] = x[i] - y[i];
+  return rms(difference) / rms(y);
+}
+
+std::vector<std::string> instruction_sets() {
+  std::vector<std::string> names;
+  const cpu::KernelList list = cpu::kernels();
+  for (int i = 0; i < list.count; ++i) names.emplace_back(list.rows[i]->name);
+  return names;
+}
+
+/// An INT8 activation is off by at most max|x| / 254, uniformly: relative to its row's rms that is peak / (127 · √12), where peak = max / rms is
+/// below 6 for the rows of this model. Products on the way to a layer add up like independent noise, four per layer and two per projector; a
+/// factor of two covers that they are not independent.
+double bound_after(int products) {
+  return 2 * 6 / (127 * std::sqrt(12.0)) * std::sqrt(static_cast<double>(products));
+}
+
+TEST(CpuBackend, EveryLayerIsInsideTheBoundOfItsPrecisionOnEveryInstructionSet) {
+  const test::TinyModel model;
+  Reference reference(model.config(), model.weights());
+  const std::vector<int32_t> before = token_ids(5), after = token_ids(11, 40);
+  Layers expected;
+  const Probe keep = [&](const std::string& name, const float* data, int rows, int columns) {
+    expected[name].assign(data, data + static_cast<size_t>(rows) * columns);
+  };
+  const std::vector<float> features = reference.encode(picture(42).data(), keep);
+  std::vector<float> rows;
+  for (int32_t id : before)
+    for (float value : reference.embed(id)) rows.push_back(value);
+  rows.insert(rows.end(), features.begin(), features.end());
+  for (int32_t id : after)
+    for (float value : reference.embed(id)) rows.push_back(value);
+  reference.append(rows, keep);
+
+  for (const std::string& isa : instruction_sets()) {
+    Loaded loaded(isa);
+    Layers seen;
+    loaded.backend->set_probe([&](const std::string& name, const float* data, int count, int columns) {
+      seen[name].assign(data, data + static_cast<size_t>(count) * columns);
+    });
+    ASSERT_TRUE(loaded.backend->encode(loaded.image, {}, nullptr));
+    const int sequence = loaded.backend->sequence();
+    loaded.append(sequence, {{before.data(), 5}, {nullptr, 9}, {after.data(), 11}});
+    ASSERT_EQ(seen.size(), expected.size());
+    for (const auto& [name, values] : expected) {
+      ASSERT_EQ(seen[name].size(), values.size()) << name;
+      const int layer = name == "features" ? 2 : name.back() - '0';
+      const int products = name.rfind("tower", 0) == 0 ? 4 * layer : name == "features" ? 4 * 2 + 2 : 4 * 2 + 2 + 4 * layer;
+      const double error = relative_error(seen[name], values), bound = products == 0 ? 1e-5 : bound_after(products);
+      EXPECT_LE(error, bound) << isa << " " << name;
+      std::printf("%-12s %-12s relative error %.2e, %.0f%% of the bound\n", isa.c_str(), name.c_str(), error, 100 * error / bound);
+    }
+  }
+}
+
+TEST(CpuBackend, StreamedWeightsGiveTheSameBits) {
+  Loaded resident, streamed("", true);
+  EXPECT_LT(streamed.backend->memory().parts[0].second, resident.backend->memory().parts[0].second);
+  std::vector<std::vector<float>> logits;
+  for (Loaded* loaded : {&resident, &streamed}) {
+    ASSERT_TRUE(loaded->backend->encode(loaded->image, {}, nullptr));
+    const int sequence = loaded->backend->sequence();
+    logits.push_back(loaded->append(sequence, {{nullptr, 9}, {token_ids(4).data(), 4}}));
+    const int32_t id = 17;
+    logits.back().resize(2 * loaded->vocab);
+    loaded->backend->step(&sequence, &id, 1, logits.back().data() + loaded->vocab);
+  }
+  EXPECT_EQ(logits[0], logits[1]);
+}
+
+TEST(CpuBackend, ThreadsDoNotChangeTheBits) {
+  Loaded one("", false, 0, 1), three("", false, 0, 3);
+  const std::vector<int32_t> ids = token_ids(70);
+  EXPECT_EQ(one.append(one.backend->sequence(), ids), three.append(three.backend->sequence(), ids));
+}
+
+TEST(CpuBackend, BatchOfForksEqualsEachAlone) {
+  Loaded loaded;
+  Backend& backend = *loaded.backend;
+  ASSERT_TRUE(backend.encode(loaded.image, {}, nullptr));
+  const int view = backend.sequence();
+  loaded.append(view, {{token_ids(30).data(), 30}, {nullptr, 9}});
+  std::vector<int> forks;
+  std::vector<int32_t> ids;
+  std::vector<float> alone;
+  for (int i = 0; i < Backend::kMaxBatch; ++i) {
+    const int fork = backend.fork(view);
+    loaded.append(fork, token_ids(3 + i, i));
+    ids.push_back(11 * i);
+    std::vector<float> logits(loaded.vocab);
+    const int again = backend.fork(fork);
+    backend.step(&again, &ids.back(), 1, logits.data());
+    backend.release(again);
+    alone.insert(alone.end(), logits.begin(), logits.end());
+    forks.push_back(fork);
+  }
+  std::vector<float> together(alone.size());
+  backend.step(forks.data(), ids.data(), static_cast<int>(forks.size()), together.data());
+  EXPECT_EQ(together, alone);
+}
+
+TEST(CpuBackend, TruncateGoesBackToTheSameAnswer) {
+  Loaded loaded;
+  const int sequence = loaded.backend->sequence();
+  loaded.append(sequence, token_ids(37));
+  const std::vector<float> first = loaded.append(sequence, token_ids(6, 50));
+  loaded.append(sequence, token_ids(20, 3));
+  loaded.backend->truncate(sequence, 37);
+  EXPECT_EQ(loaded.append(sequence, token_ids(6, 50)), first);
+}
+
+TEST(CpuBackend, ChunksAndStepsEqualOnePrefill) {
+  Loaded loaded;
+  Backend& backend = *loaded.backend;
+  ASSERT_TRUE(backend.encode(loaded.image, {}, nullptr));
+  const std::vector<int32_t> ids = token_ids(100);
+  const int whole = backend.sequence(), cut = backend.sequence();
+  const std::vector<float> expected = loaded.append(whole, {{nullptr, 9}, {ids.data(), 100}});
+  loaded.append(cut, {{nullptr, 4, 0}});
+  loaded.append(cut, {{nullptr, 5, 4}, {ids.data(), 33}});
+  loaded.append(cut, {{ids.data() + 33, 65}});
+  std::vector<float> logits(loaded.vocab);
+  for (int i = 98; i < 100; ++i) backend.step(&cut, &ids[i], 1, logits.data());
+  // Sums run in another order, and a last bit may turn an INT8 rounding: far inside one layer's quantization noise.
+  EXPECT_LE(relative_error(logits, expected), bound_after(1) / 2);
+}
+
+TEST(CpuBackend, CancelAtAnyLayerLeavesTheSequenceAsItWas) {
+  Loaded loaded;
+  Backend& backend = *loaded.backend;
+  const int sequence = backend.sequence();
+  loaded.append(sequence, token_ids(20));
+  const int kept = backend.fork(sequence);
+  const std::vector<float> expected = loaded.append(kept, token_ids(9, 5));
+  const int layers = backend.config().language.layers;
+  for (int at = 0; at < layers; ++at) {
+    int asked = 0;
+    const std::vector<int32_t> ids = token_ids(30, 60);
+    EXPECT_FALSE(backend.append(sequence, {{ids.data(), 30}}, nullptr, [&] { return asked++ == at; }));
+    EXPECT_EQ(backend.length(sequence), 20);
+  }
+  EXPECT_EQ(loaded.append(sequence, token_ids(9, 5)), expected);
+  int asked = 0;
+  EXPECT_FALSE(backend.encode(
+      loaded.image, [&] { return asked++ == 1; }, nullptr));
+  EXPECT_EQ(asked, 2);
+}
+
+TEST(CpuBackend, AStepThatDoesNotFitChangesNothing) {
+  Loaded loaded("", false, 2 * 32);
+  const int a = loaded.backend->sequence(), b = loaded.backend->sequence();
+  loaded.append(a, token_ids(31));
+  loaded.append(b, token_ids(32));
+  const int both[] = {a, b};
+  const int32_t ids[] = {1, 2};
+  std::vector<float> logits(2 * loaded.vocab);
+  EXPECT_THROW(loaded.backend->step(both, ids, 2, logits.data()), Error);
+  EXPECT_EQ(loaded.backend->length(a), 31);
+  EXPECT_EQ(loaded.backend->length(b), 32);
+}
+
+TEST(CpuBackend, TooLittleMemorySaysHowMuch) {
+  BackendOptions options;
+  options.cache_tokens = 2'000'000'000;
+  try {
+    create_backend("cpu", std::make_shared<test::TinyModel>(), options, {});
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code, Code::kMemory);
+    ASSERT_EQ(error.details.size(), 2u);
+    EXPECT_EQ(error.details[0].first, "neededBytes");
+    EXPECT_GT(error.details[0].second, error.details[1].second);
+  }
+}
+
+TEST(CpuBackend, BadNamesAndWeightsAreTypedErrors) {
+  const auto code_of = [](auto&& action) {
+    try {
+      action();
+    } catch (const Error& error) {
+      return error.code;
+    }
+    return Code::kInternal;
+  };
+  EXPECT_EQ(code_of([] { create_backend("cuda", std::make_shared<test::TinyModel>(), {}, {}); }), Code::kBackend);
+  BackendOptions options;
+  options.isa = "mmx";
+  EXPECT_EQ(code_of([&] { create_backend("cpu", std::make_shared<test::TinyModel>(), options, {}); }), Code::kBackend);
+  auto model = std::make_shared<test::TinyModel>();
+  model->int8_values("language.layers.1.fc1.weight")[1234] = -128;
+  EXPECT_EQ(code_of([&] { create_backend("cpu", model, {}, {}); }), Code::kModelFormat);
+}
+
+}  // namespace
+}  // namespace mipha

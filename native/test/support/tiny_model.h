@@ -1,0 +1,101 @@
+// A small random model in memory with the real structure: awkward sizes, real head sizes, INT8 matrices. For tests of backends and of the engine.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <random>
+#include <string>
+
+#include "package/package.h"
+
+namespace mipha::test {
+
+inline Config tiny_config() {
+  Config config;
+  config.vision = {42, 14, 144, 200, 2, 2, 1e-6f};  // 3 × 3 = 9 tokens, heads of 72, 200 is no multiple of 64
+  config.projector_layers = 2;
+  config.language = {160, 328, 3, 2, 32, 96, 90, 160, 1e-5f, 10000.0f};  // heads of 80, 328 is no multiple of 16
+  return config;
+}
+
+class TinyModel final : public Package {
+ public:
+  explicit TinyModel(const Config& config = tiny_config(), unsigned seed = 1) : config_(config), random_(seed) {
+    const VisionConfig& v = config.vision;
+    const LanguageConfig& l = config.language;
+    matrix("vision.patch_embedding", v.hidden, v.patch_values(), DType::kF16);
+    floats("vision.position_embedding", {v.tokens(), v.hidden}, 0.5f);
+    for (int i = 0; i < v.layers; ++i) {
+      const std::string layer = "vision.layers." + std::to_string(i) + ".";
+      norm(layer + "norm1", v.hidden);
+      norm(layer + "norm2", v.hidden);
+      matrix(layer + "qkv", 3 * v.hidden, v.hidden, DType::kI8);
+      matrix(layer + "out", v.hidden, v.hidden, DType::kI8);
+      matrix(layer + "fc1", v.intermediate, v.hidden, DType::kI8);
+      matrix(layer + "fc2", v.hidden, v.intermediate, DType::kI8);
+    }
+    for (int i = 0; i < config.projector_layers; ++i) {
+      matrix("projector." + std::to_string(i), l.hidden, i == 0 ? v.hidden : l.hidden, DType::kI8);
+    }
+    matrix("language.embedding", l.vocab, l.hidden, DType::kI8, false);
+    for (int i = 0; i < l.layers; ++i) {
+      const std::string layer = "language.layers." + std::to_string(i) + ".";
+      norm(layer + "norm", l.hidden);
+      matrix(layer + "qkv", 3 * l.hidden, l.hidden, DType::kI8);
+      matrix(layer + "dense", l.hidden, l.hidden, DType::kI8);
+      matrix(layer + "fc1", l.intermediate, l.hidden, DType::kI8);
+      matrix(layer + "fc2", l.hidden, l.intermediate, DType::kI8);
+    }
+    norm("language.final_norm", l.hidden);
+    matrix("language.head", l.vocab, l.hidden, DType::kI8);
+    weights_ = bind(config_, [this](const std::string& name) -> const Tensor* {
+      const auto found = tensors_.find(name);
+      return found == tensors_.end() ? nullptr : &found->second;
+    });
+  }
+
+  const Config& config() const override { return config_; }
+  const Weights& weights() const override { return weights_; }
+  void release(const void*, size_t) const override {}
+
+  /// For tests that break a weight on purpose.
+  int8_t* int8_values(const std::string& name) { return static_cast<int8_t*>(const_cast<void*>(tensors_.at(name).data)); }
+
+ private:
+  template <typename T>
+  T* store(const std::string& name, DType dtype, std::vector<int64_t> shape) {
+    size_t count = 1;
+    for (int64_t size : shape) count *= static_cast<size_t>(size);
+    bytes_.emplace_back((count * sizeof(T) + sizeof(double) - 1) / sizeof(double));
+    tensors_[name] = {dtype, std::move(shape), bytes_.back().data(), count * sizeof(T)};
+    return reinterpret_cast<T*>(bytes_.back().data());
+  }
+  float uniform(float limit) { return std::uniform_real_distribution<float>(-limit, limit)(random_); }
+  void floats(const std::string& name, std::vector<int64_t> shape, float limit, float centre = 0) {
+    float* out = store<float>(name, DType::kF32, shape);
+    for (size_t i = 0; i < tensors_[name].bytes / sizeof(float); ++i) out[i] = centre + uniform(limit);
+  }
+  void norm(const std::string& name, int width) {
+    floats(name + ".weight", {width}, 0.2f, 1.0f);
+    floats(name + ".bias", {width}, 0.1f);
+  }
+  void matrix(const std::string& name, int out, int in, DType dtype, bool bias = true) {
+    if (dtype == DType::kI8) {
+      int8_t* weight = store<int8_t>(name + ".weight", dtype, {out, in});
+      for (int i = 0; i < out * in; ++i) weight[i] = static_cast<int8_t>(std::uniform_int_distribution<int>(-127, 127)(random_));
+      floats(name + ".scale", {out}, 0.2f / (73.0f * std::sqrt(static_cast<float>(in))), 1.0f / (73.0f * std::sqrt(static_cast<float>(in))));
+    } else {
+      uint16_t* weight = store<uint16_t>(name + ".weight", dtype, {out, in});
+      for (int i = 0; i < out * in; ++i) weight[i] = static_cast<uint16_t>(0x2400 | (random_() & 0x83ff));  // ±2^-6 .. ±2^-5
+    }
+    if (bias) floats(name + ".bias", {out}, 0.1f);
+  }
+
+  Config config_;
+  std::mt19937 random_;
+  std::deque<std::vector<double>> bytes_;
+  std::map<std::string, Tensor> tensors_;
+  Weights weights_;
+};
+
+}  // namespace mipha::test
