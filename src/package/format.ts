@@ -32,7 +32,12 @@ export function parseJson<T>(path: string, text: string, schema: ZodType<T>): T 
   } catch (error) {
     throw formatError(path, 'JSON', (error as Error).message, error);
   }
-  const result = schema.safeParse(json, { reportInput: true });
+  return validate(path, json, schema);
+}
+
+/** A value as `schema` wants it; `path` is for the error. */
+export function validate<T>(path: string, value: unknown, schema: ZodType<T>): T {
+  const result = schema.safeParse(value, { reportInput: true });
   if (result.success) return result.data;
   const issue = result.error.issues[0];
   const field = issue === undefined || issue.path.length === 0 ? path : `${path}: ${issue.path.join('.')}`;

@@ -1,6 +1,6 @@
 /** The schema of manifest.json: everything about a package except its tensors. Field names are those the native reader knows. */
 import { z } from 'zod';
-import { formatError, parseJson } from './format.js';
+import { formatError, parseJson, validate } from './format.js';
 
 export const FORMAT_VERSION = 1;
 export const MANIFEST_FILE = 'manifest.json';
@@ -23,34 +23,34 @@ const provenance = z.strictObject({
   files: z.record(z.string(), sha256), // every file that was read → its sha256
 });
 
-/** SigLIP tower. `layers` is how many run, not how many the checkpoint has. */
+/** SigLIP tower. `layers` is how many run. The limits are those of native/model/config.cc. */
 export const visionSchema = z.strictObject({
-  imageSize: count(4096), // pixels per side
-  patchSize: count(256), // pixels per side
-  hidden: count(65536),
-  intermediate: count(262144),
+  imageSize: count(2048), // pixels per side
+  patchSize: count(128), // pixels per side
+  hidden: count(8192),
+  intermediate: count(65536),
   heads: count(1024),
-  layers: count(1024),
+  layers: count(256),
   epsilon: z.number().positive().max(1),
 });
 
 /** Phi-2 / Phi-1.5. */
 export const languageSchema = z.strictObject({
-  hidden: count(65536),
-  intermediate: count(262144),
-  layers: count(1024),
+  hidden: count(8192),
+  intermediate: count(65536),
+  layers: count(256),
   heads: count(1024),
-  rotary: count(65536), // leading dims of each head that are rotated
-  vocab: count(4_000_000), // rows of the embedding and of the head
-  tokens: count(4_000_000), // ids the tokenizer knows; rows from here on are padding
-  context: count(1_000_000), // positions, image tokens included
+  rotary: z.int().min(0).max(8192), // leading dims of each head that are rotated
+  vocab: count(262_143), // rows of the embedding and of the head
+  tokens: count(262_143), // ids the tokenizer knows; rows from here on are padding
+  context: count(32_767), // positions, image tokens included
   epsilon: z.number().positive().max(1),
-  ropeTheta: z.number().positive().max(1e12),
+  ropeTheta: z.number().min(1).max(1e12),
 });
 
 export const architectureSchema = z.strictObject({
   vision: visionSchema,
-  projector: z.strictObject({ layers: z.int().min(0).max(16) }), // linear layers with an erf GELU between; 0: identity
+  projector: z.strictObject({ layers: z.int().min(0).max(8) }), // linear layers with an erf GELU between; 0: identity
   language: languageSchema,
 });
 
@@ -128,8 +128,9 @@ export function manifestText(manifest: Manifest): string {
   return `${JSON.stringify(manifest, null, 2)}\n`;
 }
 
-/** The rules between sizes, checked once for checkpoints and packages alike. */
-export function checkArchitecture(path: string, { vision, projector, language }: Architecture): void {
+/** Sizes within what can be run, and the rules between them: checked once for checkpoints and packages alike. */
+export function checkArchitecture(path: string, architecture: Architecture): void {
+  const { vision, projector, language } = validate(path, architecture, architectureSchema);
   const multiple = (field: string, value: number, of: number) => {
     if (value % of !== 0) throw formatError(`${path}: ${field}`, `a multiple of ${of}`, value);
   };
@@ -137,9 +138,9 @@ export function checkArchitecture(path: string, { vision, projector, language }:
     if (value > limit) throw formatError(`${path}: ${field}`, `at most ${limit}`, value);
   };
   for (const [name, part] of Object.entries({ vision, language })) {
-    multiple(`${name}.hidden`, part.hidden, 8);
     multiple(`${name}.intermediate`, part.intermediate, 8);
     multiple(`${name}.hidden`, part.hidden, part.heads);
+    multiple(`${name}: head size`, part.hidden / part.heads, 8);
   }
   atMost('vision.patchSize', vision.patchSize, vision.imageSize);
   multiple('language.rotary', language.rotary, 2);
