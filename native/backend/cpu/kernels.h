@@ -11,10 +11,13 @@ namespace mipha::cpu {
 // INT8 weights are packed once for every instruction set: [out / 16][in / 4][16][4] int8, `out` padded to 16 and `in` to 64 with zeros.
 // That is the operand order of VPDPBUSD (64 bytes = 16 rows × 4 values), SDOT by lane (4 × 16 bytes) and an AMX B tile.
 // Values are in [-127, 127]; −128 never occurs (the packer refuses it), which keeps AVX2's 16-bit pair sums exact.
-constexpr int kPanel = 16;     // output rows per panel
-constexpr int kDepthStep = 64; // `in` is padded to a multiple of this
-constexpr int kMaxRows = 8;    // activation rows per gemm_s8 call
-constexpr int kMaxPanels = 4;  // panels per gemm_s8 call
+constexpr int kPanel = 16;      // output rows per panel
+constexpr int kDepthStep = 64;  // `in` is padded to a multiple of this
+constexpr int kMaxRows = 8;     // activation rows per gemm_s8 call
+constexpr int kMaxPanels = 4;   // panels per gemm_s8 call
+
+// Rows of activations with no magnitude from here up count as zero: below it 127 / max|x| would overflow.
+constexpr float kSmallestMagnitude = 0x1p-120f;
 
 // f16 cache rows are stored as raw IEEE half bits.
 using half_t = uint16_t;
@@ -24,22 +27,23 @@ struct Kernels {
 
   /// acc[m][n] = Σ_k a[m][k] · w[n][k], exact in int32 (in ≤ 65536).
   /// a: [rows ≤ kMaxRows] int8 in [-127, 127], rows a_stride bytes apart, `in` values each (zero-padded to a multiple of kDepthStep).
-  /// panels: `panel_count` ≤ kMaxPanels consecutive panels, each in * 16 bytes. panel_sums: [panel_count * 16] Σ_k w[n][k] (for unsigned-by-signed products).
-  /// acc: [rows][panel_count * 16] int32, contiguous. No pointer need be aligned.
+  /// panels: `panel_count` ≤ kMaxPanels consecutive panels, each in * 16 bytes. panel_sums: [panel_count * 16] Σ_k w[n][k] (for unsigned-by-signed
+  /// products). acc: [rows][panel_count * 16] int32, contiguous. No pointer need be aligned beyond its own element.
   void (*gemm_s8)(const int8_t* a, size_t a_stride, int rows, int in, const int8_t* panels, int panel_count, const int32_t* panel_sums, int32_t* acc);
 
   /// out[n] = acc[n] · (a_scale · w_scale[n]) + bias[n]; bias may be null.
   void (*dequantize)(const int32_t* acc, float a_scale, const float* w_scale, const float* bias, int count, float* out);
 
-  /// Symmetric INT8 of one row: scale = max|x| / 127, q = round-half-even(x · (127 / max|x|)); an all-zero row gives scale 0.
-  /// Writes `padded` values, zeros after `count`. Returns the scale. Bit-equal between instruction sets.
+  /// Symmetric INT8 of one row: scale = max|x| / 127, q = round-half-even(x · (127 / max|x|)); a row below kSmallestMagnitude is all zero and
+  /// gives scale 0. Writes `padded` values, zeros after `count`; padded ≥ count is a multiple of kDepthStep. Returns the scale.
+  /// Bit-equal between instruction sets; q stays in [-127, 127] even where x is not finite.
   float (*quantize)(const float* x, int count, int padded, int8_t* q);
 
   /// out = (x − mean) / sqrt(var + epsilon) · gain + bias over one row; variance around the mean.
   void (*layer_norm)(const float* x, const float* gain, const float* bias, float epsilon, int count, float* out);
 
-  void (*gelu_tanh)(float* x, size_t count);  // in place
-  void (*gelu_erf)(float* x, size_t count);   // in place, exact erf form
+  void (*gelu_tanh)(float* x, size_t count);            // in place
+  void (*gelu_erf)(float* x, size_t count);             // in place, exact erf form
   void (*add)(float* x, const float* y, size_t count);  // x += y
 
   /// c[m][n] = Σ_k a[m][k] · b[k][n] (+ c when accumulate). f32, n a multiple of 16. Patch embedding, q·kᵀ and p·v.
@@ -47,6 +51,7 @@ struct Kernels {
                    bool accumulate);
 
   /// Online softmax of one row of scores: x[i] = exp(x[i] − max(*running_max, max x)), returns their sum; *running_max is updated. count ≥ 1.
+  /// Scores and *running_max may be −∞, but not all of them at once. exp below −87.33 may be 0.
   float (*softmax_block)(float* x, int count, float* running_max);
 
   void (*scale)(float* x, float factor, size_t count);
@@ -69,7 +74,8 @@ struct KernelList {
 };
 KernelList kernels();
 
-/// The best row, or the named one. Null when the name is unknown or this CPU cannot run it.
+/// The named row; null when this binary has no such row or this CPU cannot run it. Without a name (null or empty) the row that the environment
+/// variable MIPHA_ISA names, for tests, and the best one when that is unset, unknown or not runnable: never null.
 const Kernels* find_kernels(const char* name_or_null);
 
 }  // namespace mipha::cpu

@@ -10,12 +10,18 @@ namespace {
 
 using Vec = float32x4_t;
 constexpr int kLanes = 4;
-constexpr int kGemmRows = 6;     // 6 × 4 accumulators, 4 operands and one broadcast of 32 registers
+constexpr int kGemmRows = 6;  // 6 × 4 accumulators, 4 operands and one broadcast of 32 registers
 constexpr int kGemmVectors = 4;
 
-inline Vec set1(float x) { return vdupq_n_f32(x); }
-inline Vec load(const float* p) { return vld1q_f32(p); }
-inline void store(float* p, Vec v) { vst1q_f32(p, v); }
+inline Vec set1(float x) {
+  return vdupq_n_f32(x);
+}
+inline Vec load(const float* p) {
+  return vld1q_f32(p);
+}
+inline void store(float* p, Vec v) {
+  vst1q_f32(p, v);
+}
 inline Vec load_part(const float* p, int n, Vec rest) {
   float whole[kLanes];
   store(whole, rest);
@@ -28,26 +34,52 @@ inline void store_part(float* p, Vec v, int n) {
   for (int i = 0; i < n; ++i) p[i] = whole[i];
 }
 
-inline Vec add(Vec a, Vec b) { return vaddq_f32(a, b); }
-inline Vec sub(Vec a, Vec b) { return vsubq_f32(a, b); }
-inline Vec mul(Vec a, Vec b) { return vmulq_f32(a, b); }
-inline Vec div(Vec a, Vec b) { return vdivq_f32(a, b); }
-inline Vec fma(Vec a, Vec b, Vec c) { return vfmaq_f32(c, a, b); }
-inline Vec maximum(Vec a, Vec b) { return vmaxnmq_f32(a, b); }  // b where a is NaN
-inline Vec minimum(Vec a, Vec b) { return vminnmq_f32(a, b); }
-inline Vec absolute(Vec a) { return vabsq_f32(a); }
-inline Vec round_even(Vec a) { return vrndnq_f32(a); }
-inline Vec select_less(Vec a, Vec b, Vec yes, Vec no) { return vbslq_f32(vcltq_f32(a, b), yes, no); }
+inline Vec add(Vec a, Vec b) {
+  return vaddq_f32(a, b);
+}
+inline Vec sub(Vec a, Vec b) {
+  return vsubq_f32(a, b);
+}
+inline Vec mul(Vec a, Vec b) {
+  return vmulq_f32(a, b);
+}
+inline Vec div(Vec a, Vec b) {
+  return vdivq_f32(a, b);
+}
+inline Vec fma(Vec a, Vec b, Vec c) {
+  return vfmaq_f32(c, a, b);
+}
+inline Vec maximum(Vec a, Vec b) {
+  return vmaxnmq_f32(a, b);
+}  // b where a is NaN
+inline Vec minimum(Vec a, Vec b) {
+  return vminnmq_f32(a, b);
+}
+inline Vec absolute(Vec a) {
+  return vabsq_f32(a);
+}
+inline Vec round_even(Vec a) {
+  return vrndnq_f32(a);
+}
+inline Vec select_less(Vec a, Vec b, Vec yes, Vec no) {
+  return vbslq_f32(vcltq_f32(a, b), yes, no);
+}
 /// n whole, in [-126, 127].
 inline Vec times_power_of_two(Vec a, Vec n) {
   const int32x4_t exponent = vaddq_s32(vcvtnq_s32_f32(n), vdupq_n_s32(127));
   return vmulq_f32(a, vreinterpretq_f32_s32(vshlq_n_s32(exponent, 23)));
 }
 
-inline float sum(Vec v) { return vaddvq_f32(v); }
-inline float largest(Vec v) { return vmaxvq_f32(v); }
+inline float sum(Vec v) {
+  return vaddvq_f32(v);
+}
+inline float largest(Vec v) {
+  return vmaxvq_f32(v);
+}
 
-inline Vec from_int(const int32_t* p) { return vcvtq_f32_s32(vld1q_s32(p)); }
+inline Vec from_int(const int32_t* p) {
+  return vcvtq_f32_s32(vld1q_s32(p));
+}
 inline Vec from_int_part(const int32_t* p, int n) {
   int32_t whole[kLanes] = {};
   for (int i = 0; i < n; ++i) whole[i] = p[i];
@@ -60,8 +92,12 @@ inline void store_s8(int8_t* p, Vec v) {
   __builtin_memcpy(p, whole, kLanes);
 }
 
-inline Vec load_half(const half_t* p) { return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p))); }
-inline void store_half(half_t* p, Vec v) { vst1_u16(p, vreinterpret_u16_f16(vcvt_f16_f32(v))); }
+inline Vec load_half(const half_t* p) {
+  return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)));
+}
+inline void store_half(half_t* p, Vec v) {
+  vst1_u16(p, vreinterpret_u16_f16(vcvt_f16_f32(v)));
+}
 inline Vec load_half_part(const half_t* p, int n) {
   half_t whole[kLanes] = {};
   for (int i = 0; i < n; ++i) whole[i] = p[i];

@@ -1,0 +1,55 @@
+// Picks rows of the kernel table. Baseline code only: it runs before anything is known about the CPU.
+#include <cstdlib>
+#include <cstring>
+
+#include "backend/cpu/tables.h"
+#include "core/cpu_features.h"
+
+namespace mipha::cpu {
+namespace {
+
+struct Runnable {
+  const Kernels* rows[3];
+  int count = 0;
+
+  void add_if(bool supported, const Kernels& row) {
+    if (supported) rows[count++] = &row;
+  }
+};
+
+Runnable runnable(const CpuFeatures& cpu) {
+  Runnable list;
+#if defined(__x86_64__)
+  const bool avx2 = cpu.avx2 && cpu.fma && cpu.f16c;
+  list.add_if(avx2 && cpu.avx512f && cpu.avx512bw && cpu.avx512vl && cpu.avx512dq && cpu.avx512vnni, kAvx512VnniKernels);
+  list.add_if(avx2, kAvx2Kernels);
+#elif defined(__aarch64__)
+  list.add_if(cpu.dotprod, kDotprodKernels);
+#endif
+  list.add_if(true, kScalarKernels);
+  return list;
+}
+
+const Kernels* named(const char* name) {
+  const KernelList list = kernels();
+  for (int i = 0; i < list.count; ++i) {
+    if (std::strcmp(list.rows[i]->name, name) == 0) return list.rows[i];
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+KernelList kernels() {
+  static const Runnable list = runnable(cpu_features());
+  return {list.rows, list.count};
+}
+
+const Kernels* find_kernels(const char* name_or_null) {
+  if (name_or_null && *name_or_null) return named(name_or_null);
+  const char* forced = std::getenv("MIPHA_ISA");
+  const Kernels* row = forced ? named(forced) : nullptr;
+  return row ? row : kernels().rows[0];
+}
+
+}  // namespace mipha::cpu

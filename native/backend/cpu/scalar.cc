@@ -1,0 +1,125 @@
+// The scalar twin: what every kernel computes, in plain loops. Also what a CPU without any of the other rows runs.
+#include <algorithm>
+#include <cmath>
+
+#include "backend/cpu/tables.h"
+#include "core/half.h"
+
+namespace mipha::cpu {
+namespace {
+
+/// Weight of output row n and depth k within its panel.
+size_t panel_index(int n, int k) {
+  return (static_cast<size_t>(k / 4) * kPanel + n) * 4 + k % 4;
+}
+
+void gemm_s8(const int8_t* a, size_t a_stride, int rows, int in, const int8_t* panels, int panel_count, const int32_t*, int32_t* acc) {
+  for (int m = 0; m < rows; ++m) {
+    for (int p = 0; p < panel_count; ++p) {
+      const int8_t* panel = panels + static_cast<size_t>(p) * in * kPanel;
+      for (int n = 0; n < kPanel; ++n) {
+        int32_t sum = 0;
+        for (int k = 0; k < in; ++k) sum += a[m * a_stride + k] * panel[panel_index(n, k)];
+        acc[(m * panel_count + p) * kPanel + n] = sum;
+      }
+    }
+  }
+}
+
+void dequantize(const int32_t* acc, float a_scale, const float* w_scale, const float* bias, int count, float* out) {
+  for (int n = 0; n < count; ++n) out[n] = static_cast<float>(acc[n]) * (a_scale * w_scale[n]) + (bias ? bias[n] : 0.0f);
+}
+
+float quantize(const float* x, int count, int padded, int8_t* q) {
+  float magnitude = 0;
+  for (int i = 0; i < count; ++i) magnitude = std::fabs(x[i]) > magnitude ? std::fabs(x[i]) : magnitude;
+  std::fill_n(q, padded, 0);
+  if (magnitude < kSmallestMagnitude) return 0;
+  const float inverse = 127.0f / magnitude;
+  for (int i = 0; i < count; ++i) {
+    const float value = x[i] * inverse;
+    const float above = value > -127.0f ? value : -127.0f;  // −127 where value is NaN
+    q[i] = static_cast<int8_t>(std::nearbyint(above < 127.0f ? above : 127.0f));
+  }
+  return magnitude / 127.0f;
+}
+
+void layer_norm(const float* x, const float* gain, const float* bias, float epsilon, int count, float* out) {
+  float sum = 0;
+  for (int i = 0; i < count; ++i) sum += x[i];
+  const float mean = sum / static_cast<float>(count);
+  float squares = 0;
+  for (int i = 0; i < count; ++i) squares += (x[i] - mean) * (x[i] - mean);
+  const float inverse = 1.0f / std::sqrt(squares / static_cast<float>(count) + epsilon);
+  for (int i = 0; i < count; ++i) out[i] = (x[i] - mean) * inverse * gain[i] + bias[i];
+}
+
+void gelu_tanh(float* x, size_t count) {
+  constexpr float kSqrtTwoOverPi = 0.797884561f;
+  for (size_t i = 0; i < count; ++i) x[i] = 0.5f * x[i] * (1 + std::tanh(kSqrtTwoOverPi * (x[i] + 0.044715f * x[i] * x[i] * x[i])));
+}
+
+void gelu_erf(float* x, size_t count) {
+  constexpr float kSqrtHalf = 0.707106781f;
+  for (size_t i = 0; i < count; ++i) x[i] = 0.5f * x[i] * (1 + std::erf(x[i] * kSqrtHalf));
+}
+
+void add(float* x, const float* y, size_t count) {
+  for (size_t i = 0; i < count; ++i) x[i] += y[i];
+}
+
+void gemm_f32(const float* a, size_t a_stride, int rows, int depth, const float* b, size_t b_stride, int columns, float* c, size_t c_stride,
+              bool accumulate) {
+  for (int m = 0; m < rows; ++m) {
+    float* row = c + m * c_stride;
+    if (!accumulate) std::fill_n(row, columns, 0.0f);
+    for (int k = 0; k < depth; ++k) {
+      for (int n = 0; n < columns; ++n) row[n] += a[m * a_stride + k] * b[k * b_stride + n];
+    }
+  }
+}
+
+float softmax_block(float* x, int count, float* running_max) {
+  for (int i = 0; i < count; ++i) *running_max = std::max(*running_max, x[i]);
+  float sum = 0;
+  for (int i = 0; i < count; ++i) sum += x[i] = std::exp(x[i] - *running_max);
+  return sum;
+}
+
+void scale(float* x, float factor, size_t count) {
+  for (size_t i = 0; i < count; ++i) x[i] *= factor;
+}
+
+void to_half(const float* x, half_t* out, size_t count) {
+  for (size_t i = 0; i < count; ++i) out[i] = mipha::to_half(x[i]);
+}
+
+void from_half(const half_t* x, float* out, size_t count) {
+  for (size_t i = 0; i < count; ++i) out[i] = mipha::from_half(x[i]);
+}
+
+void transpose_half(const half_t* x, size_t x_stride, int rows, int columns, float* out, size_t out_stride) {
+  for (int c = 0; c < columns; ++c) {
+    for (int r = 0; r < rows; ++r) out[r * out_stride + c] = mipha::from_half(x[c * x_stride + r]);
+  }
+}
+
+void dot_half(const float* q, const half_t* k, size_t k_stride, int count, int head_size, float* scores) {
+  for (int i = 0; i < count; ++i) {
+    scores[i] = 0;
+    for (int d = 0; d < head_size; ++d) scores[i] += q[d] * mipha::from_half(k[i * k_stride + d]);
+  }
+}
+
+void weighted_half(const float* p, const half_t* v, size_t v_stride, int count, int head_size, float* out) {
+  for (int i = 0; i < count; ++i) {
+    for (int d = 0; d < head_size; ++d) out[d] += p[i] * mipha::from_half(v[i * v_stride + d]);
+  }
+}
+
+}  // namespace
+
+const Kernels kScalarKernels = {"scalar", gemm_s8,       dequantize, quantize, layer_norm, gelu_tanh,      gelu_erf, add,
+                                gemm_f32, softmax_block, scale,      to_half,  from_half,  transpose_half, dot_half, weighted_half};
+
+}  // namespace mipha::cpu

@@ -1,0 +1,13 @@
+// The rows of the kernel table, each defined by the file of its instruction set.
+#pragma once
+
+#include "backend/cpu/kernels.h"
+
+namespace mipha::cpu {
+
+extern const Kernels kScalarKernels;
+extern const Kernels kAvx2Kernels;        // x86-64 only
+extern const Kernels kAvx512VnniKernels;  // x86-64 only
+extern const Kernels kDotprodKernels;     // AArch64 only
+
+}  // namespace mipha::cpu
