@@ -59,7 +59,9 @@ function packagesMatchLock() {
 }
 
 function compileAddon() {
-  const stamp = fingerprint(['binding.gyp', ...files('native', (path) => !/^native\/(test|bench)\//.test(path))]);
+  const { version } = readJson(at('package.json')); // compiled in
+  const native = files('native', (path) => /\.(h|cc|cu|cuh|gypi|js)$/.test(path) && !/^native\/(test|bench)\//.test(path));
+  const stamp = fingerprint(['binding.gyp', ...native], version);
   if (existsSync(ADDON) && upToDate(ADDON_STAMP, stamp)) return;
   checkToolchain();
   rmSync(ADDON_STAMP, { force: true });
@@ -84,7 +86,12 @@ function checkToolchain() {
 }
 
 function compileTypeScript() {
-  const stamp = fingerprint(['tsconfig.json', 'tsconfig.build.json', 'node_modules/typescript/package.json', ...files('src', () => true)]);
+  const stamp = fingerprint([
+    'tsconfig.json',
+    'tsconfig.build.json',
+    'node_modules/typescript/package.json',
+    ...files('src', (path) => path.endsWith('.ts')),
+  ]);
   if (upToDate(DIST_STAMP, stamp)) return;
   rmSync(at('dist'), { recursive: true, force: true });
   step('compiling TypeScript (seconds)', [process.execPath, at('node_modules', 'typescript', 'bin', 'tsc'), '-p', 'tsconfig.build.json'], '');
@@ -112,12 +119,12 @@ function files(folder, keep) {
   return readdirSync(at(folder), { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath ?? entry.path, entry.name).slice(ROOT.length + 1))
-    .filter((path) => !path.endsWith('.md') && keep(path))
+    .filter(keep)
     .sort();
 }
 
-function fingerprint(paths) {
-  const hash = createHash('sha256').update(`${process.platform} ${process.arch}`);
+function fingerprint(paths, salt = '') {
+  const hash = createHash('sha256').update(`${process.platform} ${process.arch} ${salt}`);
   for (const path of paths) {
     const bytes = readFileSync(at(path));
     hash.update(`\n${path} ${bytes.length}\n`).update(bytes);

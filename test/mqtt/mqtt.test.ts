@@ -37,6 +37,7 @@ describe('topics', () => {
 describe('messages', () => {
   const fields = {
     seq: 0,
+    session: 's',
     node: 'node-1',
     camera: 'kitchen',
     watch: 'lamp',
@@ -45,7 +46,7 @@ describe('messages', () => {
     answer: 'Yes',
     confidence: 0.97,
     model: { id: 'mipha-nano', rev: 'abc' },
-    timing: { queue_ms: 0, prep_ms: 1, vision_ms: 2, prefill_ms: 3, decode_ms: 4 },
+    timing: { queue_ms: 0, prep_ms: 1, vision_ms: 2, prefill_ms: 3, decode_ms: 4, total_ms: 10 },
     tokens: { in: 20, out: 1 },
   } satisfies Partial<Result>;
 
