@@ -31,7 +31,9 @@
       "native/engine/sampler.cc"
     ],
     "addon_sources": [
-      "native/addon/addon.cc"
+      "native/addon/addon.cc",
+      "native/addon/reference_object.cc",
+      "native/addon/resize_function.cc"
     ],
     "avx2_sources": ["native/backend/cpu/avx2.cc"],
     "avx512vnni_sources": ["native/backend/cpu/avx512vnni.cc"],

@@ -66,7 +66,7 @@ uint8_t from_fixed16(int value) {
 
 /// luma: [width] of one row; chroma: [width] Cb, Cr, Cb, Cr, … of the row pair it belongs to.
 void nv12_row(const uint8_t* luma, const uint8_t* chroma, int width, uint8_t* out) {
-  for (int x = 0; x < width; x++) {
+  for (int x = 0; x < width; ++x) {
     const int y = (luma[x] - 16) * kLuma;
     const int cb = chroma[x & ~1] - 128, cr = chroma[x | 1] - 128;
     out[3 * x] = from_fixed16(y + cr * kCrToRed);
@@ -107,18 +107,18 @@ void rgb_row(const Image& image, int y, uint8_t* out) {
       std::memcpy(out, row, static_cast<size_t>(image.width) * 3);
       break;
     case PixelFormat::kRgba:
-      for (int x = 0; x < image.width; x++) {
-        for (int c = 0; c < 3; c++) out[3 * x + c] = row[4 * x + c];
+      for (int x = 0; x < image.width; ++x) {
+        for (int c = 0; c < 3; ++c) out[3 * x + c] = row[4 * x + c];
       }
       break;
     case PixelFormat::kBgr:
-      for (int x = 0; x < image.width; x++) {
-        for (int c = 0; c < 3; c++) out[3 * x + c] = row[3 * x + 2 - c];
+      for (int x = 0; x < image.width; ++x) {
+        for (int c = 0; c < 3; ++c) out[3 * x + c] = row[3 * x + 2 - c];
       }
       break;
     case PixelFormat::kGray:
-      for (int x = 0; x < image.width; x++) {
-        for (int c = 0; c < 3; c++) out[3 * x + c] = row[x];
+      for (int x = 0; x < image.width; ++x) {
+        for (int c = 0; c < 3; ++c) out[3 * x + c] = row[x];
       }
       break;
     case PixelFormat::kNv12:
@@ -129,11 +129,11 @@ void rgb_row(const Image& image, int y, uint8_t* out) {
 
 void patchify(const VisionConfig& config, const uint8_t* pixels, float* patches) {
   const int grid = config.grid(), patch = config.patch_size;
-  for (int token = 0; token < config.tokens(); token++) {
+  for (int token = 0; token < config.tokens(); ++token) {
     const int top = token / grid * patch, left = token % grid * patch;
-    for (int c = 0; c < 3; c++) {
-      for (int y = 0; y < patch; y++) {
-        for (int x = 0; x < patch; x++) {
+    for (int c = 0; c < 3; ++c) {
+      for (int y = 0; y < patch; ++y) {
+        for (int x = 0; x < patch; ++x) {
           const uint8_t value = pixels[(static_cast<size_t>(top + y) * config.image_size + left + x) * 3 + c];
           *patches++ = static_cast<float>(value) / 127.5f - 1.0f;
         }

@@ -17,10 +17,10 @@ void weight_row(const Linear& w, int o, float* out) {
   const size_t first = static_cast<size_t>(o) * w.in;
   switch (w.dtype) {
     case DType::kI8:
-      for (int i = 0; i < w.in; i++) out[i] = static_cast<float>(static_cast<const int8_t*>(w.weight)[first + i]) * w.scale[o];
+      for (int i = 0; i < w.in; ++i) out[i] = static_cast<float>(static_cast<const int8_t*>(w.weight)[first + i]) * w.scale[o];
       break;
     case DType::kF16:
-      for (int i = 0; i < w.in; i++) out[i] = from_half(static_cast<const uint16_t*>(w.weight)[first + i]);
+      for (int i = 0; i < w.in; ++i) out[i] = from_half(static_cast<const uint16_t*>(w.weight)[first + i]);
       break;
     case DType::kF32:
       std::copy_n(static_cast<const float*>(w.weight) + first, w.in, out);
@@ -34,10 +34,10 @@ float dot(const float* a, const float* b, int count) {
   float sums[kLanes] = {};
   int i = 0;
   for (; i + kLanes <= count; i += kLanes) {
-    for (int lane = 0; lane < kLanes; lane++) sums[lane] += a[i + lane] * b[i + lane];
+    for (int lane = 0; lane < kLanes; ++lane) sums[lane] += a[i + lane] * b[i + lane];
   }
   float sum = 0;
-  for (; i < count; i++) sum += a[i] * b[i];
+  for (; i < count; ++i) sum += a[i] * b[i];
   for (const float lane : sums) sum += lane;
   return sum;
 }
@@ -46,10 +46,10 @@ float dot(const float* a, const float* b, int count) {
 Rows linear(const Linear& w, const Rows& x) {
   const size_t rows = x.size() / w.in;
   Rows y(rows * w.out), weight(w.in);
-  for (int o = 0; o < w.out; o++) {
+  for (int o = 0; o < w.out; ++o) {
     weight_row(w, o, weight.data());
     const float bias = w.bias != nullptr ? w.bias[o] : 0.0f;
-    for (size_t r = 0; r < rows; r++) y[r * w.out + o] = dot(x.data() + r * w.in, weight.data(), w.in) + bias;
+    for (size_t r = 0; r < rows; ++r) y[r * w.out + o] = dot(x.data() + r * w.in, weight.data(), w.in) + bias;
   }
   return y;
 }
@@ -59,11 +59,11 @@ Rows normalize(const Norm& norm, float epsilon, const Rows& x, int columns) {
   Rows y(x.size());
   for (size_t first = 0; first < x.size(); first += columns) {
     double mean = 0, variance = 0;
-    for (int i = 0; i < columns; i++) mean += x[first + i];
+    for (int i = 0; i < columns; ++i) mean += x[first + i];
     mean /= columns;
-    for (int i = 0; i < columns; i++) variance += (x[first + i] - mean) * (x[first + i] - mean);
+    for (int i = 0; i < columns; ++i) variance += (x[first + i] - mean) * (x[first + i] - mean);
     const double inverse = 1.0 / std::sqrt(variance / columns + epsilon);
-    for (int i = 0; i < columns; i++) y[first + i] = static_cast<float>((x[first + i] - mean) * inverse) * norm.gain[i] + norm.bias[i];
+    for (int i = 0; i < columns; ++i) y[first + i] = static_cast<float>((x[first + i] - mean) * inverse) * norm.gain[i] + norm.bias[i];
   }
   return y;
 }
@@ -81,7 +81,7 @@ void gelu_erf(Rows& x) {
 }
 
 void add(Rows& x, const Rows& y) {
-  for (size_t i = 0; i < x.size(); i++) x[i] += y[i];
+  for (size_t i = 0; i < x.size(); ++i) x[i] += y[i];
 }
 
 /// Splits [rows, 3 * hidden] into its third `part`: 0 = q, 1 = k, 2 = v.
@@ -103,22 +103,22 @@ Rows attend(const Rows& q, const Rows& keys, const Rows& values, int hidden, int
   const float scale = 1.0f / std::sqrt(static_cast<float>(head_size));
   const int rows = static_cast<int>(q.size() / hidden);
   Rows out(q.size(), 0.0f), scores(keys.size() / hidden), scaled(head_size);
-  for (int r = 0; r < rows; r++) {
+  for (int r = 0; r < rows; ++r) {
     const int count = visible(r);
-    for (int h = 0; h < heads; h++) {
+    for (int h = 0; h < heads; ++h) {
       const size_t at = static_cast<size_t>(h) * head_size;
-      for (int d = 0; d < head_size; d++) scaled[d] = q[static_cast<size_t>(r) * hidden + at + d] * scale;
-      for (int i = 0; i < count; i++) scores[i] = dot(scaled.data(), keys.data() + static_cast<size_t>(i) * hidden + at, head_size);
+      for (int d = 0; d < head_size; ++d) scaled[d] = q[static_cast<size_t>(r) * hidden + at + d] * scale;
+      for (int i = 0; i < count; ++i) scores[i] = dot(scaled.data(), keys.data() + static_cast<size_t>(i) * hidden + at, head_size);
 
       const float largest = *std::max_element(scores.begin(), scores.begin() + count);
       float sum = 0;
-      for (int i = 0; i < count; i++) sum += scores[i] = std::exp(scores[i] - largest);
+      for (int i = 0; i < count; ++i) sum += scores[i] = std::exp(scores[i] - largest);
 
       float* mixed = out.data() + static_cast<size_t>(r) * hidden + at;
-      for (int i = 0; i < count; i++) {
+      for (int i = 0; i < count; ++i) {
         const float share = scores[i] / sum;
         const float* value = values.data() + static_cast<size_t>(i) * hidden + at;
-        for (int d = 0; d < head_size; d++) mixed[d] += share * value[d];
+        for (int d = 0; d < head_size; ++d) mixed[d] += share * value[d];
       }
     }
   }
@@ -129,11 +129,11 @@ Rows attend(const Rows& q, const Rows& keys, const Rows& values, int hidden, int
 /// x [rows, hidden]; row r is at `position` + r.
 void rotate(const LanguageConfig& config, Rows& x, int position) {
   const int half = config.rotary / 2, rows = static_cast<int>(x.size() / config.hidden);
-  for (int r = 0; r < rows; r++) {
-    for (int i = 0; i < half; i++) {
+  for (int r = 0; r < rows; ++r) {
+    for (int i = 0; i < half; ++i) {
       const double frequency = std::pow(static_cast<double>(config.rope_theta), -2.0 * i / config.rotary);
       const float cosine = static_cast<float>(std::cos((position + r) * frequency)), sine = static_cast<float>(std::sin((position + r) * frequency));
-      for (int h = 0; h < config.heads; h++) {
+      for (int h = 0; h < config.heads; ++h) {
         float* head = x.data() + static_cast<size_t>(r) * config.hidden + static_cast<size_t>(h) * config.head_size();
         const float a = head[i], b = head[i + half];
         head[i] = a * cosine - b * sine;
@@ -159,10 +159,10 @@ std::vector<float> Reference::encode(const uint8_t* pixels, const Probe& probe) 
   patchify(vision, pixels, patches.data());
 
   Rows x = linear(weights_.patch_embedding, patches);
-  for (size_t i = 0; i < x.size(); i++) x[i] += weights_.position_embedding[i];
+  for (size_t i = 0; i < x.size(); ++i) x[i] += weights_.position_embedding[i];
   show(probe, "tower.0", x, vision.hidden);
 
-  for (int l = 0; l < vision.layers; l++) {
+  for (int l = 0; l < vision.layers; ++l) {
     const VisionLayer& layer = weights_.vision[l];
     const Rows qkv = linear(layer.qkv, normalize(layer.norm1, vision.epsilon, x, vision.hidden));
     const Rows mixed = attend(third(qkv, vision.hidden, 0), third(qkv, vision.hidden, 1), third(qkv, vision.hidden, 2), vision.hidden, vision.heads,
@@ -175,7 +175,7 @@ std::vector<float> Reference::encode(const uint8_t* pixels, const Probe& probe) 
     show(probe, "tower." + std::to_string(l + 1), x, vision.hidden);
   }
 
-  for (size_t l = 0; l < weights_.projector.size(); l++) {
+  for (size_t l = 0; l < weights_.projector.size(); ++l) {
     if (l > 0) gelu_erf(x);
     x = linear(weights_.projector[l], x);
   }
@@ -206,7 +206,7 @@ std::vector<float> Reference::append(const std::vector<float>& embedded, const P
 
   Rows x = embedded;
   show(probe, "language.0", x, hidden);
-  for (int l = 0; l < language.layers; l++) {
+  for (int l = 0; l < language.layers; ++l) {
     const LanguageLayer& layer = weights_.language[l];
     const Rows normed = normalize(layer.norm, language.epsilon, x, hidden);
 

@@ -44,13 +44,13 @@ Axis plan_axis(int in, int out) {
   const double reach = kSupport * stretch, shrink = 1.0 / stretch;
   Axis axis;
   std::vector<double> exact;
-  for (int o = 0; o < out; o++) {
+  for (int o = 0; o < out; ++o) {
     const double center = (o + 0.5) * scale;
     const int first = std::max(static_cast<int>(center - reach + 0.5), 0);
     const int last = std::min(static_cast<int>(center + reach + 0.5), in);
     exact.clear();
     double sum = 0;
-    for (int i = first; i < last; i++) {
+    for (int i = first; i < last; ++i) {
       exact.push_back(cubic((i - center + 0.5) * shrink));
       sum += exact.back();
     }
@@ -73,7 +73,7 @@ void resample_row(const Axis& axis, const uint8_t* row, uint8_t* out) {
     const int32_t* weights = axis.weights.data() + taps.weights;
     const uint8_t* pixel = row + static_cast<size_t>(taps.first) * 3;
     int32_t red = kHalf, green = kHalf, blue = kHalf;
-    for (int i = 0; i < taps.count; i++, pixel += 3) {
+    for (int i = 0; i < taps.count; ++i, pixel += 3) {
       red += weights[i] * pixel[0];
       green += weights[i] * pixel[1];
       blue += weights[i] * pixel[2];
@@ -87,7 +87,7 @@ void resample_row(const Axis& axis, const uint8_t* row, uint8_t* out) {
 /// Rounding offset plus what the padding rows add: every input of `taps` outside [top, bottom) is a constant row.
 int32_t padding_sum(const Axis& axis, const Taps& taps, int top, int bottom) {
   int32_t sum = kHalf;
-  for (int i = 0; i < taps.count; i++) {
+  for (int i = 0; i < taps.count; ++i) {
     const int y = taps.first + i;
     if (y < top || y >= bottom) sum += axis.weights[taps.weights + i] * kPadding;
   }
@@ -95,7 +95,7 @@ int32_t padding_sum(const Axis& axis, const Taps& taps, int top, int bottom) {
 }
 
 void add_weighted(int32_t* sums, const uint8_t* values, int32_t weight, int count) {
-  for (int i = 0; i < count; i++) sums[i] += weight * values[i];
+  for (int i = 0; i < count; ++i) sums[i] += weight * values[i];
 }
 
 }  // namespace
@@ -111,23 +111,23 @@ std::vector<uint8_t> resize(const Image& image, int size, bool pad_to_square) {
   std::vector<uint8_t> row(static_cast<size_t>(in_width) * 3, kPadding);  // one source row between its padding columns
   std::vector<uint8_t> resampled(row_values);
   std::vector<int32_t> sums(static_cast<size_t>(size) * row_values);
-  for (int o = 0; o < size; o++) {
+  for (int o = 0; o < size; ++o) {
     std::fill_n(sums.begin() + static_cast<size_t>(o) * row_values, row_values, padding_sum(vertical, vertical.taps[o], top, top + image.height));
   }
 
   int open = 0;  // outputs before this one need no more rows: taps move down with the output
-  for (int y = top; y < top + image.height; y++) {
+  for (int y = top; y < top + image.height; ++y) {
     rgb_row(image, y - top, row.data() + static_cast<size_t>(left) * 3);
     resample_row(horizontal, row.data(), resampled.data());
-    while (open < size && vertical.taps[open].first + vertical.taps[open].count <= y) open++;
-    for (int o = open; o < size && vertical.taps[o].first <= y; o++) {
+    while (open < size && vertical.taps[open].first + vertical.taps[open].count <= y) ++open;
+    for (int o = open; o < size && vertical.taps[o].first <= y; ++o) {
       const Taps& taps = vertical.taps[o];
       add_weighted(sums.data() + static_cast<size_t>(o) * row_values, resampled.data(), vertical.weights[taps.weights + y - taps.first], row_values);
     }
   }
 
   std::vector<uint8_t> pixels(sums.size());
-  for (size_t i = 0; i < sums.size(); i++) pixels[i] = from_fixed(sums[i]);
+  for (size_t i = 0; i < sums.size(); ++i) pixels[i] = from_fixed(sums[i]);
   return pixels;
 }
 

@@ -33,14 +33,14 @@ class RandomWeights {
     const LanguageConfig& language = config.language;
     weights.patch_embedding = linear(vision.hidden, vision.patch_values());
     weights.position_embedding = floats(vision.tokens() * vision.hidden, 0, 1);
-    for (int l = 0; l < vision.layers; l++) {
+    for (int l = 0; l < vision.layers; ++l) {
       weights.vision.push_back({norm(vision.hidden), linear(3 * vision.hidden, vision.hidden), linear(vision.hidden, vision.hidden),
                                 norm(vision.hidden), linear(vision.intermediate, vision.hidden), linear(vision.hidden, vision.intermediate)});
     }
     weights.projector = {linear(language.hidden, vision.hidden), linear(language.hidden, language.hidden)};
     weights.embedding = linear(language.vocab, language.hidden);
     weights.embedding.bias = nullptr;
-    for (int l = 0; l < language.layers; l++) {
+    for (int l = 0; l < language.layers; ++l) {
       weights.language.push_back({norm(language.hidden), linear(3 * language.hidden, language.hidden), linear(language.hidden, language.hidden),
                                   linear(language.intermediate, language.hidden), linear(language.hidden, language.intermediate)});
     }
@@ -66,13 +66,13 @@ class RandomWeights {
     Linear linear{dtype_, values, nullptr, floats(out, 0, 0.3f), out, in};
     if (dtype_ == DType::kF16) {
       std::vector<uint16_t>& halves = halves_.emplace_back();
-      for (int i = 0; i < count; i++) halves.push_back(to_half(values[i]));
+      for (int i = 0; i < count; ++i) halves.push_back(to_half(values[i]));
       linear.weight = halves.data();
     } else if (dtype_ == DType::kI8) {
       std::vector<int8_t>& bytes = bytes_.emplace_back();
-      for (int i = 0; i < count; i++) bytes.push_back(static_cast<int8_t>(std::lround(std::fmax(-127, std::fmin(127, values[i] * 60)))));
+      for (int i = 0; i < count; ++i) bytes.push_back(static_cast<int8_t>(std::lround(std::fmax(-127, std::fmin(127, values[i] * 60)))));
       std::vector<float>& scale = floats_.emplace_back();
-      for (int o = 0; o < out; o++) scale.push_back((1 + 0.1f * (o % 7)) / 60);
+      for (int o = 0; o < out; ++o) scale.push_back((1 + 0.1f * (o % 7)) / 60);
       linear.weight = bytes.data();
       linear.scale = scale.data();
     }
@@ -95,11 +95,11 @@ double weight(const Linear& linear, int o, int i) {
 
 Matrix product(const Linear& linear, const Matrix& x) {
   Matrix y(x.size(), std::vector<double>(linear.out));
-  for (size_t r = 0; r < x.size(); r++) {
+  for (size_t r = 0; r < x.size(); ++r) {
     for (int i = linear.in - 1; i >= 0; i--) {
-      for (int o = 0; o < linear.out; o++) y[r][o] += weight(linear, o, i) * x[r][i];
+      for (int o = 0; o < linear.out; ++o) y[r][o] += weight(linear, o, i) * x[r][i];
     }
-    for (int o = 0; o < linear.out; o++) y[r][o] += linear.bias[o];
+    for (int o = 0; o < linear.out; ++o) y[r][o] += linear.bias[o];
   }
   return y;
 }
@@ -109,7 +109,7 @@ Matrix layer_norm(const Norm& norm, double epsilon, Matrix x) {
     double sum = 0, squares = 0;
     for (const double v : row) sum += v, squares += v * v;
     const double mean = sum / row.size(), variance = squares / row.size() - mean * mean;
-    for (size_t i = 0; i < row.size(); i++) row[i] = (row[i] - mean) / std::sqrt(variance + epsilon) * norm.gain[i] + norm.bias[i];
+    for (size_t i = 0; i < row.size(); ++i) row[i] = (row[i] - mean) / std::sqrt(variance + epsilon) * norm.gain[i] + norm.bias[i];
   }
   return x;
 }
@@ -130,8 +130,8 @@ double erf_gelu(double v) {
 }
 
 Matrix sum(Matrix x, const Matrix& y) {
-  for (size_t r = 0; r < x.size(); r++) {
-    for (size_t i = 0; i < x[r].size(); i++) x[r][i] += y[r][i];
+  for (size_t r = 0; r < x.size(); ++r) {
+    for (size_t i = 0; i < x[r].size(); ++i) x[r][i] += y[r][i];
   }
   return x;
 }
@@ -141,7 +141,7 @@ Matrix attention(const Matrix& qkv, int hidden, int heads, int rotary, double th
   const int size = hidden / heads, rows = static_cast<int>(qkv.size());
   const auto head = [&](int r, int part, int h) {
     std::vector<double> v(qkv[r].begin() + part * hidden + h * size, qkv[r].begin() + part * hidden + (h + 1) * size);
-    for (int i = 0; part < 2 && i < rotary / 2; i++) {
+    for (int i = 0; part < 2 && i < rotary / 2; ++i) {
       const double angle = r / std::pow(theta, 2.0 * i / rotary);
       const double a = v[i], b = v[i + rotary / 2];
       v[i] = a * std::cos(angle) - b * std::sin(angle);
@@ -150,19 +150,19 @@ Matrix attention(const Matrix& qkv, int hidden, int heads, int rotary, double th
     return v;
   };
   Matrix out(rows, std::vector<double>(hidden));
-  for (int h = 0; h < heads; h++) {
-    for (int r = 0; r < rows; r++) {
+  for (int h = 0; h < heads; ++h) {
+    for (int r = 0; r < rows; ++r) {
       const auto q = head(r, 0, h);
       double total = 0;
-      for (int s = 0; s < (rotary > 0 ? r + 1 : rows); s++) {
+      for (int s = 0; s < (rotary > 0 ? r + 1 : rows); ++s) {
         const auto k = head(s, 1, h), v = head(s, 2, h);
         double score = 0;
-        for (int d = 0; d < size; d++) score += q[d] * k[d];
+        for (int d = 0; d < size; ++d) score += q[d] * k[d];
         const double share = std::exp(score / std::sqrt(size));
         total += share;
-        for (int d = 0; d < size; d++) out[r][h * size + d] += share * v[d];
+        for (int d = 0; d < size; ++d) out[r][h * size + d] += share * v[d];
       }
-      for (int d = 0; d < size; d++) out[r][h * size + d] /= total;
+      for (int d = 0; d < size; ++d) out[r][h * size + d] /= total;
     }
   }
   return out;
@@ -181,19 +181,19 @@ Trace straightforward(const Config& config, const Weights& weights, const std::v
   for (int top = 0; top + vision.patch_size <= vision.image_size; top += vision.patch_size) {
     for (int left = 0; left + vision.patch_size <= vision.image_size; left += vision.patch_size) {
       auto& patch = patches.emplace_back();
-      for (int c = 0; c < 3; c++) {
-        for (int y = top; y < top + vision.patch_size; y++) {
-          for (int x = left; x < left + vision.patch_size; x++) patch.push_back((pixels[(y * vision.image_size + x) * 3 + c] / 255.0 - 0.5) / 0.5);
+      for (int c = 0; c < 3; ++c) {
+        for (int y = top; y < top + vision.patch_size; ++y) {
+          for (int x = left; x < left + vision.patch_size; ++x) patch.push_back((pixels[(y * vision.image_size + x) * 3 + c] / 255.0 - 0.5) / 0.5);
         }
       }
     }
   }
   Matrix x = product(weights.patch_embedding, patches);
-  for (int t = 0; t < vision.tokens(); t++) {
-    for (int i = 0; i < vision.hidden; i++) x[t][i] += weights.position_embedding[t * vision.hidden + i];
+  for (int t = 0; t < vision.tokens(); ++t) {
+    for (int i = 0; i < vision.hidden; ++i) x[t][i] += weights.position_embedding[t * vision.hidden + i];
   }
   trace.seen["tower.0"] = x;
-  for (int l = 0; l < vision.layers; l++) {
+  for (int l = 0; l < vision.layers; ++l) {
     const VisionLayer& layer = weights.vision[l];
     x = sum(x, product(layer.out, attention(product(layer.qkv, layer_norm(layer.norm1, vision.epsilon, x)), vision.hidden, vision.heads, 0, 0)));
     x = sum(x, product(layer.fc2, map(product(layer.fc1, layer_norm(layer.norm2, vision.epsilon, x)), tanh_gelu)));
@@ -206,13 +206,13 @@ Trace straightforward(const Config& config, const Weights& weights, const std::v
   Matrix sequence;
   const auto embed = [&](int id) {
     auto& row = sequence.emplace_back();
-    for (int i = 0; i < language.hidden; i++) row.push_back(weight(weights.embedding, id, i));
+    for (int i = 0; i < language.hidden; ++i) row.push_back(weight(weights.embedding, id, i));
   };
   for (const int id : before) embed(id);
   sequence.insert(sequence.end(), features.begin(), features.end());
   for (const int id : after) embed(id);
   trace.seen["language.0"] = sequence;
-  for (int l = 0; l < language.layers; l++) {
+  for (int l = 0; l < language.layers; ++l) {
     const LanguageLayer& layer = weights.language[l];
     const Matrix normed = layer_norm(layer.norm, language.epsilon, sequence);
     const Matrix mixed = attention(product(layer.qkv, normed), language.hidden, language.heads, language.rotary, language.rope_theta);
@@ -287,7 +287,7 @@ TEST(Reference, ChunksGiveTheSameAsOneAppend) {
   const RandomWeights random(config, DType::kF32, 12);
   Reference reference(config, random.weights);
   std::vector<int> ids;
-  for (int i = 0; i < 17; i++) ids.push_back(i * 5 % config.language.vocab);
+  for (int i = 0; i < 17; ++i) ids.push_back(i * 5 % config.language.vocab);
   const auto rows = embedded(reference, ids, {}, {});
   const auto whole = reference.append(rows);
 

@@ -13,8 +13,8 @@ namespace {
 /// R = 3x + y, G = x + 2y, B = x · y, each modulo 256: the picture whose resized values are known from Pillow 12.3.
 std::vector<uint8_t> formula_picture(int width, int height) {
   std::vector<uint8_t> pixels;
-  for (int y = 0; y < height; y++) {
-    for (int x = 0; x < width; x++) {
+  for (int y = 0; y < height; ++y) {
+    for (int x = 0; x < width; ++x) {
       for (const int value : {3 * x + y, x + 2 * y, x * y}) pixels.push_back(static_cast<uint8_t>(value));
     }
   }
@@ -32,7 +32,7 @@ std::array<int, 3> at(const std::vector<uint8_t>& pixels, int size, int row, int
 
 std::array<long, 3> channel_sums(const std::vector<uint8_t>& pixels) {
   std::array<long, 3> sums{};
-  for (size_t i = 0; i < pixels.size(); i++) sums[i % 3] += pixels[i];
+  for (size_t i = 0; i < pixels.size(); ++i) sums[i % 3] += pixels[i];
   return sums;
 }
 
@@ -46,6 +46,16 @@ TEST(Resize, PadsTheFormulaPictureAsPillowDoes) {
   EXPECT_EQ(at(out, 384, 48, 0), (Pixel{9, 8, 7}));
   EXPECT_EQ(at(out, 384, 100, 200), (Pixel{64, 255, 121}));
   EXPECT_EQ(at(out, 384, 200, 100), (Pixel{243, 162, 106}));
+}
+
+TEST(Patchify, NormalisesTheFormulaPictureAsTheTowerExpects) {
+  VisionConfig config;
+  config.image_size = 384;
+  config.patch_size = 384;
+  std::vector<float> planes(config.patch_values());
+  patchify(config, resize(rgb(formula_picture(640, 480), 640, 480), 384, true).data(), planes.data());
+  const double expected[] = {-0.4980392, 1.0, -0.05098039};
+  for (int c = 0; c < 3; ++c) EXPECT_NEAR(planes[(c * 384 + 100) * 384 + 200], expected[c], 1e-7);
 }
 
 TEST(Resize, SquashesTheFormulaPictureAsPillowDoes) {
@@ -81,7 +91,7 @@ TEST(Resize, PaddingEqualsAPictureThatWasPaddedBefore) {
     const auto picture = formula_picture(width, height);
     const int side = std::max(width, height);
     std::vector<uint8_t> canvas(static_cast<size_t>(side) * side * 3, 127);
-    for (int y = 0; y < height; y++) {
+    for (int y = 0; y < height; ++y) {
       std::copy_n(picture.begin() + static_cast<size_t>(y) * width * 3, width * 3,
                   canvas.begin() + (static_cast<size_t>(y + (side - height) / 2) * side + (side - width) / 2) * 3);
     }
@@ -93,8 +103,8 @@ TEST(Resize, PaddingEqualsAPictureThatWasPaddedBefore) {
 template <typename Write>
 std::vector<uint8_t> rewrite(const std::vector<uint8_t>& pixels, int width, int height, int bytes, int stride, Write&& write) {
   std::vector<uint8_t> out(static_cast<size_t>(stride) * (height - 1) + static_cast<size_t>(width) * bytes, 0xee);
-  for (int y = 0; y < height; y++) {
-    for (int x = 0; x < width; x++) write(&pixels[(static_cast<size_t>(y) * width + x) * 3], &out[static_cast<size_t>(y) * stride + x * bytes]);
+  for (int y = 0; y < height; ++y) {
+    for (int x = 0; x < width; ++x) write(&pixels[(static_cast<size_t>(y) * width + x) * 3], &out[static_cast<size_t>(y) * stride + x * bytes]);
   }
   return out;
 }
@@ -119,9 +129,9 @@ TEST(Resize, EveryFormatAndStrideGivesTheSamePicture) {
 TEST(Resize, GrayIsTheSameInEveryChannel) {
   const int width = 19, height = 31, stride = 24;
   std::vector<uint8_t> gray(stride * height), picture;
-  for (size_t i = 0; i < gray.size(); i++) gray[i] = static_cast<uint8_t>(i * 37);
-  for (int y = 0; y < height; y++) {
-    for (int x = 0; x < width; x++) picture.insert(picture.end(), 3, gray[y * stride + x]);
+  for (size_t i = 0; i < gray.size(); ++i) gray[i] = static_cast<uint8_t>(i * 37);
+  for (int y = 0; y < height; ++y) {
+    for (int x = 0; x < width; ++x) picture.insert(picture.end(), 3, gray[y * stride + x]);
   }
   EXPECT_EQ(resize({gray.data(), gray.size(), width, height, stride, PixelFormat::kGray}, 28, true), resize(rgb(picture, width, height), 28, true));
 }
@@ -134,19 +144,19 @@ TEST(RgbRow, Nv12FollowsBt601LimitedRange) {
     const auto luma = [&](int x, int y) { return (x / 2 + y) % 256; };
     const auto cb = [&](int x, int y) { return (x / 2 * 3 + shift + y / 2) % 256; };
     const auto cr = [&](int x, int y) { return (x / 2 * 7 + 2 * shift + y / 2 * 5) % 256; };
-    for (int y = 0; y < height; y++) {
-      for (int x = 0; x < width; x++) {
+    for (int y = 0; y < height; ++y) {
+      for (int x = 0; x < width; ++x) {
         data[y * stride + x] = static_cast<uint8_t>(luma(x, y));
         data[(height + y / 2) * stride + x] = static_cast<uint8_t>(x % 2 == 0 ? cb(x, y) : cr(x, y));
       }
     }
     std::vector<uint8_t> row(width * 3);
-    for (int y = 0; y < height; y++) {
+    for (int y = 0; y < height; ++y) {
       rgb_row({data.data(), data.size(), width, height, stride, PixelFormat::kNv12}, y, row.data());
-      for (int x = 0; x < width; x++) {
+      for (int x = 0; x < width; ++x) {
         const double l = 1.164383 * (luma(x, y) - 16), b = cb(x, y) - 128, r = cr(x, y) - 128;
         const double expected[] = {l + 1.596027 * r, l - 0.391762 * b - 0.812968 * r, l + 2.017232 * b};
-        for (int c = 0; c < 3; c++) ASSERT_NEAR(row[x * 3 + c], std::min(std::max(expected[c], 0.0), 255.0), 0.502) << x << ", " << y << ", " << c;
+        for (int c = 0; c < 3; ++c) ASSERT_NEAR(row[x * 3 + c], std::min(std::max(expected[c], 0.0), 255.0), 0.502) << x << ", " << y << ", " << c;
       }
     }
   }
@@ -196,10 +206,10 @@ TEST(Patchify, OrdersByTokenChannelRowColumn) {
   std::iota(pixels.begin(), pixels.end(), uint8_t{0});
   std::vector<float> patches(config.tokens() * config.patch_values());
   patchify(config, pixels.data(), patches.data());
-  for (int token = 0; token < 4; token++) {
-    for (int c = 0; c < 3; c++) {
-      for (int y = 0; y < 3; y++) {
-        for (int x = 0; x < 3; x++) {
+  for (int token = 0; token < 4; ++token) {
+    for (int c = 0; c < 3; ++c) {
+      for (int y = 0; y < 3; ++y) {
+        for (int x = 0; x < 3; ++x) {
           const int value = pixels[((token / 2 * 3 + y) * 8 + token % 2 * 3 + x) * 3 + c];
           EXPECT_NEAR(patches[((token * 3 + c) * 3 + y) * 3 + x], value / 127.5 - 1, 1e-7);
         }

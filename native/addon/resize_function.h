@@ -1,0 +1,10 @@
+// resize(image, size, padToSquare) of src/addon/addon.ts.
+#pragma once
+
+#include <napi.h>
+
+namespace mipha {
+
+void export_resize(Napi::Env env, Napi::Object exports);
+
+}  // namespace mipha
