@@ -1,5 +1,7 @@
 #include "core/error.h"
 
+#include <new>
+
 namespace mipha {
 
 const char* code_name(Code code) {
@@ -20,10 +22,26 @@ const char* code_name(Code code) {
       return "ERR_CONTEXT_FULL";
     case Code::kDisposed:
       return "ERR_DISPOSED";
+    case Code::kBusy:
+      return "ERR_BUSY";
     case Code::kInternal:
       break;
   }
   return "ERR_INTERNAL";
+}
+
+std::shared_ptr<const Error> current_error() {
+  try {
+    throw;
+  } catch (const Error& error) {
+    return std::make_shared<const Error>(error);
+  } catch (const std::bad_alloc&) {
+    return std::make_shared<const Error>(Code::kMemory, "the system has no memory left");
+  } catch (const std::exception& error) {
+    return std::make_shared<const Error>(Code::kInternal, error.what());
+  } catch (...) {
+    return std::make_shared<const Error>(Code::kInternal, "an unknown exception");
+  }
 }
 
 }  // namespace mipha

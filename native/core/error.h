@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -18,6 +19,7 @@ enum class Code {
   kImage,         // ERR_IMAGE: size, stride or format of a picture
   kContextFull,   // ERR_CONTEXT_FULL: details neededTokens, availableTokens
   kDisposed,      // ERR_DISPOSED: a handle was used after it was released
+  kBusy,          // ERR_BUSY: a second question on a conversation that is still answering
   kInternal,      // ERR_INTERNAL: a broken invariant, never the caller's fault
 };
 
@@ -29,11 +31,13 @@ class Error : public std::runtime_error {
   /// Named numbers that a program can act on, e.g. {"neededBytes", 3.2e9}.
   using Details = std::vector<std::pair<std::string, double>>;
 
-  Error(Code code, const std::string& message, Details details = {})
-      : std::runtime_error(message), code(code), details(std::move(details)) {}
+  Error(Code code, const std::string& message, Details details = {}) : std::runtime_error(message), code(code), details(std::move(details)) {}
 
   const Code code;
   const Details details;
 };
+
+/// The exception under way, kInternal (or kMemory when an allocation failed) unless it is an Error already. Call it inside a catch block.
+std::shared_ptr<const Error> current_error();
 
 }  // namespace mipha

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "core/error.h"
 
 namespace mipha {
 
@@ -55,7 +56,7 @@ struct LookOutcome {
 
 /// A question on a view. Ids are everything after the view's own rows.
 struct AskJob {
-  int view = -1;  // −1: text only, on the empty sequence
+  int view = -1;  // −1: text only, on the empty sequence; not read when there is a conversation
   std::vector<int32_t> ids;
   int max_tokens = 128;
   std::vector<int32_t> stop_ids;  // end tokens; the constraint's end too
@@ -78,8 +79,6 @@ struct AskOutcome {
 };
 
 struct EngineOptions {
-  std::string backend = "auto";
-  BackendOptions backend_options;
   std::vector<int32_t> prefix;                   // computed once, shared by every view and question
   std::vector<std::vector<uint8_t>> vocabulary;  // bytes of each id; empty for ids that are never an answer (special, padding)
 };
@@ -97,25 +96,42 @@ struct Result {
   std::shared_ptr<const Error> error;
 };
 
+/// Makes the backend; called on the worker thread. What it throws is the error of the load.
+using OpenBackend = std::function<std::unique_ptr<Backend>(const Progress&)>;
+
 class Engine {
  public:
   using Id = uint64_t;
 
   /// Starts the worker thread and returns at once; `loaded` is called on it (error set: the thread has ended and only destruction is allowed).
-  static std::unique_ptr<Engine> start(std::shared_ptr<const Package> package, EngineOptions options, Progress progress,
-                                       std::function<void(Result<EngineStatus>)> loaded);
+  /// Stopped while loading, it fails with kDisposed at the next report of progress.
+  static std::unique_ptr<Engine> start(OpenBackend open, EngineOptions options, Progress progress, std::function<void(Result<EngineStatus>)> loaded);
 
-  /// Cancels everything, waits for the worker (at most one layer of work). Every pending callback has been called when this returns.
+  /// stop(), then waits for the worker (at most one layer of work). Every pending callback has been called when this returns.
   virtual ~Engine() = default;
 
-  // All of these may be called from any thread and return at once. `done` is called exactly once, on the worker thread.
+  /// Cancels everything and returns at once; `ended` is the last thing the worker thread does, with all memory of the backend freed.
+  /// Only the first call counts.
+  virtual void stop(std::function<void()> ended) = 0;
+
+  // All of these may be called from any thread and return at once. `done` is called exactly once, on the worker thread, and must not throw.
+  // Jobs handed in after stop() come back cancelled.
+
+  /// kImage, kContextFull and kMemory are errors of this job alone.
   virtual Id look(LookJob job, std::function<void(Result<LookOutcome>)> done) = 0;
-  /// on_token is called for each id as it is chosen.
+
+  /// on_token is called for each id as it is chosen (the end token excluded); it may be empty and must not throw.
+  /// kOption: ids, stop ids or constraint out of range. kDisposed: an unknown view or conversation. kBusy: the conversation is still answering.
+  /// kContextFull when view, ids and max_tokens exceed the context; kMemory when the cache cannot hold them and no running job will free rows.
   virtual Id ask(AskJob job, std::function<void(int32_t id)> on_token, std::function<void(Result<AskOutcome>)> done) = 0;
+
+  /// Unknown and finished jobs are ignored.
   virtual void cancel(Id job) = 0;
 
   /// A kept fork of `view` for several turns (view −1: the empty sequence).
   virtual Id converse(int view, std::function<void(Result<int>)> done) = 0;
+
+  // Jobs that were handed in before the release still get their answers. Unknown handles are ignored.
   virtual void release_view(int view) = 0;
   virtual void release_conversation(int conversation) = 0;
 

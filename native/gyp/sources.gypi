@@ -28,7 +28,10 @@
       "native/backend/cpu/scalar.cc",
       "native/engine/constraint.cc",
       "native/engine/engine.cc",
-      "native/engine/sampler.cc"
+      "native/engine/generation.cc",
+      "native/engine/live_counts.cc",
+      "native/engine/sampler.cc",
+      "native/engine/worker.cc"
     ],
     "addon_sources": [
       "native/addon/addon.cc",

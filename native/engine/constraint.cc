@@ -1,0 +1,101 @@
+#include "engine/constraint.h"
+
+#include <algorithm>
+#include <string>
+#include <tuple>
+#include <utility>
+
+namespace mipha {
+namespace {
+
+void expect_length(const char* name, size_t expected, size_t received) {
+  if (expected == received) return;
+  throw Error(Code::kOption,
+              "constraint." + std::string(name) + ": expected " + std::to_string(expected) + " values, received " + std::to_string(received));
+}
+
+bool same(const Constraint& a, const Constraint& b) {
+  return a.states == b.states && a.accepting == b.accepting && a.decided == b.decided && a.group == b.group && a.next == b.next;
+}
+
+}  // namespace
+
+void check(const Constraint& constraint) {
+  if (constraint.states < 1) throw Error(Code::kOption, "constraint.states: expected at least 1");
+  const auto states = static_cast<size_t>(constraint.states);
+  expect_length("next", states * 256, constraint.next.size());
+  expect_length("accepting", states, constraint.accepting.size());
+  expect_length("group", states, constraint.group.size());
+  expect_length("decided", states, constraint.decided.size());
+  for (int32_t target : constraint.next) {
+    if (target < -1 || target >= constraint.states) {
+      throw Error(Code::kOption,
+                  "constraint.next: expected -1 or a state below " + std::to_string(constraint.states) + ", received " + std::to_string(target));
+    }
+  }
+  for (int32_t group : constraint.group) {
+    if (group < -1) throw Error(Code::kOption, "constraint.group: expected -1 or a set id, received " + std::to_string(group));
+  }
+}
+
+Vocabulary::Vocabulary(std::vector<std::vector<uint8_t>> bytes) : bytes_(std::move(bytes)) {
+  for (size_t id = 0; id < bytes_.size(); ++id) {
+    if (!bytes_[id].empty()) answerable_.push_back(static_cast<int32_t>(id));
+  }
+  sorted_ = answerable_;
+  std::sort(sorted_.begin(), sorted_.end(), [&](int32_t a, int32_t b) { return std::tie(bytes_[a], a) < std::tie(bytes_[b], b); });
+  common_.resize(sorted_.size());
+  for (size_t i = 0; i < sorted_.size(); ++i) {
+    const std::vector<uint8_t>& token = bytes_[sorted_[i]];
+    longest_ = std::max(longest_, token.size());
+    if (i == 0) continue;
+    const std::vector<uint8_t>& before = bytes_[sorted_[i - 1]];
+    const auto differ = std::mismatch(token.begin(), token.end(), before.begin(), before.end());
+    common_[i] = static_cast<size_t>(differ.first - token.begin());
+  }
+}
+
+Transitions Vocabulary::walk(const Constraint& constraint, int32_t state) const {
+  Transitions result;
+  std::vector<int32_t> path(longest_ + 1);  // path[n]: the state after n bytes of the current token
+  path[0] = state;
+  size_t walked = 0;  // bytes of the token before that the automaton took
+  for (size_t i = 0; i < sorted_.size(); ++i) {
+    if (common_[i] > walked) continue;  // it begins with the bytes that stopped the one before
+    const std::vector<uint8_t>& token = bytes_[sorted_[i]];
+    for (walked = common_[i]; walked < token.size(); ++walked) {
+      const int32_t target = constraint.next[static_cast<size_t>(path[walked]) * 256 + token[walked]];
+      if (target < 0) break;
+      path[walked + 1] = target;
+    }
+    if (walked < token.size()) continue;
+    result.ids.push_back(sorted_[i]);
+    result.targets.push_back(path[walked]);
+  }
+  return result;
+}
+
+const Transitions& TokenAutomaton::from(int32_t state) {
+  const auto known = states_.find(state);
+  if (known != states_.end()) return known->second;
+  Transitions fresh = vocabulary_.walk(*constraint_, state);
+  transitions_ += fresh.ids.size();
+  if (transitions_ > kMaxTransitions) {
+    states_.clear();
+    transitions_ = fresh.ids.size();
+  }
+  return states_.emplace(state, std::move(fresh)).first->second;
+}
+
+std::shared_ptr<TokenAutomaton> ConstraintCache::find(const std::shared_ptr<const Constraint>& constraint) {
+  const auto known = std::find_if(recent_.begin(), recent_.end(), [&](const auto& entry) { return same(entry->constraint(), *constraint); });
+  if (known != recent_.end()) {
+    recent_.splice(recent_.begin(), recent_, known);
+    return recent_.front();
+  }
+  recent_.push_front(std::make_shared<TokenAutomaton>(vocabulary_, constraint));
+  if (recent_.size() > kMaxAutomata) recent_.pop_back();
+  return recent_.front();
+}
+
+}  // namespace mipha

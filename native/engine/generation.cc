@@ -1,0 +1,114 @@
+#include "engine/generation.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <unordered_map>
+#include <utility>
+
+namespace mipha {
+
+Generation::Generation(const AskJob& job, const Vocabulary& vocabulary, std::shared_ptr<TokenAutomaton> automaton, AskOutcome& outcome)
+    : job_(job), vocabulary_(vocabulary), automaton_(std::move(automaton)), outcome_(outcome), sampler_(job.sampling), ends_(job.stop_ids) {
+  std::sort(ends_.begin(), ends_.end());
+  ends_.erase(std::unique(ends_.begin(), ends_.end()), ends_.end());
+  if (automaton_) outcome_.state = 0;
+}
+
+std::optional<Finish> Generation::advance(const float* logits, const std::function<void(int32_t id)>& on_token) {
+  // A start state may be over already, or a dead end: no token fits a constraint whose bytes the vocabulary cannot spell. Neither may hang.
+  if (over() || !collect(logits)) return Finish::kStop;
+  const size_t chosen = automaton_ && automaton_->constraint().group[outcome_.state] >= 0 ? choose_grouped() : choose();
+  outcome_.margins.push_back(margin());
+  if (targets_[chosen] == kEnd) return Finish::kEos;
+
+  outcome_.ids.push_back(ids_[chosen]);
+  if (on_token) on_token(ids_[chosen]);
+  if (automaton_) outcome_.state = targets_[chosen];
+  if (over()) return Finish::kStop;
+  if (static_cast<int>(outcome_.ids.size()) >= job_.max_tokens) return Finish::kLength;
+  return std::nullopt;
+}
+
+/// True when another step could not change the value: it is decided, or nothing but the end can follow.
+bool Generation::over() {
+  if (!automaton_) return false;
+  return automaton_->constraint().decided[outcome_.state] != 0 || automaton_->from(outcome_.state).ids.empty();
+}
+
+/// False when the constraint allows no token here.
+bool Generation::collect(const float* logits) {
+  ids_.clear();
+  targets_.clear();
+  logits_.clear();
+  size_t allowed = 0;
+  const auto offer_unless_end = [&](int32_t id, int32_t target) {
+    if (std::binary_search(ends_.begin(), ends_.end(), id)) return;
+    ++allowed;
+    offer(id, target, logits);
+  };
+  bool may_end = true;
+  if (automaton_) {
+    const Transitions& transitions = automaton_->from(outcome_.state);
+    for (size_t i = 0; i < transitions.ids.size(); ++i) offer_unless_end(transitions.ids[i], transitions.targets[i]);
+    may_end = automaton_->constraint().accepting[outcome_.state] != 0;
+  } else {
+    for (int32_t id : vocabulary_.answerable()) offer_unless_end(id, 0);
+  }
+  if (may_end) {
+    allowed += ends_.size();
+    for (int32_t id : ends_) offer(id, kEnd, logits);
+  }
+  if (allowed > 0 && ids_.empty()) throw Error(Code::kInternal, "the backend gave no finite logit for any allowed token");
+  return allowed > 0;
+}
+
+void Generation::offer(int32_t id, int32_t target, const float* logits) {
+  if (!std::isfinite(logits[id])) return;
+  ids_.push_back(id);
+  targets_.push_back(target);
+  logits_.push_back(logits[id]);
+}
+
+size_t Generation::choose() {
+  const size_t chosen = static_cast<size_t>(sampler_.choose(logits_));
+  if (automaton_) outcome_.probability *= std::exp(logits_[chosen] - log_sum_exp(logits_));
+  return chosen;
+}
+
+/// The heaviest group first, then a token within it: spellings of one value (capital or not, space before or not) stand together.
+size_t Generation::choose_grouped() {
+  // Groups in the order they are met. Tokens into free text stand alone, the end tokens together.
+  struct Group {
+    int32_t key;
+    double mass = 0;
+    std::vector<size_t> members = {};
+  };
+  std::vector<Group> groups;
+  std::unordered_map<int32_t, size_t> known;
+  const double all = log_sum_exp(logits_);
+  for (size_t i = 0; i < ids_.size(); ++i) {
+    const int32_t key = targets_[i] == kEnd ? kEnd : automaton_->constraint().group[targets_[i]];
+    size_t at = groups.size();
+    if (key != -1) at = known.emplace(key, groups.size()).first->second;
+    if (at == groups.size()) groups.push_back({key});
+    groups[at].mass += std::exp(logits_[i] - all);
+    groups[at].members.push_back(i);
+  }
+  const Group& heaviest = *std::max_element(groups.begin(), groups.end(), [](const Group& a, const Group& b) { return a.mass < b.mass; });
+  outcome_.probability *= std::min(heaviest.mass, 1.0);
+  std::vector<float> within;
+  for (size_t i : heaviest.members) within.push_back(logits_[i]);
+  return heaviest.members[static_cast<size_t>(sampler_.choose(within))];
+}
+
+float Generation::margin() const {
+  float first = -std::numeric_limits<float>::infinity(), second = first;
+  for (float logit : logits_) {
+    second = std::max(second, std::min(first, logit));
+    first = std::max(first, logit);
+  }
+  return first - second;
+}
+
+}  // namespace mipha

@@ -1,0 +1,48 @@
+// One answer as it grows: which token comes next, and when it ends. Knows logits and the constraint, nothing of caches and queues.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "engine/constraint.h"
+#include "engine/engine.h"
+#include "engine/sampler.h"
+
+namespace mipha {
+
+class Generation {
+ public:
+  /// Writes ids, margins, probability and state of `outcome` as it goes; job, outcome and vocabulary outlive it. `automaton` may be null.
+  Generation(const AskJob& job, const Vocabulary& vocabulary, std::shared_ptr<TokenAutomaton> automaton, AskOutcome& outcome);
+
+  /// Chooses the token after logits [vocab]. Nothing: outcome.ids.back() wants to be fed for the next logits; otherwise why the answer is over.
+  /// Throws kInternal when every allowed logit is NaN or infinite.
+  std::optional<Finish> advance(const float* logits, const std::function<void(int32_t id)>& on_token);
+
+ private:
+  static constexpr int32_t kEnd = -2;  // target of an end token: no state, and a group of its own
+
+  bool over();
+  bool collect(const float* logits);
+  void offer(int32_t id, int32_t target, const float* logits);
+  size_t choose();
+  size_t choose_grouped();
+  float margin() const;
+
+  const AskJob& job_;
+  const Vocabulary& vocabulary_;
+  std::shared_ptr<TokenAutomaton> automaton_;
+  AskOutcome& outcome_;
+  Sampler sampler_;
+  std::vector<int32_t> ends_;  // stop ids, each once
+
+  // The candidates of this step.
+  std::vector<int32_t> ids_;
+  std::vector<int32_t> targets_;
+  std::vector<float> logits_;
+};
+
+}  // namespace mipha
