@@ -1,0 +1,66 @@
+/** What the commands print: sizes and times in words, a progress bar on a terminal and plain lines elsewhere. */
+
+const UNITS = ['B', 'kB', 'MB', 'GB', 'TB'];
+
+/** 1234567 → "1.23 MB" (powers of 1000). */
+export function bytes(count: number): string {
+  const power = Math.min(UNITS.length - 1, Math.max(0, Math.floor(Math.log10(Math.max(1, count)) / 3)));
+  return `${Number((count / 1000 ** power).toPrecision(3))} ${UNITS[power]}`;
+}
+
+/** Size of the files that a manifest lists. */
+export function totalBytes(files: Record<string, { bytes: number }>): number {
+  return Object.values(files).reduce((sum, { bytes: size }) => sum + size, 0);
+}
+
+/** 0.1234 s and more, in the unit that reads best. */
+export function milliseconds(ms: number): string {
+  if (ms >= 10_000) return `${(ms / 1000).toFixed(1)} s`;
+  return `${ms < 10 ? ms.toFixed(2) : ms < 100 ? ms.toFixed(1) : ms.toFixed(0)} ms`;
+}
+
+/** Lines of "name   value", the values in one column. */
+export function table(rows: [name: string, value: string][]): string {
+  const width = Math.max(...rows.map(([name]) => name.length));
+  return rows.map(([name, value]) => `${name.padEnd(width)}  ${value}`).join('\n');
+}
+
+export interface ProgressSink {
+  isTTY?: boolean;
+  columns?: number;
+  write(text: string): unknown;
+}
+
+/** `update` may be called as often as one likes: a terminal sees at most one change per percent, a pipe one line per stage and per quarter. */
+export class ProgressBar {
+  #stage = '';
+  #shown = '';
+
+  constructor(readonly sink: ProgressSink = process.stderr) {}
+
+  update(stage: string, fraction: number): void {
+    const share = Math.min(1, Math.max(0, fraction));
+    const percent = Math.floor(share * 100 + 1e-9);
+    const shown = this.sink.isTTY ? `${stage} ${percent}` : `${stage} ${Math.floor(percent / 25) * 25}`;
+    if (shown === this.#shown) return;
+    this.#shown = shown;
+    if (this.sink.isTTY) {
+      const width = Math.max(10, Math.min(40, (this.sink.columns ?? 80) - 40));
+      const full = Math.round(share * width);
+      this.sink.write(`\r\x1b[K${'█'.repeat(full)}${'░'.repeat(width - full)} ${String(percent).padStart(3)} %  ${stage}`);
+    } else {
+      this.sink.write(`${shown} %\n`);
+    }
+    this.#stage = stage;
+  }
+
+  /** Takes the bar off the terminal. */
+  end(): void {
+    if (this.sink.isTTY && this.#stage !== '') this.sink.write('\r\x1b[K');
+    this.#stage = '';
+  }
+}
+
+export function printJson(value: unknown): void {
+  process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+}
