@@ -48,15 +48,19 @@ class TinyModel final : public Package {
     }
     norm("language.final_norm", l.hidden);
     matrix("language.head", l.vocab, l.hidden, DType::kI8);
-    weights_ = bind(config_, [this](const std::string& name) -> const Tensor* {
-      const auto found = tensors_.find(name);
-      return found == tensors_.end() ? nullptr : &found->second;
-    });
+    weights_ = bind(config_, [this](const std::string& name) { return tensor(name); });
   }
 
   const Config& config() const override { return config_; }
   const Weights& weights() const override { return weights_; }
   void release(const void*, size_t) const override {}
+
+  /// Null when there is none of that name.
+  const Tensor* tensor(const std::string& name) const {
+    const auto found = tensors_.find(name);
+    return found == tensors_.end() ? nullptr : &found->second;
+  }
+  const std::map<std::string, Tensor>& tensors() const { return tensors_; }
 
   /// For tests that break a weight on purpose.
   int8_t* int8_values(const std::string& name) { return static_cast<int8_t*>(const_cast<void*>(tensors_.at(name).data)); }

@@ -1,0 +1,51 @@
+{
+  # One static library per instruction set; everything else, the dispatcher included, is baseline code. native/CMakeLists.txt reads the same lists.
+  'includes': ['native/gyp/sources.gypi', 'native/gyp/flags.gypi'],
+  'targets': [
+    {
+      'target_name': 'mipha_base',
+      'type': 'static_library',
+      'sources': ['<@(base_sources)'],
+    },
+    {
+      'target_name': 'mipha_edge',
+      'sources': ['<@(addon_sources)'],
+      'dependencies': ['mipha_base', '<!(node -p "require(\'node-addon-api\').targets"):node_addon_api_except_all'],
+      'defines': ['NAPI_VERSION=8', 'MIPHA_VERSION="<!(node -p "require(\'./package.json\').version")"'],
+      # The module keeps its own symbols to itself and stays loaded: its threads may outlive the environment that loaded it.
+      'ldflags': ['-Wl,--exclude-libs,ALL', '-Wl,-z,nodelete'],
+      'conditions': [
+        ['target_arch=="x64"', {'dependencies': ['cpu_avx2', 'cpu_avx512vnni']}],
+        ['target_arch=="arm64"', {'dependencies': ['cpu_dotprod']}],
+      ],
+    },
+  ],
+  'conditions': [
+    ['target_arch=="x64"', {
+      'targets': [
+        {
+          'target_name': 'cpu_avx2',
+          'type': 'static_library',
+          'sources': ['<@(avx2_sources)'],
+          'cflags': ['<@(avx2_flags)', '-fno-lto'],
+        },
+        {
+          'target_name': 'cpu_avx512vnni',
+          'type': 'static_library',
+          'sources': ['<@(avx512vnni_sources)'],
+          'cflags': ['<@(avx512vnni_flags)', '-fno-lto'],
+        },
+      ],
+    }],
+    ['target_arch=="arm64"', {
+      'targets': [
+        {
+          'target_name': 'cpu_dotprod',
+          'type': 'static_library',
+          'sources': ['<@(dotprod_sources)'],
+          'cflags': ['<@(dotprod_flags)', '-fno-lto'],
+        },
+      ],
+    }],
+  ],
+}
