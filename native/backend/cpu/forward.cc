@@ -63,7 +63,7 @@ bool Forward::encode(const Team& team, const uint8_t* pixels, const Cancelled& c
   const int tokens = c.tokens(), width = c.hidden;
   const auto product = [&](const PackedLinear& weight, float* in, Then then, float* out, int out_width) {
     const Rows rows{in, q8_, q8_scale_, tokens, weight.in};
-    if (weight.panels != nullptr) quantize_rows(team, rows);
+    if (weight.tiles != nullptr) quantize_rows(team, rows);
     multiply(team, weight, rows, then, out, out_width);
   };
 

@@ -26,7 +26,7 @@ void tile_s8(const Kernels& kernels, const PackedLinear& weight, const Rows& row
   for (int row = 0; row < rows.count; row += kMaxRows) {
     const int count = std::min(kMaxRows, rows.count - row);
     kernels.gemm_s8(rows.quantized + static_cast<size_t>(row) * padded_in, padded_in, count, padded_in,
-                    weight.panels + static_cast<size_t>(first) * padded_in, panels, weight.sums + first, acc);
+                    weight.tiles + static_cast<size_t>(first) * padded_in, panels, weight.sums + first, acc);
     for (int i = 0; i < count; ++i) {
       kernels.dequantize(acc + i * panels * kPanel, rows.scale[row + i], weight.scale + first, weight.bias ? weight.bias + first : nullptr, columns,
                          y);
@@ -61,7 +61,7 @@ void quantize_rows(const Team& team, const Rows& rows) {
 }
 
 void multiply(const Team& team, const PackedLinear& weight, const Rows& rows, Then then, float* out, size_t out_stride) {
-  const auto tile = weight.panels != nullptr ? tile_s8 : tile_f32;
+  const auto tile = weight.tiles != nullptr ? tile_s8 : tile_f32;
   team.pool.each((weight.out + kTile - 1) / kTile, [&](int index, int) { tile(team.kernels, weight, rows, index * kTile, then, out, out_stride); });
 }
 

@@ -3,23 +3,19 @@
 
 #include <cstdint>
 
-#include "backend/cpu/kernels.h"
+#include "backend/cpu/pack.h"
 #include "core/arena.h"
 #include "core/thread_pool.h"
 
 namespace mipha::cpu {
 
 /// A Linear ready for the kernels. INT8 weights are panels; f16 and f32 weights become f32 transposed for gemm_f32.
-struct PackedLinear {
-  const int8_t* panels = nullptr;     // [padded_out / 16][padded_in / 4][16][4]
+struct PackedLinear : Packed {
+  const int8_t* tiles = nullptr;      // [padded_out / 16][padded_in / 4][16][4]
   const int32_t* sums = nullptr;      // [padded_out] Σ of each row
-  const float* transposed = nullptr;  // [in][padded_out], instead of panels
-  const float* scale = nullptr;       // [out], with panels
+  const float* transposed = nullptr;  // [in][padded_out], instead of tiles
+  const float* scale = nullptr;       // [out], with tiles
   const float* bias = nullptr;        // [out] or null
-  int out = 0, in = 0;
-
-  int padded_out() const { return (out + kPanel - 1) / kPanel * kPanel; }
-  int padded_in() const { return (in + kDepthStep - 1) / kDepthStep * kDepthStep; }
 };
 
 /// Rows going into a product: f32, and their INT8 twin once quantize_rows() has filled it.

@@ -24,7 +24,7 @@ struct Sizes {
 
 Sizes packed_sizes(const PackedLinear& linear, DType dtype) {
   if (dtype != DType::kI8) return {aligned(sizeof(float) * linear.in * linear.padded_out()), 0};
-  return {aligned(static_cast<size_t>(linear.padded_in()) * linear.padded_out()), aligned(sizeof(int32_t) * linear.padded_out())};
+  return {aligned(linear.bytes()), aligned(sizeof(int32_t) * linear.padded_out())};
 }
 
 /// f16 or f32 [out, in] → f32 [in][padded_out], rows of one panel.
@@ -96,7 +96,7 @@ void PackedWeights::place(const Group& group, uint8_t* base) const {
   for (const Part& part : group) {
     const Sizes sizes = packed_sizes(*part.to, part.from->dtype);
     if (part.from->dtype == DType::kI8) {
-      part.to->panels = reinterpret_cast<int8_t*>(base);
+      part.to->tiles = reinterpret_cast<int8_t*>(base);
       part.to->sums = reinterpret_cast<int32_t*>(base + sizes.matrix);
     } else {
       part.to->transposed = reinterpret_cast<float*>(base);
@@ -113,13 +113,11 @@ void PackedWeights::pack(const Team& team, const Group& group) const {
     PackedLinear& to = *part.to;
     team.pool.each(to.padded_out() / kPanel, [&](int panel, int) {
       try {
-        if (to.panels == nullptr) {
+        if (to.tiles == nullptr) {
           transpose_panel(from, panel, to.padded_out(), const_cast<float*>(to.transposed));
           return;
         }
-        pack_panels(static_cast<const int8_t*>(from.weight), from.out, from.in, panel, 1,
-                    const_cast<int8_t*>(to.panels) + static_cast<size_t>(panel) * kPanel * to.padded_in(),
-                    const_cast<int32_t*>(to.sums) + static_cast<size_t>(panel) * kPanel);
+        pack_panels(static_cast<const int8_t*>(from.weight), to, panel, 1, const_cast<int8_t*>(to.tiles), const_cast<int32_t*>(to.sums));
       } catch (...) {
         std::lock_guard lock(mutex);
         if (!failure) failure = std::current_exception();
