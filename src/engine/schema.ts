@@ -1,0 +1,153 @@
+/** What a zod schema asks for, reduced to the kinds of answer that can be guaranteed. */
+import type { z } from 'zod';
+import { type MiphaError, optionError } from '../errors.js';
+
+export type Shape =
+  | { kind: 'boolean' }
+  | { kind: 'choice'; values: readonly (string | number | boolean | null)[] }
+  /** Multiples of `step` / 10^decimals between the bounds; `low[j]`, `high[j]` in units of 10^-j. */
+  | { kind: 'number'; decimals: number; step: bigint; low: bigint[]; high: bigint[] }
+  | { kind: 'text'; min: number; max: number }
+  | { kind: 'object'; fields: readonly (readonly [string, Shape])[] };
+
+export const SUPPORTED =
+  'z.boolean(), z.enum(), z.literal(), z.int() or z.number() with .min() and .max(), z.string().max(n), or z.object() of these, without refinements';
+
+const MAX_TEXT = 1000;
+const MAX_DECIMALS = 6;
+const DEFAULT_DECIMALS = 2;
+
+interface Check {
+  check: string;
+  value?: unknown;
+  inclusive?: boolean;
+  format?: string;
+  maximum?: number;
+  minimum?: number;
+  length?: number;
+}
+
+interface Definition extends Check {
+  type: string;
+  checks?: { _zod: { def: Check } }[];
+  shape?: Record<string, z.ZodType>;
+  coerce?: boolean;
+}
+
+/** Throws ERR_OPTION that names the part of the schema and what is supported. `path` is where the schema stands, e.g. "as.colour". */
+export function shapeOf(schema: unknown, path = 'as'): Shape {
+  const internals = (schema as { _zod?: { def: Definition; values?: Set<unknown> } } | null | undefined)?._zod;
+  if (internals === undefined) throw optionError(path, `a zod 4 schema: ${SUPPORTED}`, schema);
+  const { def } = internals;
+  const checks = [...(def.check === undefined ? [] : [def]), ...(def.checks ?? []).map((check) => check._zod.def)];
+  switch (def.type) {
+    case 'boolean':
+      refuseChecks(path, checks);
+      return { kind: 'boolean' };
+    case 'enum':
+    case 'literal': {
+      refuseChecks(path, checks);
+      const values = [...(internals.values ?? [])];
+      const fits = (value: unknown) => typeof value === 'string' || typeof value === 'boolean' || value === null || Number.isFinite(value);
+      if (values.length === 0 || !values.every(fits)) throw unsupported(path, 'strings, numbers, booleans or null as values', String(values[0]));
+      return { kind: 'choice', values: values as (string | number | boolean | null)[] };
+    }
+    case 'number':
+      return numberShape(path, checks);
+    case 'string':
+      return textShape(path, checks);
+    case 'object': {
+      refuseChecks(path, checks);
+      const fields = Object.entries(def.shape ?? {}).map(([name, field]) => [name, shapeOf(field, `${path}.${name}`)] as const);
+      if (fields.length === 0) throw unsupported(path, 'an object with at least one field', 'z.object({})');
+      return { kind: 'object', fields };
+    }
+    default:
+      throw unsupported(path, SUPPORTED, `z.${def.type}()`);
+  }
+}
+
+function unsupported(path: string, expected: string, received: string): MiphaError {
+  return optionError(path, expected, received);
+}
+
+function refuseChecks(path: string, checks: readonly Check[]): void {
+  const first = checks[0];
+  if (first !== undefined) throw unsupported(path, SUPPORTED, `a check of kind ${first.check}`);
+}
+
+function numberShape(path: string, checks: readonly Check[]): Shape {
+  let decimals: number | undefined;
+  let multiple: number | undefined;
+  const lows: { value: Decimal; inclusive: boolean }[] = [];
+  const highs: typeof lows = [];
+  for (const check of checks) {
+    if (check.check === 'number_format' && check.format?.includes('int')) decimals = 0;
+    else if (check.check === 'multiple_of' && multiple === undefined) multiple = Number(check.value);
+    else if (check.check === 'greater_than') lows.push({ value: decimal(Number(check.value)), inclusive: check.inclusive === true });
+    else if (check.check === 'less_than') highs.push({ value: decimal(Number(check.value)), inclusive: check.inclusive === true });
+    else throw unsupported(path, SUPPORTED, `a check of kind ${check.format ?? check.check}`);
+  }
+  const bounded = [...lows, ...highs].every(({ value }) => value !== null);
+  if (lows.length === 0 || highs.length === 0 || !bounded) throw unsupported(path, 'a number with both bounds: .min(a).max(b)', 'a number without');
+  const step = multiple === undefined ? null : decimal(multiple);
+  decimals ??= step === null ? DEFAULT_DECIMALS : step.decimals;
+  if (decimals > MAX_DECIMALS || (step !== null && (step.decimals > decimals || step.digits <= 0n))) {
+    throw unsupported(path, `a multiple with at most ${MAX_DECIMALS} decimals`, String(multiple));
+  }
+  const bounds = (j: number) => ({
+    low: lows.map(({ value, inclusive }) => atLeast(value as NonNullable<Decimal>, j, inclusive)).reduce((a, b) => (a > b ? a : b)),
+    high: highs.map(({ value, inclusive }) => -atLeast(negated(value as NonNullable<Decimal>), j, inclusive)).reduce((a, b) => (a < b ? a : b)),
+  });
+  const all = Array.from({ length: decimals + 1 }, (_, j) => bounds(j));
+  const largest = BigInt(Number.MAX_SAFE_INTEGER);
+  const { low, high } = all[decimals] as { low: bigint; high: bigint };
+  if (low > high) throw unsupported(path, 'bounds that a number can lie between', `nothing between them at ${decimals} decimals`);
+  if (low < -largest || high > largest) throw unsupported(path, `bounds within ±(2^53 - 1) / 10^${decimals}`, 'wider ones');
+  const units = step === null ? 1n : step.digits * 10n ** BigInt(decimals - step.decimals);
+  return { kind: 'number', decimals, step: units, low: all.map((bound) => bound.low), high: all.map((bound) => bound.high) };
+}
+
+function textShape(path: string, checks: readonly Check[]): Shape {
+  let min = 0;
+  let max = Number.POSITIVE_INFINITY;
+  for (const check of checks) {
+    if (check.check === 'max_length') max = Math.min(max, Number(check.maximum));
+    else if (check.check === 'min_length') min = Math.max(min, Number(check.minimum));
+    else if (check.check === 'length_equals') [min, max] = [Number(check.length), Number(check.length)];
+    else throw unsupported(path, SUPPORTED, `a check of kind ${check.format ?? check.check}`);
+  }
+  if (!(max >= 1 && max <= MAX_TEXT && min <= max)) {
+    throw unsupported(
+      path,
+      `a string with .max(n), n from 1 to ${MAX_TEXT}`,
+      max === Number.POSITIVE_INFINITY ? 'a string without' : `${min}..${max}`,
+    );
+  }
+  return { kind: 'text', min, max };
+}
+
+/** digits / 10^decimals, the shortest form of a finite number; null for others. */
+type Decimal = { digits: bigint; decimals: number } | null;
+
+function decimal(value: number): Decimal {
+  const match = /^(-?)(\d+)(?:\.(\d+))?(?:e([+-]\d+))?$/.exec(String(value));
+  if (match === null) return null;
+  const [, sign, whole = '', fraction = '', exponent = '0'] = match;
+  const decimals = fraction.length - Number(exponent);
+  const digits = BigInt(`${whole}${fraction}`) * (decimals < 0 ? 10n ** BigInt(-decimals) : 1n);
+  return { digits: sign === '-' ? -digits : digits, decimals: Math.max(0, decimals) };
+}
+
+function negated({ digits, decimals }: NonNullable<Decimal>): NonNullable<Decimal> {
+  return { digits: -digits, decimals };
+}
+
+/** The smallest integer n with n / 10^j >= value (> value when not inclusive). */
+function atLeast({ digits, decimals }: NonNullable<Decimal>, j: number, inclusive: boolean): bigint {
+  const numerator = digits * 10n ** BigInt(j);
+  const denominator = 10n ** BigInt(decimals);
+  const floor = numerator / denominator - (numerator % denominator < 0n ? 1n : 0n);
+  const exact = floor * denominator === numerator;
+  return exact && inclusive ? floor : floor + 1n;
+}
