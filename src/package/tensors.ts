@@ -4,6 +4,7 @@
  */
 import { MiphaError } from '../errors.js';
 import type { Checkpoint, SourceTensor } from './checkpoint.js';
+import type { CheckpointConfig } from './config.js';
 import { allocate, BYTES_OF, type FloatType, toFloat32 } from './floats.js';
 import { formatError } from './format.js';
 
@@ -36,8 +37,8 @@ export interface Block {
 }
 
 /** Every tensor of the package. Throws ERR_MODEL_FORMAT for the first that is missing, has another shape, or is no float tensor. */
-export function canonicalTensors(checkpoint: Checkpoint, sources: Sources = checkpoint.tensor): CanonicalTensor[] {
-  const { vision, projector, language } = checkpoint.architecture;
+export function canonicalTensors(config: CheckpointConfig, sources: Sources): CanonicalTensor[] {
+  const { vision, projector, language } = config.architecture;
   const list = new TensorList(sources);
   const tower = 'model.vision_tower.vision_model';
   const patchValues = 3 * vision.patchSize ** 2;
@@ -60,7 +61,7 @@ export function canonicalTensors(checkpoint: Checkpoint, sources: Sources = chec
   }
 
   for (let i = 0; i < projector.layers; i++) {
-    const from = checkpoint.projectorIndexed ? `model.mm_projector.${2 * i}` : 'model.mm_projector'; // the GELUs between have the odd indices
+    const from = config.projectorIndexed ? `model.mm_projector.${2 * i}` : 'model.mm_projector'; // the GELUs between have the odd indices
     list.linear(`projector.${i}`, from, language.hidden, i === 0 ? vision.hidden : language.hidden);
   }
 
@@ -75,7 +76,7 @@ export function canonicalTensors(checkpoint: Checkpoint, sources: Sources = chec
     list.linear(`${to}.fc2`, `${from}.mlp.fc2`, language.hidden, language.intermediate);
   }
   list.norm('language.final_norm', 'model.final_layernorm', language.hidden);
-  const head = checkpoint.tied ? embedding : 'lm_head.weight';
+  const head = config.tied ? embedding : 'lm_head.weight';
   list.add('language.head.weight', [language.vocab, language.hidden], head, { matrix: 'language.head' });
   list.add('language.head.bias', [language.vocab], 'lm_head.bias');
   return list.tensors;
@@ -181,7 +182,7 @@ function* planBlocks(tensor: CanonicalTensor, maxBytes: number): Generator<{ fir
 export async function* readReferenceTensors(
   checkpoint: Checkpoint,
 ): AsyncGenerator<{ name: string; shape: number[]; data: Float32Array<ArrayBuffer> }> {
-  for (const tensor of canonicalTensors(checkpoint)) {
+  for (const tensor of canonicalTensors(checkpoint, checkpoint.tensor)) {
     const data = new Float32Array(tensor.rows * tensor.columns);
     for await (const block of readBlocks(tensor, 32 * 1024 * 1024)) data.set(toFloat32(block.bytes, block.dtype), block.firstRow * tensor.columns);
     yield { name: tensor.name, shape: tensor.shape, data };

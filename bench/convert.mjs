@@ -1,0 +1,56 @@
+// Converts a checkpoint of random weights at a published size, twice, each in a process of its own; prints time and resident peak, compares the bytes.
+// node bench/convert.mjs [mipha-3b | mipha-1.6b | nano] [folder]      after `npm run build`
+import { spawn } from 'node:child_process';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { convert } from '../dist/package/convert.js';
+import { writeRandomCheckpoint } from '../dist/package/random.js';
+
+const [size = 'mipha-3b', parent = tmpdir(), out] = process.argv.slice(2);
+if (out === undefined) await main();
+else await child(parent, out);
+
+async function main() {
+  const folder = await mkdtemp(join(parent, 'mipha-convert-'));
+  try {
+    const started = performance.now();
+    await writeRandomCheckpoint(join(folder, 'checkpoint'), size);
+    console.log(`${size}: random checkpoint written in ${seconds(performance.now() - started)}`);
+    const manifests = [];
+    for (const name of ['first', 'second']) {
+      await run(size, join(folder, 'checkpoint'), join(folder, name));
+      manifests.push(await readFile(join(folder, name, 'manifest.json'), 'utf8'));
+      await rm(join(folder, name), { recursive: true });
+    }
+    const equal = manifests[0] === manifests[1]; // they hold the sha256 of every file
+    console.log(equal ? 'both runs: equal bytes' : 'THE TWO RUNS DIFFER');
+    if (!equal) process.exitCode = 1;
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+function run(...args) {
+  const running = spawn(process.execPath, [fileURLToPath(import.meta.url), ...args], { stdio: 'inherit' });
+  return new Promise((resolve, reject) => {
+    running.on('exit', (code) => (code === 0 ? resolve() : reject(new Error(`conversion ended with status ${code}`))));
+  });
+}
+
+async function child(checkpoint, out) {
+  const started = performance.now();
+  const manifest = await convert(checkpoint, out, { name: 'random' });
+  const elapsed = performance.now() - started;
+  const peakKib = Number(/VmHWM:\s+(\d+)/.exec(await readFile('/proc/self/status', 'utf8'))[1]);
+  const { bytes } = manifest.files['weights.safetensors'];
+  console.log(
+    `converted to ${(bytes / 1e9).toFixed(2)} GB in ${seconds(elapsed)} (${(bytes / 1e3 / elapsed).toFixed(0)} MB/s written), ` +
+      `resident peak ${(peakKib / 1024).toFixed(0)} MiB`,
+  );
+}
+
+function seconds(ms) {
+  return `${(ms / 1000).toFixed(1)} s`;
+}
