@@ -80,7 +80,7 @@ function nodeHeaders() {
 }
 
 function checkToolchain() {
-  const tools = [process.env.npm_config_python ?? process.env.PYTHON ?? 'python3', process.env.MAKE ?? 'make', process.env.CXX ?? 'g++'];
+  const tools = [process.env.npm_config_python || process.env.PYTHON || 'python3', process.env.MAKE || 'make', process.env.CXX || 'g++'];
   const missing = tools.filter((tool) => spawnSync(`${tool} --version`, { shell: true, stdio: 'ignore' }).status !== 0);
   if (missing.length > 0) throw new SetupError(`compiling the native addon needs ${missing.join(', ')}. ${TOOLCHAIN_HINT}`);
 }

@@ -1,0 +1,52 @@
+import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { EVAL, mipha, NANO, node, ROOT } from './run.js';
+
+describe('mipha doctor', () => {
+  it('reports what this machine has', async () => {
+    const { code, stdout } = await mipha(['doctor']);
+    expect(code).toBe(0);
+    expect(stdout).toContain(process.versions.node);
+    expect(stdout).toMatch(/instructions .*\(used\)/);
+    expect(stdout).toContain(NANO);
+  });
+
+  it('gives the same as JSON', async () => {
+    const { code, stdout } = await mipha(['doctor', '--json']);
+    expect(code).toBe(0);
+    const report = JSON.parse(stdout);
+    expect(report).toMatchObject({ ok: true, node: process.versions.node, addon: { loaded: true } });
+    expect(report.cpu.runnable).toContain('scalar');
+    expect(report.backends).toContainEqual(expect.objectContaining({ name: 'cpu', available: true }));
+    const nano = report.packages.find(({ folder }: { folder: string }) => folder === NANO);
+    expect(nano).toMatchObject({ name: 'mipha-nano', problem: null });
+    expect(nano.weightsBytes).toBeGreaterThan(8e6);
+  });
+
+  it('names a folder that is no package, and how to make one', async () => {
+    const { stdout } = await mipha(['doctor', EVAL]);
+    expect(stdout).toContain(`${EVAL}: no manifest.json`);
+    expect(stdout).toContain('fix: mipha convert');
+  });
+
+  it('exits with 1 and the command to run when the compiler and the addon are missing', async () => {
+    // A copy of dist alone, outside the repository's build folder, with nothing on the path.
+    const folder = await mkdtemp(join(tmpdir(), 'mipha-doctor-'));
+    try {
+      await cp(join(ROOT, 'dist'), join(folder, 'dist'), { recursive: true });
+      await symlink(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
+      await writeFile(join(folder, 'package.json'), await readFile(join(ROOT, 'package.json')));
+      const { code, stdout } = await node([join(folder, 'dist', 'cli', 'main.js'), 'doctor', '--json'], { env: { PATH: folder } });
+      expect(code).toBe(1);
+      const report = JSON.parse(stdout);
+      expect(report).toMatchObject({ ok: false, cpu: null, addon: { loaded: false } });
+      const fixes = report.problems.map(({ fix }: { fix: string }) => fix).join('\n');
+      expect(fixes).toContain('apt-get install -y python3 make g++');
+      expect(fixes).toContain('npm run setup');
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+});
