@@ -316,7 +316,7 @@ TEST(Reference, AProbeThatThrowsLeavesTheSequenceAsItWas) {
   const Probe failing = [](const std::string& name, const float*, int, int) {
     if (name == "language.2") throw Error(Code::kInternal, "seen enough");
   };
-  EXPECT_THROW(reference.append(second, failing), Error);
+  EXPECT_THROW(reference.append(embedded(reference, {6, 7, 8}, {}, {}), failing), Error);
   EXPECT_EQ(reference.append(second), expected);
 }
 

@@ -137,7 +137,7 @@ describe('misuse', () => {
     reference.append([first]);
     const enough = new Error('seen enough');
     expect(() =>
-      reference.append([second], (name) => {
+      reference.append([Int32Array.of(10, 11, 12)], (name) => {
         if (name === 'language.2') throw enough;
       }),
     ).toThrow(enough);
