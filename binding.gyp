@@ -12,8 +12,9 @@
       'sources': ['<@(addon_sources)'],
       'dependencies': ['mipha_base', '<!(node -p "require(\'node-addon-api\').targets"):node_addon_api_except_all'],
       'defines': ['NAPI_VERSION=8', 'MIPHA_VERSION="<!(node -p "require(\'./package.json\').version")"'],
-      # The module keeps its own symbols to itself and stays loaded: its threads may outlive the environment that loaded it.
-      'ldflags': ['-Wl,--exclude-libs,ALL', '-Wl,-z,nodelete'],
+      # Its own symbols stay its own; a missing one is an error at load, not a crash at call; and it is never unloaded, because its threads may
+      # outlive the environment that loaded it.
+      'ldflags': ['-Wl,--exclude-libs,ALL', '-Wl,-z,now', '-Wl,-z,nodelete'],
       'conditions': [
         ['target_arch=="x64"', {'dependencies': ['cpu_avx2', 'cpu_avx512vnni']}],
         ['target_arch=="arm64"', {'dependencies': ['cpu_dotprod']}],

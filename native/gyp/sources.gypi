@@ -2,8 +2,8 @@
   "variables": {
     "base_sources": [
       "native/core/arena.cc",
-      "native/core/error.cc",
       "native/core/cpu_features.cc",
+      "native/core/error.cc",
       "native/core/mapped_file.cc",
       "native/core/thread_pool.cc",
       "native/package/json.cc",
@@ -35,15 +35,21 @@
     ],
     "addon_sources": [
       "native/addon/addon.cc",
+      "native/addon/completion_queue.cc",
+      "native/addon/convert.cc",
+      "native/addon/engine_object.cc",
+      "native/addon/errors.cc",
+      "native/addon/machine_functions.cc",
+      "native/addon/quantize_function.cc",
       "native/addon/reference_object.cc",
-      "native/addon/resize_function.cc"
+      "native/addon/resize_function.cc",
+      "native/addon/trace_function.cc"
     ],
     "avx2_sources": ["native/backend/cpu/avx2.cc"],
     "avx512vnni_sources": ["native/backend/cpu/avx512vnni.cc"],
     "dotprod_sources": ["native/backend/cpu/dotprod.cc"],
     "avx2_flags": ["-mavx2", "-mfma", "-mf16c"],
     "avx512vnni_flags": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni", "-mavx2", "-mfma", "-mf16c"],
-    "dotprod_flags": ["-march=armv8.2-a+dotprod"],
-    "test_sources": []
+    "dotprod_flags": ["-march=armv8.2-a+dotprod"]
   }
 }
