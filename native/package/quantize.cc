@@ -129,14 +129,14 @@ uint32_t largest_magnitude(const float* x, size_t count) {
 
 }  // namespace
 
-void quantize_rows(const void* source, SourceType type, int64_t rows, int64_t columns, int8_t* weight, float* scale) {
+void quantize_rows(const void* source, SourceType type, int64_t rows, int64_t columns, int8_t* weight, float* scale, int64_t first_row) {
   const size_t count = static_cast<size_t>(columns), padded = (count + kBlock - 1) / kBlock * kBlock;
   const size_t row_bytes = count * (type == SourceType::kF32 ? 4 : 2);
   std::vector<float> values(padded);
   for (int64_t row = 0; row < rows; ++row, weight += columns) {
     widen(type, static_cast<const unsigned char*>(source) + row * row_bytes, count, values.data());
     const float largest = float_from_bits(largest_magnitude(values.data(), count));
-    if (!std::isfinite(largest)) refuse(values.data(), row);
+    if (!std::isfinite(largest)) refuse(values.data(), first_row + row);
     if (largest < kSmallestRow) {
       scale[row] = 0;
       std::memset(weight, 0, count);

@@ -13,7 +13,7 @@ constexpr float kSmallestRow = 0x1p-100f;
 /// source: [rows, columns] values of `type`, little-endian, row-major, of any alignment. Writes weight [rows, columns] in [-127, 127] and scale
 /// [rows]. The scale of a row is max|w| / 127 times the factor among 1, 63/64, … 51/64 with the smallest squared error (the larger one among equals);
 /// values round half to even and saturate at ±127. A row of zeros gets scale 0. The bytes are the same on every machine and for every split of the
-/// rows. Throws kModelFormat on a NaN or infinity, naming row and column.
-void quantize_rows(const void* source, SourceType type, int64_t rows, int64_t columns, int8_t* weight, float* scale);
+/// rows. Throws kModelFormat on a NaN or infinity, naming column and row; rows are counted from `first_row` (a part of a larger matrix).
+void quantize_rows(const void* source, SourceType type, int64_t rows, int64_t columns, int8_t* weight, float* scale, int64_t first_row = 0);
 
 }  // namespace mipha

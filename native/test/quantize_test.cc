@@ -161,6 +161,15 @@ TEST(Quantize, NamesRowAndColumnOfWhatIsNoNumber) {
       EXPECT_EQ(error.details[1].second, 271);
     }
   }
+  const float bad = std::numeric_limits<float>::quiet_NaN();
+  int8_t weight;
+  float scale;
+  try {
+    quantize_rows(&bad, SourceType::kF32, 1, 1, &weight, &scale, 1000);  // a part of a larger matrix
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.details[0].second, 1000);
+  }
   const uint16_t half_nan = 0x7e00;
   EXPECT_THROW(quantize(&half_nan, SourceType::kF16, 1, 1), Error);
 }
