@@ -131,7 +131,7 @@ async function writeAll(path: string, specs: TensorSpec[], signal: AbortSignal |
       else await writeFrom(writer, new Uint8Array(values.buffer), (offset ?? 0) * BYTES_OF[spec.dtype], bytes);
       signal?.throwIfAborted();
     }
-    return await writer.finish();
+    return await writer.finish({ durable: false });
   } catch (error) {
     await writer.abandon();
     throw error;

@@ -160,11 +160,11 @@ export class SafetensorsWriter {
     this.#position += bytes.byteLength;
   }
 
-  /** Makes the file durable and closes it. */
-  async finish(): Promise<FileRecord> {
+  /** Closes the file; `durable` waits until it is on the disk. */
+  async finish({ durable }: { durable: boolean }): Promise<FileRecord> {
     if (this.#position !== this.#bytes)
       throw new MiphaError('ERR_INTERNAL', `${this.path}: ${this.#position} bytes written instead of ${this.#bytes}`);
-    await this.handle.datasync();
+    if (durable) await this.handle.datasync();
     await this.handle.close();
     return { bytes: this.#bytes, sha256: this.#hash.digest('hex') };
   }

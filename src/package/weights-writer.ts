@@ -36,7 +36,7 @@ export async function writeWeights(path: string, tensors: CanonicalTensor[], rec
       if (pending.length > IN_FLIGHT) await writeOldest();
     }
     while (pending.length > 0) await writeOldest();
-    return await writer.finish();
+    return await writer.finish({ durable: true });
   } catch (error) {
     await Promise.allSettled(pending);
     await writer.abandon();
