@@ -64,15 +64,12 @@ void block(const int8_t* a, int depth, const int8_t* panels, size_t panel_bytes,
   }
 }
 
-#ifndef WIDE
-#define WIDE 2
-#endif
 template <int Rows>
 void chunk(const int8_t* a, int depth, const int8_t* panels, size_t panel_bytes, int panel_count, int32_t* acc) {
-  const size_t acc_stride = panel_count * kPanel;
+  const size_t acc_stride = static_cast<size_t>(panel_count) * kPanel;
   int n = 0;
-  for (; n + WIDE <= panel_count; n += WIDE) block<Rows, WIDE>(a, depth, panels + n * panel_bytes, panel_bytes, acc + n * kPanel, acc_stride);
-  for (; n < panel_count; ++n) block<Rows, 1>(a, depth, panels + n * panel_bytes, panel_bytes, acc + n * kPanel, acc_stride);
+  for (; n + 2 <= panel_count; n += 2) block<Rows, 2>(a, depth, panels + n * panel_bytes, panel_bytes, acc + n * kPanel, acc_stride);
+  if (n < panel_count) block<Rows, 1>(a, depth, panels + n * panel_bytes, panel_bytes, acc + n * kPanel, acc_stride);
 }
 
 void gemm_s8(const int8_t* a, size_t a_stride, int rows, int in, const int8_t* panels, int panel_count, const int32_t* panel_sums, int32_t* acc) {
