@@ -99,7 +99,7 @@ function compileTypeScript() {
   writeFileSync(DIST_STAMP, stamp);
 }
 
-/** Runs a command quietly; its last lines are shown only when it fails. */
+/** Runs a command quietly; the ends of its output are shown only when it fails. */
 function step(what, [command, ...args], hint) {
   const start = Date.now();
   process.stderr.write(`mipha-edge: ${what} ... `);
@@ -111,8 +111,14 @@ function step(what, [command, ...args], hint) {
   });
   process.stderr.write(status === 0 ? `${((Date.now() - start) / 1000).toFixed(1)} s\n` : 'failed\n');
   if (status === 0) return;
-  const output = error === undefined ? `${stdout}${stderr}`.trimEnd().split('\n').slice(-40).join('\n') : String(error);
+  const output = error === undefined ? ends(`${stdout}${stderr}`.trimEnd().split('\n')) : String(error);
   throw new SetupError(`this command failed: ${[command, ...args].join(' ')}\n${output}\n${hint}`.trimEnd());
+}
+
+/** Compilers say what matters last, npm says it first. */
+function ends(lines, head = 15, tail = 30) {
+  if (lines.length <= head + tail) return lines.join('\n');
+  return [...lines.slice(0, head), `... ${lines.length - head - tail} lines ...`, ...lines.slice(-tail)].join('\n');
 }
 
 function files(folder, keep) {
