@@ -1,0 +1,372 @@
+// The float kernels against plain loops in double, within bounds derived from the number of roundings; prints the largest share of a bound used.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <limits>
+#include <numeric>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "core/half.h"
+#include "test/support/kernel_rows.h"
+
+namespace mipha::cpu {
+namespace {
+
+using Floats = std::vector<float>;
+using Halves = std::vector<half_t>;
+
+constexpr double kEpsilon = std::numeric_limits<float>::epsilon();  // twice the largest relative error of one rounding
+constexpr double kTiny = std::numeric_limits<float>::min();         // what flushing or a denormal may lose
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+constexpr float kGuard = 12345.0f;
+
+class FloatKernel : public test::KernelRow {
+ protected:
+  void SetUp() override { random_.seed(11); }
+
+  void TearDown() override {
+    if (worst_ >= 0) std::printf("           %s: at most %.1f %% of the bound used\n", kernels.name, 100 * worst_);
+  }
+
+  Floats normal(size_t count, float spread = 1) {
+    Floats values(count);
+    for (auto& value : values) value = std::normal_distribution<float>(0, spread)(random_);
+    return values;
+  }
+
+  Halves halves(size_t count) {
+    Halves values(count);
+    for (auto& value : values) value = mipha::to_half(std::normal_distribution<float>(0, 1)(random_));
+    return values;
+  }
+
+  void within(double found, double expected, double bound, const std::string& what) {
+    const double error = std::fabs(found - expected);
+    ASSERT_LE(error, bound) << what << ": " << found << ", expected " << expected;
+    worst_ = std::max(worst_, error / bound);
+  }
+
+ private:
+  std::mt19937 random_;
+  double worst_ = -1;
+};
+
+double largest(const Floats& values) {
+  double most = 0;
+  for (const float value : values) most = std::max<double>(most, std::fabs(value));
+  return most;
+}
+
+Floats floats(const Halves& values) {
+  Floats wide(values.size());
+  std::transform(values.begin(), values.end(), wide.begin(), mipha::from_half);
+  return wide;
+}
+
+std::string at(const char* name, size_t index, size_t count) {
+  return std::string(name) + " " + std::to_string(index) + " of " + std::to_string(count);
+}
+
+// A sum of k products, in any order, has at most k roundings of a partial sum no larger than k · max|a| · max|b|, and k of a product.
+double sum_bound(int k, double a, double b) {
+  return 2 * k * kEpsilon * a * b + kTiny;
+}
+
+TEST_P(FloatKernel, GemmF32) {
+  struct Size {
+    int rows, depth, columns;
+  };
+  std::vector<Size> sizes;
+  for (int rows = 1; rows <= 20; ++rows) sizes.push_back({rows, 16 + rows, 16 * (1 + rows % 9)});
+  for (int columns = 16; columns <= 192; columns += 16) sizes.push_back({1 + columns / 16, 80, columns});
+  sizes.insert(sizes.end(), {{8, 72, 80}, {64, 128, 128}, {9, 588, 144}, {3, 1, 16}, {33, 1000, 48}});
+  for (const Size& size : sizes) {
+    const size_t a_stride = size.depth + 3, b_stride = size.columns + 5, c_stride = size.columns + 7;
+    const Floats a = normal(size.rows * a_stride), b = normal(size.depth * b_stride), before = normal(size.rows * c_stride);
+    for (const bool accumulate : {false, true}) {
+      Floats c = before;
+      kernels.gemm_f32(a.data(), a_stride, size.rows, size.depth, b.data(), b_stride, size.columns, c.data(), c_stride, accumulate);
+      const double bound = sum_bound(size.depth + 1, largest(a), largest(b));
+      for (int m = 0; m < size.rows; ++m) {
+        for (int n = 0; n < size.columns; ++n) {
+          double expected = accumulate ? before[m * c_stride + n] : 0;
+          for (int k = 0; k < size.depth; ++k) expected += static_cast<double>(a[m * a_stride + k]) * b[k * b_stride + n];
+          within(c[m * c_stride + n], expected, bound, at("column", n, size.columns));
+        }
+        for (size_t n = size.columns; n < c_stride; ++n) ASSERT_EQ(c[m * c_stride + n], before[m * c_stride + n]) << "wrote between the rows";
+      }
+    }
+  }
+}
+
+TEST_P(FloatKernel, Dequantize) {
+  for (int count = 1; count <= 70; ++count) {
+    std::vector<int32_t> acc(count);
+    const Floats w_scale = normal(count, 0.01f), bias = normal(count);
+    for (int i = 0; i < count; ++i) acc[i] = (i * 7919 - 30000) * (i % 5 == 0 ? 3001 : 1);
+    for (const bool with_bias : {false, true}) {
+      Floats out(count + 1, kGuard);
+      kernels.dequantize(acc.data(), 0.03f, w_scale.data(), with_bias ? bias.data() : nullptr, count, out.data());
+      for (int i = 0; i < count; ++i) {
+        const double product = static_cast<double>(acc[i]) * 0.03f * w_scale[i], offset = with_bias ? bias[i] : 0;
+        // acc to float, the product of the scales, their product, the sum: four roundings of half an epsilon each.
+        within(out[i], product + offset, 2 * kEpsilon * (std::fabs(product) + std::fabs(offset)) + kTiny, at("dequantize", i, count));
+      }
+      ASSERT_EQ(out[count], kGuard);
+    }
+  }
+}
+
+TEST_P(FloatKernel, LayerNorm) {
+  for (const int count : {1, 2, 7, 15, 16, 17, 31, 63, 64, 65, 127, 216, 320, 1152, 2048, 2560}) {
+    for (const float shift : {0.0f, 3.0f}) {
+      Floats x = normal(count, 2);
+      for (auto& value : x) value += shift;
+      const Floats gain = normal(count), bias = normal(count);
+      Floats out(count + 1, kGuard);
+      const float epsilon = 1e-5f;
+      kernels.layer_norm(x.data(), gain.data(), bias.data(), epsilon, count, out.data());
+      double mean = 0, variance = 0;
+      for (const float value : x) mean += value;
+      mean /= count;
+      for (const float value : x) variance += (value - mean) * (value - mean);
+      const double deviation = std::sqrt(variance / count + epsilon);
+      // The mean is off by at most count roundings of partial sums, the deviation by half as many relative ones (square root), then a few more.
+      const double mean_error = 0.5 * (count + 1) * kEpsilon * largest(x), relative = (0.25 * count + 4) * kEpsilon;
+      for (int i = 0; i < count; ++i) {
+        const double normal = (x[i] - mean) / deviation;
+        const double slope = mean_error / deviation * (1 + std::fabs(normal) * mean_error / deviation);
+        within(out[i], normal * gain[i] + bias[i],
+               std::fabs(gain[i]) * (slope + relative * std::fabs(normal)) + kEpsilon * std::fabs(bias[i]) + kTiny, at("layer_norm", i, count));
+      }
+      ASSERT_EQ(out[count], kGuard);
+    }
+  }
+}
+
+Floats sweep() {
+  Floats x;
+  for (int i = -40000; i <= 40000; ++i) x.push_back(static_cast<float>(i) / 2500);  // ±16
+  for (const float value : {1e-38f, 1e-30f, 1e-10f, 1e-4f, 20.0f, 50.0f, 100.0f, 1e4f, 1e10f}) x.insert(x.end(), {value, -value});
+  x.push_back(0);
+  return x;
+}
+
+TEST_P(FloatKernel, GeluTanh) {
+  const Floats x = sweep();
+  Floats y = x;
+  kernels.gelu_tanh(y.data(), y.size());
+  for (size_t i = 0; i < x.size(); ++i) {
+    const double v = x[i], expected = 0.5 * v * (1 + std::tanh(std::sqrt(2 / M_PI) * (v + 0.044715 * v * v * v)));
+    // x · s(t) with t = 2u, |t| s (1 − s) ≤ 0.28: the six roundings of t weigh little, exp, the sum and the quotient one each.
+    within(y[i], expected, 4 * kEpsilon * std::fabs(v) + kTiny, at("gelu_tanh", i, x.size()));
+  }
+}
+
+TEST_P(FloatKernel, GeluErf) {
+  const Floats x = sweep();
+  Floats y = x;
+  kernels.gelu_erf(y.data(), y.size());
+  for (size_t i = 0; i < x.size(); ++i) {
+    const double v = x[i], expected = 0.5 * v * std::erfc(-v / std::sqrt(2.0));
+    // The tail's polynomial is within 1.7e-8; its eight steps, exp and the products round at values of at most one half.
+    within(y[i], expected, (1.7e-8 + 2 * kEpsilon) * std::fabs(v) + kTiny, at("gelu_erf", i, x.size()));
+  }
+}
+
+TEST_P(FloatKernel, ElementwiseRemainders) {
+  for (size_t count = 0; count <= 50; ++count) {
+    const Floats x = normal(count), y = normal(count);
+    for (size_t offset = 0; offset < 4; ++offset) {
+      const auto with_guard = [&](const auto& run) {
+        Floats out(offset, kGuard);
+        out.insert(out.end(), x.begin(), x.end());
+        out.push_back(kGuard);
+        run(out.data() + offset);
+        EXPECT_EQ(out.back(), kGuard) << count;
+        out.pop_back();
+        return Floats(out.begin() + offset, out.end());
+      };
+      const Floats sums = with_guard([&](float* out) { kernels.add(out, y.data(), count); });
+      const Floats scaled = with_guard([&](float* out) { kernels.scale(out, 0.37f, count); });
+      const Floats tanh = with_guard([&](float* out) { kernels.gelu_tanh(out, count); });
+      const Floats erf = with_guard([&](float* out) { kernels.gelu_erf(out, count); });
+      for (size_t i = 0; i < count; ++i) {
+        ASSERT_EQ(sums[i], x[i] + y[i]);
+        ASSERT_EQ(scaled[i], x[i] * 0.37f);
+        within(tanh[i], 0.5 * x[i] * (1 + std::tanh(std::sqrt(2 / M_PI) * (x[i] + 0.044715 * std::pow(x[i], 3)))),
+               4 * kEpsilon * std::fabs(x[i]) + kTiny, at("gelu_tanh", i, count));
+        within(erf[i], 0.5 * x[i] * std::erfc(-x[i] / std::sqrt(2.0)), (1.7e-8 + 2 * kEpsilon) * std::fabs(x[i]) + kTiny, at("gelu_erf", i, count));
+      }
+    }
+  }
+}
+
+TEST_P(FloatKernel, SoftmaxBlock) {
+  for (const int count : {1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 33, 64, 100, 128, 729}) {
+    for (const float before : {-kInfinity, 0.0f, 30.0f}) {
+      Floats x = normal(count, 12);
+      if (count > 3) x[1] = -kInfinity;  // a masked key
+      if (count > 8) x[5] = -200;        // exp is below every float
+      Floats y = x;
+      y.push_back(kGuard);
+      float running_max = before;
+      const float sum = kernels.softmax_block(y.data(), count, &running_max);
+      const float most = std::max(before, *std::max_element(x.begin(), x.end()));
+      ASSERT_EQ(running_max, most);
+      double expected_sum = 0;
+      for (int i = 0; i < count; ++i) {
+        const double difference = static_cast<double>(x[i]) - most, expected = std::exp(difference);
+        expected_sum += expected;
+        // The difference is rounded once; exp itself is good to two units in the last place.
+        const double relative = std::isinf(difference) ? 0 : (0.5 * std::fabs(difference) + 2) * kEpsilon;
+        within(y[i], expected, relative * expected + kTiny, at("softmax_block", i, count));
+      }
+      within(sum, expected_sum, (0.5 * count + 0.5 * 100 + 2) * kEpsilon * expected_sum + count * kTiny, "sum of " + std::to_string(count));
+      ASSERT_EQ(y[count], kGuard);
+    }
+  }
+}
+
+TEST_P(FloatKernel, SoftmaxInBlocksEqualsSoftmaxAtOnce) {
+  const Floats x = normal(300, 5);
+  float running_max = -kInfinity, sum = 0;
+  for (int first = 0; first < 300; first += 64) {
+    Floats block(x.begin() + first, x.begin() + std::min(300, first + 64));
+    const float before = running_max, block_sum = kernels.softmax_block(block.data(), static_cast<int>(block.size()), &running_max);
+    sum = sum * std::exp(before - running_max) + block_sum;
+  }
+  double expected = 0;
+  for (const float value : x) expected += std::exp(static_cast<double>(value) - running_max);
+  EXPECT_EQ(running_max, *std::max_element(x.begin(), x.end()));
+  within(sum, expected, 400 * kEpsilon * expected, "sum");
+}
+
+TEST_P(FloatKernel, EveryHalfToFloatAndBack) {
+  Halves all(65536);
+  std::iota(all.begin(), all.end(), static_cast<half_t>(0));
+  Floats wide(all.size());
+  kernels.from_half(all.data(), wide.data(), all.size());
+  Halves back(all.size());
+  kernels.to_half(wide.data(), back.data(), back.size());
+  for (size_t i = 0; i < all.size(); ++i) {
+    const float expected = mipha::from_half(all[i]);
+    if (std::isnan(expected)) {
+      ASSERT_TRUE(std::isnan(wide[i]) && std::isnan(mipha::from_half(back[i]))) << i;
+    } else {
+      ASSERT_EQ(bits_of_float(wide[i]), bits_of_float(expected)) << i;
+      ASSERT_EQ(back[i], all[i]) << i;
+    }
+  }
+}
+
+TEST_P(FloatKernel, HalfRoundsToNearestEven) {
+  Floats x;
+  for (int sign = 0; sign < 2; ++sign) {
+    for (int bits = 0; bits < 0x7c00; ++bits) {  // every finite half, the middle to the next one, and the floats beside that middle
+      const float low = mipha::from_half(static_cast<half_t>(bits)),
+                  high = bits == 0x7bff ? 65536.0f : mipha::from_half(static_cast<half_t>(bits + 1));
+      const float middle = low + (high - low) / 2, factor = sign ? -1.0f : 1.0f;
+      for (const float value : {low, std::nextafter(middle, 0.0f), middle, std::nextafter(middle, kInfinity)}) x.push_back(factor * value);
+    }
+  }
+  x.insert(x.end(), {1e-45f, -1e-45f, 1e-30f, 65535.9f, 65536.0f, -1e30f, kInfinity, -kInfinity});
+  Halves found(x.size());
+  kernels.to_half(x.data(), found.data(), x.size());
+  for (size_t i = 0; i < x.size(); ++i) {
+    ASSERT_EQ(found[i], mipha::to_half(x[i])) << x[i];
+    // The twin itself: no other half is nearer, and of two equally near the even one was taken.
+    if (std::fabs(x[i]) >= 65520.0f) {
+      ASSERT_EQ(found[i] & 0x7fff, 0x7c00) << x[i];
+      continue;
+    }
+    const double taken = std::fabs(static_cast<double>(mipha::from_half(found[i])) - x[i]);
+    for (const int step : {-1, 1}) {
+      const int beside = (found[i] & 0x7fff) + step;
+      if (beside < 0 || beside >= 0x7c00) continue;
+      const double other = std::fabs(std::fabs(static_cast<double>(mipha::from_half(static_cast<half_t>(beside)))) - std::fabs(x[i]));
+      ASSERT_TRUE(taken < other || (taken == other && found[i] % 2 == 0)) << x[i];
+    }
+  }
+}
+
+TEST_P(FloatKernel, HalfRemainders) {
+  for (size_t count = 0; count <= 50; ++count) {
+    const Floats x = normal(count);
+    Halves half(count + 1, 0x1234);
+    kernels.to_half(x.data(), half.data(), count);
+    EXPECT_EQ(half[count], 0x1234);
+    Floats wide(count + 1, kGuard);
+    kernels.from_half(half.data(), wide.data(), count);
+    EXPECT_EQ(wide[count], kGuard);
+    for (size_t i = 0; i < count; ++i) {
+      ASSERT_EQ(half[i], mipha::to_half(x[i]));
+      ASSERT_EQ(wide[i], mipha::from_half(half[i]));
+    }
+  }
+}
+
+TEST_P(FloatKernel, TransposeHalf) {
+  for (const int rows : {1, 3, 4, 8, 15, 16, 64, 72, 80, 81}) {
+    for (const int columns : {1, 2, 5, 8, 12, 16, 33, 64}) {
+      const size_t x_stride = rows + 9, out_stride = columns + 3;
+      const Halves x = halves(columns * x_stride);
+      Floats out(rows * out_stride, kGuard);
+      kernels.transpose_half(x.data(), x_stride, rows, columns, out.data(), out_stride);
+      for (int r = 0; r < rows; ++r) {
+        for (int c = 0; c < columns; ++c) ASSERT_EQ(out[r * out_stride + c], mipha::from_half(x[c * x_stride + r])) << rows << " x " << columns;
+        for (size_t c = columns; c < out_stride; ++c) ASSERT_EQ(out[r * out_stride + c], kGuard) << "wrote between the rows";
+      }
+    }
+  }
+}
+
+TEST_P(FloatKernel, DotHalf) {
+  for (const int head_size : {1, 7, 16, 48, 64, 72, 80, 128}) {
+    for (const int count : {1, 2, 3, 4, 5, 7, 31, 64}) {
+      const size_t stride = head_size + 11;
+      const Floats q = normal(head_size);
+      const Halves k = halves(count * stride);
+      const Floats wide = floats(k);
+      Floats scores(count + 1, kGuard);
+      kernels.dot_half(q.data(), k.data(), stride, count, head_size, scores.data());
+      for (int i = 0; i < count; ++i) {
+        double expected = 0;
+        for (int d = 0; d < head_size; ++d) expected += static_cast<double>(q[d]) * wide[i * stride + d];
+        within(scores[i], expected, sum_bound(head_size, largest(q), largest(wide)), at("score", i, count));
+      }
+      ASSERT_EQ(scores[count], kGuard);
+    }
+  }
+}
+
+TEST_P(FloatKernel, WeightedHalf) {
+  for (const int head_size : {1, 7, 16, 48, 64, 72, 80, 128, 144, 200}) {
+    for (const int count : {1, 2, 5, 31, 64}) {
+      const size_t stride = head_size + 11;
+      const Floats p = normal(count), before = normal(head_size);
+      const Halves v = halves(count * stride);
+      const Floats wide = floats(v);
+      Floats out = before;
+      out.push_back(kGuard);
+      kernels.weighted_half(p.data(), v.data(), stride, count, head_size, out.data());
+      for (int d = 0; d < head_size; ++d) {
+        double expected = before[d];
+        for (int i = 0; i < count; ++i) expected += static_cast<double>(p[i]) * wide[i * stride + d];
+        within(out[d], expected,
+               sum_bound(count + 1, std::max(1.0, largest(p)), std::max(1.0, largest(wide))) + kEpsilon * std::fabs(before[d]) * count,
+               at("value", d, head_size));
+      }
+      ASSERT_EQ(out[head_size], kGuard);
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Row, FloatKernel, testing::ValuesIn(test::all_rows()), test::row_name);
+
+}  // namespace
+}  // namespace mipha::cpu
