@@ -1,0 +1,79 @@
+/** The calls that everything one can put questions to has in common; what differs is where a question is asked. */
+import type { z } from 'zod';
+import { callSite, checkKeys, optionError } from '../errors.js';
+import { type Answer, type AnswerOptions, type AskOptions, Question } from './answer.js';
+import { AnswerStream } from './answer-stream.js';
+import { CALL_KEYS, Call, type CallOptions, checkSignal } from './call.js';
+import type { Engine, Place } from './engine.js';
+
+/** One of several questions. */
+export interface QuestionSpec<T = unknown> extends AnswerOptions<T> {
+  question: string;
+}
+
+/** Per question the answer of its type. */
+export type Answers<Q extends readonly QuestionSpec[]> = {
+  -readonly [K in keyof Q]: Q[K] extends { as: z.ZodType<infer T> } ? Answer<T> : Answer;
+};
+
+export abstract class Asker {
+  constructor(protected readonly engine: Engine) {}
+
+  /** Throws ERR_DISPOSED. */
+  protected abstract place(question: string, call: Call): Place;
+
+  /**
+   * Asks one question. Throws ERR_OPTION, ERR_CONTEXT_FULL, ERR_MEMORY, ERR_DEADLINE, ERR_DISPOSED; `signal.reason` when aborted.
+   * With `as` the value is of that type, see AnswerOptions.
+   */
+  async ask<T = string>(question: string, options: AskOptions<T> = {}): Promise<Answer<T>> {
+    const site = callSite(this.ask);
+    const asked = new Question('ask', question, options);
+    const call = new Call('ask', options, site);
+    return await this.engine.ask(asked, this.place(asked.text, call), call);
+  }
+
+  /** One free-text answer in pieces, each shown as soon as nothing can change it. Leaving the loop early cancels the rest. */
+  stream(question: string, options: Omit<AskOptions, 'as'> = {}): AnswerStream {
+    const site = callSite(this.stream);
+    checkKeys('stream', options, ['maxTokens', 'temperature', 'topP', 'seed', ...CALL_KEYS]);
+    const asked = new Question<string>('stream', question, options);
+    checkSignal('stream.signal', options.signal);
+    const controller = new AbortController();
+    const signal = options.signal === undefined ? controller.signal : AbortSignal.any([options.signal, controller.signal]);
+    const call = new Call('stream', { ...options, signal }, site);
+    const place = this.place(asked.text, call);
+    return new AnswerStream(this.engine.tokenizer, controller, (onToken, left) => this.engine.ask(asked, place, call, onToken, left));
+  }
+
+  /**
+   * Several questions at once: they share what they can and are decoded together, so eight cost far less than eight times one.
+   * The answers come in the order of the questions; the first failure cancels the others and rejects.
+   */
+  async askAll<const Q extends readonly QuestionSpec[]>(questions: Q, options: CallOptions = {}): Promise<Answers<Q>> {
+    const site = callSite(this.askAll);
+    checkKeys('askAll', options, CALL_KEYS);
+    if (!Array.isArray(questions)) throw optionError('askAll.questions', 'an array of questions', questions);
+    const asked = questions.map((spec: QuestionSpec, index) => {
+      checkKeys(`askAll.questions[${index}]`, spec, ['question', 'as', 'maxTokens', 'temperature', 'topP', 'seed']);
+      const { question, ...rest } = spec;
+      return new Question(`askAll.questions[${index}]`, question, rest, []);
+    });
+    const outer = new Call('askAll', options, site);
+    const failed = new AbortController();
+    const signal = options.signal === undefined ? failed.signal : AbortSignal.any([options.signal, failed.signal]);
+    const running = asked.map(async (question) => {
+      try {
+        const call = new Call('askAll', { ...options, signal }, site);
+        return await this.engine.ask(question, this.place(question.text, outer), call);
+      } catch (error) {
+        failed.abort(error);
+        throw error;
+      }
+    });
+    await Promise.allSettled(running);
+    options.signal?.throwIfAborted();
+    failed.signal.throwIfAborted();
+    return (await Promise.all(running)) as Answers<Q>;
+  }
+}

@@ -1,0 +1,12 @@
+/** The public SDK of mipha-edge. */
+export type { Finish, PixelFormat } from './addon/addon.js';
+export type { Answer, AnswerOptions, AskOptions } from './engine/answer.js';
+export type { AnswerStream } from './engine/answer-stream.js';
+export type { Answers, QuestionSpec } from './engine/asker.js';
+export type { CallOptions } from './engine/call.js';
+export type { Conversation } from './engine/conversation.js';
+export type { ImageInput, RawImage } from './engine/image.js';
+export { type LoadOptions, type LookOptions, Mipha } from './engine/mipha.js';
+export type { Turn } from './engine/prompt.js';
+export type { View } from './engine/view.js';
+export { type ErrorCode, errorCodes, MiphaError } from './errors.js';
