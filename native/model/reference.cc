@@ -229,11 +229,11 @@ std::vector<float> Reference::append(const std::vector<float>& embedded, const P
     add(x, linear(layer.fc2, inner));
     if (l + 1 < language.layers) show(probe, "language." + std::to_string(l + 1), x, hidden);
   }
-  length_ += rows;
-
   x = normalize(weights_.final_norm, language.epsilon, x, hidden);
   show(probe, "language." + std::to_string(language.layers), x, hidden);
-  return linear(weights_.head, x);
+  Rows logits = linear(weights_.head, x);
+  length_ += rows;
+  return logits;
 }
 
 void Reference::reset() {
