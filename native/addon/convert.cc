@@ -128,6 +128,24 @@ std::vector<std::vector<uint8_t>> vocabulary_from_js(const Napi::Value& bytes, c
   return vocabulary;
 }
 
+Probe probe_from_js(const Napi::Value& value) {
+  if (value.IsUndefined()) return {};
+  if (!value.IsFunction()) expected("probe", "a function");
+  const Napi::Function function = value.As<Napi::Function>();
+  return [function](const std::string& name, const float* data, int rows, int columns) {
+    const Napi::Env env = function.Env();
+    const Napi::HandleScope scope(env);
+    const Napi::Float32Array values = floats_to_js(env, data, static_cast<size_t>(rows) * columns);
+    function.Call({Napi::String::New(env, name), values, Napi::Number::New(env, rows), Napi::Number::New(env, columns)});
+  };
+}
+
+Napi::Float32Array floats_to_js(Napi::Env env, const float* values, size_t count) {
+  Napi::Float32Array array = Napi::Float32Array::New(env, count);
+  std::copy_n(values, count, array.Data());
+  return array;
+}
+
 Napi::Value ids_to_js(Napi::Env env, const std::vector<int32_t>& ids) {
   Napi::Int32Array array = Napi::Int32Array::New(env, ids.size());
   for (size_t i = 0; i < ids.size(); ++i) array[i] = ids[i];

@@ -11,6 +11,7 @@
 
 #include "engine/engine.h"
 #include "model/image.h"
+#include "model/reference.h"
 
 namespace mipha {
 
@@ -32,6 +33,10 @@ std::shared_ptr<const Constraint> constraint_from_js(const Napi::Value& value);
 /// Bytes of each id, cut at `offsets` [ids + 1].
 std::vector<std::vector<uint8_t>> vocabulary_from_js(const Napi::Value& bytes, const Napi::Value& offsets);
 
+/// A function called with (name, values, rows, columns). Undefined gives no probe. What JavaScript throws in it leaves as Napi::Error.
+Probe probe_from_js(const Napi::Value& value);
+
+Napi::Float32Array floats_to_js(Napi::Env env, const float* values, size_t count);
 Napi::Value ids_to_js(Napi::Env env, const std::vector<int32_t>& ids);
 
 }  // namespace mipha

@@ -1,6 +1,5 @@
 #include "addon/reference_object.h"
 
-#include <algorithm>
 #include <atomic>
 #include <map>
 #include <optional>
@@ -19,26 +18,8 @@ namespace {
 
 std::atomic<int> live{0};
 
-Napi::Float32Array floats_to_js(Napi::Env env, const float* values, size_t count) {
-  Napi::Float32Array array = Napi::Float32Array::New(env, count);
-  std::copy_n(values, count, array.Data());
-  return array;
-}
-
 bool is_array_of(const Napi::Value& value, napi_typedarray_type type) {
   return value.IsTypedArray() && value.As<Napi::TypedArray>().TypedArrayType() == type;
-}
-
-Probe probe_from_js(const Napi::Value& value) {
-  if (value.IsUndefined()) return {};
-  if (!value.IsFunction()) throw Error(Code::kOption, "probe: expected a function");
-  const Napi::Function function = value.As<Napi::Function>();
-  return [function](const std::string& name, const float* data, int rows, int columns) {
-    const Napi::Env env = function.Env();
-    const Napi::HandleScope scope(env);
-    const Napi::Float32Array values = floats_to_js(env, data, static_cast<size_t>(rows) * columns);
-    function.Call({Napi::String::New(env, name), values, Napi::Number::New(env, rows), Napi::Number::New(env, columns)});
-  };
 }
 
 class ReferenceObject : public Napi::ObjectWrap<ReferenceObject> {

@@ -1,0 +1,129 @@
+#include "addon/quantize_function.h"
+
+#include <algorithm>
+#include <atomic>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "addon/convert.h"
+#include "addon/errors.h"
+#include "core/cpu_features.h"
+#include "package/quantize.h"
+
+namespace mipha {
+namespace {
+
+constexpr int64_t kValuesPerThread = 1 << 18;  // below this a thread costs more than it saves
+
+struct Matrix {
+  const uint8_t* source = nullptr;  // [rows, columns] of `type`
+  SourceType type = SourceType::kF32;
+  int64_t rows = 0, columns = 0;
+  int8_t* weight = nullptr;  // [rows, columns]
+  float* scale = nullptr;    // [rows]
+
+  int64_t value_bytes() const { return type == SourceType::kF32 ? 4 : 2; }
+
+  void quantize(int64_t begin, int64_t end) const {
+    quantize_rows(source + begin * columns * value_bytes(), type, end - begin, columns, weight + begin * columns, scale + begin);
+  }
+
+  void quantize_all() const {
+    const int64_t wanted = rows * columns / kValuesPerThread;
+    const int64_t parts = std::max<int64_t>(1, std::min<int64_t>({wanted, rows, physical_cores()}));
+    std::atomic<bool> failed{false};
+    const auto run = [&](int64_t part) {
+      try {
+        quantize(rows * part / parts, rows * (part + 1) / parts);
+      } catch (...) {
+        failed = true;
+      }
+    };
+    std::vector<std::thread> threads;
+    for (int64_t part = 1; part < parts; ++part) threads.emplace_back(run, part);
+    run(0);
+    for (std::thread& thread : threads) thread.join();
+    if (failed) quantize(0, rows);  // once more in one piece, for an error that names the row as the caller counts it
+  }
+};
+
+SourceType source_type_from_js(const Napi::Value& value) {
+  const std::string name = string_from_js(value, "dtype");
+  if (name == "BF16") return SourceType::kBF16;
+  if (name == "F16") return SourceType::kF16;
+  if (name == "F32") return SourceType::kF32;
+  throw Error(Code::kOption, "dtype: expected BF16, F16 or F32, received " + name);
+}
+
+/// First byte of a typed array that must hold exactly `count` elements.
+uint8_t* array_from_js(const Napi::Value& value, const char* name, napi_typedarray_type type, int64_t count) {
+  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != type) {
+    throw Error(Code::kOption, std::string(name) + ": expected another kind of typed array");
+  }
+  const Napi::TypedArray array = value.As<Napi::TypedArray>();
+  if (static_cast<int64_t>(array.ElementLength()) != count) {
+    throw Error(Code::kOption,
+                std::string(name) + ": expected " + std::to_string(count) + " values, received " + std::to_string(array.ElementLength()));
+  }
+  return static_cast<uint8_t*>(array.ArrayBuffer().Data()) + array.ByteOffset();
+}
+
+class QuantizeWorker : public Napi::AsyncWorker {
+ public:
+  QuantizeWorker(const Napi::CallbackInfo& info, const Matrix& matrix)
+      : Napi::AsyncWorker(info.Env(), "quantize"),
+        matrix_(matrix),
+        deferred_(info.Env()),
+        error_(Napi::Persistent(Napi::Error::New(info.Env(), "").Value())) {
+    for (const int array : {0, 4, 5}) Receiver().Set(static_cast<uint32_t>(array), info[static_cast<size_t>(array)]);  // keeps the arrays alive
+  }
+
+  Napi::Promise promise() const { return deferred_.Promise(); }
+
+ private:
+  void Execute() override {
+    try {
+      matrix_.quantize_all();
+    } catch (...) {
+      failure_ = current_error();
+    }
+  }
+
+  void OnOK() override {
+    if (!failure_) return deferred_.Resolve(Env().Undefined());
+    fill_error(error_.Value(), *failure_);
+    deferred_.Reject(error_.Value());
+  }
+
+  const Matrix matrix_;
+  const Napi::Promise::Deferred deferred_;
+  const Napi::ObjectReference error_;  // made with the call, so that its stack is the caller's
+  std::shared_ptr<const Error> failure_;
+};
+
+Napi::Value quantize(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    Matrix matrix;
+    matrix.type = source_type_from_js(info[1]);
+    matrix.rows = integer_from_js(info[2], "rows", 0, int64_t{1} << 31);
+    matrix.columns = integer_from_js(info[3], "columns", 0, int64_t{1} << 31);
+    const int64_t count = matrix.rows * matrix.columns;
+    matrix.source = array_from_js(info[0], "source", napi_uint8_array, count * matrix.value_bytes());
+    matrix.weight = reinterpret_cast<int8_t*>(array_from_js(info[4], "weight", napi_int8_array, count));
+    matrix.scale = reinterpret_cast<float*>(array_from_js(info[5], "scale", napi_float32_array, matrix.rows));
+    auto worker = std::make_unique<QuantizeWorker>(info, matrix);
+    const Napi::Promise promise = worker->promise();
+    worker.release()->Queue();  // it deletes itself
+    return promise;
+  });
+}
+
+}  // namespace
+
+void export_quantize(Napi::Env env, Napi::Object exports) {
+  exports.Set("quantize", Napi::Function::New(env, quantize, "quantize"));
+}
+
+}  // namespace mipha

@@ -1,0 +1,10 @@
+// quantize(…) of src/addon/addon.ts.
+#pragma once
+
+#include <napi.h>
+
+namespace mipha {
+
+void export_quantize(Napi::Env env, Napi::Object exports);
+
+}  // namespace mipha

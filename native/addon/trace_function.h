@@ -1,0 +1,10 @@
+// trace(…) of src/addon/addon.ts.
+#pragma once
+
+#include <napi.h>
+
+namespace mipha {
+
+void export_trace(Napi::Env env, Napi::Object exports);
+
+}  // namespace mipha

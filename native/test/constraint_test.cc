@@ -1,0 +1,114 @@
+#include "engine/constraint.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "test/support/automaton.h"
+
+namespace mipha {
+namespace {
+
+using testing::choice;
+
+std::map<int32_t, int32_t> pairs(const Transitions& transitions) {
+  std::map<int32_t, int32_t> result;
+  for (size_t i = 0; i < transitions.ids.size(); ++i) result.emplace(transitions.ids[i], transitions.targets[i]);
+  return result;
+}
+
+int32_t run(const Constraint& constraint, int32_t state, const std::vector<uint8_t>& bytes) {
+  for (const uint8_t byte : bytes) {
+    if (state >= 0) state = constraint.next[static_cast<size_t>(state) * 256 + byte];
+  }
+  return state;
+}
+
+TEST(Vocabulary, WalkFindsWhatSpellingEachTokenFinds) {
+  // All strings over {a, b, c} up to four bytes, some of them twice, in an order that is not sorted.
+  std::vector<std::vector<uint8_t>> bytes;
+  for (int code = 0; code < 2000; ++code) {
+    std::vector<uint8_t> token;
+    for (int rest = (code * 7919) % 341; rest > 0; rest /= 4) {
+      if (rest % 4 != 0) token.push_back(static_cast<uint8_t>('a' + rest % 4 - 1));
+    }
+    bytes.push_back(token);
+  }
+  const Vocabulary vocabulary(bytes);
+  const Constraint constraint = choice({{"abcab", "aab", "c"}, {"cba", "cbabca", "bb", ""}, {"abca"}});
+  for (int32_t state = 0; state < constraint.states; ++state) {
+    std::map<int32_t, int32_t> expected;
+    for (size_t id = 0; id < bytes.size(); ++id) {
+      const int32_t target = bytes[id].empty() ? -1 : run(constraint, state, bytes[id]);
+      if (target >= 0) expected.emplace(static_cast<int32_t>(id), target);
+    }
+    EXPECT_EQ(pairs(vocabulary.walk(constraint, state)), expected) << "state " << state;
+  }
+}
+
+TEST(Vocabulary, IdsWithoutBytesAreNoAnswer) {
+  const Vocabulary vocabulary(testing::vocabulary({"x", "", "y", ""}));
+  EXPECT_EQ(vocabulary.size(), 4);
+  EXPECT_EQ(vocabulary.answerable(), (std::vector<int32_t>{0, 2}));
+}
+
+TEST(TokenAutomaton, ComputesAgainWhatItHadToForget) {
+  const Vocabulary vocabulary(std::vector<std::vector<uint8_t>>(100000, {'a'}));
+  Constraint loop;
+  loop.states = 8;
+  loop.next.assign(8 * 256, -1);
+  for (int state = 0; state < 8; ++state) loop.next[static_cast<size_t>(state) * 256 + 'a'] = (state + 1) % 8;
+  loop.accepting.assign(8, 0);
+  loop.group.assign(8, -1);
+  loop.decided.assign(8, 0);
+  TokenAutomaton automaton(vocabulary, std::make_shared<Constraint>(loop));
+  for (int round = 0; round < 3; ++round) {
+    for (int state = 0; state < 8; ++state) {
+      ASSERT_EQ(automaton.from(state).ids.size(), 100000u);
+      ASSERT_EQ(automaton.from(state).targets.front(), (state + 1) % 8);
+    }
+  }
+}
+
+TEST(ConstraintCache, EqualConstraintsShareAnAutomaton) {
+  const Vocabulary vocabulary(testing::vocabulary({"a", "b"}));
+  ConstraintCache cache(vocabulary);
+  const auto first = cache.find(std::make_shared<Constraint>(choice({{"a"}, {"b"}})));
+  EXPECT_EQ(cache.find(std::make_shared<Constraint>(choice({{"a"}, {"b"}}))), first);
+  EXPECT_NE(cache.find(std::make_shared<Constraint>(choice({{"a"}, {"bb"}}))), first);
+}
+
+TEST(ConstraintCache, ForgetsTheOldest) {
+  const Vocabulary vocabulary(testing::vocabulary({"a"}));
+  ConstraintCache cache(vocabulary);
+  const std::weak_ptr<TokenAutomaton> first = cache.find(std::make_shared<Constraint>(choice({{"a"}})));
+  for (int length = 2; length < 40; ++length) cache.find(std::make_shared<Constraint>(choice({{std::string(length, 'a')}})));
+  EXPECT_TRUE(first.expired());
+}
+
+TEST(CheckConstraint, RefusesWhatWouldReadOutOfBounds) {
+  const Constraint good = choice({{"yes"}, {"no"}});
+  EXPECT_NO_THROW(check(good));
+  const auto refused = [&](auto&& spoil) {
+    Constraint bad = good;
+    spoil(bad);
+    try {
+      check(bad);
+    } catch (const Error& error) {
+      return error.code == Code::kOption;
+    }
+    return false;
+  };
+  EXPECT_TRUE(refused([](Constraint& c) { c.states = 0; }));
+  EXPECT_TRUE(refused([](Constraint& c) { c.states += 1; }));
+  EXPECT_TRUE(refused([](Constraint& c) { c.next.pop_back(); }));
+  EXPECT_TRUE(refused([](Constraint& c) { c.next[5] = c.states; }));
+  EXPECT_TRUE(refused([](Constraint& c) { c.next[5] = -2; }));
+  EXPECT_TRUE(refused([](Constraint& c) { c.accepting.clear(); }));
+  EXPECT_TRUE(refused([](Constraint& c) { c.group.push_back(0); }));
+  EXPECT_TRUE(refused([](Constraint& c) { c.group[0] = -2; }));
+  EXPECT_TRUE(refused([](Constraint& c) { c.decided.pop_back(); }));
+}
+
+}  // namespace
+}  // namespace mipha

@@ -1,0 +1,54 @@
+// Constraints for tests, from the spellings of their values.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "engine/engine.h"
+
+namespace mipha::testing {
+
+/// A tree of the spellings: value i is spelled by each of spellings[i]. Groups are the sets of values still reachable.
+inline Constraint choice(const std::vector<std::vector<std::string>>& spellings) {
+  std::vector<std::map<uint8_t, int>> edges(1);
+  std::vector<std::set<int>> reachable(1);
+  std::set<int> ends;
+  for (size_t value = 0; value < spellings.size(); ++value) {
+    for (const std::string& spelling : spellings[value]) {
+      int state = 0;
+      reachable[0].insert(static_cast<int>(value));
+      for (const char c : spelling) {
+        const auto [edge, fresh] = edges[state].emplace(static_cast<uint8_t>(c), static_cast<int>(edges.size()));
+        state = edge->second;
+        if (fresh) {
+          edges.emplace_back();
+          reachable.emplace_back();
+        }
+        reachable[state].insert(static_cast<int>(value));
+      }
+      ends.insert(state);
+    }
+  }
+  Constraint constraint;
+  constraint.states = static_cast<int>(edges.size());
+  constraint.next.assign(edges.size() * 256, -1);
+  std::map<std::set<int>, int> groups;
+  for (size_t state = 0; state < edges.size(); ++state) {
+    for (const auto& [byte, target] : edges[state]) constraint.next[state * 256 + byte] = target;
+    constraint.accepting.push_back(ends.count(static_cast<int>(state)) != 0);
+    constraint.group.push_back(groups.emplace(reachable[state], static_cast<int>(groups.size())).first->second);
+    constraint.decided.push_back(reachable[state].size() == 1);
+  }
+  return constraint;
+}
+
+inline std::vector<std::vector<uint8_t>> vocabulary(const std::vector<std::string>& tokens) {
+  std::vector<std::vector<uint8_t>> bytes;
+  for (const std::string& token : tokens) bytes.emplace_back(token.begin(), token.end());
+  return bytes;
+}
+
+}  // namespace mipha::testing
