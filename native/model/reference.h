@@ -12,8 +12,8 @@
 
 namespace mipha {
 
-/// Called with each intermediate: "tower.i" [tokens, vision.hidden], "features" [tokens, hidden], "language.i" [rows, hidden]; i = 0 is the embedding.
-/// `rows` of a chunked run are the new rows only.
+/// Called with each intermediate: "tower.i" [tokens, vision.hidden], "features" [tokens, hidden], "language.i" [rows, hidden]; i = 0 is the
+/// embedding. `rows` of a chunked run are the new rows only.
 using Probe = std::function<void(const std::string& name, const float* data, int rows, int columns)>;
 
 class Reference {

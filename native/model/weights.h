@@ -23,9 +23,9 @@ struct Tensor {
 /// y = x · Wᵀ + b. INT8 weights carry one scale per output row: W[o, i] ≈ weight[o, i] * scale[o].
 struct Linear {
   DType dtype = DType::kF32;
-  const void* weight = nullptr;   // [out, in] int8, f16 or f32
-  const float* scale = nullptr;   // [out], only with int8
-  const float* bias = nullptr;    // [out], null for the embedding
+  const void* weight = nullptr;  // [out, in] int8, f16 or f32
+  const float* scale = nullptr;  // [out], only with int8
+  const float* bias = nullptr;   // [out], null for the embedding
   int out = 0;
   int in = 0;
 };
