@@ -22,7 +22,7 @@ export function addAsk(program: Command): void {
     .argument('<question>', 'in words')
     .addOption(new Option('--as <kind>', `the answer must be of this kind: ${AS_HELP}`))
     .option('--model <folder>', 'the package to ask', SHIPPED_MODEL)
-    .option('--max-tokens <n>', 'longest answer', wholeNumber(1, 32_767))
+    .addOption(new Option('--max-tokens <n>', 'longest answer').argParser(wholeNumber(1, 32_767)).conflicts('as'))
     .addOption(new Option('--stream', 'print the answer while it is written').conflicts(['as', 'json']))
     .option('--json', 'print value, confidence, tokens and timings as JSON')
     .addHelpText(

@@ -8,6 +8,8 @@ import { startBroker } from '../mqtt/broker.js';
 import { connect } from '../mqtt/client.js';
 import { type Result, resultOf, stateOf } from '../mqtt/messages.js';
 import { topicsOf } from '../mqtt/topics.js';
+import { WEIGHTS_FILE } from '../package/manifest.js';
+import { readManifest } from '../package/verify.js';
 import { DemoScreen } from './demo-screen.js';
 import { kitchenScenes, WATCHES } from './demo-watches.js';
 import { EXIT_FAILURE, interruption } from './failure.js';
@@ -56,6 +58,8 @@ async function demo(options: DemoCommand): Promise<void> {
     await using publisher = await connect(url, { availability: topics.availability });
     await publisher.publish(topics.availability, 'online');
     await using mipha = await Mipha.load(SHIPPED_MODEL, { signal });
+    const { name, files } = await readManifest(SHIPPED_MODEL);
+    const model = { id: name, rev: files[WEIGHTS_FILE]?.sha256.slice(0, 12) ?? '' };
 
     introduce(url, topics.all, options.frames === undefined, print);
     screen.header();
@@ -67,7 +71,7 @@ async function demo(options: DemoCommand): Promise<void> {
         next.catch(() => {}); // awaited below, unless something else fails first
         const frameId = `${seed}`;
         const at = new Date();
-        const results = await answerFrame(mipha, await renderScene(scene), { session, seq, frameId, at }, signal);
+        const results = await answerFrame(mipha, await renderScene(scene), { session, seq, frameId, at, model }, signal);
         const shown = screen.expect(frameId, new Map(WATCHES.map((watch) => [watch.id, watch.truth(scene)])));
         for (const result of results) {
           await publisher.publish(topics.result(result.watch), JSON.stringify(result));
@@ -92,7 +96,7 @@ async function demo(options: DemoCommand): Promise<void> {
 async function answerFrame(
   mipha: Mipha,
   frame: KitchenFrame,
-  { session, seq, frameId, at }: { session: string; seq: number; frameId: string; at: Date },
+  { session, seq, frameId, at, model }: { session: string; seq: number; frameId: string; at: Date; model: Result['model'] },
   signal: AbortSignal,
 ): Promise<Result[]> {
   await using view = await mipha.look(frame, { signal });
@@ -113,7 +117,7 @@ async function answerFrame(
       answer: text,
       confidence,
       frame: { id: frameId, at, width: frame.width, height: frame.height },
-      model: { id: mipha.name, rev: mipha.revision },
+      model,
       timing: {
         queue_ms: timings.queueMs,
         prep_ms: timings.preprocessMs,

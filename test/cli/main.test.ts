@@ -32,6 +32,7 @@ describe('mipha', () => {
     [['ask', PICTURE, 'Why?', '--max-tokens', '0']],
     [['ask', PICTURE, 'Why?', '--stream', '--json']],
     [['ask', PICTURE, 'Why?', '--as', 'bool']],
+    [['ask', PICTURE, 'Why?', '--as', 'boolean', '--max-tokens', '3']],
     [['ask', PICTURE, ' ']],
     [['bench', '--random', 'mipha-9b']],
     [['bench', NANO, '--random', 'nano']],
