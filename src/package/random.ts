@@ -65,7 +65,8 @@ async function writePackageWeights(path: string, tensors: TensorSpec[], { seed =
   const f32 = random.block((value) => value / 16, Float32Array);
   const f16 = toFloat16(f32);
   const specs = storageOrder(tensors);
-  const columnsOf = new Map(specs.map(({ name, shape }) => [name.replace(/\.weight$/, '.scale'), shape[1] ?? 1]));
+  const weights = specs.filter(({ dtype }) => dtype === 'I8');
+  const columnsOf = new Map(weights.map(({ name, shape }) => [name.replace(/weight$/, 'scale'), shape[1] ?? 1]));
   return writeAll(path, specs, signal, (spec) => {
     if (spec.dtype === 'I8') return [int8, random.offset()];
     if (spec.dtype === 'F16') return [f16, random.offset()];

@@ -145,7 +145,8 @@ export async function writeTiny(folder: string, tensors: Tensors = tinyTensors()
 }
 
 /** A safetensors file decoded whole, independently of src. */
-export function decodeSafetensors(file: Uint8Array): Tensors {
+export function decodeSafetensors(read: Uint8Array): Tensors {
+  const file = new Uint8Array(read); // a Buffer's slice() would share memory
   const length = Number(new DataView(file.buffer, file.byteOffset).getBigUint64(0, true));
   const header = JSON.parse(Buffer.from(file.subarray(8, 8 + length)).toString()) as Record<
     string,

@@ -1,0 +1,285 @@
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { loadAddon } from '../../src/addon/load.js';
+import { openCheckpoint } from '../../src/package/checkpoint.js';
+import { convert } from '../../src/package/convert.js';
+import { toFloat32 } from '../../src/package/floats.js';
+import { parseManifest } from '../../src/package/manifest.js';
+import { readReferenceTensors } from '../../src/package/tensors.js';
+import { openPackage } from '../../src/package/verify.js';
+import {
+  bf16,
+  decodeSafetensors,
+  encodeSafetensors,
+  f32,
+  type StoredTensor,
+  TINY,
+  temporaryFolder,
+  tinyTensors,
+  values,
+  writeTiny,
+} from './helpers.js';
+
+const NANO = 'models/mipha-nano/checkpoint';
+
+async function tinyFolder(edit: (tensors: ReturnType<typeof tinyTensors>) => void = () => undefined): Promise<string> {
+  const folder = await temporaryFolder();
+  const tensors = tinyTensors();
+  edit(tensors);
+  await writeTiny(folder, tensors);
+  return folder;
+}
+
+async function weightsOf(folder: string) {
+  return decodeSafetensors(await readFile(join(folder, 'weights.safetensors')));
+}
+
+describe('mipha-nano', () => {
+  it('becomes a package whose every value is within half a step of the checkpoint, clipped ones aside', async () => {
+    const out = join(await temporaryFolder(), 'nano');
+    const progress: number[] = [];
+    await convert(NANO, out, { name: 'mipha-nano', onProgress: (_, fraction) => progress.push(fraction) });
+    const { manifest } = await openPackage(out);
+    const stored = await weightsOf(out);
+    const checkpoint = await openCheckpoint(NANO);
+    const seen = new Set<string>();
+    for await (const { name, shape, data } of readReferenceTensors(checkpoint)) {
+      const tensor = stored[name] as StoredTensor;
+      expect(tensor.shape, name).toEqual(shape);
+      seen.add(name);
+      if (tensor.dtype === 'F32') expect(values(tensor), name).toEqual(data);
+      else if (tensor.dtype === 'F16')
+        expect(largestError(toFloat32(tensor.bytes.slice() as Uint8Array<ArrayBuffer>, 'F16'), data), name).toBeLessThan(2 ** -11);
+      else {
+        seen.add(name.replace(/weight$/, 'scale'));
+        checkRows(name, new Int8Array(tensor.bytes.slice().buffer), values(stored[name.replace(/weight$/, 'scale')] as StoredTensor), data);
+      }
+    }
+    await checkpoint.close();
+    expect(Object.keys(stored).sort()).toEqual([...seen].sort());
+    expect(stored['vision.patch_embedding.weight']?.dtype).toBe('F16');
+    expect(manifest).toMatchObject({
+      name: 'mipha-nano',
+      stopIds: [555],
+      architecture: { vision: { layers: 4 }, language: { tokens: 559, vocab: 576 } },
+    });
+    expect(manifest.recipe).toMatchObject({ 'vision.patch_embedding': 'f16', 'language.head': 'w8a8', 'vision.layers.3.fc2': 'w8a8' });
+    expect(Object.keys(manifest.recipe)).toHaveLength(1 + 4 * 4 + 2 + 1 + 4 * 4 + 1);
+    expect(Object.keys(manifest.source.files).sort()).toEqual(
+      [
+        'added_tokens.json',
+        'config.json',
+        'merges.txt',
+        'model.safetensors',
+        'special_tokens_map.json',
+        'tokenizer_config.json',
+        'vocab.json',
+      ].sort(),
+    );
+    expect(progress.at(-1)).toBe(1);
+    expect(progress).toEqual(progress.toSorted((a, b) => a - b));
+  });
+
+  it('gives a manifest that the native reader takes', async () => {
+    const out = join(await temporaryFolder(), 'nano');
+    await convert(NANO, out);
+    const text = await readFile(join(out, 'manifest.json'), 'utf8');
+    expect(() => loadAddon().reference(text)).not.toThrow();
+    expect(() => loadAddon().reference(text.replace('"heads": 3', '"heads": 5'))).toThrow(expect.objectContaining({ code: 'ERR_MODEL_FORMAT' }));
+  });
+
+  it('gives the same bytes twice', async () => {
+    const folder = await temporaryFolder();
+    const selfTest = async () => ({ ids: [1, 2, 3] });
+    for (const out of ['a', 'b']) await convert(NANO, join(folder, out), { name: 'x', selfTest });
+    for (const file of ['manifest.json', 'weights.safetensors', 'golden.json', 'tokenizer/vocab.json'])
+      expect(Buffer.compare(await readFile(join(folder, 'a', file)), await readFile(join(folder, 'b', file))), file).toBe(0);
+  });
+});
+
+function largestError(a: Float32Array, b: Float32Array): number {
+  return a.reduce((most, value, i) => Math.max(most, Math.abs(value - (b[i] as number))), 0);
+}
+
+/** Every weight is the nearest step, or ±127 for what lies beyond the range. */
+function checkRows(name: string, weight: Int8Array, scale: Float32Array, data: Float32Array): void {
+  const columns = data.length / scale.length;
+  let worst = 0;
+  for (let i = 0; i < data.length; i++) {
+    const step = scale[Math.floor(i / columns)] as number;
+    const steps = step === 0 ? 0 : (data[i] as number) / step;
+    worst = Math.max(worst, Math.abs(Math.max(-127, Math.min(127, steps)) - (weight[i] as number)));
+  }
+  expect(worst, name).toBeLessThan(0.5001);
+  expect(weight.includes(-128), name).toBe(false);
+}
+
+describe('recipe', () => {
+  it('keeps a matrix in F16, without scales', async () => {
+    const out = join(await temporaryFolder(), 'out');
+    const manifest = await convert(await tinyFolder(), out, { recipe: { 'language.layers.1.fc2': 'f16' } });
+    const stored = await weightsOf(out);
+    expect(manifest.recipe['language.layers.1.fc2']).toBe('f16');
+    expect(stored['language.layers.1.fc2.weight']).toMatchObject({ dtype: 'F16', shape: [TINY.hidden, TINY.intermediate] });
+    expect(stored).not.toHaveProperty(['language.layers.1.fc2.scale']);
+    expect(stored).toHaveProperty(['language.layers.0.fc2.scale']);
+  });
+
+  it.each([
+    [{ 'language.layers.1.fc3': 'f16' }, /recipe: .*did you mean language.layers.1.fc/],
+    [{ 'language.head': 'w4' }, /recipe.language.head: expected w8a8 or f16/],
+    [{ 'vision.patch_embedding': 'w8a8' }, /recipe.vision.patch_embedding: expected f16/],
+  ])('refuses %j', async (recipe, message) => {
+    const conversion = convert(await tinyFolder(), join(await temporaryFolder(), 'out'), { recipe: recipe as never });
+    await expect(conversion).rejects.toMatchObject({ code: 'ERR_OPTION', message: expect.stringMatching(message) });
+  });
+});
+
+describe('LoRA', () => {
+  it('is merged and named in the manifest', async () => {
+    const folder = await temporaryFolder();
+    const lora = (name: string, shape: number[], value: number) => ({
+      [`base_model.model.lm_head.lora_${name}.weight`]: f32(shape, new Float32Array((shape[0] as number) * (shape[1] as number)).fill(value)),
+    });
+    await writeFile(join(folder, 'adapter_config.json'), JSON.stringify({ r: 1, lora_alpha: 1, target_modules: ['lm_head'] }));
+    await writeFile(
+      join(folder, 'adapter_model.safetensors'),
+      encodeSafetensors({ ...lora('A', [1, TINY.hidden], 1), ...lora('B', [TINY.vocab, 1], 100) }),
+    );
+    const out = join(await temporaryFolder(), 'out');
+    const manifest = await convert(await tinyFolder(), out, { lora: folder });
+    expect(Object.keys(manifest.lora?.files ?? {})).toEqual(['adapter_config.json', 'adapter_model.safetensors']);
+    const scale = values((await weightsOf(out))['language.head.scale'] as StoredTensor);
+    for (const value of scale) expect(value * 127).toBeGreaterThan(80); // 100 ± 1, after a clipping of at most a fifth
+  });
+});
+
+describe('nothing is left behind by', () => {
+  const attempt = async (from: string, options: Parameters<typeof convert>[2]) => {
+    const parent = await temporaryFolder();
+    const error = await convert(from, join(parent, 'out'), options).then(
+      () => undefined,
+      (reason: unknown) => reason,
+    );
+    expect(await readdir(parent)).toEqual([]);
+    return error;
+  };
+
+  it('an abort at any point of the way', async () => {
+    for (const at of [0, 0.001, 0.3, 0.7, 1]) {
+      const stop = new AbortController();
+      if (at === 0) stop.abort(new Error('stop'));
+      const onProgress = (_: string, fraction: number) => void (fraction >= at && stop.abort(new Error('stop')));
+      expect(await attempt(NANO, { signal: stop.signal, onProgress, selfTest: async () => ({}) })).toMatchObject({ message: 'stop' });
+    }
+  });
+
+  it('a failing self-test, which sees a package that opens', async () => {
+    let opened = '';
+    const selfTest = async (folder: string) => {
+      opened = (await openPackage(folder)).manifest.name;
+      throw new Error('wrong answer');
+    };
+    expect(await attempt(NANO, { name: 'nano', selfTest })).toMatchObject({ message: 'wrong answer' });
+    expect(opened).toBe('nano');
+  });
+
+  it('a NaN in a matrix, named with row and column', async () => {
+    const from = await tinyFolder((tensors) => {
+      const data = values(tensors['model.layers.0.self_attn.v_proj.weight'] as StoredTensor);
+      data[5 * TINY.hidden + 7] = NaN;
+      tensors['model.layers.0.self_attn.v_proj.weight'] = bf16([TINY.hidden, TINY.hidden], data);
+    });
+    expect(await attempt(from, {})).toMatchObject({
+      code: 'ERR_MODEL_FORMAT',
+      message: 'Tensor language.layers.0.qkv.weight: expected finite values, received NaN at row 37, column 7',
+      details: { tensor: 'language.layers.0.qkv.weight', row: 37, column: 7 },
+    });
+  });
+
+  it('an infinity in a bias', async () => {
+    const from = await tinyFolder((tensors) => {
+      tensors['lm_head.bias'] = bf16([TINY.vocab], new Float32Array(TINY.vocab).fill(-Infinity, 4));
+    });
+    expect(await attempt(from, {})).toMatchObject({ code: 'ERR_MODEL_FORMAT', message: /language.head.bias: .*-Infinity at row 4/ });
+  });
+
+  it('a value that F16 cannot hold', async () => {
+    const from = await tinyFolder((tensors) => {
+      const data = new Float32Array(TINY.hidden * TINY.patchValues).fill(70000, 600, 601);
+      tensors['model.vision_tower.vision_model.embeddings.patch_embedding.weight'] = f32([TINY.hidden, 3, 14, 14], data);
+    });
+    expect(await attempt(from, {})).toMatchObject({
+      code: 'ERR_MODEL_FORMAT',
+      message: /vision.patch_embedding.weight: .*70000 at row 1, column 12/,
+    });
+  });
+
+  it('a checkpoint without a tokenizer', async () => {
+    expect(await attempt('test/fixtures/fused/checkpoint', {})).toMatchObject({
+      code: 'ERR_MODEL_MISSING',
+      message: /vocab.json: no such file; a tokenizer is/,
+    });
+  });
+});
+
+describe('the output folder', () => {
+  it('must not exist, not even empty', async () => {
+    const out = await temporaryFolder();
+    await expect(convert(NANO, out)).rejects.toMatchObject({ code: 'ERR_OPTION', details: { option: 'out', received: out } });
+    expect(await readdir(out)).toEqual([]);
+  });
+
+  it('must be possible', async () => {
+    const file = join(await temporaryFolder(), 'file');
+    await writeFile(file, '');
+    await expect(convert(NANO, join(file, 'out'))).rejects.toMatchObject({ code: 'ERR_OPTION' });
+  });
+
+  it('keeps what someone else put there meanwhile', async () => {
+    const parent = await temporaryFolder();
+    const selfTest = async () => {
+      await writeFile(join(parent, 'out'), 'theirs');
+      return {};
+    };
+    await expect(convert(NANO, join(parent, 'out'), { selfTest })).rejects.toMatchObject({ code: 'ERR_OPTION' });
+    expect(await readdir(parent)).toEqual(['out']);
+  });
+});
+
+describe('tokenizer', () => {
+  it('from tokenizer.json alone', async () => {
+    const from = await tinyFolder();
+    const vocab = JSON.parse(await readFile(join(from, 'vocab.json'), 'utf8')) as Record<string, number>;
+    for (const name of ['vocab.json', 'merges.txt']) await rm(join(from, name));
+    delete vocab['<|endoftext|>'];
+    await writeFile(
+      join(from, 'tokenizer.json'),
+      JSON.stringify({ model: { type: 'BPE', vocab, merges: [] }, added_tokens: [{ id: 21, content: '<|endoftext|>' }] }),
+    );
+    const manifest = await convert(from, join(await temporaryFolder(), 'out'));
+    expect(manifest).toMatchObject({ stopIds: [21], architecture: { language: { tokens: 22 } } });
+    expect(Object.keys(manifest.files)).toContain('tokenizer/tokenizer.json');
+  });
+
+  it.each([
+    ['no end token', '{"a":0}', /a token <\|endoftext\|>/],
+    ['more ids than rows', '{"<|endoftext|>":24}', /at most 24 ids, .* received 25/],
+    ['ids that are no numbers', '{"a":"b"}', /vocab.json: a: /],
+  ])('with %s is refused', async (_, vocab, message) => {
+    const from = await tinyFolder();
+    await writeFile(join(from, 'vocab.json'), vocab);
+    await expect(convert(from, join(await temporaryFolder(), 'out'))).rejects.toMatchObject({
+      code: 'ERR_MODEL_FORMAT',
+      message: expect.stringMatching(message),
+    });
+  });
+});
+
+it('writes a manifest that reads back to itself', async () => {
+  const out = join(await temporaryFolder(), 'out');
+  const manifest = await convert(await tinyFolder(), out, { selfTest: async () => ({ ids: [] }) });
+  expect(parseManifest('', await readFile(join(out, 'manifest.json'), 'utf8'))).toEqual(manifest);
+  expect(Object.keys(manifest.files).sort()).toEqual(['golden.json', 'tokenizer/merges.txt', 'tokenizer/vocab.json', 'weights.safetensors']);
+});
