@@ -76,8 +76,9 @@ class QuantizeWorker : public Napi::AsyncWorker {
       : Napi::AsyncWorker(info.Env(), "quantize"),
         matrix_(matrix),
         deferred_(info.Env()),
-        error_(Napi::Persistent(Napi::Error::New(info.Env(), "").Value())) {
-    for (const int array : {0, 4, 5}) Receiver().Set(static_cast<uint32_t>(array), info[static_cast<size_t>(array)]);  // keeps the arrays alive
+        error_(Napi::Persistent(Napi::Error::New(info.Env(), "").Value())),
+        arrays_(Napi::Persistent(Napi::Object::New(info.Env()))) {
+    for (const uint32_t array : {0, 4, 5}) arrays_.Set(array, info[array]);
   }
 
   Napi::Promise promise() const { return deferred_.Promise(); }
@@ -100,6 +101,7 @@ class QuantizeWorker : public Napi::AsyncWorker {
   const Matrix matrix_;
   const Napi::Promise::Deferred deferred_;
   const Napi::ObjectReference error_;  // made with the call, so that its stack is the caller's
+  Napi::ObjectReference arrays_;        // source, weight, scale: kept alive until the promise has settled
   std::shared_ptr<const Error> failure_;
 };
 
