@@ -33,7 +33,7 @@ void CompletionQueue::hold(Napi::Env env) {
 }
 
 void CompletionQueue::let_go(Napi::Env env) {
-  napi_unref_threadsafe_function(env, function_);
+  if (function_ != nullptr) napi_unref_threadsafe_function(env, function_);
 }
 
 void CompletionQueue::close() {

@@ -21,7 +21,7 @@ class CompletionQueue {
   /// that leaves an event becomes an uncaughtException.
   void post(Event event);
 
-  // On the environment's thread. While held, the process waits for events.
+  // On the environment's thread. While held, the process waits for events. After close() there is nothing left to let go of.
   void hold(Napi::Env env);
   void let_go(Napi::Env env);
 
