@@ -462,6 +462,7 @@ void Worker::decode() {
   for (const auto& ask : active_) {
     if (!ask->ended && ask->decoding()) batch.push_back(ask.get());
   }
+  Ask* latest = nullptr;
   while (!batch.empty()) {
     int sequences[Backend::kMaxBatch];
     int32_t ids[Backend::kMaxBatch];
@@ -473,8 +474,10 @@ void Worker::decode() {
       backend_->step(sequences, ids, static_cast<int>(batch.size()), logits_.data());
     } catch (...) {
       const std::shared_ptr<const Error> error = current_error();
-      if (error->code == Code::kMemory && batch.size() > 1) {
-        batch.pop_back();  // the latest waits until the others have freed rows
+      if (error->code == Code::kMemory) {
+        if (latest == nullptr) latest = batch.back();
+        batch.pop_back();                        // the latest waits until the others have freed rows
+        if (batch.empty()) latest->fail(error);  // not even the first can go on: the latest makes room
         continue;
       }
       for (Ask* ask : batch) ask->fail(error);
