@@ -29,7 +29,7 @@ double seconds(const std::function<void()>& body) {
 
 double best_seconds(const std::function<void()>& body) {
   double best = 1e9, spent = 0;
-  for (int pass = 0; pass < 40 && (pass < 4 || spent < 0.4); ++pass) {
+  for (int pass = 0; pass < 200 && (pass < 4 || spent < 0.4); ++pass) {
     const double taken = seconds(body);
     best = std::min(best, taken);
     spent += taken;
@@ -39,7 +39,7 @@ double best_seconds(const std::function<void()>& body) {
 
 // ---- limits ----
 
-constexpr int kPeakSteps = 4'000'000;
+constexpr int kPeakSteps = 300'000;
 constexpr int kChains =
     12;  // independent accumulators: latency times width of every CPU we know; started from volatile reads, so that no two are merged
 
@@ -105,12 +105,16 @@ uint64_t read_all(const int8_t* memory, size_t bytes) {
   return sum;
 }
 
-/// One linear stream per thread over far more than the last cache holds.
+/// One linear stream per thread, in pieces as large as one matrix, out of far more than the last cache holds.
 double read_bandwidth(ThreadPool& pool, const std::vector<int8_t>& memory) {
-  const size_t share = memory.size() / pool.threads() / 64 * 64;
+  constexpr size_t kPiece = size_t{24} << 20;
+  const size_t pieces = memory.size() / kPiece, share = kPiece / pool.threads() / 64 * 64;
   volatile uint64_t sink = 0;
-  const double taken =
-      best_seconds([&] { pool.each(pool.threads(), [&](int index, int) { sink = read_all(memory.data() + index * share, share); }); });
+  size_t piece = 0;
+  const double taken = best_seconds([&] {
+    const int8_t* from = memory.data() + piece++ % pieces * kPiece;
+    pool.each(pool.threads(), [&](int index, int) { sink = read_all(from + index * share, share); });
+  });
   return static_cast<double>(share) * pool.threads() / taken;
 }
 
@@ -180,7 +184,6 @@ constexpr FloatProduct kFloatProducts[] = {{"q k^T, head 80", 64, 80, 128}, {"p 
 void bench_float(const Kernels& kernels, ThreadPool& pool, const Limits& limits, const FloatProduct& product) {
   const int repeats = 1 + 20'000'000 / (product.rows * product.depth * product.columns);
   std::vector<float> a(product.rows * product.depth, 0.5f), b(product.depth * product.columns, 0.25f);
-  std::vector<std::vector<float>> c(pool.threads(), std::vector<float>(product.rows * product.columns));
   const double per_second = rate(pool, [&] {
     std::vector<float> out(product.rows * product.columns);
     for (int i = 0; i < repeats; ++i) {
@@ -223,8 +226,7 @@ void bench_elementwise(const Kernels& kernels) {
 
 int run(int count, char** names) {
   std::vector<int8_t> memory(size_t{512} << 20);
-  std::mt19937_64 random(7);
-  for (size_t i = 0; i < memory.size(); ++i) memory[i] = static_cast<int8_t>(static_cast<int>(i * 2654435761u >> 24) % 255 - 127);
+  for (size_t i = 0; i < memory.size(); ++i) memory[i] = static_cast<int8_t>(static_cast<int>((i * 2654435761u >> 24) % 255) - 127);
   ThreadPool one(1), all(physical_cores());
   std::printf("%s, %d cores\n", cpu_model().c_str(), all.threads());
   const std::vector<std::string> wanted(names, names + count);
