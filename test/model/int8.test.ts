@@ -1,0 +1,82 @@
+/** How far INT8 is from FP32, layer by layer: the shipped package on the CPU backend beside the reference on its checkpoint. */
+import { readFileSync } from 'node:fs';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { loadAddon, packageRoot } from '../../src/addon/load.js';
+import { readPicture } from '../support/picture.js';
+import { type GoldenCase, type Loaded, loadReference, readCases } from '../support/reference.js';
+
+const nano = `${packageRoot()}/models/mipha-nano`;
+const fixtures = new URL('../fixtures/', import.meta.url).pathname;
+const PICTURES = 8;
+
+/** Σ (x − y)² / Σ y². */
+function normalizedSquaredError(x: Float32Array, y: Float32Array): number {
+  expect(x.length).toBe(y.length);
+  let difference = 0;
+  let energy = 0;
+  for (const [i, value] of y.entries()) {
+    difference += ((x[i] as number) - value) ** 2;
+    energy += value ** 2;
+  }
+  return difference / energy;
+}
+
+/**
+ * A symmetric INT8 value is off by at most max / 254, uniformly: relative to the rms of its row that is a variance of (peak / 127)² / 12 with
+ * peak = max / rms, below 8 here for activations and weights alike. Each product adds one such term for each of its two factors.
+ */
+const boundAfter = (products: number) => (2 * products * (4 / 127) ** 2) / 12;
+
+function productsBefore(tensor: string, towerLayers: number): number {
+  const layer = Number(tensor.split('.')[1] ?? 0);
+  if (tensor.startsWith('tower')) return 1 + 4 * layer; // patch embedding (f16), then qkv, out, fc1, fc2 of each layer
+  const features = 1 + 4 * towerLayers + 2;
+  return tensor === 'features' ? features : features + 1 + 4 * layer;
+}
+
+describe('INT8 against FP32', () => {
+  let loaded: Loaded;
+  let questions: GoldenCase[];
+  beforeAll(async () => {
+    loaded = await loadReference(`${nano}/checkpoint`);
+    questions = readCases(`${fixtures}nano/golden.json`).slice(0, PICTURES);
+  });
+
+  it('normalised mean squared error of every layer and of the logits stays inside the bound of the precision', async () => {
+    const { architecture } = JSON.parse(readFileSync(`${nano}/manifest.json`, 'utf8')) as { architecture: unknown };
+    const { language } = loaded.architecture;
+    expect(architecture).toEqual({ ...loaded.architecture, language: { ...language, tokens: 559 } }); // as many as the tokenizer knows
+    const { reference } = loaded;
+    const { vocab, layers } = language;
+    const errors = new Map<string, number[]>();
+    let agreeing = 0;
+    for (const question of questions) {
+      const image = await readPicture(`${fixtures}eval/${question.picture}`);
+      const prefix = Int32Array.from(question.prefix_ids);
+      const ids = Int32Array.from(question.ids);
+      const expected = new Map<string, Float32Array>();
+      const keep = (name: string, values: Float32Array) => void expected.set(name, values.slice());
+      const features = reference.encode(loadAddon().resize(image, loaded.architecture.vision.imageSize, true), keep);
+      reference.reset();
+      const logits = reference.append([prefix, features, ids], keep).slice(-vocab);
+      const compare = (name: string, values: Float32Array) => {
+        const wanted = expected.get(name);
+        expect(wanted, name).toBeDefined();
+        if (wanted) errors.set(name, [...(errors.get(name) ?? []), normalizedSquaredError(values, wanted)]);
+      };
+      const last = loadAddon().trace(nano, '', image, prefix, ids, compare);
+      expected.set('logits', logits);
+      compare('logits', last);
+      const best = (row: Float32Array) => row.indexOf(Math.max(...row));
+      if (best(last) === best(logits)) agreeing++;
+    }
+    for (const [name, values] of errors) {
+      const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+      const bound = boundAfter(productsBefore(name === 'logits' ? `language.${layers}` : name, loaded.architecture.vision.layers) + 1);
+      console.log(`${name.padEnd(12)} NMSE ${mean.toExponential(2)}, ${((100 * mean) / bound).toFixed(1)} % of the bound`);
+      expect(mean, name).toBeLessThan(bound);
+    }
+    expect(errors.size).toBe(1 + loaded.architecture.vision.layers + 1 + 1 + layers + 1);
+    expect(agreeing, 'the same next token').toBe(questions.length);
+  });
+});
