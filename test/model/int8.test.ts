@@ -23,7 +23,7 @@ function normalizedSquaredError(x: Float32Array, y: Float32Array): number {
 
 /**
  * A symmetric INT8 value is off by at most max / 254, uniformly: relative to the rms of its row that is a variance of (peak / 127)² / 12 with
- * peak = max / rms, below 8 here for activations and weights alike. Each product adds one such term for each of its two factors.
+ * peak = max / rms, about 4 for activations and weights alike. Each product adds one such term for each of its two factors.
  */
 const boundAfter = (products: number) => (2 * products * (4 / 127) ** 2) / 12;
 
