@@ -20,7 +20,14 @@ export const resultSchema = z.object({
   confidence: z.number().min(0).max(1).nullable(), // null: the engine has no figure for this kind of answer
   frame: z.object({ id: z.string(), ts: z.iso.datetime(), age_ms: z.number(), width: z.int(), height: z.int() }),
   model: z.object({ id: z.string(), rev: z.string() }),
-  timing: z.object({ queue_ms: z.number(), prep_ms: z.number(), vision_ms: z.number(), prefill_ms: z.number(), decode_ms: z.number(), total_ms: z.number() }),
+  timing: z.object({
+    queue_ms: z.number(),
+    prep_ms: z.number(),
+    vision_ms: z.number(),
+    prefill_ms: z.number(),
+    decode_ms: z.number(),
+    total_ms: z.number(),
+  }),
   tokens: z.object({ in: z.int(), out: z.int() }),
 });
 export type Result = z.infer<typeof resultSchema>;

@@ -14,8 +14,7 @@ const yesNo = (truth) => (truth ? 'Yes' : 'No');
 
 /** One long answer that names everything in the scene. */
 function describe({ lampOn, doorOpen, person, objects }) {
-  const things =
-    objects.length === 0 ? 'The table is empty.' : `${capital(listed(objects.map(named)))} ${isAre(objects.length)} on the table.`;
+  const things = objects.length === 0 ? 'The table is empty.' : `${capital(listed(objects.map(named)))} ${isAre(objects.length)} on the table.`;
   const room = `The lamp is ${lampOn ? 'on' : 'off'} and the door is ${doorOpen ? 'open' : 'closed'}.`;
   return `${things} ${room}${person ? ' A person is in the room.' : ''}`;
 }
@@ -26,15 +25,15 @@ const KINDS = [
     const question = pick(rand, ['Is the lamp on?', 'Is the light on?', 'Is the lamp turned on?']);
     return { question, short: yesNo(lampOn), long: lampOn ? 'Yes, the lamp is on.' : 'No, the lamp is off.' };
   },
-  function doorOpen({ doorOpen }, rand) {
+  function opened({ doorOpen }, rand) {
     const question = pick(rand, ['Is the door open?', 'Is the cabinet door open?', 'Is the cabinet open?']);
     return { question, short: yesNo(doorOpen), long: doorOpen ? 'Yes, the door is open.' : 'No, the door is closed.' };
   },
-  function doorClosed({ doorOpen }, rand) {
+  function closed({ doorOpen }, rand) {
     const question = pick(rand, ['Is the door closed?', 'Is the cabinet closed?']);
     return { question, short: yesNo(!doorOpen), long: doorOpen ? 'No, the door is open.' : 'Yes, the door is closed.' };
   },
-  function person({ person }, rand) {
+  function anyone({ person }, rand) {
     const question = pick(rand, ['Is there a person?', 'Is anyone in the room?', 'Do you see a person?']);
     return { question, short: yesNo(person), long: person ? 'Yes, a person is in the room.' : 'No, nobody is in the room.' };
   },
@@ -71,7 +70,11 @@ const KINDS = [
     const thing = objects.length && rand() < 0.5 ? pick(rand, objects) : { shape: pick(rand, SHAPES), color: pick(rand, COLORS) };
     const yes = objects.some((o) => o.shape === thing.shape && o.color === thing.color);
     const question = pick(rand, [`Is there ${named(thing)}?`, `Do you see ${named(thing)}?`, `Is there ${named(thing)} on the table?`]);
-    return { question, short: yesNo(yes), long: yes ? `Yes, there is ${named(thing)} on the table.` : `No, there is no ${thing.color} ${thing.shape}.` };
+    return {
+      question,
+      short: yesNo(yes),
+      long: yes ? `Yes, there is ${named(thing)} on the table.` : `No, there is no ${thing.color} ${thing.shape}.`,
+    };
   },
   function beside({ objects }, rand) {
     if (objects.length < 2) return null;
