@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { Engine } from '../../src/engine/engine.js';
 import { Mipha } from '../../src/index.js';
+import { readManifest } from '../../src/package/verify.js';
 import { evalScenes, NANO } from '../support/nano.js';
 
 const scenes = evalScenes();
@@ -70,6 +72,12 @@ describe('what is refused', () => {
       details: { neededBytes: expect.any(Number), availableBytes: expect.any(Number) },
       stack: expect.stringContaining('refusals.test.ts'),
     });
+  });
+
+  it('a backend this machine lacks is refused with the reason', async () => {
+    const opened = { folder: NANO, manifest: await readManifest(NANO) };
+    const options = { backend: 'abacus', threads: 0, cacheTokens: 0, streamWeights: false, onProgress: () => {} };
+    await expect(Engine.open(opened, options, '')).rejects.toMatchObject({ code: 'ERR_BACKEND_UNAVAILABLE', retryable: false });
   });
 
   it('a package that is missing or was changed is not loaded', async () => {
