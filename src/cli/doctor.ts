@@ -29,7 +29,7 @@ interface PackageReport {
   folder: string;
   name: string | null;
   weightsBytes: number | null;
-  cacheBytes: number | null; // for one full context
+  cacheBytes: number | null; // keys and values, in the engine's default size
   problem: string | null;
 }
 
@@ -70,7 +70,7 @@ function examine(folders: string[]): Report {
     const needed = (entry.weightsBytes ?? 0) + (entry.cacheBytes ?? 0);
     if (cpu !== null && needed > cpu.availableBytes) {
       problems.push({
-        what: `${entry.folder} needs about ${bytes(needed)}, ${bytes(cpu.availableBytes)} are free`,
+        what: `${entry.folder} needs more than ${bytes(needed)}, ${bytes(cpu.availableBytes)} are free`,
         fix: 'close other programs, or take a smaller package',
       });
     }
@@ -116,9 +116,9 @@ function examinePackage(folder: string): PackageReport {
   }
 }
 
-/** Keys and values of one full context in FP16. */
+/** Keys and values in FP16 of what the engine plans when it is not told otherwise: one context and a batch of eight questions. */
 function cacheBytes({ layers, hidden, context }: Architecture['language']): number {
-  return layers * 2 * hidden * 2 * context;
+  return layers * 2 * hidden * 2 * (context + 8 * 128);
 }
 
 function render(report: Report): string {
@@ -143,7 +143,7 @@ function render(report: Report): string {
   for (const { folder, name, weightsBytes, cacheBytes: cache, problem } of report.packages) {
     rows.push([
       'package',
-      problem === null ? `${name} in ${folder}: about ${bytes((weightsBytes ?? 0) + (cache ?? 0))} of memory` : `${folder}: ${problem}`,
+      problem === null ? `${name} in ${folder}: weights ${bytes(weightsBytes ?? 0)}, cache ${bytes(cache ?? 0)}` : `${folder}: ${problem}`,
     ]);
   }
   const problems = report.problems.flatMap(({ what, fix }) => [`  ${what}`, `    fix: ${fix}`]);
