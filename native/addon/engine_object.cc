@@ -160,16 +160,33 @@ Napi::Value EngineObject::load(Napi::Env env, const Napi::Value& value, const Na
       });
     };
   }
-  const auto loaded = [this, key, queue = queue_.get()](Result<EngineStatus> result) {
-    queue->post([this, key, error = std::move(result.error)](Napi::Env env) {
-      const Napi::HandleScope scope(env);
+  // Only the environment's thread looks at these. A cancellation can come when the load is over but nobody has been told yet, and much later.
+  struct Load {
+    bool settled = false, cancelled = false;
+  };
+  const auto load = std::make_shared<Load>();
+  const auto loaded = [this, key, load, queue = queue_.get()](Result<EngineStatus> result) {
+    queue->post([this, key, load, error = std::move(result.error)](Napi::Env env) mutable {
       const Napi::Object self = Value();  // settling may let go of it
+      load->settled = true;
+      if (load->cancelled && !error) error = std::make_shared<const Error>(Code::kDisposed, "engine: disposed while loading");
       if (error) close(env);
       settle(env, key, error, [&] { return self; });
     });
   };
-  engine_ = Engine::start(open, std::move(engine_options), std::move(progress), loaded);
-  return job(env, key, [](Engine& engine) { engine.stop({}); });
+  try {
+    engine_ = Engine::start(open, std::move(engine_options), std::move(progress), loaded);
+  } catch (...) {  // the system gives no thread
+    calls_.erase(key);
+    let_go(env);
+    close(env);
+    throw;
+  }
+  return job(env, key, [load](Engine& engine) {
+    if (load->settled) return;
+    load->cancelled = true;
+    engine.stop({});
+  });
 }
 
 Napi::Value EngineObject::dispose(const Napi::CallbackInfo& info) {

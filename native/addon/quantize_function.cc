@@ -101,7 +101,7 @@ class QuantizeWorker : public Napi::AsyncWorker {
   const Matrix matrix_;
   const Napi::Promise::Deferred deferred_;
   const Napi::ObjectReference error_;  // made with the call, so that its stack is the caller's
-  Napi::ObjectReference arrays_;        // source, weight, scale: kept alive until the promise has settled
+  Napi::ObjectReference arrays_;       // source, weight, scale: kept alive until the promise has settled
   std::shared_ptr<const Error> failure_;
 };
 

@@ -50,6 +50,20 @@ describe('a load that fails', () => {
     expect(addon.handles()).toMatchObject({ engines: 0, jobs: 0 });
   });
 
+  it('can be cancelled at any moment, and too late', async () => {
+    for (let turns = 0; turns < 40; turns++) {
+      const job = addon.load(loadOptions());
+      for (let turn = 0; turn < turns; turn++) await new Promise((resolve) => setTimeout(resolve, 1));
+      job.cancel();
+      const engine = await job.done.catch((error) => void expect(error.code).toBe('ERR_DISPOSED'));
+      job.cancel();
+      if (engine) {
+        expect((await engine.ask(question()).done).finish).not.toBe('cancelled');
+        await engine.dispose();
+      }
+    }
+  });
+
   it('leaves nothing behind', () => {
     expect(addon.handles()).toMatchObject({ engines: 0, jobs: 0 });
   });
