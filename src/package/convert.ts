@@ -20,7 +20,7 @@ export interface ConvertOptions {
   /** Precision of single matrices; all others keep their default. */
   recipe?: Recipe | undefined;
   /** Runs the finished but not yet renamed package and gives the JSON of its golden.json. Without it the package has no self-test. */
-  selfTest?: ((folder: string) => Promise<unknown>) | undefined;
+  selfTest?: ((folder: string, signal: AbortSignal | undefined) => Promise<unknown>) | undefined;
   /** Called often, with a fraction of 0 to 1 of the stage. */
   onProgress?: ((stage: 'weights' | 'self-test', fraction: number) => void) | undefined;
   /** Aborting removes what was written and rejects with its reason. */
@@ -28,7 +28,8 @@ export interface ConvertOptions {
 }
 
 /**
- * Writes the package `out`, which must not exist. The same input gives the same bytes. Some 100 MB of memory at any size.
+ * Writes the package `out`, which must not exist. The same input gives the same bytes. About 160 MB of memory at any size,
+ * besides what the self-test takes.
  * Throws ERR_OPTION (`out` exists or cannot be made), ERR_MODEL_MISSING, ERR_MODEL_FORMAT.
  */
 export async function convert(checkpointFolder: string, out: string, options: ConvertOptions = {}): Promise<Manifest> {
@@ -107,7 +108,7 @@ async function writePackage(
   if (selfTest === undefined) return manifest;
 
   onProgress?.('self-test', 0);
-  const golden = new TextEncoder().encode(`${JSON.stringify(await selfTest(folder), null, 2)}\n`);
+  const golden = new TextEncoder().encode(`${JSON.stringify(await selfTest(folder, signal), null, 2)}\n`);
   signal?.throwIfAborted();
   await writeDurably(join(folder, GOLDEN_FILE), golden);
   files[GOLDEN_FILE] = await hashFile(join(folder, GOLDEN_FILE));
