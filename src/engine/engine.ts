@@ -111,8 +111,11 @@ export class Engine {
   }
 
   /** The ids and logit margins of a greedy answer, for the self-test. */
-  async greedy(view: number, ids: Int32Array, maxTokens: number): Promise<{ ids: Int32Array; margins: Float32Array }> {
-    return await this.native.ask({ view, ids, maxTokens, stopIds: this.stopIds, temperature: 0, topP: 1, seed: 0 }).done;
+  async greedy(view: number, ids: Int32Array, maxTokens: number, call: Call): Promise<{ ids: Int32Array; margins: Float32Array }> {
+    return await call.settle(
+      () => this.native.ask({ view, ids, maxTokens, stopIds: this.stopIds, temperature: 0, topP: 1, seed: 0, ...call.jobOptions() }),
+      ({ finish }) => finish === 'cancelled',
+    );
   }
 
   async converse(view: number, call: Call): Promise<number> {

@@ -58,7 +58,7 @@ export class Mipha extends Asker implements AsyncDisposable {
     const engine = await Engine.open(opened, { backend, threads, cacheTokens, streamWeights: false, onProgress, signal }, site);
     try {
       onProgress('self-test', 0);
-      await checkGolden(engine, opened);
+      await checkGolden(engine, opened, signal);
       signal?.throwIfAborted();
       onProgress('self-test', 1);
       return new Mipha(engine, opened.manifest.name, opened.manifest.files[WEIGHTS_FILE]?.sha256.slice(0, 12) ?? '');

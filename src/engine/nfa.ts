@@ -153,9 +153,9 @@ export function text(nfa: Nfa, from: number, to: number, min: number, max: numbe
       if (!json && count > 0 && count + 1 < max) for (const space of [0x20, 0x0a]) nfa.edge(state, space, space, gap[count + 1] as number);
     }
     if (json) {
-      const escape = free();
-      nfa.edge(here, 0x5c, 0x5c, escape);
-      for (const byte of Buffer.from('"\\/bfnrt')) nfa.edge(escape, byte, byte, next);
+      const escaped = free();
+      nfa.edge(here, 0x5c, 0x5c, escaped);
+      for (const byte of Buffer.from('"\\/bfnrt')) nfa.edge(escaped, byte, byte, next);
     }
     multibyte(nfa, states, next, word[count + 2]);
   }

@@ -1,6 +1,7 @@
 /** What a zod schema asks for, reduced to the kinds of answer that can be guaranteed. */
 import type { z } from 'zod';
 import { type MiphaError, optionError } from '../errors.js';
+import { type Bound, type Decimal, decimal, highest, lowest } from './decimal.js';
 
 export type Shape =
   | { kind: 'boolean' }
@@ -77,35 +78,35 @@ function refuseChecks(path: string, checks: readonly Check[]): void {
 }
 
 function numberShape(path: string, checks: readonly Check[]): Shape {
-  let decimals: number | undefined;
-  let multiple: number | undefined;
-  const lows: { value: Decimal; inclusive: boolean }[] = [];
-  const highs: typeof lows = [];
-  for (const check of checks) {
-    if (check.check === 'number_format' && check.format?.includes('int')) decimals = 0;
-    else if (check.check === 'multiple_of' && multiple === undefined) multiple = Number(check.value);
-    else if (check.check === 'greater_than') lows.push({ value: decimal(Number(check.value)), inclusive: check.inclusive === true });
-    else if (check.check === 'less_than') highs.push({ value: decimal(Number(check.value)), inclusive: check.inclusive === true });
-    else throw unsupported(path, SUPPORTED, `a check of kind ${check.format ?? check.check}`);
+  let whole = false;
+  let step: Decimal | undefined;
+  const lows: Bound[] = [];
+  const highs: Bound[] = [];
+  const exact = (value: unknown) => {
+    const parsed = decimal(Number(value));
+    if (parsed === undefined) throw unsupported(path, 'a number with both bounds: .min(a).max(b)', `the bound ${value}`);
+    return parsed;
+  };
+  for (const { check, format, value, inclusive = false } of checks) {
+    if (check === 'number_format' && format?.includes('int')) whole = true;
+    else if (check === 'multiple_of' && step === undefined) step = exact(value);
+    else if (check === 'greater_than') lows.push({ value: exact(value), inclusive });
+    else if (check === 'less_than') highs.push({ value: exact(value), inclusive });
+    else throw unsupported(path, SUPPORTED, `a check of kind ${format ?? check}`);
   }
-  const bounded = [...lows, ...highs].every(({ value }) => value !== null);
-  if (lows.length === 0 || highs.length === 0 || !bounded) throw unsupported(path, 'a number with both bounds: .min(a).max(b)', 'a number without');
-  const step = multiple === undefined ? null : decimal(multiple);
-  decimals ??= step === null ? DEFAULT_DECIMALS : step.decimals;
-  if (decimals > MAX_DECIMALS || (step !== null && (step.decimals > decimals || step.digits <= 0n))) {
-    throw unsupported(path, `a multiple with at most ${MAX_DECIMALS} decimals`, String(multiple));
+  if (lows.length === 0 || highs.length === 0) throw unsupported(path, 'a number with both bounds: .min(a).max(b)', 'a number without');
+  const decimals = whole ? 0 : (step?.decimals ?? DEFAULT_DECIMALS);
+  if (decimals > MAX_DECIMALS || (step !== undefined && (step.decimals > decimals || step.digits <= 0n))) {
+    throw unsupported(path, `a multiple with at most ${whole ? 'no' : MAX_DECIMALS} decimals`, `${step?.digits} / 10^${step?.decimals}`);
   }
-  const bounds = (j: number) => ({
-    low: lows.map(({ value, inclusive }) => atLeast(value as NonNullable<Decimal>, j, inclusive)).reduce((a, b) => (a > b ? a : b)),
-    high: highs.map(({ value, inclusive }) => -atLeast(negated(value as NonNullable<Decimal>), j, inclusive)).reduce((a, b) => (a < b ? a : b)),
-  });
-  const all = Array.from({ length: decimals + 1 }, (_, j) => bounds(j));
-  const largest = BigInt(Number.MAX_SAFE_INTEGER);
-  const { low, high } = all[decimals] as { low: bigint; high: bigint };
-  if (low > high) throw unsupported(path, 'bounds that a number can lie between', `nothing between them at ${decimals} decimals`);
-  if (low < -largest || high > largest) throw unsupported(path, `bounds within ±(2^53 - 1) / 10^${decimals}`, 'wider ones');
-  const units = step === null ? 1n : step.digits * 10n ** BigInt(decimals - step.decimals);
-  return { kind: 'number', decimals, step: units, low: all.map((bound) => bound.low), high: all.map((bound) => bound.high) };
+  const low = Array.from({ length: decimals + 1 }, (_, j) => lowest(lows, j));
+  const high = Array.from({ length: decimals + 1 }, (_, j) => highest(highs, j));
+  const [least, most] = [low[decimals] as bigint, high[decimals] as bigint];
+  const limit = BigInt(Number.MAX_SAFE_INTEGER);
+  if (least > most) throw unsupported(path, 'bounds that a number can lie between', `nothing between them at ${decimals} decimals`);
+  if (least < -limit || most > limit) throw unsupported(path, `bounds within ±(2^53 - 1) / 10^${decimals}`, 'wider ones');
+  const units = step === undefined ? 1n : step.digits * 10n ** BigInt(decimals - step.decimals);
+  return { kind: 'number', decimals, step: units, low, high };
 }
 
 function textShape(path: string, checks: readonly Check[]): Shape {
@@ -125,29 +126,4 @@ function textShape(path: string, checks: readonly Check[]): Shape {
     );
   }
   return { kind: 'text', min, max };
-}
-
-/** digits / 10^decimals, the shortest form of a finite number; null for others. */
-type Decimal = { digits: bigint; decimals: number } | null;
-
-function decimal(value: number): Decimal {
-  const match = /^(-?)(\d+)(?:\.(\d+))?(?:e([+-]\d+))?$/.exec(String(value));
-  if (match === null) return null;
-  const [, sign, whole = '', fraction = '', exponent = '0'] = match;
-  const decimals = fraction.length - Number(exponent);
-  const digits = BigInt(`${whole}${fraction}`) * (decimals < 0 ? 10n ** BigInt(-decimals) : 1n);
-  return { digits: sign === '-' ? -digits : digits, decimals: Math.max(0, decimals) };
-}
-
-function negated({ digits, decimals }: NonNullable<Decimal>): NonNullable<Decimal> {
-  return { digits: -digits, decimals };
-}
-
-/** The smallest integer n with n / 10^j >= value (> value when not inclusive). */
-function atLeast({ digits, decimals }: NonNullable<Decimal>, j: number, inclusive: boolean): bigint {
-  const numerator = digits * 10n ** BigInt(j);
-  const denominator = 10n ** BigInt(decimals);
-  const floor = numerator / denominator - (numerator % denominator < 0n ? 1n : 0n);
-  const exact = floor * denominator === numerator;
-  return exact && inclusive ? floor : floor + 1n;
 }

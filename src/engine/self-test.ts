@@ -49,14 +49,14 @@ export async function recordGolden(folder: string): Promise<Golden> {
 }
 
 /** Throws ERR_SELF_TEST when the package's golden ids are not reproduced. A package without golden.json has nothing to check. */
-export async function checkGolden(engine: Engine, { folder, manifest }: OpenedPackage): Promise<void> {
+export async function checkGolden(engine: Engine, { folder, manifest }: OpenedPackage, signal?: AbortSignal): Promise<void> {
   if (manifest.files[GOLDEN_FILE] === undefined) return;
   const path = join(folder, GOLDEN_FILE);
   const text = await readFile(path, 'utf8').catch((error: unknown) => {
     throw fileError(path, error);
   });
   const golden = parseJson(path, text, goldenSchema);
-  const received = await answer(engine, golden.prompt, Math.max(1, golden.ids.length));
+  const received = await answer(engine, golden.prompt, Math.max(1, golden.ids.length), signal);
   compare(folder, 'prompt ids', golden.promptIds, received.promptIds);
   compare(folder, 'answer ids', golden.ids, received.ids.slice(0, golden.ids.length));
 }
@@ -68,14 +68,20 @@ function compare(folder: string, what: string, expected: readonly number[], rece
   });
 }
 
-async function answer(engine: Engine, prompt: string, maxTokens: number): Promise<{ promptIds: number[]; ids: number[]; margins: number[] }> {
-  const view = await engine.look(ramp(), new Call('self-test', {}, callSite(answer)));
+async function answer(
+  engine: Engine,
+  prompt: string,
+  maxTokens: number,
+  signal?: AbortSignal,
+): Promise<{ promptIds: number[]; ids: number[]; margins: number[] }> {
+  const call = new Call('self-test', { signal }, callSite(answer));
+  const { view } = await engine.look(ramp(), call);
   try {
     const after = engine.prompt.afterPicture(prompt);
-    const { ids, margins } = await engine.greedy(view.view, after, maxTokens);
+    const { ids, margins } = await engine.greedy(view, after, maxTokens, call);
     return { promptIds: [...engine.prompt.prefix, ...after], ids: [...ids], margins: [...margins] };
   } finally {
-    engine.releaseView(view.view);
+    engine.releaseView(view);
   }
 }
 

@@ -130,6 +130,12 @@ describe('numbers', () => {
     expect(of(z.number().min(0).max(1)).read('0.50')).toBe(0.5);
   });
 
+  it('of several bounds the tightest holds', () => {
+    const { automaton } = of(z.int().min(-5).min(2).gt(1).max(9).lt(5).max(4));
+    expect(accepted(automaton).filter((text) => !text.startsWith(' '))).toEqual(['2', '3', '4']);
+    expect(of(z.number().min(-1e-7).max(1e-7)).read('0')).toBe(0);
+  });
+
   it('exclusive bounds, decimals from the step, and steps that are no power of ten', () => {
     expect(accepted(of(z.number().gt(0).lt(0.4).multipleOf(0.1)).automaton).filter((text) => !text.startsWith(' '))).toEqual(['0.1', '0.2', '0.3']);
     expect(accepted(of(z.int().positive().lt(12).multipleOf(5)).automaton).filter((text) => !text.startsWith(' '))).toEqual(['10', '5']);
@@ -220,6 +226,8 @@ describe('schemas that cannot be guaranteed', () => {
     ['no bounds', z.number(), /both bounds/],
     ['one bound', z.int().min(0), /both bounds|bounds within/],
     ['an infinite bound', z.number().min(0).max(Number.POSITIVE_INFINITY), /both bounds/],
+    ['NaN as a step', z.number().min(0).max(1).multipleOf(Number.NaN), /both bounds/],
+    ['a step finer than whole', z.int().min(0).max(1).multipleOf(0.5), /no decimals/],
     ['nothing between', z.int().gt(1).lt(2), /lie between/],
     ['no multiple between', z.int().min(1).max(4).multipleOf(5), /multiple between/],
     ['too fine', z.number().min(0).max(1).multipleOf(1e-9), /decimals/],
