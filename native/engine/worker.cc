@@ -226,11 +226,7 @@ Cancelled Worker::until_ended(const Job& job) {
 
 void Worker::give_back() {
   for (const auto& ask : active_) {
-    if (!ask->ended) continue;
-    if (ask->conversation)
-      give_back(*ask->conversation);
-    else
-      backend_->release(ask->sequence);
+    if (ask->ended && !ask->conversation) backend_->release(ask->sequence);
   }
   drop_ended(active_);
   drop_ended(waiting_asks_);
@@ -247,12 +243,6 @@ void Worker::give_back() {
   };
   release_unused(retired_views_);
   release_unused(retired_conversations_);
-}
-
-/// After an error the backend may hold a row more than is known; the next turn must find exactly what `ids` says.
-void Worker::give_back(const Conversation& conversation) {
-  const int known = conversation.fixed + static_cast<int>(conversation.ids.size());
-  if (backend_->length(conversation.sequence) > known) backend_->truncate(conversation.sequence, known);
 }
 
 void Worker::admit() {

@@ -59,7 +59,6 @@ class Worker {
   Cancelled until_ended(const Job& job);
 
   void give_back();
-  void give_back(const Conversation& conversation);
   void admit();
   bool start(Look& look);
   bool start(Ask& ask);
