@@ -16,6 +16,7 @@ import {
   type StoredTensor,
   TINY,
   temporaryFolder,
+  tinyConfig,
   tinyTensors,
   values,
   writeTiny,
@@ -114,6 +115,37 @@ function checkRows(name: string, weight: Int8Array, scale: Float32Array, data: F
   expect(worst, name).toBeLessThan(0.5001);
   expect(weight.includes(-128), name).toBe(false);
 }
+
+describe('a matrix larger than a block', () => {
+  const vocab = 262_136; // 16.8 MB in F32: two blocks and a bit
+  const tall = (edit: (data: Float32Array) => void = () => undefined) => {
+    const data = Float32Array.from({ length: vocab * TINY.hidden }, (_, i) => (1 + (Math.floor(i / TINY.hidden) % 97)) * (((i * 7) % 23) - 11));
+    edit(data);
+    return f32([vocab, TINY.hidden], data);
+  };
+  const write = async (head: StoredTensor) => {
+    const folder = await temporaryFolder();
+    const bias = bf16([vocab], new Float32Array(vocab));
+    const tensors = { ...tinyTensors(), 'model.embed_tokens.weight': tall(), 'lm_head.weight': head, 'lm_head.bias': bias };
+    await writeTiny(folder, tensors, { ...tinyConfig(), vocab_size: vocab });
+    return folder;
+  };
+
+  it('has the scale of each row in its place', async () => {
+    const head = tall();
+    const out = join(await temporaryFolder(), 'out');
+    await convert(await write(head), out);
+    const stored = await weightsOf(out);
+    const weight = new Int8Array((stored['language.head.weight'] as StoredTensor).bytes.slice().buffer);
+    checkRows('language.head.weight', weight, values(stored['language.head.scale'] as StoredTensor), values(head));
+  });
+
+  it('has a NaN named by its row in the whole', async () => {
+    const from = await write(tall((data) => data.fill(NaN, 262_130 * TINY.hidden + 3)));
+    const conversion = convert(from, join(await temporaryFolder(), 'out'));
+    await expect(conversion).rejects.toMatchObject({ message: /language.head.weight: .*row 262130, column 3/ });
+  });
+});
 
 describe('recipe', () => {
   it('keeps a matrix in F16, without scales', async () => {
