@@ -59,7 +59,10 @@ function examine(folders: string[]): Report {
     addon = loadAddon();
   } catch (error) {
     reason = (error as Error).message;
-    problems.push({ what: 'the native addon cannot be loaded', fix: `${missing.length > 0 ? `${TOOLCHAIN_FIX} && ` : ''}npm run setup` });
+    problems.push({
+      what: 'the native addon cannot be loaded',
+      fix: `${missing.length > 0 ? `${TOOLCHAIN_FIX} && ` : ''}npm rebuild mipha-edge (in a clone: npm run setup)`,
+    });
   }
   const cpu = addon?.cpu() ?? null;
   const packages = [...new Set([...shippedPackages(), ...folders])].map(examinePackage);

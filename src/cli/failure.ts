@@ -12,7 +12,6 @@ const REMEDY: Partial<Record<ErrorCode, string>> = {
   ERR_MODEL_FORMAT: 'convert the checkpoint again, or report it if the checkpoint is a published one',
   ERR_MODEL_CHECKSUM: 'the package is damaged: copy or convert it again',
   ERR_SELF_TEST: 'the package does not answer as it did when it was made: run mipha doctor, then convert it again',
-  ERR_ADDON_LOAD: 'compile it: npm run setup',
   ERR_BACKEND_UNAVAILABLE: 'run mipha doctor to see what this machine has',
   ERR_MEMORY: 'close other programs, or take a smaller package',
   ERR_IMAGE: 'JPEG, PNG, WebP, AVIF, GIF and TIFF are read, up to 64 megapixels',
