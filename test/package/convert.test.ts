@@ -143,7 +143,7 @@ describe('a matrix larger than a block', () => {
   it('has a NaN named by its row in the whole', async () => {
     const from = await write(tall((data) => data.fill(NaN, 262_130 * TINY.hidden + 3)));
     const conversion = convert(from, join(await temporaryFolder(), 'out'));
-    await expect(conversion).rejects.toMatchObject({ message: /language.head.weight: .*row 262130, column 3/ });
+    await expect(conversion).rejects.toMatchObject({ message: expect.stringMatching(/language.head.weight: .*row 262130, column 3/) });
   });
 });
 
@@ -234,7 +234,10 @@ describe('nothing is left behind by', () => {
     const from = await tinyFolder((tensors) => {
       tensors['lm_head.bias'] = bf16([TINY.vocab], new Float32Array(TINY.vocab).fill(-Infinity, 4));
     });
-    expect(await attempt(from, {})).toMatchObject({ code: 'ERR_MODEL_FORMAT', message: /language.head.bias: .*-Infinity at row 4/ });
+    expect(await attempt(from, {})).toMatchObject({
+      code: 'ERR_MODEL_FORMAT',
+      message: expect.stringMatching(/language.head.bias: .*-Infinity at row 4/),
+    });
   });
 
   it('a value that F16 cannot hold', async () => {
@@ -244,14 +247,14 @@ describe('nothing is left behind by', () => {
     });
     expect(await attempt(from, {})).toMatchObject({
       code: 'ERR_MODEL_FORMAT',
-      message: /vision.patch_embedding.weight: .*70000 at row 1, column 12/,
+      message: expect.stringMatching(/vision.patch_embedding.weight: .*70000 at row 1, column 12/),
     });
   });
 
   it('a checkpoint without a tokenizer', async () => {
     expect(await attempt('test/fixtures/fused/checkpoint', {})).toMatchObject({
       code: 'ERR_MODEL_MISSING',
-      message: /vocab.json: no such file; a tokenizer is/,
+      message: expect.stringMatching(/vocab.json: no such file; a tokenizer is/),
     });
   });
 });

@@ -52,7 +52,7 @@ describe('reader', () => {
     for (const length of [1000n, 2n ** 63n, 200_000_000n])
       await expect(openSafetensors(await written({ a: good }, undefined, length))).rejects.toMatchObject({
         code: 'ERR_MODEL_FORMAT',
-        message: /header length/,
+        message: expect.stringMatching(/header length/),
       });
   });
 
@@ -70,7 +70,7 @@ describe('reader', () => {
     await writeFile(path, encodeSafetensors(two));
     const file = await openSafetensors(path);
     await truncate(path, 20);
-    await expect(file.read(8, new Uint8Array(64))).rejects.toMatchObject({ code: 'ERR_MODEL_FORMAT', message: /end of file/ });
+    await expect(file.read(8, new Uint8Array(64))).rejects.toMatchObject({ code: 'ERR_MODEL_FORMAT', message: expect.stringMatching(/end of file/) });
     await file.close();
   });
 
