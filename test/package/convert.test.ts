@@ -140,9 +140,9 @@ describe('a matrix larger than a block', () => {
     checkRows('language.head.weight', weight, values(stored['language.head.scale'] as StoredTensor), values(head));
   });
 
-  it('has a NaN named by its row in the whole', async () => {
+  it.each(['w8a8', 'f16'] as const)('has a NaN named by its row in the whole, stored as %s', async (precision) => {
     const from = await write(tall((data) => data.fill(NaN, 262_130 * TINY.hidden + 3)));
-    const conversion = convert(from, join(await temporaryFolder(), 'out'));
+    const conversion = convert(from, join(await temporaryFolder(), 'out'), { recipe: { 'language.head': precision } });
     await expect(conversion).rejects.toMatchObject({ message: expect.stringMatching(/language.head.weight: .*row 262130, column 3/) });
   });
 });
