@@ -4,12 +4,11 @@
 #include <atomic>
 #include <memory>
 #include <string>
-#include <thread>
-#include <vector>
 
 #include "addon/convert.h"
 #include "addon/errors.h"
 #include "core/cpu_features.h"
+#include "core/thread_pool.h"
 #include "package/quantize.h"
 
 namespace mipha {
@@ -34,17 +33,13 @@ struct Matrix {
     const int64_t wanted = rows * columns / kValuesPerThread;
     const int64_t parts = std::max<int64_t>(1, std::min<int64_t>({wanted, rows, physical_cores()}));
     std::atomic<bool> failed{false};
-    const auto run = [&](int64_t part) {
+    ThreadPool(static_cast<int>(parts)).each(static_cast<int>(parts), [&](int part, int) {
       try {
         quantize(rows * part / parts, rows * (part + 1) / parts);
       } catch (...) {
         failed = true;
       }
-    };
-    std::vector<std::thread> threads;
-    for (int64_t part = 1; part < parts; ++part) threads.emplace_back(run, part);
-    run(0);
-    for (std::thread& thread : threads) thread.join();
+    });
     if (failed) quantize(0, rows);  // once more in one piece, for an error that names the row as the caller counts it
   }
 };

@@ -45,6 +45,18 @@ struct Piece {
   int first = 0;  // features only
 };
 
+/// What a sequence is to be extended by, pieces in order; at least one row.
+struct Extension {
+  int sequence = -1;
+  std::vector<Piece> pieces;
+
+  int rows() const {
+    int sum = 0;
+    for (const Piece& piece : pieces) sum += piece.count;
+    return sum;
+  }
+};
+
 /// True when the caller no longer wants the result; asked before each layer of encode() and append(), and before each token.
 using Cancelled = std::function<bool()>;
 using Progress = std::function<void(const char* stage, double fraction)>;
@@ -71,13 +83,17 @@ class Backend {
   /// Rows that append() and step() could still add to `sequence`, given the context and the free rows of the cache.
   virtual int room(int sequence) const = 0;
 
-  /// Prefill: pieces in order. Fills logits [vocab] of the last row unless null. False when cancelled: the sequence is as it was before.
+  /// Prefill, of one sequence or of several at once: the weights are read once for all of them. Sequences must differ. Fills logits
+  /// [extensions, vocab] of each one's last row unless null. False when cancelled: every sequence is as it was before.
   /// Throws kContextFull or kMemory before touching anything when the rows do not fit.
-  virtual bool append(int sequence, const std::vector<Piece>& pieces, float* logits, const Cancelled& cancelled) = 0;
+  virtual bool append(const std::vector<Extension>& extensions, float* logits, const Cancelled& cancelled) = 0;
+  bool append(int sequence, const std::vector<Piece>& pieces, float* logits, const Cancelled& cancelled) {
+    return append({{sequence, pieces}}, logits, cancelled);
+  }
 
   static constexpr int kMaxBatch = 8;
 
-  /// One decode step for 1..kMaxBatch sequences at once; logits [count, vocab].
+  /// One decode step for 1..kMaxBatch sequences at once; logits [count, vocab]. Throws kMemory before touching any of them.
   virtual void step(const int* sequences, const int32_t* ids, int count, float* logits) = 0;
 
   /// For tests: sees every intermediate with the names of Reference (model/reference.h). Empty switches it off.

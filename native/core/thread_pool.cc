@@ -1,5 +1,10 @@
 #include "core/thread_pool.h"
 
+#include <string>
+#include <system_error>
+
+#include "core/error.h"
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -20,10 +25,21 @@ void pause() {
 }  // namespace
 
 ThreadPool::ThreadPool(int threads) {
-  for (int thread = 1; thread < threads; ++thread) workers_.emplace_back([this, thread] { work(thread); });
+  try {
+    for (int thread = 1; thread < threads; ++thread) workers_.emplace_back([this, thread] { work(thread); });
+  } catch (const std::system_error&) {
+    const size_t got = workers_.size() + 1;
+    end();
+    throw Error(Code::kBackend, "threads: expected " + std::to_string(threads) + ", the system gave " + std::to_string(got),
+                {{"expectedThreads", static_cast<double>(threads)}, {"availableThreads", static_cast<double>(got)}});
+  }
 }
 
 ThreadPool::~ThreadPool() {
+  end();
+}
+
+void ThreadPool::end() {
   {
     std::lock_guard lock(mutex_);
     stop_.store(true);

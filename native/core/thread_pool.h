@@ -14,7 +14,7 @@ namespace mipha {
 
 class ThreadPool {
  public:
-  /// threads ≥ 1, the caller included.
+  /// threads ≥ 1, the caller included. Throws kBackend when the system refuses one.
   explicit ThreadPool(int threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -34,6 +34,7 @@ class ThreadPool {
   using Call = void (*)(void* context, int index, int thread);
   void run(int count, Call call, void* context);
   void work(int thread);
+  void end();
   void drain(int thread);
 
   std::vector<std::thread> workers_;

@@ -65,6 +65,11 @@ inline bool goes_before(const Job& a, const Job& b) {
          std::make_tuple(-int64_t{b.options.priority}, b.options.deadline, b.id);
 }
 
+template <typename Kind>
+void drop_ended(std::vector<std::unique_ptr<Kind>>& jobs) {
+  jobs.erase(std::remove_if(jobs.begin(), jobs.end(), [](const auto& job) { return job->ended; }), jobs.end());
+}
+
 template <typename Outcome>
 struct JobWith : Job {
   Outcome outcome{};

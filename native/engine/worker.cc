@@ -8,10 +8,6 @@
 namespace mipha {
 namespace {
 
-size_t common_prefix(const std::vector<int32_t>& a, const std::vector<int32_t>& b) {
-  return static_cast<size_t>(std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first - a.begin());
-}
-
 void check_ids(const char* name, const std::vector<int32_t>& ids, int vocab) {
   for (int32_t id : ids) {
     if (id >= 0 && id < vocab) continue;
@@ -21,34 +17,6 @@ void check_ids(const char* name, const std::vector<int32_t>& ids, int vocab) {
 
 Error unknown_handle(const char* kind, int handle) {
   return Error(Code::kDisposed, std::string(kind) + " " + std::to_string(handle) + ": disposed, or of another engine");
-}
-
-Error context_full(int64_t needed, int64_t available) {
-  return Error(Code::kContextFull, "context: needed " + std::to_string(needed) + " tokens, available " + std::to_string(available),
-               {{"neededTokens", static_cast<double>(needed)}, {"availableTokens", static_cast<double>(available)}});
-}
-
-/// The job that goes before all others of its kind; null when there is none.
-template <typename Kind>
-Kind* first_of(const std::vector<std::unique_ptr<Kind>>& jobs) {
-  Kind* first = nullptr;
-  for (const auto& job : jobs) {
-    if (!job->ended && (first == nullptr || goes_before(*job, *first))) first = job.get();
-  }
-  return first;
-}
-
-template <typename Kind>
-std::unique_ptr<Kind> take(std::vector<std::unique_ptr<Kind>>& jobs, const Kind* job) {
-  const auto at = std::find_if(jobs.begin(), jobs.end(), [&](const auto& other) { return other.get() == job; });
-  std::unique_ptr<Kind> taken = std::move(*at);
-  jobs.erase(at);
-  return taken;
-}
-
-template <typename Kind>
-void drop_ended(std::vector<std::unique_ptr<Kind>>& jobs) {
-  jobs.erase(std::remove_if(jobs.begin(), jobs.end(), [](const auto& job) { return job->ended; }), jobs.end());
 }
 
 }  // namespace
@@ -245,158 +213,46 @@ void Worker::give_back() {
   release_unused(retired_conversations_);
 }
 
-void Worker::admit() {
-  for (const auto& converse : waiting_converses_) start(*converse);
-  while (true) {
-    Look* look = look_ ? nullptr : first_of(waiting_looks_);
-    Ask* ask = active_.size() < Backend::kMaxBatch ? first_of(waiting_asks_) : nullptr;
-    if (look == nullptr && ask == nullptr) break;
-    const bool is_look = ask == nullptr || (look != nullptr && goes_before(*look, *ask));
-    Job& job = is_look ? static_cast<Job&>(*look) : *ask;
-    try {
-      // Who waits for rows of the cache keeps its place: nobody overtakes it.
-      if (!(is_look ? start(*look) : start(*ask))) break;
-    } catch (...) {
-      job.fail(current_error());
-      continue;
-    }
-    job.started = Clock::now();
-    job.active = &active_count_;
-    ++active_count_;
-    if (is_look)
-      look_ = take(waiting_looks_, look);
-    else
-      active_.push_back(take(waiting_asks_, ask));
-  }
-  drop_ended(waiting_looks_);
-  drop_ended(waiting_asks_);
-  drop_ended(waiting_converses_);
-}
-
-void Worker::start(Converse& converse) {
-  if (converse.ended) return;
-  try {
-    auto conversation = std::make_shared<Conversation>();
-    conversation->sequence = backend_->fork(converse.view ? converse.view->sequence : base_);
-    conversation->fixed = converse.view ? converse.view->rows : 0;
-    if (!converse.view) conversation->ids = prefix_;
-    conversations_.emplace(next_handle_, std::move(conversation));
-    converse.outcome = next_handle_++;
-    converse.finish();
-  } catch (...) {
-    converse.fail(current_error());
-  }
-}
-
-/// False: it has to wait for rows that running jobs will free.
-bool Worker::start(Look& look) {
-  const int image_tokens = backend_->config().vision.tokens(), context = backend_->config().language.context;
-  const size_t common = common_prefix(prefix_, look.in.prefix);
-  const int64_t total = static_cast<int64_t>(look.in.prefix.size()) + image_tokens;
-  if (total > context) throw context_full(total, context);
-
-  const int sequence = backend_->fork(base_);
-  backend_->truncate(sequence, static_cast<int>(common));
-  if (const int64_t rows = total - static_cast<int64_t>(common); !fits(sequence, rows)) {
-    const Error refusal = cache_full(sequence, rows);
-    backend_->release(sequence);
-    if (active_.empty()) throw refusal;
-    return false;
-  }
-  look.sequence = sequence;
-  look.prefix_fed = common;
-  look.outcome.tokens = static_cast<int>(total);
-  return true;
-}
-
-/// False: it has to wait for rows that running jobs will free.
-bool Worker::start(Ask& ask) {
-  const int context = backend_->config().language.context;
-  const int fixed = ask.conversation ? ask.conversation->fixed : ask.view ? ask.view->rows : 0;
-  size_t common = 0;
-  if (ask.conversation)
-    common = common_prefix(ask.conversation->ids, ask.in.ids);
-  else if (!ask.view)
-    common = common_prefix(prefix_, ask.in.ids);
-  common = std::min(common, ask.in.ids.size() - 1);  // the last id is always fed: its logits choose the first token
-
-  const int64_t total = static_cast<int64_t>(ask.in.ids.size()) + ask.in.max_tokens - 1;
-  if (fixed + total > context) throw context_full(total, context - fixed);
-  ask.generation.emplace(ask.in, vocabulary_, ask.in.constraint ? constraints_.find(ask.in.constraint) : nullptr, ask.outcome);
-
-  if (ask.conversation) {
-    ask.sequence = ask.conversation->sequence;
-    ask.conversation->ids.resize(common);
-  } else {
-    ask.sequence = backend_->fork(ask.view ? ask.view->sequence : base_);
-  }
-  backend_->truncate(ask.sequence, fixed + static_cast<int>(common));
-  if (const int64_t rows = total - static_cast<int64_t>(common); !fits(ask.sequence, rows)) {
-    const Error refusal = cache_full(ask.sequence, rows);
-    if (!ask.conversation) backend_->release(ask.sequence);
-    if (active_.empty() && !look_) throw refusal;
-    return false;
-  }
-  ask.fed = common;
-  ask.outcome.reused_tokens = fixed + static_cast<int>(common);
-  return true;
-}
-
-/// Whether `rows` more can be promised to a sequence beside what running jobs were promised. room() is also bounded by the context, so as long as
-/// a whole context is free the promises are not counted: decode() and prefill() cope when they turn out to have been too many.
-bool Worker::fits(int sequence, int64_t rows) const {
-  if (rows > backend_->room(sequence)) return false;
-  const int free = backend_->room(empty_);
-  if (free == backend_->config().language.context) return true;
-  int64_t promised = rows;
-  for (const auto& ask : active_) {
-    if (!ask->ended) promised += ask->rows_left();
-  }
-  if (look_ && !look_->ended) promised += look_->rows_left(backend_->config().vision.tokens());
-  return promised <= std::max(free, backend_->room(sequence));
-}
-
-Error Worker::cache_full(int sequence, int64_t rows) const {
-  const LanguageConfig& language = backend_->config().language;
-  const double row_bytes = 2.0 * 2.0 * language.layers * language.hidden;  // key and value, two bytes each
-  const int available = backend_->room(sequence);
-  return Error(Code::kMemory,
-               "key/value cache: needed " + std::to_string(rows) + " rows, free " + std::to_string(available) +
-                   "; dispose views that are no longer needed or raise cacheTokens",
-               {{"neededBytes", static_cast<double>(rows) * row_bytes},
-                {"availableBytes", available * row_bytes},
-                {"neededTokens", static_cast<double>(rows)},
-                {"availableTokens", static_cast<double>(available)}});
-}
-
 bool Worker::someone_decodes() const {
   return std::any_of(active_.begin(), active_.end(), [](const auto& ask) { return !ask->ended && ask->decoding(); });
 }
 
-Job* Worker::next_to_prefill() const {
-  Job* next = look_ && !look_->ended ? look_.get() : nullptr;
+/// Questions that are still to be prefilled: the first, and those behind it that have its priority.
+std::vector<Ask*> Worker::asks_to_prefill() const {
+  std::vector<Ask*> asks;
   for (const auto& ask : active_) {
-    if (!ask->ended && !ask->decoding() && (next == nullptr || goes_before(*ask, *next))) next = ask.get();
+    if (!ask->ended && !ask->decoding()) asks.push_back(ask.get());
   }
-  return next;
+  std::sort(asks.begin(), asks.end(), [](const Ask* a, const Ask* b) { return goes_before(*a, *b); });
+  const auto other = std::find_if(asks.begin(), asks.end(), [&](const Ask* ask) { return ask->options.priority != asks.front()->options.priority; });
+  asks.erase(other, asks.end());
+  return asks;
 }
 
 void Worker::prefill() {
   for (int budget = kPrefillRows; budget > 0;) {
-    Job* job = next_to_prefill();
-    if (job == nullptr) return;
+    std::vector<Ask*> asks = asks_to_prefill();
+    const bool look_next = look_ && !look_->ended && (asks.empty() || goes_before(*look_, *asks.front()));
+    if (!look_next && asks.empty()) return;
     // With nobody to keep waiting a prefill goes in one piece: all its rows share one read of the weights.
     const int limit = someone_decodes() ? budget : std::numeric_limits<int>::max();
     try {
-      const int rows = job == look_.get() ? append(*look_, limit) : append(static_cast<Ask&>(*job), limit);
-      budget -= std::max(rows, kLeastRows);
+      budget -= std::max(look_next ? append(*look_, limit) : append(asks, limit), kLeastRows);
     } catch (const Error& error) {
       if (error.code == Code::kMemory && someone_decodes()) return;  // it goes on when one of them has freed its rows
-      job->fail(current_error());
+      fail_prefill(look_next, asks);
     } catch (...) {
-      job->fail(current_error());
+      fail_prefill(look_next, asks);
     }
   }
+}
+
+/// In the handler of what went wrong. Questions that do not fit together may still fit one after the other.
+void Worker::fail_prefill(bool look, const std::vector<Ask*>& asks) {
+  const std::shared_ptr<const Error> error = current_error();
+  if (look) return look_->fail(error);
+  if (error->code == Code::kMemory) return asks.back()->fail(error);
+  for (Ask* ask : asks) ask->fail(error);
 }
 
 /// The tower first, in a round of its own, then the rows of prefix and image. Returns what it cost in rows.
@@ -432,17 +288,32 @@ void Worker::finish(Look& look) {
   look.finish();
 }
 
-int Worker::append(Ask& ask, int limit) {
-  const int rows = std::min(limit, static_cast<int>(ask.in.ids.size() - ask.fed));
-  const bool last = ask.fed + static_cast<size_t>(rows) == ask.in.ids.size();
-  const int32_t* ids = ask.in.ids.data() + ask.fed;
-  if (!backend_->append(ask.sequence, {{ids, rows}}, last ? logits_.data() : nullptr, until_ended(ask))) return 0;
-  ask.fed += static_cast<size_t>(rows);
-  ask.outcome.prompt_tokens += rows;
-  if (ask.conversation) ask.conversation->ids.insert(ask.conversation->ids.end(), ids, ids + rows);
-  if (last && !ask.ended) {
+/// Questions together: the weights are read once for all of them. At most `limit` rows; returns how many.
+int Worker::append(const std::vector<Ask*>& asks, int limit) {
+  std::vector<Extension> extensions;
+  int rows = 0;
+  for (const Ask* ask : asks) {
+    const int count = std::min(limit - rows, static_cast<int>(ask->in.ids.size() - ask->fed));
+    if (count == 0) break;
+    extensions.push_back({ask->sequence, {{ask->in.ids.data() + ask->fed, count}}});
+    rows += count;
+  }
+  const size_t vocab = backend_->config().language.vocab;
+  const Cancelled all_ended = [&] {
+    read_mail_();
+    sweep();
+    return std::all_of(asks.begin(), asks.begin() + static_cast<std::ptrdiff_t>(extensions.size()), [](const Ask* ask) { return ask->ended; });
+  };
+  if (!backend_->append(extensions, logits_.data(), all_ended)) return 0;
+  for (size_t i = 0; i < extensions.size(); ++i) {
+    Ask& ask = *asks[i];
+    const Piece& fed = extensions[i].pieces.front();
+    ask.fed += static_cast<size_t>(fed.count);
+    ask.outcome.prompt_tokens += fed.count;
+    if (ask.conversation) ask.conversation->ids.insert(ask.conversation->ids.end(), fed.ids, fed.ids + fed.count);
+    if (ask.ended || ask.fed < ask.in.ids.size()) continue;
     ask.first_logits = Clock::now();
-    advance(ask, logits_.data());
+    advance(ask, logits_.data() + i * vocab);
   }
   return rows;
 }
@@ -475,18 +346,18 @@ void Worker::decode() {
     }
     for (size_t i = 0; i < batch.size(); ++i) {
       if (batch[i]->conversation) batch[i]->conversation->ids.push_back(ids[i]);
-      try {
-        advance(*batch[i], logits_.data() + i * static_cast<size_t>(backend_->config().language.vocab));
-      } catch (...) {
-        batch[i]->fail(current_error());
-      }
+      advance(*batch[i], logits_.data() + i * static_cast<size_t>(backend_->config().language.vocab));
     }
     return;
   }
 }
 
 void Worker::advance(Ask& ask, const float* logits) {
-  if (const std::optional<Finish> finish = ask.generation->advance(logits, ask.on_token)) ask.finish_as(*finish);
+  try {
+    if (const std::optional<Finish> finish = ask.generation->advance(logits, ask.on_token)) ask.finish_as(*finish);
+  } catch (...) {
+    ask.fail(current_error());
+  }
 }
 
 }  // namespace mipha

@@ -67,9 +67,10 @@ class Worker {
   Error cache_full(int sequence, int64_t rows) const;
 
   void prefill();
-  Job* next_to_prefill() const;
+  std::vector<Ask*> asks_to_prefill() const;
   int append(Look& look, int limit);
-  int append(Ask& ask, int limit);
+  int append(const std::vector<Ask*>& asks, int limit);
+  void fail_prefill(bool look, const std::vector<Ask*>& asks);
   void finish(Look& look);
   void decode();
   void advance(Ask& ask, const float* logits);

@@ -26,6 +26,7 @@
       "native/backend/cpu/pack.cc",
       "native/backend/cpu/packed_weights.cc",
       "native/backend/cpu/scalar.cc",
+      "native/engine/admission.cc",
       "native/engine/constraint.cc",
       "native/engine/engine.cc",
       "native/engine/generation.cc",

@@ -163,6 +163,50 @@ TEST(CpuBackend, BatchOfForksEqualsEachAlone) {
   EXPECT_EQ(together, alone);
 }
 
+TEST(CpuBackend, QuestionsAppendedTogetherEqualEachAlone) {
+  Loaded loaded;
+  Backend& backend = *loaded.backend;
+  ASSERT_TRUE(backend.encode(loaded.image, {}, nullptr));
+  const int view = backend.sequence();
+  loaded.append(view, {{token_ids(30).data(), 30}, {nullptr, 9}});
+  // Single rows and long spans side by side; 112 rows in all, more than one block of the cache.
+  const int lengths[] = {1, 40, 1, 1, 33, 36};
+  std::vector<std::vector<int32_t>> questions;
+  for (int length : lengths) questions.push_back(token_ids(length, 3 * length + static_cast<int>(questions.size())));
+  std::vector<Extension> together;
+  std::vector<float> alone, next;
+  for (const auto& question : questions) {
+    const std::vector<float> logits = loaded.append(backend.fork(view), question);
+    alone.insert(alone.end(), logits.begin(), logits.end());
+    together.push_back({backend.fork(view), {{question.data(), static_cast<int>(question.size())}}});
+  }
+  next.resize(alone.size());
+  ASSERT_TRUE(backend.append(together, next.data(), {}));
+  EXPECT_EQ(next, alone);
+  for (size_t i = 0; i < together.size(); ++i) EXPECT_EQ(backend.length(together[i].sequence), 39 + lengths[i]);
+  EXPECT_FALSE(backend.append(together, nullptr, [] { return true; }));
+  for (size_t i = 0; i < together.size(); ++i) EXPECT_EQ(backend.length(together[i].sequence), 39 + lengths[i]);
+}
+
+TEST(CpuBackend, MoreRowsThanOnePassHoldsAreTheSameRows) {
+  Loaded loaded;
+  Backend& backend = *loaded.backend;
+  const std::vector<int32_t> a = token_ids(150), b = token_ids(150, 9), c = token_ids(33, 2);
+  std::vector<float> alone;
+  for (const auto* ids : {&a, &b, &c}) {
+    const std::vector<float> logits = loaded.append(backend.sequence(), *ids);
+    alone.insert(alone.end(), logits.begin(), logits.end());
+  }
+  std::vector<float> together(alone.size());
+  const int x = backend.sequence(), y = backend.sequence(), z = backend.sequence();
+  ASSERT_TRUE(backend.append({{x, {{a.data(), 150}}}, {y, {{b.data(), 150}}}, {z, {{c.data(), 33}}}}, together.data(), {}));
+  for (int i = 0; i < 3; ++i) {  // a pass ends within the second: its tiles of attention begin elsewhere, so sums run in another order
+    const std::vector<float> got(together.begin() + i * loaded.vocab, together.begin() + (i + 1) * loaded.vocab);
+    const std::vector<float> want(alone.begin() + i * loaded.vocab, alone.begin() + (i + 1) * loaded.vocab);
+    EXPECT_LE(relative_error(got, want), bound_after(1) / 2) << i;
+  }
+}
+
 TEST(CpuBackend, TruncateGoesBackToTheSameAnswer) {
   Loaded loaded;
   const int sequence = loaded.backend->sequence();

@@ -74,57 +74,80 @@ class CpuBackend final : public Backend {
   int length(int sequence) const override { return sequences_.length(sequence); }
   int room(int sequence) const override { return sequences_.room(sequence); }
 
-  bool append(int sequence, const std::vector<Piece>& pieces, float* logits, const Cancelled& cancelled) override {
-    int total = 0;
-    for (const Piece& piece : pieces) total += piece.count;
-    if (total == 0) return true;
-    const int before = sequences_.length(sequence);
-    sequences_.extend(sequence, total);
-
-    size_t piece = 0;
-    int in_piece = 0;
-    for (int done = 0; done < total;) {
-      const int rows = std::min(total - done, model_.forward.max_rows());
-      for (int row = 0; row < rows; ++row, ++in_piece) {
-        while (in_piece == pieces[piece].count) ++piece, in_piece = 0;
-        const Piece& from = pieces[piece];
-        if (from.ids != nullptr)
-          model_.forward.embed_token(row, from.ids[in_piece]);
-        else
-          model_.forward.embed_feature(row, from.first + in_piece);
+  bool append(const std::vector<Extension>& extensions, float* logits, const Cancelled& cancelled) override {
+    const std::vector<Row> rows = list_rows(extensions);
+    extend_all(extensions);
+    for (size_t first = 0; first < rows.size(); first += model_.forward.max_rows()) {
+      const int count = static_cast<int>(std::min<size_t>(model_.forward.max_rows(), rows.size() - first));
+      if (run(rows.data() + first, count, logits, cancelled)) continue;
+      for (const Extension& extension : extensions) {
+        sequences_.truncate(extension.sequence, sequences_.length(extension.sequence) - extension.rows());
       }
-      const Attended span{sequences_.blocks(sequence), before + done, rows, true};
-      if (!model_.forward.layers(team_, &span, 1, cancelled)) {
-        sequences_.truncate(sequence, before);
-        return false;
-      }
-      done += rows;
-      if (done == total && logits != nullptr) model_.forward.logits(team_, rows - 1, 1, logits);
+      return false;
     }
     return true;
   }
 
   void step(const int* sequences, const int32_t* ids, int count, float* logits) override {
-    Attended spans[kMaxBatch];
-    extend_all(sequences, count);
-    for (int i = 0; i < count; ++i) model_.forward.embed_token(i, ids[i]);
-    for (int i = 0; i < count; ++i) spans[i] = {sequences_.blocks(sequences[i]), sequences_.length(sequences[i]) - 1, 1, true};
-    model_.forward.layers(team_, spans, count, {});
-    model_.forward.logits(team_, 0, count, logits);
+    std::vector<Extension> extensions;
+    for (int i = 0; i < count; ++i) extensions.push_back({sequences[i], {{ids + i, 1}}});
+    append(extensions, logits, {});
   }
 
   void set_probe(Probe probe) override { model_.forward.set_probe(std::move(probe)); }
 
  private:
-  /// One row for each, or none for any of them.
-  void extend_all(const int* sequences, int count) {
-    int done = 0;
+  struct Row {
+    int sequence, position;
+    int32_t id;   // −1: a feature
+    int feature;  // −1: a token
+    bool last;    // of its extension
+  };
+
+  std::vector<Row> list_rows(const std::vector<Extension>& extensions) const {
+    std::vector<Row> rows;
+    for (const Extension& extension : extensions) {
+      int position = sequences_.length(extension.sequence);
+      for (const Piece& piece : extension.pieces) {
+        for (int i = 0; i < piece.count; ++i, ++position) {
+          rows.push_back({extension.sequence, position, piece.ids ? piece.ids[i] : -1, piece.ids ? -1 : piece.first + i, false});
+        }
+      }
+      rows.back().last = true;
+    }
+    return rows;
+  }
+
+  /// Every sequence gets its rows, or none does.
+  void extend_all(const std::vector<Extension>& extensions) {
+    size_t done = 0;
     try {
-      for (; done < count; ++done) sequences_.extend(sequences[done], 1);
+      for (; done < extensions.size(); ++done) sequences_.extend(extensions[done].sequence, extensions[done].rows());
     } catch (const Error&) {
-      while (done-- > 0) sequences_.truncate(sequences[done], sequences_.length(sequences[done]) - 1);
+      while (done-- > 0) sequences_.truncate(extensions[done].sequence, sequences_.length(extensions[done].sequence) - extensions[done].rows());
       throw;
     }
+  }
+
+  /// One pass over the weights. Moves `logits` on by a row for each extension that ends here. False when cancelled.
+  bool run(const Row* rows, int count, float*& logits, const Cancelled& cancelled) {
+    std::vector<Attended> spans;
+    std::vector<int> last;
+    for (int i = 0; i < count; ++i) {
+      const Row& row = rows[i];
+      if (row.id >= 0)
+        model_.forward.embed_token(i, row.id);
+      else
+        model_.forward.embed_feature(i, row.feature);
+      if (i == 0 || row.sequence != rows[i - 1].sequence) spans.push_back({sequences_.blocks(row.sequence), row.position, 0, true});
+      ++spans.back().count;
+      if (row.last) last.push_back(i);
+    }
+    if (!model_.forward.layers(team_, spans.data(), static_cast<int>(spans.size()), cancelled)) return false;
+    if (logits == nullptr || last.empty()) return true;
+    model_.forward.logits(team_, last.data(), static_cast<int>(last.size()), logits);
+    logits += last.size() * config().language.vocab;
+    return true;
   }
 
   std::shared_ptr<const Package> package_;

@@ -165,6 +165,26 @@ void Forward::rotate_and_store(const Team& team, int layer, const Attended* span
   }
 }
 
+/// Long spans go through prefill, runs of single rows together through decode.
+void Forward::attend(const Team& team, int layer, const Attended* spans, int span_count) {
+  const size_t hidden = config_.language.hidden;
+  size_t row = 0;
+  for (int s = 0; s < span_count;) {
+    const float* q = qkv_ + row * 3 * hidden;
+    float* out = attended_ + row * hidden;
+    if (spans[s].count > 1) {
+      attention_.prefill(team, cache_, layer, spans[s], q, 3 * hidden, out);
+      row += spans[s++].count;
+      continue;
+    }
+    int singles = 1;
+    while (s + singles < span_count && spans[s + singles].count == 1) ++singles;
+    attention_.decode(team, cache_, layer, spans + s, singles, q, 3 * hidden, out);
+    row += singles;
+    s += singles;
+  }
+}
+
 bool Forward::layers(const Team& team, const Attended* spans, int span_count, const Cancelled& cancelled) {
   const LanguageConfig& c = config_.language;
   const size_t qkv_width = 3 * static_cast<size_t>(c.hidden);
@@ -182,11 +202,7 @@ bool Forward::layers(const Team& team, const Attended* spans, int span_count, co
     multiply(team, w.fc1, normed, Then::kGeluTanh, hidden_, c.intermediate);
 
     rotate_and_store(team, layer, spans, span_count);
-    if (span_count == 1 && spans[0].count > 1) {
-      attention_.prefill(team, cache_, layer, spans[0], qkv_, qkv_width, attended_);
-    } else {
-      attention_.decode(team, cache_, layer, spans, span_count, qkv_, qkv_width, attended_);
-    }
+    attend(team, layer, spans, span_count);
 
     const Rows attended{attended_, q8_, q8_scale_, count, c.hidden};
     quantize_rows(team, attended);
@@ -204,13 +220,16 @@ bool Forward::layers(const Team& team, const Attended* spans, int span_count, co
   return true;
 }
 
-void Forward::logits(const Team& team, int first, int count, float* out) {
+void Forward::logits(const Team& team, const int* rows, int count, float* out) {
   const LanguageConfig& c = config_.language;
   const Norm& norm = tensors_.final_norm;
-  normalize(team, x_ + static_cast<size_t>(first) * c.hidden, norm.gain, norm.bias, c.epsilon, count, c.hidden, normed_);
-  const Rows rows{normed_, q8_, q8_scale_, count, c.hidden};
-  quantize_rows(team, rows);
-  multiply(team, weights_.head(team), rows, Then::kStore, out, c.vocab);
+  for (int i = 0; i < count; ++i) {
+    team.kernels.layer_norm(x_ + static_cast<size_t>(rows[i]) * c.hidden, norm.gain, norm.bias, c.epsilon, c.hidden,
+                            normed_ + static_cast<size_t>(i) * c.hidden);
+  }
+  const Rows normed{normed_, q8_, q8_scale_, count, c.hidden};
+  quantize_rows(team, normed);
+  multiply(team, weights_.head(team), normed, Then::kStore, out, c.vocab);
 }
 
 }  // namespace mipha::cpu

@@ -26,15 +26,16 @@ class Forward {
   void embed_token(int row, int32_t id);
   void embed_feature(int row, int feature);
 
-  /// Runs every layer over the embedded rows, which belong to `spans` one after the other; writes their keys and values.
-  /// One span of many rows is a prefill; several spans of one row are a decode step. False when cancelled.
+  /// Runs every layer over the embedded rows, which belong to `spans` one after the other, each of another sequence; writes their keys and
+  /// values. False when cancelled.
   bool layers(const Team& team, const Attended* spans, int span_count, const Cancelled& cancelled);
 
-  /// Final LayerNorm and head of `count` rows from `first` on → logits [count, vocab].
-  void logits(const Team& team, int first, int count, float* out);
+  /// Final LayerNorm and head of these rows → logits [count, vocab].
+  void logits(const Team& team, const int* rows, int count, float* out);
 
  private:
   void attend_tower(const Team& team);
+  void attend(const Team& team, int layer, const Attended* spans, int span_count);
   void rotate_and_store(const Team& team, int layer, const Attended* spans, int span_count);
   void show(const char* prefix, int index, const float* data, int rows, int columns) const;
 

@@ -101,19 +101,29 @@ class ToyBackend : public Backend {
   int length(int sequence) const override { return static_cast<int>(at(sequence).rows.size()); }
   int room(int sequence) const override { return std::min(world_.context - length(sequence), world_.cache_rows - world_.live_rows.load()); }
 
-  bool append(int sequence, const std::vector<Piece>& pieces, float* logits, const Cancelled& cancelled) override {
-    std::vector<int> rows;
-    for (const Piece& piece : pieces) {
-      for (int i = 0; i < piece.count; ++i) rows.push_back(piece.ids ? piece.ids[i] : 1000 + 10 * picture_ + piece.first + i);
+  using Backend::append;
+  bool append(const std::vector<Extension>& extensions, float* logits, const Cancelled& cancelled) override {
+    std::vector<std::vector<int>> rows;
+    std::string sizes;
+    int all = 0;
+    for (const Extension& extension : extensions) {
+      rows.emplace_back();
+      for (const Piece& piece : extension.pieces) {
+        for (int i = 0; i < piece.count; ++i) rows.back().push_back(piece.ids ? piece.ids[i] : 1000 + 10 * picture_ + piece.first + i);
+      }
+      all += extension.rows();
+      sizes += (sizes.empty() ? "" : "+") + std::to_string(extension.rows());
     }
-    world_.write("append " + std::to_string(rows.size()));
-    if (static_cast<int>(rows.size()) > room(sequence)) throw Error(Code::kMemory, "toy cache");
+    world_.write("append " + sizes);
+    if (all > room(extensions.front().sequence)) throw Error(Code::kMemory, "toy cache");
     for (int layer = 0; layer < kToyLayers; ++layer) {
       world_.at("append");
       if (cancelled()) return false;
     }
-    add(sequence, rows);
-    if (logits) predict(sequence, logits);
+    for (size_t i = 0; i < extensions.size(); ++i) {
+      add(extensions[i].sequence, rows[i]);
+      if (logits) predict(extensions[i].sequence, logits + i * kToyVocab);
+    }
     return true;
   }
 
