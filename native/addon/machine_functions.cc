@@ -10,6 +10,7 @@
 #include "backend/backend.h"
 #include "backend/cpu/kernels.h"
 #include "core/cpu_features.h"
+#include "core/read_bandwidth.h"
 #include "engine/live_counts.h"
 
 namespace mipha {
@@ -59,6 +60,13 @@ Napi::Value list_backends(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value measure_read_bandwidth(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    ThreadPool pool(physical_cores());
+    return Napi::Number::New(info.Env(), read_bandwidth(pool));
+  });
+}
+
 Napi::Value handles(const Napi::CallbackInfo& info) {
   const LiveCounts& counts = live_counts();
   Napi::Object object = Napi::Object::New(info.Env());
@@ -75,6 +83,7 @@ Napi::Value handles(const Napi::CallbackInfo& info) {
 void export_machine(Napi::Env env, Napi::Object exports) {
   exports.Set("cpu", Napi::Function::New(env, cpu_facts, "cpu"));
   exports.Set("backends", Napi::Function::New(env, list_backends, "backends"));
+  exports.Set("readBandwidth", Napi::Function::New(env, measure_read_bandwidth, "readBandwidth"));
   exports.Set("handles", Napi::Function::New(env, handles, "handles"));
 }
 

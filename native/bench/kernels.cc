@@ -12,6 +12,7 @@
 
 #include "backend/cpu/pack.h"
 #include "core/cpu_features.h"
+#include "core/read_bandwidth.h"
 #include "core/thread_pool.h"
 
 #if defined(__x86_64__)
@@ -95,32 +96,9 @@ double rate(ThreadPool& pool, const std::function<double()>& work) {
   return operations / taken;
 }
 
-/// Touches every cache line, one linear stream, prefetched so that only the memory is measured.
-uint64_t read_all(const int8_t* memory, size_t bytes) {
-  uint64_t sum = 0;
-  for (size_t i = 0; i < bytes; i += 64) {
-    __builtin_prefetch(memory + i + 1024);
-    sum += static_cast<uint8_t>(memory[i]);
-  }
-  return sum;
-}
-
-/// One linear stream per thread, in pieces as large as one matrix, out of far more than the last cache holds.
-double read_bandwidth(ThreadPool& pool, const std::vector<int8_t>& memory) {
-  constexpr size_t kPiece = size_t{24} << 20;
-  const size_t pieces = memory.size() / kPiece, share = kPiece / pool.threads() / 64 * 64;
-  volatile uint64_t sink = 0;
-  size_t piece = 0;
-  const double taken = best_seconds([&] {
-    const int8_t* from = memory.data() + piece++ % pieces * kPiece;
-    pool.each(pool.threads(), [&](int index, int) { sink = read_all(from + index * share, share); });
-  });
-  return static_cast<double>(share) * pool.threads() / taken;
-}
-
-Limits measure_limits(ThreadPool& pool, const std::vector<int8_t>& memory) {
+Limits measure_limits(ThreadPool& pool) {
   Limits limits;
-  limits.bytes_per_second = read_bandwidth(pool, memory);
+  limits.bytes_per_second = read_bandwidth(pool);
 #if defined(__x86_64__)
   static volatile int sink;
   const CpuFeatures& cpu = cpu_features();
@@ -231,7 +209,7 @@ int run(int count, char** names) {
   std::printf("%s, %d cores\n", cpu_model().c_str(), all.threads());
   const std::vector<std::string> wanted(names, names + count);
   for (ThreadPool* pool : {&one, &all}) {
-    const Limits limits = measure_limits(*pool, memory);
+    const Limits limits = measure_limits(*pool);
     std::printf("\n%d thr: read %.1f GB/s, INT8 peak %.3f TOPS, FP32 peak %.3f TFLOPS\n", pool->threads(), limits.bytes_per_second / 1e9,
                 limits.int8_per_second / 1e12, limits.fp32_per_second / 1e12);
     const KernelList list = kernels();

@@ -5,6 +5,7 @@
       "native/core/cpu_features.cc",
       "native/core/error.cc",
       "native/core/mapped_file.cc",
+      "native/core/read_bandwidth.cc",
       "native/core/thread_pool.cc",
       "native/package/json.cc",
       "native/package/manifest.cc",

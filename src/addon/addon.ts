@@ -131,6 +131,8 @@ export interface Addon {
     memoryBytes: number;
     availableBytes: number;
   };
+  /** Bytes per second that all physical cores read from memory together: the ceiling of decoding. Synchronous, about a third of a second. */
+  readBandwidth(): number;
   backends(): { name: string; available: boolean; reason: string }[];
   /** Rejects with the typed error of the load. `onProgress` gets a stage and a fraction 0..1. */
   load(options: LoadOptions, onProgress?: (stage: string, fraction: number) => void): Job<NativeEngine>;

@@ -11,7 +11,6 @@ import { type BenchReport, measure } from './bench-measure.js';
 import { interruption } from './failure.js';
 import { SHIPPED_MODEL } from './options.js';
 import { bytes, milliseconds, ProgressBar, printJson, table } from './output.js';
-import { readBandwidth } from './read-bandwidth.js';
 
 interface BenchCommand {
   random?: ModelSize;
@@ -51,7 +50,7 @@ async function bench(folder: string | undefined, { random, json }: BenchCommand)
     }
     const { model, physicalCores } = loadAddon().cpu();
     progress('measuring memory', 0);
-    const readBytesPerSecond = await readBandwidth(physicalCores);
+    const readBytesPerSecond = loadAddon().readBandwidth();
     const report = await measure(target, await renderScene(makeScene(1)), { signal, progress });
     bar.end();
     const decodeBytesPerSecond = report.decodeTokensPerSecond * report.bytesPerToken;
@@ -87,5 +86,6 @@ function render(report: FullReport): string {
     ['decode', `${report.decodeTokensPerSecond.toFixed(1)} tokens/s, ${bytes(report.decodeBytesPerSecond)}/s of weights${ceiling}`],
     ['1 question', milliseconds(one.totalMs)],
     ['8 questions', `${milliseconds(eight.totalMs)} together on one view: ${(eight.totalMs / one.totalMs).toFixed(2)} times one`],
+    ['per frame', `look and 8 questions ${((look.totalMs + eight.totalMs) / (look.totalMs + one.totalMs)).toFixed(2)} times look and 1`],
   ]);
 }
