@@ -80,8 +80,12 @@ class Backend {
   virtual void release(int sequence) = 0;
   virtual int length(int sequence) const = 0;
 
-  /// Rows that append() and step() could still add to `sequence`, given the context and the free rows of the cache.
+  /// Rows that append() and step() could still add to `sequence`, given the context and the rows of the cache that nobody was promised.
   virtual int room(int sequence) const = 0;
+
+  /// Promises `sequence` that it can grow by `rows`, whatever the others do; replaces what it was promised before, 0 gives it back, and so does
+  /// release(). False, and nothing changes, when the free rows do not suffice.
+  virtual bool reserve(int sequence, int rows) = 0;
 
   /// Prefill, of one sequence or of several at once: the weights are read once for all of them. Sequences must differ. Fills logits
   /// [extensions, vocab] of each one's last row unless null. False when cancelled: every sequence is as it was before.

@@ -89,7 +89,7 @@ bool Worker::start(Look& look) {
 
   const int sequence = backend_->fork(base_);
   backend_->truncate(sequence, static_cast<int>(common));
-  if (const int64_t rows = total - static_cast<int64_t>(common); !fits(sequence, rows)) {
+  if (const int64_t rows = total - static_cast<int64_t>(common); !promise(sequence, rows)) {
     const Error refusal = cache_full(sequence, rows);
     backend_->release(sequence);
     if (active_.empty()) throw refusal;
@@ -123,7 +123,7 @@ bool Worker::start(Ask& ask) {
     ask.sequence = backend_->fork(ask.view ? ask.view->sequence : base_);
   }
   backend_->truncate(ask.sequence, fixed + static_cast<int>(common));
-  if (const int64_t rows = total - static_cast<int64_t>(common); !fits(ask.sequence, rows)) {
+  if (const int64_t rows = total - static_cast<int64_t>(common); !promise(ask.sequence, rows)) {
     const Error refusal = cache_full(ask.sequence, rows);
     if (!ask.conversation) backend_->release(ask.sequence);
     if (active_.empty() && !look_) throw refusal;
@@ -134,18 +134,9 @@ bool Worker::start(Ask& ask) {
   return true;
 }
 
-/// Whether `rows` more can be promised to a sequence beside what running jobs were promised. room() is also bounded by the context, so as long as
-/// a whole context is free the promises are not counted: decode() and prefill() cope when they turn out to have been too many.
-bool Worker::fits(int sequence, int64_t rows) const {
-  if (rows > backend_->room(sequence)) return false;
-  const int free = backend_->room(empty_);
-  if (free == backend_->config().language.context) return true;
-  int64_t promised = rows;
-  for (const auto& ask : active_) {
-    if (!ask->ended) promised += ask->rows_left();
-  }
-  if (look_ && !look_->ended) promised += look_->rows_left(backend_->config().vision.tokens());
-  return promised <= std::max(free, backend_->room(sequence));
+/// Every row a job may come to need is set aside before it starts, so that none ever fails half way for the sake of another.
+bool Worker::promise(int sequence, int64_t rows) {
+  return rows <= backend_->config().language.context && backend_->reserve(sequence, static_cast<int>(rows));
 }
 
 Error Worker::cache_full(int sequence, int64_t rows) const {

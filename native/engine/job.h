@@ -92,8 +92,6 @@ struct Look : JobWith<LookOutcome> {
   bool encoded = false;
   int features_fed = 0;
 
-  int64_t rows_left(int image_tokens) const { return static_cast<int64_t>(in.prefix.size() - prefix_fed) + image_tokens - features_fed; }
-
   void cancel() override {
     outcome.cancelled = true;
     outcome.queue_ms = queue_ms();
@@ -112,10 +110,6 @@ struct Ask : JobWith<AskOutcome> {
   Clock::time_point first_logits = Clock::time_point::max();
 
   bool decoding() const { return first_logits != Clock::time_point::max(); }
-  /// Rows it may still add to the cache. The last token is never fed.
-  int64_t rows_left() const {
-    return static_cast<int64_t>(in.ids.size() - fed) + in.max_tokens - 1 - static_cast<int64_t>(decoding() ? outcome.ids.size() - 1 : 0);
-  }
 
   void finish_as(Finish finish_reason) {
     const Clock::time_point now = Clock::now();

@@ -33,7 +33,6 @@ void Worker::open(const OpenBackend& open, const Progress& progress, const Cance
   }
   check_ids("prefix", prefix_, language.vocab);
   logits_.resize(static_cast<size_t>(Backend::kMaxBatch) * language.vocab);
-  empty_ = backend_->sequence();
   base_ = backend_->sequence();
   progress("prefix", 0);
   if (!prefix_.empty() && !backend_->append(base_, {{prefix_.data(), static_cast<int>(prefix_.size())}}, nullptr, given_up)) {
@@ -194,7 +193,11 @@ Cancelled Worker::until_ended(const Job& job) {
 
 void Worker::give_back() {
   for (const auto& ask : active_) {
-    if (ask->ended && !ask->conversation) backend_->release(ask->sequence);
+    if (!ask->ended) continue;
+    if (ask->conversation)
+      backend_->reserve(ask->sequence, 0);
+    else
+      backend_->release(ask->sequence);
   }
   drop_ended(active_);
   drop_ended(waiting_asks_);
@@ -238,21 +241,14 @@ void Worker::prefill() {
     const int limit = someone_decodes() ? budget : std::numeric_limits<int>::max();
     try {
       budget -= std::max(look_next ? append(*look_, limit) : append(asks, limit), kLeastRows);
-    } catch (const Error& error) {
-      if (error.code == Code::kMemory && someone_decodes()) return;  // it goes on when one of them has freed its rows
-      fail_prefill(look_next, asks);
     } catch (...) {
-      fail_prefill(look_next, asks);
+      const std::shared_ptr<const Error> error = current_error();
+      if (look_next)
+        look_->fail(error);
+      else
+        for (Ask* ask : asks) ask->fail(error);
     }
   }
-}
-
-/// In the handler of what went wrong. Questions that do not fit together may still fit one after the other.
-void Worker::fail_prefill(bool look, const std::vector<Ask*>& asks) {
-  const std::shared_ptr<const Error> error = current_error();
-  if (look) return look_->fail(error);
-  if (error->code == Code::kMemory) return asks.back()->fail(error);
-  for (Ask* ask : asks) ask->fail(error);
 }
 
 /// The tower first, in a round of its own, then the rows of prefix and image. Returns what it cost in rows.
@@ -323,32 +319,23 @@ void Worker::decode() {
   for (const auto& ask : active_) {
     if (!ask->ended && ask->decoding()) batch.push_back(ask.get());
   }
-  Ask* latest = nullptr;
-  while (!batch.empty()) {
-    int sequences[Backend::kMaxBatch];
-    int32_t ids[Backend::kMaxBatch];
-    for (size_t i = 0; i < batch.size(); ++i) {
-      sequences[i] = batch[i]->sequence;
-      ids[i] = batch[i]->outcome.ids.back();
-    }
-    try {
-      backend_->step(sequences, ids, static_cast<int>(batch.size()), logits_.data());
-    } catch (...) {
-      const std::shared_ptr<const Error> error = current_error();
-      if (error->code == Code::kMemory) {
-        if (latest == nullptr) latest = batch.back();
-        batch.pop_back();                        // the latest waits until the others have freed rows
-        if (batch.empty()) latest->fail(error);  // not even the first can go on: the latest makes room
-        continue;
-      }
-      for (Ask* ask : batch) ask->fail(error);
-      return;
-    }
-    for (size_t i = 0; i < batch.size(); ++i) {
-      if (batch[i]->conversation) batch[i]->conversation->ids.push_back(ids[i]);
-      advance(*batch[i], logits_.data() + i * static_cast<size_t>(backend_->config().language.vocab));
-    }
+  if (batch.empty()) return;
+  int sequences[Backend::kMaxBatch];
+  int32_t ids[Backend::kMaxBatch];
+  for (size_t i = 0; i < batch.size(); ++i) {
+    sequences[i] = batch[i]->sequence;
+    ids[i] = batch[i]->outcome.ids.back();
+  }
+  try {
+    backend_->step(sequences, ids, static_cast<int>(batch.size()), logits_.data());
+  } catch (...) {
+    const std::shared_ptr<const Error> error = current_error();
+    for (Ask* ask : batch) ask->fail(error);
     return;
+  }
+  for (size_t i = 0; i < batch.size(); ++i) {
+    if (batch[i]->conversation) batch[i]->conversation->ids.push_back(ids[i]);
+    advance(*batch[i], logits_.data() + i * static_cast<size_t>(backend_->config().language.vocab));
   }
 }
 

@@ -63,14 +63,13 @@ class Worker {
   bool start(Look& look);
   bool start(Ask& ask);
   void start(Converse& converse);
-  bool fits(int sequence, int64_t rows) const;
+  bool promise(int sequence, int64_t rows);
   Error cache_full(int sequence, int64_t rows) const;
 
   void prefill();
   std::vector<Ask*> asks_to_prefill() const;
   int append(Look& look, int limit);
   int append(const std::vector<Ask*>& asks, int limit);
-  void fail_prefill(bool look, const std::vector<Ask*>& asks);
   void finish(Look& look);
   void decode();
   void advance(Ask& ask, const float* logits);
@@ -85,7 +84,6 @@ class Worker {
   std::shared_ptr<const Error> dead_;
 
   int base_ = -1;              // sequence of the shared prefix
-  int empty_ = -1;             // its room shows how many rows of the cache are free
   std::vector<float> logits_;  // [kMaxBatch, vocab]
 
   Jobs<Look> waiting_looks_;

@@ -92,6 +92,36 @@ TEST_F(CacheTest, ContextAndMemoryAreDifferentErrors) {
   sequences_->extend(b, kBlockRows);
 }
 
+TEST_F(CacheTest, PromisedRowsAreThereForTheirOwnerOnly) {
+  build(6, 190);
+  const int parent = sequences_->create();
+  grow(parent, kBlockRows + 5, 0);  // two blocks, four free
+  const int a = sequences_->fork(parent), b = sequences_->fork(parent);
+  EXPECT_TRUE(sequences_->reserve(a, 2 * kBlockRows));  // the copy of the tail and two more
+  EXPECT_EQ(sequences_->room(b), kBlockRows - 5);       // the fourth holds its copy of the tail
+  EXPECT_FALSE(sequences_->reserve(b, kBlockRows));
+  EXPECT_THROW(sequences_->extend(b, kBlockRows), Error);
+  EXPECT_TRUE(sequences_->reserve(b, kBlockRows - 5));
+  sequences_->extend(b, kBlockRows - 5);
+  for (int i = 0; i < 2 * kBlockRows; ++i) sequences_->extend(a, 1);
+  EXPECT_EQ(sequences_->room(a), kBlockRows - 5);
+  EXPECT_EQ(sequences_->room(parent), kBlockRows - 5);  // the last to hold its tail, which needs no copy any more
+}
+
+TEST_F(CacheTest, PromisesEndWithTheSequenceOrAtZero) {
+  build(4, 190);
+  const int a = sequences_->create(), b = sequences_->create();
+  EXPECT_TRUE(sequences_->reserve(a, 4 * kBlockRows));
+  EXPECT_EQ(sequences_->room(b), 0);
+  EXPECT_TRUE(sequences_->reserve(a, kBlockRows));
+  EXPECT_EQ(sequences_->room(b), 3 * kBlockRows);
+  EXPECT_TRUE(sequences_->reserve(a, 0));
+  EXPECT_EQ(sequences_->room(b), 4 * kBlockRows);
+  EXPECT_TRUE(sequences_->reserve(a, kBlockRows));
+  sequences_->release(a);
+  EXPECT_EQ(sequences_->room(b), 4 * kBlockRows);
+}
+
 TEST_F(CacheTest, EverythingComesBack) {
   build(6, 190);
   for (int round = 0; round < 50; ++round) {

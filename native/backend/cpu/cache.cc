@@ -45,7 +45,8 @@ int Sequences::slot() {
   return static_cast<int>(tables_.size()) - 1;
 }
 
-int Sequences::take() {
+int Sequences::take(Table& table) {
+  if (table.promised > 0) --table.promised, --promised_;
   const int block = free_.back();
   free_.pop_back();
   holders_[block] = 1;
@@ -66,6 +67,7 @@ int Sequences::fork(int parent) {
   at(parent);
   const int sequence = slot();
   tables_[sequence] = tables_[parent];
+  tables_[sequence].promised = 0;
   for (int block : tables_[sequence].blocks) ++holders_[block];
   return sequence;
 }
@@ -84,6 +86,7 @@ void Sequences::truncate(int sequence, int length) {
 
 void Sequences::release(int sequence) {
   truncate(sequence, 0);
+  reserve(sequence, 0);
   tables_[sequence].live = false;
 }
 
@@ -91,13 +94,32 @@ bool Sequences::shares_tail(const Table& table) const {
   return table.length % kBlockRows != 0 && holders_[table.blocks.back()] > 1;
 }
 
+/// Free blocks that are not set aside for others.
+int Sequences::available(const Table& table) const {
+  return static_cast<int>(free_.size()) - promised_ + table.promised;
+}
+
+/// Blocks that `rows` more rows take. A shared tail has to be copied into a fresh block before its remaining rows can be used.
+int Sequences::needed(const Table& table, int rows) const {
+  if (rows == 0) return 0;
+  if (shares_tail(table)) return blocks_for(table.length % kBlockRows + rows);
+  return blocks_for(table.length + rows) - blocks_for(table.length);
+}
+
 int Sequences::room(int sequence) const {
   const Table& table = at(sequence);
-  const int tail = blocks_for(table.length) * kBlockRows - table.length;
-  const int free_rows = static_cast<int>(free_.size()) * kBlockRows;
-  // A shared tail has to be copied into a fresh block before its remaining rows can be used.
-  const int rows = shares_tail(table) ? (free_.empty() ? 0 : free_rows - kBlockRows + tail) : free_rows + tail;
+  const int tail = blocks_for(table.length) * kBlockRows - table.length, free_rows = available(table) * kBlockRows;
+  const int rows = shares_tail(table) ? (free_rows == 0 ? 0 : free_rows - kBlockRows + tail) : free_rows + tail;
   return std::min(rows, context_ - table.length);
+}
+
+bool Sequences::reserve(int sequence, int rows) {
+  Table& table = at(sequence);
+  const int blocks = needed(table, rows);
+  if (blocks > available(table)) return false;
+  promised_ += blocks - table.promised;
+  table.promised = blocks;
+  return true;
 }
 
 void Sequences::extend(int sequence, int rows) {
@@ -114,13 +136,13 @@ void Sequences::extend(int sequence, int rows) {
                 {{"neededTokens", static_cast<double>(rows)}, {"availableTokens", static_cast<double>(available)}});
   }
   if (rows > 0 && shares_tail(table)) {
-    const int shared = table.blocks.back(), own = take();
+    const int shared = table.blocks.back(), own = take(table);
     cache_.copy(shared, own);
     table.blocks.back() = own;
     drop(shared);
   }
   table.length += rows;
-  while (static_cast<int>(table.blocks.size()) < blocks_for(table.length)) table.blocks.push_back(take());
+  while (static_cast<int>(table.blocks.size()) < blocks_for(table.length)) table.blocks.push_back(take(table));
 }
 
 }  // namespace mipha::cpu

@@ -54,6 +54,9 @@ class Sequences {
   /// Rows that extend() would still grant.
   int room(int sequence) const;
 
+  /// Sets blocks aside for `rows` more rows, instead of what was set aside before. False, and nothing changes, when there are not enough.
+  bool reserve(int sequence, int rows);
+
   /// Grows the sequence by `rows` writable rows. Throws kContextFull or kMemory, and then nothing has changed.
   void extend(int sequence, int rows);
 
@@ -61,12 +64,15 @@ class Sequences {
   struct Table {
     bool live = false;
     int length = 0;
+    int promised = 0;  // free blocks set aside for it
     std::vector<int> blocks;
   };
   const Table& at(int sequence) const;
   Table& at(int sequence) { return const_cast<Table&>(static_cast<const Sequences*>(this)->at(sequence)); }
   int slot();
-  int take();
+  int take(Table& table);
+  int available(const Table& table) const;
+  int needed(const Table& table, int rows) const;
   void drop(int block);
   bool shares_tail(const Table& table) const;
 
@@ -75,6 +81,7 @@ class Sequences {
   std::vector<Table> tables_;
   std::vector<int> holders_;  // [blocks] how many sequences hold it
   std::vector<int> free_;
+  int promised_ = 0;  // blocks of free_ that are set aside
 };
 
 }  // namespace mipha::cpu

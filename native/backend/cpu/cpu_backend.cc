@@ -73,6 +73,7 @@ class CpuBackend final : public Backend {
   void release(int sequence) override { sequences_.release(sequence); }
   int length(int sequence) const override { return sequences_.length(sequence); }
   int room(int sequence) const override { return sequences_.room(sequence); }
+  bool reserve(int sequence, int rows) override { return sequences_.reserve(sequence, rows); }
 
   bool append(const std::vector<Extension>& extensions, float* logits, const Cancelled& cancelled) override {
     const std::vector<Row> rows = list_rows(extensions);

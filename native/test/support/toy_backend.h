@@ -99,7 +99,14 @@ class ToyBackend : public Backend {
     --world_.live_sequences;
   }
   int length(int sequence) const override { return static_cast<int>(at(sequence).rows.size()); }
-  int room(int sequence) const override { return std::min(world_.context - length(sequence), world_.cache_rows - world_.live_rows.load()); }
+  int room(int sequence) const override {
+    return std::min(world_.context - length(sequence), world_.cache_rows - world_.live_rows.load() - promised_to_others(sequence));
+  }
+  bool reserve(int sequence, int rows) override {
+    if (rows > world_.cache_rows - world_.live_rows.load() - promised_to_others(sequence)) return false;
+    at(sequence).promised = rows;
+    return true;
+  }
 
   using Backend::append;
   bool append(const std::vector<Extension>& extensions, float* logits, const Cancelled& cancelled) override {
@@ -143,12 +150,19 @@ class ToyBackend : public Backend {
   struct Table {
     std::vector<int> rows;
     int own = 0;  // rows that count against the cache
+    int promised = 0;
   };
   Table& at(int sequence) { return sequences_.at(sequence); }
   const Table& at(int sequence) const { return sequences_.at(sequence); }
 
+  int promised_to_others(int sequence) const {
+    int promised = 0;
+    for (const auto& [other, table] : sequences_) promised += other == sequence ? 0 : table.promised;
+    return promised;
+  }
   void add(int sequence, const std::vector<int>& rows) {
     Table& table = at(sequence);
+    table.promised = std::max(0, table.promised - static_cast<int>(rows.size()));
     table.rows.insert(table.rows.end(), rows.begin(), rows.end());
     table.own += static_cast<int>(rows.size());
     world_.live_rows += static_cast<int>(rows.size());
