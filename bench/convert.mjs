@@ -5,6 +5,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { recordGolden } from '../dist/engine/self-test.js';
 import { convert } from '../dist/package/convert.js';
 import { writeRandomCheckpoint } from '../dist/package/random.js';
 
@@ -41,12 +42,17 @@ function run(...args) {
 
 async function child(checkpoint, out) {
   const started = performance.now();
-  const manifest = await convert(checkpoint, out, { name: 'random' });
+  let written = 0;
+  const selfTest = async (folder) => {
+    written = performance.now() - started;
+    return await recordGolden(folder);
+  };
+  const manifest = await convert(checkpoint, out, { name: 'random', selfTest });
   const elapsed = performance.now() - started;
   const peakKib = Number(/VmHWM:\s+(\d+)/.exec(await readFile('/proc/self/status', 'utf8'))[1]);
   const { bytes } = manifest.files['weights.safetensors'];
   console.log(
-    `converted to ${(bytes / 1e9).toFixed(2)} GB in ${seconds(elapsed)} (${(bytes / 1e3 / elapsed).toFixed(0)} MB/s written), ` +
+    `converted to ${(bytes / 1e9).toFixed(2)} GB in ${seconds(written)}, self-test ${seconds(elapsed - written)}, ` +
       `resident peak ${(peakKib / 1024).toFixed(0)} MiB`,
   );
 }

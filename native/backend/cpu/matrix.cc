@@ -7,6 +7,12 @@ namespace {
 
 constexpr int kTile = kPanel * kMaxPanels;  // output columns per unit of work: its weights stay in the L2 cache while all rows pass
 
+/// Rows to take next of `left`: groups of nearly one size, because a thin last group costs about as much as a full one.
+int next_rows(int left) {
+  const int groups = (left + kMaxRows - 1) / kMaxRows;
+  return (left + groups - 1) / groups;
+}
+
 void finish(const Kernels& kernels, Then then, float* y, int count, float* out) {
   if (then == Then::kAdd) {
     kernels.add(out, y, count);
@@ -23,8 +29,8 @@ void tile_s8(const Kernels& kernels, const PackedLinear& weight, const Rows& row
   const int panels = (columns + kPanel - 1) / kPanel, padded_in = weight.padded_in();
   int32_t acc[kMaxRows * kTile];
   float y[kTile];
-  for (int row = 0; row < rows.count; row += kMaxRows) {
-    const int count = std::min(kMaxRows, rows.count - row);
+  for (int row = 0, count; row < rows.count; row += count) {
+    count = next_rows(rows.count - row);
     kernels.gemm_s8(rows.quantized + static_cast<size_t>(row) * padded_in, padded_in, count, padded_in,
                     weight.tiles + static_cast<size_t>(first) * padded_in, panels, weight.sums + first, acc);
     for (int i = 0; i < count; ++i) {
@@ -39,8 +45,8 @@ void tile_s8(const Kernels& kernels, const PackedLinear& weight, const Rows& row
 void tile_f32(const Kernels& kernels, const PackedLinear& weight, const Rows& rows, int first, Then then, float* out, size_t out_stride) {
   const int columns = std::min(kTile, weight.out - first), padded = (columns + kPanel - 1) / kPanel * kPanel;
   float y[kMaxRows * kTile];
-  for (int row = 0; row < rows.count; row += kMaxRows) {
-    const int count = std::min(kMaxRows, rows.count - row);
+  for (int row = 0, count; row < rows.count; row += count) {
+    count = next_rows(rows.count - row);
     kernels.gemm_f32(rows.values + static_cast<size_t>(row) * rows.width, rows.width, count, weight.in, weight.transposed + first,
                      weight.padded_out(), padded, y, kTile, false);
     for (int i = 0; i < count; ++i) {
