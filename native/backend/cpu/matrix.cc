@@ -13,20 +13,16 @@ int next_rows(int left) {
   return (left + groups - 1) / groups;
 }
 
-void finish(const Kernels& kernels, Then then, float* y, int count, float* out) {
-  if (then == Then::kAdd) {
-    kernels.add(out, y, count);
-    return;
-  }
+void activate(const Kernels& kernels, Then then, float* y, int count) {
   if (then == Then::kGeluTanh) kernels.gelu_tanh(y, count);
   if (then == Then::kGeluErf) kernels.gelu_erf(y, count);
-  std::copy(y, y + count, out);
 }
 
 /// Columns [first, first + kTile) of all rows, INT8.
 void tile_s8(const Kernels& kernels, const PackedLinear& weight, const Rows& rows, int first, Then then, float* out, size_t out_stride) {
   const int columns = std::min(kTile, weight.out - first);
   const int panels = (columns + kPanel - 1) / kPanel, padded_in = weight.padded_in();
+  const float* bias = weight.bias ? weight.bias + first : nullptr;
   int32_t acc[kMaxRows * kTile];
   float y[kTile];
   for (int row = 0, count; row < rows.count; row += count) {
@@ -34,9 +30,12 @@ void tile_s8(const Kernels& kernels, const PackedLinear& weight, const Rows& row
     kernels.gemm_s8(rows.quantized + static_cast<size_t>(row) * padded_in, padded_in, count, padded_in,
                     weight.tiles + static_cast<size_t>(first) * padded_in, panels, weight.sums + first, acc);
     for (int i = 0; i < count; ++i) {
-      kernels.dequantize(acc + i * panels * kPanel, rows.scale[row + i], weight.scale + first, weight.bias ? weight.bias + first : nullptr, columns,
-                         y);
-      finish(kernels, then, y, columns, out + (row + i) * out_stride + first);
+      float* to = out + (row + i) * out_stride + first;
+      kernels.dequantize(acc + i * panels * kPanel, rows.scale[row + i], weight.scale + first, bias, columns, then == Then::kAdd ? y : to);
+      if (then == Then::kAdd)
+        kernels.add(to, y, columns);
+      else
+        activate(kernels, then, to, columns);
     }
   }
 }
@@ -50,8 +49,14 @@ void tile_f32(const Kernels& kernels, const PackedLinear& weight, const Rows& ro
     kernels.gemm_f32(rows.values + static_cast<size_t>(row) * rows.width, rows.width, count, weight.in, weight.transposed + first,
                      weight.padded_out(), padded, y, kTile, false);
     for (int i = 0; i < count; ++i) {
-      if (weight.bias) kernels.add(y + i * kTile, weight.bias + first, columns);
-      finish(kernels, then, y + i * kTile, columns, out + (row + i) * out_stride + first);
+      float *from = y + i * kTile, *to = out + (row + i) * out_stride + first;
+      if (weight.bias) kernels.add(from, weight.bias + first, columns);
+      if (then == Then::kAdd) {
+        kernels.add(to, from, columns);
+        continue;
+      }
+      std::copy(from, from + columns, to);  // whole panels were computed, and the row may end before
+      activate(kernels, then, to, columns);
     }
   }
 }
