@@ -1,10 +1,10 @@
 // The native binary as src/addon/addon.ts describes it.
 #include <napi.h>
 
+#include "addon/conversion_functions.h"
 #include "addon/engine_object.h"
 #include "addon/instance.h"
 #include "addon/machine_functions.h"
-#include "addon/quantize_function.h"
 #include "addon/reference_object.h"
 #include "addon/resize_function.h"
 #include "addon/trace_function.h"
@@ -14,9 +14,9 @@ namespace {
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(new mipha::Instance);  // freed with the environment
   exports.Set("version", MIPHA_VERSION);
+  mipha::export_conversion(env, exports);
   mipha::export_engine(env, exports);
   mipha::export_machine(env, exports);
-  mipha::export_quantize(env, exports);
   mipha::export_reference(env, exports);
   mipha::export_resize(env, exports);
   mipha::export_trace(env, exports);

@@ -8,6 +8,7 @@
       "native/core/read_bandwidth.cc",
       "native/core/thread_pool.cc",
       "native/package/json.cc",
+      "native/package/low_rank.cc",
       "native/package/manifest.cc",
       "native/package/package.cc",
       "native/package/quantize.cc",
@@ -42,7 +43,7 @@
       "native/addon/engine_object.cc",
       "native/addon/errors.cc",
       "native/addon/machine_functions.cc",
-      "native/addon/quantize_function.cc",
+      "native/addon/conversion_functions.cc",
       "native/addon/reference_object.cc",
       "native/addon/resize_function.cc",
       "native/addon/trace_function.cc"

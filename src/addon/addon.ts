@@ -147,6 +147,8 @@ export interface Addon {
    * Scale per row by the smallest squared error. Writes `weight` [rows, columns] and `scale` [rows]; rejects with ERR_MODEL_FORMAT on a NaN or infinity, naming row and column.
    */
   quantize(source: Uint8Array, dtype: 'BF16' | 'F16' | 'F32', rows: number, columns: number, weight: Int8Array, scale: Float32Array): Promise<void>;
+  /** out [rows, columns] += scale · b [rows, rank] · a [rank, columns] on a worker thread: a LoRA adapter merged into a weight. */
+  addProduct(out: Float32Array, b: Float32Array, a: Float32Array, rows: number, rank: number, columns: number, scale: number): Promise<void>;
   /** Live native objects, for leak tests. */
   handles(): { engines: number; views: number; conversations: number; jobs: number; references: number };
 }

@@ -5,6 +5,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { loadAddon } from '../addon/load.js';
 import { MiphaError } from '../errors.js';
 import { type Checkpoint, readText, type SourceTensor, sourceTensor } from './checkpoint.js';
 import { allocate, BYTES_OF, toFloat32 } from './floats.js';
@@ -157,7 +158,7 @@ function mergedTensor({ base, a, b }: Pair, scale: number): SourceTensor {
       const { A, B } = await loaded;
       const out = new Float32Array(into.buffer, into.byteOffset, rows * columns);
       out.set(await readFloats(base, firstRow, rows));
-      addProduct(out, B.subarray(firstRow * rank, (firstRow + rows) * rank), A, rank, columns, scale);
+      await loadAddon().addProduct(out, B.subarray(firstRow * rank, (firstRow + rows) * rank), A, rows, rank, columns, scale);
       if (firstRow + rows === base.shape[0]) loaded = undefined; // read in order: the last rows are the end of the need
     },
   };
@@ -168,23 +169,4 @@ async function readFloats(tensor: SourceTensor, firstRow: number, rows: number):
   const bytes = allocate(rows * rowBytes);
   await tensor.read(firstRow, rows, bytes);
   return toFloat32(bytes, tensor.dtype);
-}
-
-/** out [rows, columns] += scale · B [rows, rank] · A [rank, columns]. Four ranks per pass over a row, so that it is loaded and stored less often. */
-function addProduct(out: Float32Array, B: Float32Array, A: Float32Array, rank: number, columns: number, scale: number): void {
-  for (let row = 0; row * columns < out.length; row++) {
-    const target = out.subarray(row * columns, (row + 1) * columns);
-    const factor = (k: number) => (k < rank ? scale * (B[row * rank + k] as number) : 0);
-    for (let k = 0; k < rank; k += 4) {
-      const [f0, f1, f2, f3] = [factor(k), factor(k + 1), factor(k + 2), factor(k + 3)];
-      const [a0, a1, a2, a3] = [k, k + 1, k + 2, k + 3].map((j) => A.subarray(Math.min(j, rank - 1) * columns)) as [
-        Float32Array,
-        Float32Array,
-        Float32Array,
-        Float32Array,
-      ];
-      for (let i = 0; i < target.length; i++)
-        target[i] = (target[i] as number) + f0 * (a0[i] as number) + f1 * (a1[i] as number) + f2 * (a2[i] as number) + f3 * (a3[i] as number);
-    }
-  }
 }

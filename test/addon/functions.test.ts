@@ -90,3 +90,22 @@ describe('the machine', () => {
     expect(addon.version).toMatch(/^\d+\.\d+\.\d+$/);
   });
 });
+
+describe('addProduct', () => {
+  it('adds scale · b · a in place', async () => {
+    const out = Float32Array.of(1, 2, 3, 4, 5, 6);
+    await addon.addProduct(out, Float32Array.of(1, 2, 3, 4), Float32Array.of(1, 0, -1, 0, 1, 2), 2, 2, 3, 0.5);
+    expect([...out]).toEqual([1.5, 3, 3.5, 5.5, 7, 8.5]);
+  });
+
+  it('refuses arrays that do not fit their sizes', async () => {
+    const [two, four] = [new Float32Array(2), new Float32Array(4)];
+    for (const [out, b, a] of [
+      [two, four, four],
+      [four, two, four],
+      [four, four, two],
+    ] as const) {
+      expect(await failure(() => addon.addProduct(out, b, a, 2, 2, 2, 1))).toMatchObject({ code: 'ERR_OPTION' });
+    }
+  });
+});

@@ -1,7 +1,8 @@
-#include "addon/quantize_function.h"
+#include "addon/conversion_functions.h"
 
 #include <algorithm>
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -9,12 +10,19 @@
 #include "addon/errors.h"
 #include "core/cpu_features.h"
 #include "core/thread_pool.h"
+#include "package/low_rank.h"
 #include "package/quantize.h"
 
 namespace mipha {
 namespace {
 
 constexpr int64_t kValuesPerThread = 1 << 18;  // below this a thread costs more than it saves
+
+/// Calls work(first row, end) on as many threads as `cost`, in values, is worth.
+void divide(int64_t rows, int64_t cost, const std::function<void(int64_t, int64_t)>& work) {
+  const int64_t parts = std::max<int64_t>(1, std::min<int64_t>({cost / kValuesPerThread, rows, physical_cores()}));
+  ThreadPool(static_cast<int>(parts)).each(static_cast<int>(parts), [&](int part, int) { work(rows * part / parts, rows * (part + 1) / parts); });
+}
 
 struct Matrix {
   const uint8_t* source = nullptr;  // [rows, columns] of `type`
@@ -30,12 +38,10 @@ struct Matrix {
   }
 
   void quantize_all() const {
-    const int64_t wanted = rows * columns / kValuesPerThread;
-    const int64_t parts = std::max<int64_t>(1, std::min<int64_t>({wanted, rows, physical_cores()}));
     std::atomic<bool> failed{false};
-    ThreadPool(static_cast<int>(parts)).each(static_cast<int>(parts), [&](int part, int) {
+    divide(rows, rows * columns, [&](int64_t begin, int64_t end) {
       try {
-        quantize(rows * part / parts, rows * (part + 1) / parts);
+        quantize(begin, end);
       } catch (...) {
         failed = true;
       }
@@ -65,23 +71,29 @@ uint8_t* array_from_js(const Napi::Value& value, const char* name, napi_typedarr
   return static_cast<uint8_t*>(array.ArrayBuffer().Data()) + array.ByteOffset();
 }
 
-class QuantizeWorker : public Napi::AsyncWorker {
+/// Work on arrays of the caller's, on a thread of Node's pool, as a promise.
+class ArraysWorker : public Napi::AsyncWorker {
  public:
-  QuantizeWorker(const Napi::CallbackInfo& info, const Matrix& matrix)
-      : Napi::AsyncWorker(info.Env(), "quantize"),
-        matrix_(matrix),
+  ArraysWorker(const Napi::CallbackInfo& info, const char* name, std::function<void()> work)
+      : Napi::AsyncWorker(info.Env(), name),
+        work_(std::move(work)),
         deferred_(info.Env()),
         error_(Napi::Persistent(Napi::Error::New(info.Env(), "").Value())),
-        arrays_(Napi::Persistent(Napi::Object::New(info.Env()))) {
-    for (const uint32_t array : {0, 4, 5}) arrays_.Set(array, info[array]);
+        arguments_(Napi::Persistent(Napi::Object::New(info.Env()))) {
+    for (uint32_t i = 0; i < info.Length(); ++i) arguments_.Set(i, info[i]);
   }
 
-  Napi::Promise promise() const { return deferred_.Promise(); }
+  static Napi::Promise start(const Napi::CallbackInfo& info, const char* name, std::function<void()> work) {
+    auto worker = std::make_unique<ArraysWorker>(info, name, std::move(work));
+    const Napi::Promise promise = worker->deferred_.Promise();
+    worker.release()->Queue();  // it deletes itself
+    return promise;
+  }
 
  private:
   void Execute() override {
     try {
-      matrix_.quantize_all();
+      work_();
     } catch (...) {
       failure_ = current_error();
     }
@@ -93,10 +105,10 @@ class QuantizeWorker : public Napi::AsyncWorker {
     deferred_.Reject(error_.Value());
   }
 
-  const Matrix matrix_;
+  const std::function<void()> work_;
   const Napi::Promise::Deferred deferred_;
   const Napi::ObjectReference error_;  // made with the call, so that its stack is the caller's
-  Napi::ObjectReference arrays_;       // source, weight, scale: kept alive until the promise has settled
+  Napi::ObjectReference arguments_;    // the arrays are kept alive until the promise has settled
   std::shared_ptr<const Error> failure_;
 };
 
@@ -110,17 +122,34 @@ Napi::Value quantize(const Napi::CallbackInfo& info) {
     matrix.source = array_from_js(info[0], "source", napi_uint8_array, count * matrix.value_bytes());
     matrix.weight = reinterpret_cast<int8_t*>(array_from_js(info[4], "weight", napi_int8_array, count));
     matrix.scale = reinterpret_cast<float*>(array_from_js(info[5], "scale", napi_float32_array, matrix.rows));
-    auto worker = std::make_unique<QuantizeWorker>(info, matrix);
-    const Napi::Promise promise = worker->promise();
-    worker.release()->Queue();  // it deletes itself
-    return promise;
+    return ArraysWorker::start(info, "quantize", [matrix] { matrix.quantize_all(); });
+  });
+}
+
+float* floats_from_js(const Napi::Value& value, const char* name, int64_t count) {
+  return reinterpret_cast<float*>(array_from_js(value, name, napi_float32_array, count));
+}
+
+Napi::Value add_product_to(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    constexpr int64_t kMost = int64_t{1} << 31;
+    const int64_t rows = integer_from_js(info[3], "rows", 0, kMost), rank = integer_from_js(info[4], "rank", 0, kMost);
+    const int64_t columns = integer_from_js(info[5], "columns", 0, kMost);
+    float* out = floats_from_js(info[0], "out", rows * columns);
+    const float *b = floats_from_js(info[1], "b", rows * rank), *a = floats_from_js(info[2], "a", rank * columns);
+    const float scale = static_cast<float>(number_from_js(info[6], "scale"));
+    return ArraysWorker::start(info, "addProduct", [=] {
+      divide(rows, rows * columns * rank / 16,
+             [&](int64_t begin, int64_t end) { add_product(out + begin * columns, b + begin * rank, a, end - begin, rank, columns, scale); });
+    });
   });
 }
 
 }  // namespace
 
-void export_quantize(Napi::Env env, Napi::Object exports) {
+void export_conversion(Napi::Env env, Napi::Object exports) {
   exports.Set("quantize", Napi::Function::New(env, quantize, "quantize"));
+  exports.Set("addProduct", Napi::Function::New(env, add_product_to, "addProduct"));
 }
 
 }  // namespace mipha
