@@ -95,7 +95,7 @@ describe('addProduct', () => {
   it('adds scale · b · a in place', async () => {
     const out = Float32Array.of(1, 2, 3, 4, 5, 6);
     await addon.addProduct(out, Float32Array.of(1, 2, 3, 4), Float32Array.of(1, 0, -1, 0, 1, 2), 2, 2, 3, 0.5);
-    expect([...out]).toEqual([1.5, 3, 3.5, 5.5, 7, 8.5]);
+    expect([...out]).toEqual([1.5, 3, 4.5, 5.5, 7, 8.5]);
   });
 
   it('refuses arrays that do not fit their sizes', async () => {
