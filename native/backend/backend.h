@@ -1,4 +1,4 @@
-// What runs a package. One thread calls it at a time (the engine's); nothing here allocates after load.
+// What runs a package. One thread calls it at a time (the engine's); all memory that grows with the model is taken at load.
 #pragma once
 
 #include <atomic>
