@@ -266,6 +266,14 @@ describe('the output folder', () => {
     expect(await readdir(out)).toEqual([]);
   });
 
+  it('may stand in folders that are made on the way, and must end where none can be made', async () => {
+    const source = await tinyFolder();
+    const out = join(await temporaryFolder(), 'a', 'b', 'package');
+    await convert(source, out);
+    expect(await readdir(join(out, '..'))).toEqual(['package']);
+    await expect(convert(source, '/proc/nowhere/package')).rejects.toMatchObject({ code: 'ERR_OPTION' });
+  });
+
   it('must be possible', async () => {
     const file = join(await temporaryFolder(), 'file');
     await writeFile(file, '');
