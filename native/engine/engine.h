@@ -56,7 +56,7 @@ struct LookOutcome {
 
 /// A question on a view. Ids are everything after the view's own rows.
 struct AskJob {
-  int view = -1;  // −1: text only, on the empty sequence; not read when there is a conversation
+  int view = -1;  // −1: text only, after the shared prefix; not read when there is a conversation
   std::vector<int32_t> ids;
   int max_tokens = 128;
   std::vector<int32_t> stop_ids;  // end tokens; the constraint's end too
@@ -128,7 +128,7 @@ class Engine {
   /// Unknown and finished jobs are ignored.
   virtual void cancel(Id job) = 0;
 
-  /// A kept fork of `view` for several turns (view −1: the empty sequence).
+  /// A kept fork of `view` for several turns (view −1: the shared prefix alone).
   virtual Id converse(int view, std::function<void(Result<int>)> done) = 0;
 
   // Jobs that were handed in before the release still get their answers. Unknown handles are ignored.

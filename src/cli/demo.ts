@@ -8,8 +8,6 @@ import { startBroker } from '../mqtt/broker.js';
 import { connect } from '../mqtt/client.js';
 import { type Result, resultOf, stateOf } from '../mqtt/messages.js';
 import { topicsOf } from '../mqtt/topics.js';
-import { WEIGHTS_FILE } from '../package/manifest.js';
-import { readManifest } from '../package/verify.js';
 import { DemoScreen } from './demo-screen.js';
 import { kitchenScenes, WATCHES } from './demo-watches.js';
 import { EXIT_FAILURE, interruption } from './failure.js';
@@ -58,8 +56,7 @@ async function demo(options: DemoCommand): Promise<void> {
     await using publisher = await connect(url, { availability: topics.availability });
     await publisher.publish(topics.availability, 'online');
     await using mipha = await Mipha.load(SHIPPED_MODEL, { signal });
-    const { name, files } = await readManifest(SHIPPED_MODEL);
-    const model = { id: name, rev: files[WEIGHTS_FILE]?.sha256.slice(0, 12) ?? '' };
+    const model = { id: mipha.name, rev: mipha.revision };
 
     introduce(url, topics.all, options.frames === undefined, print);
     screen.header();

@@ -47,7 +47,8 @@ export abstract class Asker {
   }
 
   /**
-   * Several questions at once: they share what they can and are decoded together, so eight cost far less than eight times one.
+   * Several questions at once. They share the rows of the view, each read of the weights in prefill, and every decode step; what that saves
+   * depends on the machine, `mipha bench` prints it.
    * The answers come in the order of the questions; the first failure cancels the others and rejects.
    */
   async askAll<const Q extends readonly QuestionSpec[]>(questions: Q, options: CallOptions = {}): Promise<Answers<Q>> {
