@@ -39,6 +39,8 @@ export class Mipha extends Asker implements AsyncDisposable {
     readonly name: string,
     /** Twelve hexadecimal digits that change with the weights. */
     readonly revision: string,
+    /** Side of the square that the model sees, in pixels: larger pictures are scaled down to it. */
+    readonly imageSize: number,
   ) {
     super(engine);
   }
@@ -61,7 +63,8 @@ export class Mipha extends Asker implements AsyncDisposable {
       await checkGolden(engine, opened, signal);
       signal?.throwIfAborted();
       onProgress('self-test', 1);
-      return new Mipha(engine, opened.manifest.name, opened.manifest.files[WEIGHTS_FILE]?.sha256.slice(0, 12) ?? '');
+      const { name, files, architecture } = opened.manifest;
+      return new Mipha(engine, name, files[WEIGHTS_FILE]?.sha256.slice(0, 12) ?? '', architecture.vision.imageSize);
     } catch (error) {
       await engine.dispose();
       throw error;

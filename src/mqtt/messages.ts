@@ -1,54 +1,237 @@
-/** Payloads. JSON in UTF-8, snake_case; readers ignore fields they do not know. */
+/**
+ * What the node publishes, as schemas. JSON in UTF-8, snake_case; readers ignore fields they do not know, so these objects are open.
+ * Times are ISO 8601 in UTC with milliseconds, durations end in `_ms`.
+ */
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
+import { answerSpecSchema, cropSchema, idSchema, valueSchema } from '../watch/spec.js';
 
+/** Major version of the payload schemas. */
+export const SCHEMA_VERSION = 1;
 /** Longest `state` payload, in characters: what common home automation accepts. */
-const STATE_LIMIT = 255;
+export const STATE_CHARS = 255;
+
+const time = z.iso.datetime({ precision: 3 });
+const count = z.int().min(0);
+const ms = z.number().min(0);
+const version = z.literal(SCHEMA_VERSION);
+
+export const errorCodes = [
+  'BAD_JSON', // the payload is not JSON, or nested too deeply
+  'SCHEMA', // a field is missing, unknown or out of range
+  'TOO_LARGE', // the request, or what would have to be sent for it
+  'FORBIDDEN', // a reply topic outside the allow-list, or something the configuration does not permit
+  'RETAINED_COMMAND', // commands must not be retained
+  'UNKNOWN_VERB',
+  'UNKNOWN_CAMERA',
+  'UNKNOWN_WATCH',
+  'NO_FRAME', // the camera has not delivered any
+  'STALE_FRAME', // the newest frame is older than max_age_ms
+  'QUEUE_FULL', // see retry_after_ms
+  'EXPIRED', // the deadline passed before the work began
+  'TIMEOUT', // the deadline passed while it was under way
+  'CANCELLED',
+  'MODEL_LOADING',
+  'ENGINE_FAULT',
+  'SHUTTING_DOWN',
+] as const;
+export type RequestErrorCode = (typeof errorCodes)[number];
+
+export const errorSchema = z.object({
+  code: z.enum(errorCodes),
+  message: z.string(),
+  retryable: z.boolean(),
+  retry_after_ms: ms.optional(),
+  level: z.enum(['WARNING', 'URGENT', 'CRITICAL', 'FATAL']),
+  refs: z.array(z.object({ key: z.string(), value: z.string() })).describe('what it concerns, e.g. the path of a field'),
+});
+export type RequestErrorBody = z.infer<typeof errorSchema>;
+
+const frameSchema = z.object({
+  id: z.string(),
+  ts: time.describe('of capture'),
+  age_ms: ms.describe('at the time of publishing'),
+  width: count,
+  height: count,
+  crop: cropSchema.nullable(),
+});
+
+const modelSchema = z.object({ id: z.string(), rev: z.string() });
 
 export const resultSchema = z.object({
-  id: z.string(), // of this message, for dropping duplicates
-  v: z.literal(1), // major version of this schema
-  seq: z.int().min(0), // counts the messages of one topic; a gap is a loss
-  session: z.string(), // new at every start of the node; `seq` begins at 0 with it
-  ts: z.iso.datetime(), // of publishing, UTC
-  node: z.string(),
-  camera: z.string(),
-  watch: z.string(),
-  value: z.union([z.boolean(), z.number(), z.string()]),
-  type: z.enum(['boolean', 'enum', 'number', 'text']),
-  answer: z.string(), // what the model wrote
-  confidence: z.number().min(0).max(1).nullable(), // null: the engine has no figure for this kind of answer
-  frame: z.object({ id: z.string(), ts: z.iso.datetime(), age_ms: z.number(), width: z.int(), height: z.int() }),
-  model: z.object({ id: z.string(), rev: z.string() }),
-  timing: z.object({
-    queue_ms: z.number(),
-    prep_ms: z.number(),
-    vision_ms: z.number(),
-    prefill_ms: z.number(),
-    decode_ms: z.number(),
-    total_ms: z.number(),
-  }),
-  tokens: z.object({ in: z.int(), out: z.int() }),
+  id: z.string().describe('of this message, for dropping duplicates'),
+  v: version,
+  seq: count.describe('counts the messages of this topic within a session; a gap is a loss'),
+  session: z.string().describe('new at every start of the node'),
+  ts: time.describe('of publishing'),
+  node: idSchema,
+  camera: idSchema,
+  watch: idSchema.nullable().describe('null: the answer to a query'),
+  transaction: z.string().nullable(),
+  trigger: z.enum(['interval', 'request']),
+  status: z.enum(['ok', 'stale', 'error']),
+  type: z.enum(['boolean', 'choice', 'number', 'text']),
+  value: valueSchema.nullable().describe('what is believed now, after agreement and hysteresis; null: nothing is'),
+  observed: valueSchema.nullable().describe('what this one frame gave'),
+  answer: z.string().describe('what the model wrote'),
+  confidence: z.number().min(0).max(1).nullable().describe('of `observed`; null: the engine has no figure for this kind of answer'),
+  changed: z.boolean().describe('`value` differs from the result before'),
+  stable_count: count.describe('answers in a row that gave `observed`'),
+  valid_until: time.nullable().describe('after this, `value` must not be relied upon'),
+  frame: frameSchema.nullable(),
+  model: modelSchema,
+  timing: z.object({ queue_ms: ms, prep_ms: ms, vision_ms: ms, prefill_ms: ms, decode_ms: ms, total_ms: ms }).nullable(),
+  tokens: z.object({ in: count, out: count }).nullable(),
+  truncated: z.boolean().describe('the scalar of a state topic or the answer was cut to its limit'),
+  error: errorSchema.nullable(),
 });
 export type Result = z.infer<typeof resultSchema>;
 
-/** Fills in what every result carries: id, version, time of publishing and the age of its frame. */
-export function resultOf(
-  fields: Omit<Result, 'id' | 'v' | 'ts' | 'frame'> & { frame: Omit<Result['frame'], 'ts' | 'age_ms'> & { at: Date } },
-): Result {
-  const { at, ...frame } = fields.frame;
-  const now = new Date();
-  return {
-    ...fields,
-    id: randomUUID(),
-    v: 1,
-    ts: now.toISOString(),
-    frame: { ...frame, ts: at.toISOString(), age_ms: now.getTime() - at.getTime() },
-  };
+export const watchEventSchema = z.object({
+  id: z.string(),
+  v: version,
+  seq: count,
+  session: z.string(),
+  ts: time,
+  node: idSchema,
+  watch: idSchema,
+  camera: idSchema,
+  event_type: z.enum(['triggered', 'cleared', 'changed', 'error']).describe('boolean watches trigger and clear, others change'),
+  value: valueSchema.nullable(),
+  previous: valueSchema.nullable(),
+  confidence: z.number().min(0).max(1).nullable(),
+  frame: frameSchema.nullable(),
+  error: errorSchema.nullable(),
+  replayed: z.boolean().describe('may have been delivered before; `id` and `ts` are those of the first attempt'),
+});
+export type WatchEvent = z.infer<typeof watchEventSchema>;
+
+export const nodeEventSchema = z.object({
+  id: z.string(),
+  v: version,
+  seq: count,
+  session: z.string(),
+  ts: time,
+  node: idSchema,
+  event_type: z.enum(['started', 'stopping', 'camera_lost', 'camera_back', 'config_applied', 'config_refused']),
+  message: z.string(),
+  refs: z.array(z.object({ key: z.string(), value: z.string() })),
+  replayed: z.boolean(),
+});
+export type NodeEvent = z.infer<typeof nodeEventSchema>;
+
+export const alertSchema = z.object({
+  v: version,
+  ts: time,
+  level: z.enum(['WARNING', 'URGENT', 'CRITICAL', 'FATAL']),
+  message: z.string(),
+});
+export type Alert = z.infer<typeof alertSchema>;
+
+export const infoSchema = z.object({
+  v: version,
+  ts: time,
+  session: z.string(),
+  node: idSchema,
+  product: z.literal('mipha-edge'),
+  version: z.string(),
+  api: z.literal('v1').describe('the version in the topic names'),
+  protocol: z.enum(['5', '3.1.1']),
+  models: z.array(modelSchema.extend({ state: z.enum(['loading', 'ready', 'failed']) })),
+  cameras: z.array(z.object({ id: idSchema, uri: z.string().describe('passwords masked'), enabled: z.boolean(), images: z.boolean() })),
+  watches: z.array(
+    z.object({
+      id: idSchema,
+      camera: idSchema,
+      question: z.string(),
+      answer: answerSpecSchema,
+      enabled: z.boolean(),
+      interval_ms: count,
+      ttl_ms: count,
+    }),
+  ),
+  verbs: z.array(z.string()),
+  limits: z.object({
+    request_bytes: count,
+    publish_bytes: count,
+    question_chars: count,
+    queue: count.describe('queries waiting or under way'),
+    image_bytes: count,
+  }),
+  schemas: z.array(z.string()).describe('names for `mipha schema NAME`'),
+  restart_required: z.boolean().describe('a setting was changed that needs a restart'),
+});
+export type Info = z.infer<typeof infoSchema>;
+
+export const CAMERA_STATES = ['starting', 'online', 'stalled', 'offline', 'disabled'] as const;
+
+export const healthSchema = z.object({
+  v: version,
+  ts: time,
+  session: z.string(),
+  node: idSchema,
+  lifecycle: z.enum(['starting', 'running', 'degraded', 'stopping']),
+  uptime_s: count,
+  cameras: z.record(
+    idSchema,
+    z.object({
+      state: z.enum(CAMERA_STATES),
+      frames: count,
+      fps: z.number().min(0),
+      frame_age_ms: ms.nullable(),
+      dropped: z.record(z.string(), count),
+      skipped: z.record(z.string(), count).describe('frames that watches did not ask about, by reason'),
+      restarts: count,
+      error: z.string().nullable(),
+    }),
+  ),
+  engine: z.object({
+    state: z.enum(['loading', 'ready', 'failed']),
+    backend: z.string().nullable(),
+    busy_ratio: z.number().min(0).max(1).describe('share of the last minute'),
+    memory_bytes: count,
+  }),
+  queue: z.object({ waiting: count, limit: count, rejected: count }),
+  latency_ms: z.object({ p50: ms, p95: ms, p99: ms }).nullable().describe('from capture to publishing, over the last results'),
+  memory: z.object({ rss_bytes: count, heap_bytes: count }),
+  temperature_c: z.record(z.string(), z.number()),
+  mqtt: z.object({ reconnects: count, published: count, dropped: z.record(z.string(), count), queued: count }),
+  clock_synced: z.boolean().nullable().describe('null: this system does not tell'),
+  errors: z.array(errorSchema),
+});
+export type Health = z.infer<typeof healthSchema>;
+
+export const responseSchema = z.object({
+  v: version,
+  ts: time,
+  node: idSchema,
+  verb: z.string(),
+  status: z.enum(['accepted', 'partial', 'ok', 'error']).describe('`ok` and `error` are final, and come once'),
+  data: z.unknown().describe('by verb; null unless `ok` or `partial`'),
+  error: errorSchema.nullable(),
+  transaction: z.string().nullable().describe('as in the request'),
+});
+export type Response = z.infer<typeof responseSchema>;
+
+/** The bare value for simple consumers: ON or OFF, a choice, a number or a short text; `none` when nothing is known. */
+export function stateOf(value: Result['value']): string {
+  if (value === null) return 'none';
+  if (typeof value === 'boolean') return value ? 'ON' : 'OFF';
+  return String(value).slice(0, STATE_CHARS);
 }
 
-/** The bare value for simple consumers. */
-export function stateOf(value: Result['value']): string {
-  if (typeof value === 'boolean') return value ? 'ON' : 'OFF';
-  return String(value).slice(0, STATE_LIMIT);
+/** What every numbered message carries. `seq` counts per topic. */
+export class Stamp {
+  private readonly counters = new Map<string, number>();
+
+  constructor(
+    readonly node: string,
+    readonly session: string,
+  ) {}
+
+  next(topic: string): { id: string; v: 1; seq: number; session: string; ts: string; node: string } {
+    const seq = this.counters.get(topic) ?? 0;
+    this.counters.set(topic, seq + 1);
+    return { id: randomUUID(), v: SCHEMA_VERSION, seq, session: this.session, ts: new Date().toISOString(), node: this.node };
+  }
 }

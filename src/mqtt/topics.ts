@@ -1,34 +1,75 @@
-/** Names of MQTT topics. Everything a node says lies below `<base>/v1/<node>`. */
+/** Names of MQTT topics. Everything of a node lies below `<base>/v1/<node>`; the major version of the contract stands in the name. */
 import { optionError } from '../errors.js';
 
 const ID = /^[a-z0-9-]{1,64}$/;
 
+export const WATCH_SETTINGS = ['enabled', 'prompt', 'interval'] as const;
+export type WatchSetting = (typeof WATCH_SETTINGS)[number];
+
+/** A topic this node listens to, taken apart. */
+export type Incoming =
+  | { kind: 'request'; verb: string; broadcast: boolean }
+  | { kind: 'camera-set'; camera: string } // enabled
+  | { kind: 'watch-set'; watch: string; setting: WatchSetting }
+  | { kind: 'availability' };
+
 export interface Topics {
-  /** All that this node publishes: a subscription filter. */
+  root: string;
+  /** All that this node publishes: a subscription filter for people. */
   all: string;
-  /** Plain `online` or `offline`, retained; the broker says `offline` when the node is lost. */
   availability: string;
-  /** The full JSON answer of a watch (messages.ts), retained. */
-  result(watch: string): string;
-  /** The bare value of a watch, retained: ON or OFF, a choice, a number. */
-  state(watch: string): string;
-  /** The watch and leaf of a topic of this node, or null for any other topic. */
-  parse(topic: string): { watch: string; leaf: 'result' | 'state' } | null;
+  info: string;
+  health: string;
+  event: string;
+  log: string;
+  alert(id: string): string;
+  camera(camera: string, leaf: 'status' | 'enabled/state' | 'motion' | 'image'): string;
+  watch(watch: string, leaf: 'result' | 'state' | 'event' | `${WatchSetting}/state`): string;
+  response(verb: string): string;
+  /** Filters this node subscribes to: commands and its own availability. */
+  subscriptions: string[];
+  /** Null for a topic that is none of this node's commands. */
+  parse(topic: string): Incoming | null;
 }
 
 /** Throws ERR_OPTION when `base` or `node` is no id: lower-case letters, digits and hyphens, at most 64. */
 export function topicsOf(base: string, node: string): Topics {
-  const root = `${checkId('base', base)}/v1/${checkId('node', node)}`;
+  const everyone = `${checkId('base', base)}/v1/_all`;
+  const root = `${base}/v1/${checkId('node', node)}`;
+  const availability = `${root}/availability`;
   return {
+    root,
     all: `${root}/#`,
-    availability: `${root}/availability`,
-    result: (watch) => `${root}/watch/${checkId('watch', watch)}/result`,
-    state: (watch) => `${root}/watch/${checkId('watch', watch)}/state`,
+    availability,
+    info: `${root}/info`,
+    health: `${root}/health`,
+    event: `${root}/event`,
+    log: `${root}/log`,
+    alert: (id) => `${root}/alert/${checkId('alert', id)}`,
+    camera: (camera, leaf) => `${root}/camera/${checkId('camera', camera)}/${leaf}`,
+    watch: (watch, leaf) => `${root}/watch/${checkId('watch', watch)}/${leaf}`,
+    response: (verb) => `${root}/response/${verb}`,
+    subscriptions: [
+      availability,
+      `${root}/request/#`,
+      `${everyone}/request/#`,
+      `${root}/camera/+/enabled/set`,
+      ...WATCH_SETTINGS.map((setting) => `${root}/watch/+/${setting}/set`),
+    ],
     parse(topic) {
-      if (!topic.startsWith(`${root}/watch/`)) return null;
-      const [watch, leaf, ...rest] = topic.slice(root.length + '/watch/'.length).split('/');
-      if (watch === undefined || rest.length > 0 || (leaf !== 'result' && leaf !== 'state')) return null;
-      return { watch, leaf };
+      if (topic === availability) return { kind: 'availability' };
+      for (const [prefix, broadcast] of [
+        [`${root}/request/`, false],
+        [`${everyone}/request/`, true],
+      ] as const) {
+        if (topic.startsWith(prefix)) return { kind: 'request', verb: topic.slice(prefix.length), broadcast };
+      }
+      if (!topic.startsWith(`${root}/`)) return null;
+      const [room, id = '', setting = '', set, ...rest] = topic.slice(root.length + 1).split('/');
+      if (set !== 'set' || rest.length > 0 || !ID.test(id)) return null;
+      if (room === 'camera' && setting === 'enabled') return { kind: 'camera-set', camera: id };
+      const known = WATCH_SETTINGS.find((name) => name === setting);
+      return room === 'watch' && known !== undefined ? { kind: 'watch-set', watch: id, setting: known } : null;
     },
   };
 }

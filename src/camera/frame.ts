@@ -1,0 +1,46 @@
+/** What a camera gives, and what every source of frames is. */
+import type { Scene } from './kitchen.js';
+
+/** Raw pixels without gaps between rows: rgb has 3 bytes per pixel, gray 1. */
+export interface Frame {
+  /** Unique among all frames of this process, e.g. `kitchen-1a2b3c4d-17`. */
+  id: string;
+  /** When the whole picture had arrived here: milliseconds of performance.now(), for ages and durations. */
+  monotonicMs: number;
+  /** The same moment on the wall clock, for people and other machines. */
+  at: Date;
+  width: number; // pixels
+  height: number;
+  format: 'rgb' | 'gray';
+  data: Uint8Array; // never written to again
+  /**
+   * Counts the pictures that differed from the one before: two frames of one camera with the same number have the same bytes.
+   * A number that stands still while frames arrive is a frozen camera.
+   */
+  content: number;
+  /** What the picture shows, where the source knows: synthetic://kitchen only. */
+  truth?: Scene;
+}
+
+/** What a source yields; the camera that reads it adds the rest. */
+export type Picture = Pick<Frame, 'width' | 'height' | 'format' | 'data' | 'truth'>;
+
+/** Where pictures come from. */
+export interface Source {
+  /** As configured, passwords masked. */
+  readonly name: string;
+  /**
+   * Opens the device, process or file anew at each call. Ends normally when there is nothing more to come (a file), throws ERR_CAMERA when it
+   * breaks, and returns soon after `signal` aborts, with every child process and descriptor gone. Never queues: whoever reads slowly gets
+   * the newest picture, and `onDropped` is told of each one that was not read.
+   */
+  open(signal: AbortSignal, onDropped: () => void): AsyncIterable<Picture>;
+}
+
+/** A part of the picture as fractions of its sides, origin top left. */
+export interface Crop {
+  x: number;
+  y: number;
+  width: number;
+  height: number;
+}

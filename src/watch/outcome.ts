@@ -1,0 +1,75 @@
+/** What comes out of watches and queries, before anybody turns it into messages. */
+
+import type { Crop, Frame } from '../camera/frame.js';
+import type { Answer } from '../engine/answer.js';
+import type { QuestionSpec } from '../engine/asker.js';
+import type { CallOptions } from '../engine/call.js';
+import type { RawImage } from '../engine/image.js';
+import type { ErrorCode } from '../errors.js';
+import type { AnswerType, Value } from './spec.js';
+
+/** What watches and queries need of a Mipha; tests put something else in its place. */
+export interface Eyes {
+  look(image: RawImage, options?: CallOptions): Promise<Seen>;
+}
+
+/** What they need of a View. */
+export interface Seen {
+  ask<T>(question: string, options?: Omit<QuestionSpec<T>, 'question'> & CallOptions): Promise<Answer<T>>;
+  stream(question: string, options?: CallOptions): AsyncIterable<string> & { readonly answer: Promise<Answer> };
+  dispose(): Promise<void>;
+}
+
+/** The frame an answer is about. */
+export interface SeenFrame {
+  id: Frame['id'];
+  at: Date;
+  monotonicMs: number;
+  width: number;
+  height: number;
+  crop: Crop | null;
+}
+
+/** Milliseconds, see Answer.timings; `prepMs` and `visionMs` were spent once for everything asked about the frame. */
+export interface Timing {
+  queueMs: number;
+  prepMs: number;
+  visionMs: number;
+  prefillMs: number;
+  decodeMs: number;
+  totalMs: number; // from the decision to look to the answer
+}
+
+/** One answer of one watch, after the agreement filter; or the news that there is none any more. */
+export interface WatchOutcome {
+  watch: string;
+  camera: string;
+  type: AnswerType;
+  /** `stale`: the last answer has expired. `error`: asking failed. */
+  status: 'ok' | 'stale' | 'error';
+  /** The agreed value; null while there is no agreement, and when stale. */
+  value: Value | null;
+  /** The agreed value before this outcome. */
+  previous: Value | null;
+  /** `value` differs from `previous`. */
+  changed: boolean;
+  /** What this one frame gave, before the filter. */
+  observed: Value | null;
+  /** Of `observed`, see Answer.confidence. */
+  confidence: number | null;
+  /** How many answers in a row gave `observed`. */
+  stableCount: number;
+  /** What the model wrote. */
+  answer: string;
+  /** After this moment the value must not be relied upon. Null with an error. */
+  validUntil: Date | null;
+  /** Null only for `stale` and `error` without a frame. */
+  frame: SeenFrame | null;
+  timing: Timing | null;
+  tokens: { in: number; out: number } | null;
+  error: { code: ErrorCode; message: string; retryable: boolean } | null;
+}
+
+/** Why a frame was not asked about. */
+export const SKIP_REASONS = ['age', 'repeat', 'unchanged', 'interval', 'cooldown'] as const;
+export type SkipReason = (typeof SKIP_REASONS)[number];
