@@ -23,6 +23,12 @@ const query = z.object({
   answer: answerSpecSchema.optional().describe('default: free text'),
   crop: cropSchema.optional(),
   max_age_ms: z.int().min(1).max(3_600_000).optional().describe('an older frame is refused with STALE_FRAME'),
+  ttl_ms: z
+    .int()
+    .min(1)
+    .max(604_800_000)
+    .optional()
+    .describe('how long after its capture the answer may be relied upon; default: that of the watch, or 30000'),
   max_tokens: z.int().min(1).max(4096).optional().describe('longest free text'),
   priority: z.int().min(0).max(9).optional(),
   partial: z.boolean().optional().describe('send free text in pieces as it is written, status `partial`'),
