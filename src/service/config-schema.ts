@@ -1,16 +1,32 @@
-/** The configuration of a node: one strict schema with defaults, units in the names. Everything the reference in the README says is generated from it. */
+/** The configuration of a node: one strict schema with defaults, units in the names. docs/configuration.md is generated from it. */
 import { z } from 'zod';
 import { idSchema, watchSpecSchema } from '../watch/spec.js';
+import { checkTogether, isBrokerUrl, isTopicFilter, isTopicPrefix } from './config-checks.js';
 
 /** Marks a setting that only a restart applies; all others are applied while running. */
 const RESTART = { restart: true };
+/** Marks what only the owner of the machine may say, in the file, the environment or a flag: never over MQTT. */
+const LOCAL = { local: true };
+/** Marks a path of a file or folder: made absolute when the configuration is loaded. `uri`: an address that may hold one. */
+const PATH = { path: 'file' };
+const URI = { path: 'uri' };
+/** Says in words what the type alone does not. */
+const words = (text: string) => ({ words: text });
 
 const port = z.int().min(1).max(65_535);
-const path = z.string().min(1);
+const path = z.string().min(1).meta(PATH);
+
+const CAMERA_URI = /^(synthetic|images|v4l2|csi|rtsps?|file):\/\/.|^gst:./s;
+const CAMERA_WORDS = 'an address that begins with synthetic://, images://, v4l2://, csi://, rtsp://, rtsps://, file:// or gst:';
+const BROKER_WORDS = 'mqtt://HOST:PORT or mqtts://HOST:PORT, without user and password';
 
 export const cameraConfigSchema = z
   .strictObject({
-    uri: z.string().min(1).describe('synthetic://kitchen, images://FOLDER, v4l2:///dev/video0, csi://0, rtsp://…, file://CLIP, gst:PIPELINE'),
+    uri: z
+      .string()
+      .regex(CAMERA_URI, CAMERA_WORDS)
+      .meta({ ...LOCAL, ...URI, ...words(CAMERA_WORDS) })
+      .describe('synthetic://kitchen, images://FOLDER, v4l2:///dev/video0, csi://0, rtsp://…, file://CLIP, gst:PIPELINE'),
     enabled: z.boolean().default(true),
     frame_side_px: z.int().min(16).max(4096).optional().describe('frames are scaled down to this longest side; default: what the model sees'),
     stall_ms: z.int().min(100).max(3_600_000).default(10_000).describe('without a frame for this long the camera is restarted'),
@@ -20,7 +36,7 @@ export const cameraConfigSchema = z
       .max(86_400_000)
       .optional()
       .describe('with the very same picture for this long it is restarted; 0 never; default: 60000 for v4l2, csi and rtsp, never for others'),
-    images: z.boolean().default(false).describe('pictures of this camera may be published (snapshot)'),
+    images: z.boolean().default(false).meta(LOCAL).describe('pictures of this camera may be published (snapshot)'),
   })
   .describe('a camera, by its id');
 export type CameraConfig = z.infer<typeof cameraConfigSchema>;
@@ -28,15 +44,18 @@ export type CameraConfig = z.infer<typeof cameraConfigSchema>;
 export const configSchema = z
   .strictObject({
     version: z.literal(1).default(1).describe('of this file format'),
-    base: idSchema.default('mipha').meta(RESTART).describe('first part of all topics'),
-    node: idSchema.meta(RESTART).describe('name of this device in all topics'),
+    base: idSchema
+      .default('mipha')
+      .meta({ ...RESTART, ...LOCAL })
+      .describe('first part of all topics'),
+    node: idSchema.meta({ ...RESTART, ...LOCAL }).describe('name of this device in all topics'),
     state_dir: path
       .optional()
-      .meta(RESTART)
+      .meta({ ...RESTART, ...LOCAL })
       .describe('where the client id and changes made over MQTT are kept; without it they end with the process'),
     model: z
       .strictObject({
-        folder: path.optional().describe('a package; default: the shipped mipha-nano'),
+        folder: path.optional().meta(LOCAL).describe('a package; default: the shipped mipha-nano'),
         backend: z.enum(['auto', 'cpu']).default('auto'),
         threads: z.int().min(1).max(1024).optional().describe('default: one per physical core'),
       })
@@ -44,32 +63,42 @@ export const configSchema = z
       .meta(RESTART),
     mqtt: z
       .strictObject({
-        url: z.string().default('mqtt://127.0.0.1:1883').describe('mqtt://HOST:PORT or mqtts://HOST:PORT, without user and password'),
-        protocol: z.enum(['5', '3.1.1']).default('5'),
-        username: z.string().optional(),
-        password_file: path.optional().describe('read again at every connection, like the three below'),
-        ca_file: path.optional(),
-        cert_file: path.optional(),
-        key_file: path.optional(),
-        allow_plaintext: z.boolean().default(false).describe('permit mqtt:// to another machine than this one'),
+        url: z
+          .string()
+          .refine(isBrokerUrl, BROKER_WORDS)
+          .default('mqtt://127.0.0.1:1883')
+          .meta({ ...LOCAL, ...words(BROKER_WORDS) })
+          .describe('the broker'),
+        protocol: z.enum(['5', '3.1.1']).default('5').meta(LOCAL).describe('version of MQTT'),
+        username: z.string().min(1).optional().meta(LOCAL),
+        password_file: path.optional().meta(LOCAL).describe('read again at every connection, like the three below'),
+        ca_file: path.optional().meta(LOCAL).describe('certificates that the broker may be signed by; default: those of Node'),
+        cert_file: path.optional().meta(LOCAL).describe('certificate of this node'),
+        key_file: path.optional().meta(LOCAL).describe('private key to cert_file'),
+        allow_plaintext: z.boolean().default(false).meta(LOCAL).describe('permit mqtt:// to another machine than this one'),
         keepalive_s: z.int().min(5).max(3600).default(15),
-        max_packet_bytes: z.int().min(1024).max(268_435_455).default(1_000_000).describe('larger messages are neither sent nor taken'),
+        max_packet_bytes: z.int().min(1024).max(268_435_455).default(1_000_000).meta(LOCAL).describe('larger messages are neither sent nor taken'),
         reply_topics: z
-          .array(z.string().min(1))
+          .array(z.string().refine(isTopicFilter, 'a topic filter'))
+          .max(64)
           .default([])
+          .meta(LOCAL)
           .describe('filters that reply topics may match, besides BASE/v1/+/reply/# and response/# of this node'),
         discovery: z
-          .strictObject({ enabled: z.boolean().default(true), prefix: z.string().min(1).default('homeassistant') })
+          .strictObject({
+            enabled: z.boolean().default(true),
+            prefix: z.string().refine(isTopicPrefix, 'a topic without wildcards').default('homeassistant'),
+          })
           .prefault({})
           .describe('announcement for Home Assistant'),
       })
       .prefault({})
       .meta(RESTART),
-    cameras: z.record(idSchema, cameraConfigSchema).default({}),
-    watches: z.record(idSchema, watchSpecSchema).default({}),
+    cameras: z.record(idSchema, cameraConfigSchema).default({}).describe('by id'),
+    watches: z.record(idSchema, watchSpecSchema).default({}).describe('by id'),
     requests: z
       .strictObject({
-        queries: z.boolean().default(true).describe('false: only the questions of watches may be asked'),
+        queries: z.boolean().default(true).meta(LOCAL).describe('false: only the questions of watches may be asked'),
         queue: z.int().min(1).max(1000).default(16).describe('queries waiting or under way; one more is refused with QUEUE_FULL'),
         deadline_ms: z.int().min(100).max(600_000).default(30_000).describe('for requests that name none'),
         request_bytes: z.int().min(256).max(1_048_576).default(65_536),
@@ -79,7 +108,7 @@ export const configSchema = z
     http: z
       .strictObject({ enabled: z.boolean().default(true), host: z.string().default('127.0.0.1'), port: port.default(9464) })
       .prefault({})
-      .meta(RESTART)
+      .meta({ ...RESTART, ...LOCAL })
       .describe('/livez, /readyz and /metrics'),
     log: z
       .strictObject({
@@ -91,16 +120,5 @@ export const configSchema = z
     health_interval_ms: z.int().min(1000).max(30_000).default(15_000),
     shutdown_ms: z.int().min(100).max(60_000).default(5000).describe('time for work under way to end before it is cancelled'),
   })
-  .superRefine((config, context) => {
-    for (const [id, { camera }] of Object.entries(config.watches)) {
-      if (config.cameras[camera] !== undefined) continue;
-      const known = Object.keys(config.cameras);
-      context.addIssue({
-        code: 'custom',
-        path: ['watches', id, 'camera'],
-        message: `a camera of this configuration (${known.length > 0 ? known.join(', ') : 'there is none'})`,
-        input: camera,
-      });
-    }
-  });
+  .superRefine(checkTogether);
 export type Config = z.infer<typeof configSchema>;

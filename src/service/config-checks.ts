@@ -1,0 +1,84 @@
+/** What the configuration's schema asks of single texts, and of settings that only make sense together. */
+import type { z } from 'zod';
+
+const MOST_CAMERAS = 64;
+const MOST_WATCHES = 256;
+const TOPIC_BYTES = 1024;
+
+/** mqtt:// or mqtts:// with a host, and nothing that would be a secret or be ignored. */
+export function isBrokerUrl(text: string): boolean {
+  if (!/^mqtts?:\/\//.test(text) || !URL.canParse(text)) return false;
+  const { hostname, username, password, pathname, search, hash } = new URL(text);
+  return hostname !== '' && [username, password, search, hash].every((part) => part === '') && (pathname === '' || pathname === '/');
+}
+
+/** An address that never leaves this machine. */
+export function isLoopback(url: string): boolean {
+  const host = URL.canParse(url) ? new URL(url).hostname.toLowerCase() : '';
+  return host === 'localhost' || host === '[::1]' || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(host);
+}
+
+export function isTopicPrefix(text: string): boolean {
+  return isTopicFilter(text) && !/[+#]/.test(text) && !/^\/|\/$/.test(text);
+}
+
+/** `+` fills a level, `#` is the last level. */
+export function isTopicFilter(text: string): boolean {
+  if (text === '' || Buffer.byteLength(text) > TOPIC_BYTES || text.includes('\0')) return false;
+  const levels = text.split('/');
+  return levels.every((level, index) => level === '+' || (level === '#' && index === levels.length - 1) || !/[+#]/.test(level));
+}
+
+/** `config` may be anything: checked or as written, so that a wrong value elsewhere need not hide these. */
+export function checkTogether(config: unknown, context: Pick<z.core.$RefinementCtx, 'addIssue'>): void {
+  const issue: Issue = (path, expected, input) => context.addIssue({ code: 'custom', path, message: expected, input });
+  const { mqtt, cameras, watches } = record(config);
+  checkBroker(record(mqtt), issue);
+  checkCameras(record(cameras), issue);
+  checkWatches(record(watches), record(cameras), issue);
+}
+
+type Issue = (path: (string | number)[], expected: string, input: unknown) => void;
+
+function checkBroker(mqtt: Record<string, unknown>, issue: Issue): void {
+  const { url, allow_plaintext, username, password_file, ca_file, cert_file, key_file } = mqtt;
+  if (typeof url === 'string' && isBrokerUrl(url) && url.startsWith('mqtt://')) {
+    if (!isLoopback(url) && allow_plaintext !== true) {
+      issue(['mqtt', 'url'], 'mqtts:// for a broker on another machine (or mqtt.allow_plaintext: true)', url);
+    }
+    for (const [name, file] of Object.entries({ ca_file, cert_file })) {
+      if (file !== undefined) issue(['mqtt', name], 'no certificate for mqtt://, which encrypts nothing: mqtt.url must begin with mqtts://', file);
+    }
+  }
+  if (password_file !== undefined && username === undefined) issue(['mqtt', 'username'], 'a user name for mqtt.password_file', username);
+  if (cert_file !== undefined && key_file === undefined) issue(['mqtt', 'key_file'], 'the private key to mqtt.cert_file', key_file);
+  if (key_file !== undefined && cert_file === undefined) issue(['mqtt', 'cert_file'], 'the certificate to mqtt.key_file', cert_file);
+}
+
+function checkCameras(cameras: Record<string, unknown>, issue: Issue): void {
+  const ids = Object.keys(cameras);
+  if (ids.length > MOST_CAMERAS) issue(['cameras'], `at most ${MOST_CAMERAS} cameras`, ids.length);
+  const owners = new Map<string, string>();
+  for (const id of ids) {
+    const { uri, enabled } = record(cameras[id]);
+    if (typeof uri !== 'string' || enabled === false || !/^(v4l2|csi):/.test(uri)) continue;
+    const owner = owners.get(uri);
+    if (owner === undefined) owners.set(uri, id);
+    else issue(['cameras', id, 'uri'], `a device of its own (${owner} has this one, and it can be opened once only)`, uri);
+  }
+}
+
+function checkWatches(watches: Record<string, unknown>, cameras: Record<string, unknown>, issue: Issue): void {
+  const ids = Object.keys(watches);
+  if (ids.length > MOST_WATCHES) issue(['watches'], `at most ${MOST_WATCHES} watches`, ids.length);
+  for (const id of ids) {
+    const { camera } = record(watches[id]);
+    if (typeof camera !== 'string' || Object.hasOwn(cameras, camera)) continue;
+    const known = Object.keys(cameras).join(', ');
+    issue(['watches', id, 'camera'], `a camera of this configuration (${known || 'there is none'})`, camera);
+  }
+}
+
+function record(value: unknown): Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {};
+}

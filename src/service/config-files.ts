@@ -1,0 +1,61 @@
+/** Whether the files that a configuration names are there. */
+import { constants } from 'node:fs';
+import { access, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Config } from './config-schema.js';
+import type { Path } from './config-shape.js';
+import { readSecret } from './secrets.js';
+
+export interface MissingFile {
+  path: Path;
+  expected: string;
+  received: string;
+}
+
+/**
+ * `missing` stops a node from starting. What cameras show may come and go (a stick, a network folder), so there it is a warning: the camera is
+ * tried again for ever.
+ */
+export async function fileIssues(config: Config): Promise<{ missing: MissingFile[]; warnings: string[] }> {
+  const missing: MissingFile[] = [];
+  const warnings: string[] = [];
+  const require = async (path: Path, file: string | undefined, expected: string, test: (file: string) => Promise<string | null>) => {
+    const problem = file === undefined ? null : await test(file);
+    if (problem !== null) missing.push({ path, expected, received: `${file} (${problem})` });
+  };
+  const { mqtt, model, state_dir: stateDir } = config;
+  for (const key of ['ca_file', 'cert_file', 'key_file'] as const) await require(['mqtt', key], mqtt[key], 'a readable file', readableFile);
+  await require(['mqtt', 'password_file'], mqtt.password_file, 'a readable file', async (file) => {
+    const problem = await readableFile(file);
+    if (problem === null) warnings.push(...[(await readSecret(file, 'mqtt.password_file')).warning].filter((warning) => warning !== null));
+    return problem;
+  });
+  await require(['model', 'folder'], model.folder, 'a package folder with manifest.json', (folder) => readableFile(join(folder, 'manifest.json')));
+  await require(['state_dir'], stateDir, 'a folder that can be written, or one that can be made', writableFolder);
+  for (const [id, { uri, enabled }] of Object.entries(config.cameras)) {
+    const [, file] = /^(?:file|v4l2|images):\/\/(\/[^*?[]*)$/s.exec(uri) ?? []; // patterns are left to the camera
+    if (enabled && file !== undefined && (await reason(access(file, constants.R_OK))) !== null) {
+      warnings.push(`cameras.${id}.uri: ${file} is not there now, or cannot be read; the camera is tried again until it can`);
+    }
+  }
+  return { missing, warnings };
+}
+
+async function readableFile(file: string): Promise<string | null> {
+  const problem = await reason(access(file, constants.R_OK));
+  if (problem !== null) return problem;
+  return (await stat(file)).isFile() ? null : 'no file';
+}
+
+async function writableFolder(folder: string): Promise<string | null> {
+  const status = await stat(folder).catch(() => null);
+  if (status === null) return null; // is made at the start
+  return status.isDirectory() ? await reason(access(folder, constants.W_OK | constants.X_OK)) : 'no folder';
+}
+
+async function reason(work: Promise<unknown>): Promise<string | null> {
+  return work.then(
+    () => null,
+    (error: NodeJS.ErrnoException) => error.code ?? error.message,
+  );
+}
