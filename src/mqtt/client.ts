@@ -1,69 +1,116 @@
-/** A connection to a broker, MQTT 3.1.1, with errors as ERR_MQTT. */
-import { connectAsync, type IPublishPacket } from 'mqtt';
+/** MQTT.js, one client per attempt to connect: its stores start empty, and secrets and certificates are read each time. */
+import { readFile } from 'node:fs/promises';
+import { type IClientOptions, type IClientPublishOptions, type IPublishPacket, type MqttClient, connect as mqttConnect } from 'mqtt';
 import { MiphaError } from '../errors.js';
+import { type BrokerAddress, parseAddress } from './address.js';
+import type { Incoming, Publish } from './wire.js';
 
-const CONNECT_TIMEOUT_MS = 5000;
-const CLOSE_TIMEOUT_MS = 1000;
-
-export interface Client extends AsyncDisposable {
-  /** QoS 1, retained; resolves when the broker has it. */
-  publish(topic: string, payload: string): Promise<void>;
-  /** QoS 1. `onMessage` gets every message on the filter, retained ones included. */
-  subscribe(filter: string, onMessage: (topic: string, payload: string, retained: boolean) => void): Promise<void>;
-  close(): Promise<void>;
+/** The `mqtt` section of the configuration, as far as it is about connecting. */
+export interface BrokerOptions {
+  /** mqtt://HOST:PORT or mqtts://HOST:PORT */
+  url: string;
+  protocol: '5' | '3.1.1';
+  clientId: string;
+  username?: string | undefined;
+  /** Paths; read again at every attempt. */
+  passwordFile?: string | undefined;
+  caFile?: string | undefined;
+  certFile?: string | undefined;
+  keyFile?: string | undefined;
+  keepaliveS: number;
+  /** Larger packets are neither sent nor taken. */
+  maxPacketBytes: number;
 }
 
-export interface ClientOptions {
-  /** Topic on which the broker says `offline`, retained, when this client is lost. */
-  availability?: string;
+/** Same id for the same node in the same state folder: a second process with it would take over the connection. */
+export function clientIdOf(base: string, node: string, suffix: string): string {
+  return `${base}-${node}-${suffix}`;
 }
 
-/** `url` is mqtt://host:port, user and password included where the broker wants them. */
-export async function connect(url: string, options: ClientOptions = {}): Promise<Client> {
-  const will =
-    options.availability === undefined
-      ? {}
-      : { will: { topic: options.availability, payload: Buffer.from('offline'), qos: 1 as const, retain: true } };
-  const client = await attempt(`No connection to ${withoutSecrets(url)}`, () =>
-    connectAsync(url, { protocolVersion: 4, connectTimeout: CONNECT_TIMEOUT_MS, reconnectPeriod: 0, ...will }, false),
-  );
-  client.on('error', () => {}); // what is on its way when the connection breaks is rejected below, and so is all that follows
-  const lost = new Promise<never>((_, reject) => {
-    client.once('close', () => reject(new MiphaError('ERR_MQTT', `The connection to ${withoutSecrets(url)} was lost`)));
-  });
-  lost.catch(() => {});
-  const close = async () => {
-    if (!client.connected) {
-      client.end(true);
-      return;
+export interface Secrets {
+  password?: Buffer;
+  ca?: Buffer;
+  cert?: Buffer;
+  key?: Buffer;
+}
+
+/** Throws ERR_MQTT, naming the file that cannot be read. */
+export async function readSecrets(options: BrokerOptions): Promise<Secrets> {
+  const read = async (name: string, path: string | undefined) => {
+    if (path === undefined) return undefined;
+    try {
+      return await readFile(path);
+    } catch (cause) {
+      throw new MiphaError('ERR_MQTT', `${name} ${path} cannot be read: ${(cause as Error).message}`, { cause });
     }
-    const timer = setTimeout(() => client.end(true), CLOSE_TIMEOUT_MS); // breaks the connection, which settles the race
-    await Promise.race([client.endAsync(), lost]).catch(() => {});
-    clearTimeout(timer);
   };
+  const [password, ca, cert, key] = await Promise.all([
+    read('mqtt.password_file', options.passwordFile),
+    read('mqtt.ca_file', options.caFile),
+    read('mqtt.cert_file', options.certFile),
+    read('mqtt.key_file', options.keyFile),
+  ]);
   return {
-    publish: async (topic, payload) => {
-      await attempt(`Publishing on ${topic} failed`, () => Promise.race([lost, client.publishAsync(topic, payload, { qos: 1, retain: true })]));
-    },
-    subscribe: async (filter, onMessage) => {
-      client.on('message', (topic: string, payload: Buffer, packet: IPublishPacket) => onMessage(topic, payload.toString(), packet.retain));
-      await attempt(`Subscribing to ${filter} failed`, () => client.subscribeAsync(filter, { qos: 1 }));
-    },
-    close,
-    [Symbol.asyncDispose]: close,
+    ...(password === undefined ? {} : { password: Buffer.from(password.toString('utf8').replace(/\r?\n$/, '')) }),
+    ...(ca === undefined ? {} : { ca }),
+    ...(cert === undefined ? {} : { cert }),
+    ...(key === undefined ? {} : { key }),
   };
 }
 
-async function attempt<T>(what: string, work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (cause) {
-    if (cause instanceof MiphaError) throw cause;
-    const { code, message } = cause as NodeJS.ErrnoException;
-    throw new MiphaError('ERR_MQTT', `${what}: ${message || code || 'unknown reason'}`, { cause });
-  }
+/** Begins to connect, once; may throw what TLS says about unusable certificates. `overrides` are MQTT.js's own options. */
+export function openClient(options: BrokerOptions, secrets: Secrets, overrides: IClientOptions): MqttClient {
+  const { tls, host, port }: BrokerAddress = parseAddress(options.url);
+  return mqttConnect({
+    protocol: tls ? 'mqtts' : 'mqtt',
+    host,
+    hostname: host,
+    port,
+    protocolVersion: options.protocol === '5' ? 5 : 4,
+    clientId: options.clientId,
+    keepalive: options.keepaliveS,
+    reconnectPeriod: 0,
+    resubscribe: false,
+    queueQoSZero: false,
+    ...(options.username === undefined ? {} : { username: options.username }),
+    ...secrets,
+    ...overrides,
+  });
 }
 
-function withoutSecrets(url: string): string {
-  return url.replace(/\/\/[^@/]*@/, '//');
+/** Reason codes of a CONNACK that waiting alone will not cure: credentials, rights, an unwanted identity. */
+const REFUSED_FOR_GOOD = new Set([2, 4, 5, 133, 134, 135, 138, 140]);
+
+/** Why connecting failed, in words, and whether somebody has to do something about it. */
+export function failureOf(error: unknown): { text: string; lasting: boolean } {
+  const { code, message } = error as { code?: unknown; message?: string };
+  if (typeof code === 'number') return { text: message ?? `reason ${code}`, lasting: REFUSED_FOR_GOOD.has(code) };
+  if (code === 'CERT_HAS_EXPIRED') return { text: 'the certificate of the broker has expired', lasting: false };
+  return { text: message || (typeof code === 'string' ? code : '') || String(error), lasting: false };
+}
+
+export function incomingOf(topic: string, payload: Buffer, packet: IPublishPacket): Incoming {
+  const { responseTopic, correlationData, messageExpiryInterval } = packet.properties ?? {};
+  return {
+    topic,
+    payload,
+    retained: packet.retain,
+    duplicate: packet.dup,
+    ...(responseTopic === undefined ? {} : { responseTopic }),
+    ...(correlationData === undefined ? {} : { correlation: correlationData }),
+    ...(messageExpiryInterval === undefined ? {} : { expiryS: messageExpiryInterval }),
+  };
+}
+
+export function publishOptions({ qos, retain, expiryS, contentType, correlation, user }: Publish): IClientPublishOptions {
+  return {
+    qos,
+    retain,
+    properties: {
+      ...(expiryS === undefined ? {} : { messageExpiryInterval: Math.ceil(expiryS) }),
+      ...(contentType === undefined ? {} : { contentType }),
+      ...(correlation === undefined ? {} : { correlationData: correlation }),
+      ...(user === undefined ? {} : { userProperties: user }),
+    },
+  };
 }

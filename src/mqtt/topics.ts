@@ -25,6 +25,7 @@ export interface Topics {
   alert(id: string): string;
   camera(camera: string, leaf: 'status' | 'enabled/state' | 'motion' | 'image'): string;
   watch(watch: string, leaf: 'result' | 'state' | 'event' | `${WatchSetting}/state`): string;
+  request(verb: string): string;
   response(verb: string): string;
   /** Filters this node subscribes to: commands and its own availability. */
   subscriptions: string[];
@@ -48,6 +49,7 @@ export function topicsOf(base: string, node: string): Topics {
     alert: (id) => `${root}/alert/${checkId('alert', id)}`,
     camera: (camera, leaf) => `${root}/camera/${checkId('camera', camera)}/${leaf}`,
     watch: (watch, leaf) => `${root}/watch/${checkId('watch', watch)}/${leaf}`,
+    request: (verb) => `${root}/request/${verb}`,
     response: (verb) => `${root}/response/${verb}`,
     subscriptions: [
       availability,

@@ -1,0 +1,216 @@
+/** The connection to the broker: made again and again for as long as it takes, broken off when it has died silently. */
+import { EventEmitter } from 'node:events';
+import type { IPublishPacket, MqttClient } from 'mqtt';
+import { Backoff } from '../backoff.js';
+import { type BrokerOptions, failureOf, incomingOf, openClient, publishOptions, readSecrets } from './client.js';
+import type { Incoming, Publish, Wire } from './wire.js';
+
+export interface ConnectionOptions extends BrokerOptions {
+  /** Published by the broker, retained, when this connection is lost. */
+  will: { topic: string; payload: string };
+  /** Runs before each attempt; false ends all attempts, an exception is a failed one. */
+  before?: (signal: AbortSignal) => Promise<boolean>;
+  timing?: Partial<ConnectionTiming>;
+}
+
+/** Milliseconds. */
+export interface ConnectionTiming {
+  firstMs: number; // backoff
+  mostMs: number;
+  /** After a refusal that somebody has to cure, e.g. a wrong password. */
+  refusedMs: number;
+  /** A connection this old has proven good: the backoff starts anew. */
+  steadyMs: number;
+  /** From opening the socket to the CONNACK. */
+  connectMs: number;
+  /** Without the PUBACK for a message for this long the connection is dead. */
+  ackMs: number;
+}
+
+const TIMING: ConnectionTiming = { firstMs: 1000, mostMs: 60_000, refusedMs: 30_000, steadyMs: 30_000, connectMs: 10_000, ackMs: 10_000 };
+/** What the broker keeps for us through a blip, in seconds: requests that arrive meanwhile. With 3.1.1 this has no limit in time, so there it is off. */
+const SESSION_EXPIRY_S = 30;
+/** A blip shorter than this is not announced. */
+const WILL_DELAY_S = 2;
+/** Messages we take before acknowledging the first. */
+const RECEIVE_MAXIMUM = 16;
+const CLOSE_MS = 1000;
+
+/**
+ * `up`: connected, with the wire to use until `down` follows with the reason. `message`: from the broker. `alert`: why there is no connection,
+ * or null once there is one. Handlers must not throw.
+ */
+export class Connection extends EventEmitter<{ up: [Wire]; down: [string]; message: [Incoming]; alert: [string | null] }> {
+  private readonly timing: ConnectionTiming;
+  private readonly backoff: Backoff;
+  private readonly slowBackoff: Backoff;
+  private client: MqttClient | undefined;
+  private timer: NodeJS.Timeout | undefined;
+  private running: AbortController | undefined;
+  private attemptsMade = 0;
+  private ended: Promise<void> = Promise.resolve();
+
+  constructor(private readonly options: ConnectionOptions) {
+    super();
+    this.timing = { ...TIMING, ...options.timing };
+    this.backoff = new Backoff(this.timing);
+    this.slowBackoff = new Backoff({ firstMs: this.timing.refusedMs, mostMs: Math.max(this.timing.refusedMs, this.timing.mostMs) });
+  }
+
+  get connected(): boolean {
+    return this.client?.connected === true;
+  }
+
+  /** Connections and attempts so far. */
+  get attempts(): number {
+    return this.attemptsMade;
+  }
+
+  start(): void {
+    if (this.running !== undefined) return;
+    this.running = new AbortController();
+    this.attemptLater(0);
+  }
+
+  /** Sends DISCONNECT, so no will follows; whatever has to be out must be out before. */
+  async stop(): Promise<void> {
+    this.running?.abort();
+    this.running = undefined;
+    clearTimeout(this.timer);
+    const { client } = this;
+    if (client?.connected === true) {
+      const force = setTimeout(() => client.end(true), CLOSE_MS);
+      await client.endAsync(false, this.options.protocol === '5' ? { properties: { sessionExpiryInterval: 0 } } : {}).catch(() => {});
+      clearTimeout(force);
+    } else {
+      client?.end(true);
+    }
+    await this.ended;
+  }
+
+  private attemptLater(ms: number): void {
+    if (this.running === undefined) return;
+    this.timer = setTimeout(() => {
+      this.ended = this.attempt();
+    }, ms);
+  }
+
+  /** One attempt and, if it succeeds, the life of the connection. Never rejects. */
+  private async attempt(): Promise<void> {
+    let failure: { text: string; lasting: boolean };
+    try {
+      if (this.running === undefined) return;
+      if ((await this.options.before?.(this.running.signal)) === false) {
+        this.running = undefined;
+        return;
+      }
+      const secrets = await readSecrets(this.options);
+      if (this.running === undefined) return;
+      this.attemptsMade++;
+      failure = await this.live(this.open(secrets));
+    } catch (error) {
+      failure = failureOf(error);
+    }
+    if (this.running === undefined) return;
+    this.emit('alert', `No connection to ${this.options.url}: ${failure.text}`);
+    this.attemptLater((failure.lasting ? this.slowBackoff : this.backoff).next());
+  }
+
+  private open(secrets: Awaited<ReturnType<typeof readSecrets>>): MqttClient {
+    const { will, protocol, maxPacketBytes } = this.options;
+    const v5 = protocol === '5';
+    return openClient(this.options, secrets, {
+      clean: !v5,
+      connectTimeout: this.timing.connectMs,
+      will: {
+        topic: will.topic,
+        payload: Buffer.from(will.payload),
+        qos: 1,
+        retain: true,
+        ...(v5 ? { properties: { willDelayInterval: WILL_DELAY_S } } : {}),
+      },
+      ...(v5 ? { properties: { sessionExpiryInterval: SESSION_EXPIRY_S, receiveMaximum: RECEIVE_MAXIMUM, maximumPacketSize: maxPacketBytes } } : {}),
+    });
+  }
+
+  /** Resolves, with the reason, when the client is done for. */
+  private live(client: MqttClient): Promise<{ text: string; lasting: boolean }> {
+    this.client = client;
+    return new Promise((resolve) => {
+      let reason: { text: string; lasting: boolean } | undefined;
+      let steady: NodeJS.Timeout | undefined;
+      let giveUp: NodeJS.Timeout | undefined;
+      let up = false;
+      const acks = new Set<NodeJS.Timeout>();
+
+      const over = () => {
+        if (this.client !== client) return;
+        this.client = undefined;
+        clearTimeout(steady);
+        clearTimeout(giveUp);
+        for (const timer of acks) clearTimeout(timer);
+        acks.clear();
+        reason ??= { text: 'the connection was closed', lasting: false };
+        if (up) this.emit('down', reason.text);
+        resolve(reason);
+      };
+      const breakOff = (why: { text: string; lasting: boolean }) => {
+        reason ??= why;
+        client.end(true);
+        client.stream?.destroy();
+        giveUp ??= setTimeout(over, CLOSE_MS); // should the socket never say that it is closed
+      };
+      client.on('error', (error) => breakOff(failureOf(error)));
+      client.on('disconnect', ({ reasonCode }) => {
+        reason ??= {
+          text: reasonCode === 142 ? 'another client took over this client id' : `the broker disconnected (reason ${reasonCode})`,
+          lasting: false,
+        };
+      });
+      client.on('close', over);
+      client.on('message', (topic: string, payload: Buffer, packet: IPublishPacket) => this.emit('message', incomingOf(topic, payload, packet)));
+      client.on('connect', () => {
+        up = true;
+        steady = setTimeout(() => {
+          this.backoff.reset();
+          this.slowBackoff.reset();
+        }, this.timing.steadyMs);
+        this.emit('alert', null);
+        this.emit(
+          'up',
+          this.wire(client, acks, (text) => breakOff({ text, lasting: false })),
+        );
+      });
+    });
+  }
+
+  private wire(client: MqttClient, acks: Set<NodeJS.Timeout>, breakOff: (reason: string) => void): Wire {
+    const { maximumPacketSize = Number.POSITIVE_INFINITY, receiveMaximum = 65_535 } = client.serverProperties ?? {};
+    const { protocol } = this.options;
+    const { ackMs } = this.timing;
+    return {
+      protocol,
+      maxPacketBytes: maximumPacketSize,
+      receiveMaximum,
+      breakOff,
+      get backlogBytes() {
+        return client.stream.writableLength;
+      },
+      publish: (message: Publish, done) => {
+        if (this.client !== client || !client.connected) return; // `down` is on its way
+        const timer = message.qos === 0 ? undefined : setTimeout(() => breakOff(`no acknowledgement within ${ackMs} ms`), ackMs);
+        if (timer !== undefined) acks.add(timer);
+        client.publish(message.topic, message.payload, publishOptions(message), (error) => {
+          clearTimeout(timer);
+          if (timer !== undefined) acks.delete(timer);
+          if (this.client === client && client.connected) done(error ?? null);
+        });
+      },
+      subscribe: async (filters) => {
+        // Retained commands are refused, not obeyed: their flag is kept as published, and those of the past are not asked for.
+        const flags = protocol === '5' ? { qos: 1 as const, nl: true, rap: true, rh: 2 } : { qos: 1 as const };
+        await client.subscribeAsync(Object.fromEntries(filters.map((filter) => [filter, flags])));
+      },
+    };
+  }
+}

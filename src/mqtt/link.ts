@@ -1,0 +1,253 @@
+/** What the service publishes through: the connection, the outbox before it, and the order in which a node comes up and goes down. */
+import { EventEmitter } from 'node:events';
+import { MiphaError } from '../errors.js';
+import type { BrokerOptions } from './client.js';
+import { Connection, type ConnectionOptions, type ConnectionTiming } from './connection.js';
+import { type EventBody, Outbox, type OutboxStats } from './outbox.js';
+import { livingSession } from './probe.js';
+import type { Topics } from './topics.js';
+import type { Incoming, Properties, Wire } from './wire.js';
+
+export interface LinkOptions extends BrokerOptions {
+  topics: Topics;
+  /** Of this process, as in all its messages. */
+  session: string;
+  /** Filters besides the node's own commands, e.g. the status topic of Home Assistant. */
+  subscriptions?: readonly string[];
+  timing?: Partial<ConnectionTiming>;
+}
+
+export interface LinkStats extends OutboxStats {
+  connected: boolean;
+  /** Connections made after the first. */
+  reconnects: number;
+  /** Times somebody said `offline` in our name while we were up. */
+  reasserted: number;
+}
+
+/** Standing conditions for an operator: what to tell, null when it is over. */
+export type LinkAlert = 'mqtt-connection' | 'mqtt-refused';
+
+/**
+ * `online`: subscribed, all states with the broker, availability announced. `offline`: not any more, and why. `message`: commands and what else
+ * was subscribed to; may come before `online`. `fault`: a `message` handler threw.
+ */
+export class Link extends EventEmitter<{
+  online: [];
+  offline: [string];
+  message: [Incoming];
+  alert: [LinkAlert, string | null];
+  fault: [unknown];
+}> {
+  private readonly connection: Connection;
+  private readonly outbox: Outbox;
+  private wire: Wire | undefined;
+  private up = false;
+  private stopping: Promise<void> | undefined;
+  private alone = false; // nobody else answers as this node
+  private connections = 0;
+  private reasserted = 0;
+  private announcing = false;
+  private refusal: string | null = null;
+  private begun: { resolve: () => void; reject: (error: MiphaError) => void; promise: Promise<void> } | undefined;
+
+  /** Throws nothing about the options: the configuration was checked, see parseAddress and checkPlaintext. */
+  constructor(private readonly options: LinkOptions) {
+    super();
+    const connection: ConnectionOptions = {
+      ...options,
+      will: { topic: options.topics.availability, payload: 'offline' },
+      before: (signal) => this.before(signal),
+    };
+    this.connection = new Connection(connection);
+    this.outbox = new Outbox({
+      maxPacketBytes: options.maxPacketBytes,
+      onRefused: (topic, reason) => this.alertRefused(`${topic}: ${reason}`),
+    });
+    this.connection.on('up', (wire) => {
+      this.wire = wire;
+      void this.comeUp(wire);
+    });
+    this.connection.on('down', (reason) => this.goDown(reason));
+    this.connection.on('message', (message) => this.take(message));
+    this.connection.on('alert', (text) => {
+      if (text !== null) this.emit('alert', 'mqtt-connection', text); // it is over when we are online
+    });
+  }
+
+  /** States, events and responses reach the broker. */
+  get connected(): boolean {
+    return this.up;
+  }
+
+  /**
+   * Connects, for ever. Resolves when first online or stopped, which may take as long as the broker is away. Rejects with ERR_MQTT when
+   * another living process answers as this node; then nothing more is tried.
+   */
+  start(): Promise<void> {
+    if (this.begun === undefined) {
+      let resolve = () => {};
+      let reject: (error: MiphaError) => void = () => {};
+      const promise = new Promise<void>((ok, fail) => {
+        resolve = ok;
+        reject = fail;
+      });
+      this.begun = { resolve, reject, promise };
+      this.connection.start();
+    }
+    return this.begun.promise;
+  }
+
+  /** Waits at most `budgetMs` for what is queued, says `offline` and disconnects. Nothing is open afterwards. */
+  stop(budgetMs: number): Promise<void> {
+    this.stopping ??= this.goOffline(budgetMs);
+    return this.stopping;
+  }
+
+  /** Retained, latest wins, published again on every connection; see Outbox.state. */
+  state(topic: string, payload: string | Buffer, options: { expiryS?: number } = {}): void {
+    this.outbox.state(topic, Buffer.from(payload), options.expiryS);
+  }
+
+  /** Removes a state from the broker. */
+  forget(topic: string): void {
+    this.outbox.forget(topic);
+  }
+
+  /** Publishes availability and all states once more, for somebody who has lost them. */
+  restate(): void {
+    this.outbox.restate();
+    if (this.up) this.announce();
+  }
+
+  /** QoS 1, not retained; kept through an outage for up to a minute and then marked `replayed`. */
+  event(topic: string, body: EventBody): void {
+    this.outbox.event(topic, body);
+  }
+
+  /** QoS 0; dropped, counted and false without a connection. */
+  transient(topic: string, payload: string | Buffer, properties: Properties & { retain?: boolean } = {}): boolean {
+    return this.outbox.transient(topic, Buffer.from(payload), properties);
+  }
+
+  /** QoS 1, now or never. */
+  respond(topic: string, payload: string | Buffer, properties: Properties = {}): 'sent' | 'offline' | 'too_large' {
+    return this.outbox.respond(topic, Buffer.from(payload), properties);
+  }
+
+  stats(): LinkStats {
+    return { ...this.outbox.stats(), connected: this.up, reconnects: Math.max(0, this.connections - 1), reasserted: this.reasserted };
+  }
+
+  /** Only for the first connection: later ones follow so fast that nobody can have moved in. */
+  private async before(signal: AbortSignal): Promise<boolean> {
+    if (this.alone) return true;
+    const { topics, session } = this.options;
+    const living = await livingSession(this.options, topics, signal);
+    if (living !== null && living !== session) {
+      const text = `another process answers as node ${topics.root} (session ${living})`;
+      this.emit('alert', 'mqtt-connection', text);
+      this.begun?.reject(new MiphaError('ERR_MQTT', text, { details: { root: topics.root, session: living }, retryable: false }));
+      return false;
+    }
+    this.alone = true;
+    return true;
+  }
+
+  /** Subscriptions, then states, then `online`, then events. */
+  private async comeUp(wire: Wire): Promise<void> {
+    const { topics, subscriptions = [] } = this.options;
+    this.connections++;
+    try {
+      await wire.subscribe([...topics.subscriptions, ...subscriptions]);
+    } catch (error) {
+      if (this.wire !== wire) return;
+      this.emit('alert', 'mqtt-connection', `The broker refuses a subscription: ${(error as Error).message}`);
+      wire.breakOff(`subscription refused: ${(error as Error).message}`);
+      return;
+    }
+    if (this.wire !== wire || this.stopping !== undefined) return;
+    if (this.refusal !== null) {
+      this.refusal = null;
+      this.emit('alert', 'mqtt-refused', null); // this broker may take it
+    }
+    this.outbox.attach(wire, () => {
+      this.announce(() => {
+        if (this.wire !== wire || this.up || this.stopping !== undefined) return;
+        this.up = true;
+        this.outbox.release();
+        this.begun?.resolve();
+        this.emit('alert', 'mqtt-connection', null);
+        this.emit('online');
+      });
+    });
+  }
+
+  private goDown(reason: string): void {
+    this.wire = undefined;
+    this.announcing = false;
+    this.outbox.detach();
+    const { up } = this;
+    this.up = false;
+    if (up) this.emit('offline', reason);
+  }
+
+  private announce(done: () => void = () => {}): void {
+    if (this.announcing) return;
+    this.announcing = true;
+    this.wire?.publish({ topic: this.options.topics.availability, payload: Buffer.from('online'), qos: 1, retain: true }, (refusal) => {
+      this.announcing = false;
+      if (refusal !== null) this.alertRefused(`${this.options.topics.availability}: ${refusal.message}`);
+      done();
+    });
+  }
+
+  private take(message: Incoming): void {
+    if (message.topic === this.options.topics.availability) {
+      if (!this.up || this.stopping !== undefined || message.payload.toString() !== 'offline') return;
+      this.reasserted++;
+      this.announce();
+      return;
+    }
+    try {
+      this.emit('message', message);
+    } catch (error) {
+      this.emit('fault', error);
+    }
+  }
+
+  /** Stands until the next connection, for somebody who can change a limit or a right. */
+  private alertRefused(text: string): void {
+    if (this.refusal === text) return;
+    this.refusal = text;
+    this.emit('alert', 'mqtt-refused', text);
+  }
+
+  private async goOffline(budgetMs: number): Promise<void> {
+    const { wire } = this;
+    const end = performance.now() + budgetMs;
+    if (wire !== undefined) {
+      await within(budgetMs, this.outbox.drained());
+      this.up = false;
+      const said = new Promise<void>((resolve) => {
+        this.connection.once('down', () => resolve());
+        wire.publish({ topic: this.options.topics.availability, payload: Buffer.from('offline'), qos: 1, retain: true }, () => resolve());
+      });
+      if (this.wire === wire) await within(Math.max(200, end - performance.now()), said);
+    }
+    await this.connection.stop();
+    this.up = false;
+    this.begun?.resolve();
+  }
+}
+
+async function within(ms: number, work: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  await Promise.race([
+    work,
+    new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, ms);
+    }),
+  ]);
+  clearTimeout(timer);
+}
