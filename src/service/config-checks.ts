@@ -31,14 +31,15 @@ export function isTopicFilter(text: string): boolean {
 
 /** `config` may be anything: checked or as written, so that a wrong value elsewhere need not hide these. */
 export function checkTogether(config: unknown, context: Pick<z.core.$RefinementCtx, 'addIssue'>): void {
-  const issue: Issue = (path, expected, input) => context.addIssue({ code: 'custom', path, message: expected, input });
+  const issue: Issue = (path, expected, input, known = []) => context.addIssue({ code: 'custom', path, message: expected, input, params: { known } });
   const { mqtt, cameras, watches } = record(config);
   checkBroker(record(mqtt), issue);
   checkCameras(record(cameras), issue);
   checkWatches(record(watches), record(cameras), issue);
 }
 
-type Issue = (path: (string | number)[], expected: string, input: unknown) => void;
+/** `known` are the names that could have been meant. */
+type Issue = (path: (string | number)[], expected: string, input: unknown, known?: string[]) => void;
 
 function checkBroker(mqtt: Record<string, unknown>, issue: Issue): void {
   const { url, allow_plaintext, username, password_file, ca_file, cert_file, key_file } = mqtt;
@@ -74,8 +75,8 @@ function checkWatches(watches: Record<string, unknown>, cameras: Record<string, 
   for (const id of ids) {
     const { camera } = record(watches[id]);
     if (typeof camera !== 'string' || Object.hasOwn(cameras, camera)) continue;
-    const known = Object.keys(cameras).join(', ');
-    issue(['watches', id, 'camera'], `a camera of this configuration (${known || 'there is none'})`, camera);
+    const known = Object.keys(cameras);
+    issue(['watches', id, 'camera'], `a camera of this configuration (${known.join(', ') || 'there is none'})`, camera, known);
   }
 }
 

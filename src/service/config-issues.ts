@@ -56,8 +56,11 @@ function flatten(issue: z.core.$ZodIssue): Found[] {
       });
     case 'invalid_key':
       return [{ path, expected: issue.issues[0]?.message ?? 'another name', received: show(path.at(-1)) }];
-    case 'custom':
-      return [{ path, expected: issue.message, received: show(issue.input) }];
+    case 'custom': {
+      const known = (issue.params?.known ?? []) as string[];
+      const nearest = typeof issue.input === 'string' ? nearestKey(issue.input, known) : undefined;
+      return [{ path, expected: issue.message, received: show(issue.input), nearest }];
+    }
     case 'invalid_format':
       return [{ path, expected: issue.message, received: show(issue.input) }];
     case 'invalid_union': {
