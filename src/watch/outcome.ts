@@ -15,8 +15,10 @@ export interface Eyes {
 
 /** What they need of a View. */
 export interface Seen {
+  /** Of looking alone. */
+  readonly timings: { queueMs: number; preprocessMs: number; visionMs: number; prefillMs: number };
   ask<T>(question: string, options?: Omit<QuestionSpec<T>, 'question'> & CallOptions): Promise<Answer<T>>;
-  stream(question: string, options?: CallOptions): AsyncIterable<string> & { readonly answer: Promise<Answer> };
+  stream(question: string, options?: { maxTokens?: number | undefined } & CallOptions): AsyncIterable<string> & { readonly answer: Promise<Answer> };
   dispose(): Promise<void>;
 }
 
@@ -25,19 +27,19 @@ export interface SeenFrame {
   id: Frame['id'];
   at: Date;
   monotonicMs: number;
-  width: number;
+  width: number; // of the whole picture
   height: number;
   crop: Crop | null;
 }
 
-/** Milliseconds, see Answer.timings; `prepMs` and `visionMs` were spent once for everything asked about the frame. */
+/** Milliseconds, see Answer.timings. Looking is included, though it was done once for everything asked about the frame. */
 export interface Timing {
   queueMs: number;
   prepMs: number;
   visionMs: number;
-  prefillMs: number;
+  prefillMs: number; // of the picture and of the question
   decodeMs: number;
-  totalMs: number; // from the decision to look to the answer
+  totalMs: number; // from the decision to look, or the arrival of the query, to the answer
 }
 
 /** One answer of one watch, after the agreement filter; or the news that there is none any more. */
@@ -61,7 +63,10 @@ export interface WatchOutcome {
   stableCount: number;
   /** What the model wrote. */
   answer: string;
-  /** After this moment the value must not be relied upon. Null with an error. */
+  /**
+   * After this moment `value` must not be relied upon: `ttl_ms` after the capture of the last frame that spoke for it. With `stale` it has
+   * passed. Null with an error when nothing was answered yet, or that has expired.
+   */
   validUntil: Date | null;
   /** Null only for `stale` and `error` without a frame. */
   frame: SeenFrame | null;
@@ -70,6 +75,9 @@ export interface WatchOutcome {
   error: { code: ErrorCode; message: string; retryable: boolean } | null;
 }
 
-/** Why a frame was not asked about. */
-export const SKIP_REASONS = ['age', 'repeat', 'unchanged', 'interval', 'cooldown'] as const;
+/**
+ * Why a frame was not asked about: too old; the same picture as the last one asked about; nothing new in the crop; too soon after the last
+ * question, a failure, or a change of the value; a newer one came while the engine was busy.
+ */
+export const SKIP_REASONS = ['age', 'repeat', 'unchanged', 'interval', 'cooldown', 'busy'] as const;
 export type SkipReason = (typeof SKIP_REASONS)[number];

@@ -1,0 +1,59 @@
+/** A picture, or a part of it, as the mean colours of a grid of blocks: little enough to keep and to compare, and averaging evens out noise. */
+import type { Frame } from '../camera/frame.js';
+import { BYTES_PER_PIXEL, type Rect } from './crop.js';
+
+export interface Blocks {
+  count: number; // of blocks
+  channels: 1 | 3;
+  samples: number; // pixels looked at per block
+  /** Per channel and block, 0 to 255: [channels, count]. */
+  mean: Float32Array;
+  /** Share of the samples at the upper end of the scale, where brighter looks the same: [channels, count]. */
+  clipped: Float32Array;
+}
+
+const MOST_BLOCKS = 24; // per side
+const LEAST_BLOCK = 4; // pixels per side of a block, so that noise has something to even out
+const MOST_SAMPLES = 8; // per side of a block
+const CLIPPED = 250;
+
+/** At most 37 000 pixels are looked at, however large the picture. */
+export function blocksOf({ data, width, format }: Pick<Frame, 'data' | 'width' | 'format'>, rect: Rect): Blocks {
+  const channels = BYTES_PER_PIXEL[format];
+  const across = positions(rect.x, rect.width);
+  const down = positions(rect.y, rect.height);
+  const count = across.blocks * down.blocks;
+  const samples = across.samples * down.samples;
+  const mean = new Float32Array(channels * count);
+  const clipped = new Float32Array(channels * count);
+  for (const [row, y] of down.at.entries()) {
+    const line = y * width;
+    const first = Math.floor(row / down.samples) * across.blocks;
+    let position = 0;
+    for (let column = 0; column < across.blocks; column++) {
+      const block = first + column;
+      for (let sample = 0; sample < across.samples; sample++, position++) {
+        const pixel = (line + (across.at[position] as number)) * channels;
+        for (let channel = 0; channel < channels; channel++) {
+          const value = data[pixel + channel] as number;
+          const index = channel * count + block;
+          mean[index] = (mean[index] as number) + value;
+          if (value >= CLIPPED) clipped[index] = (clipped[index] as number) + 1;
+        }
+      }
+    }
+  }
+  for (let index = 0; index < mean.length; index++) {
+    mean[index] = (mean[index] as number) / samples;
+    clipped[index] = (clipped[index] as number) / samples;
+  }
+  return { count, channels, samples, mean, clipped };
+}
+
+/** Where to look along one side: `samples` evenly spread pixels in each of `blocks` blocks. */
+function positions(from: number, length: number): { blocks: number; samples: number; at: Int32Array } {
+  const blocks = Math.max(1, Math.min(MOST_BLOCKS, Math.floor(length / LEAST_BLOCK)));
+  const samples = Math.max(1, Math.min(MOST_SAMPLES, Math.floor(length / blocks)));
+  const step = length / (blocks * samples);
+  return { blocks, samples, at: Int32Array.from({ length: blocks * samples }, (_, index) => from + Math.floor((index + 0.5) * step)) };
+}

@@ -1,0 +1,111 @@
+/** Whether a frame is worth an inference for one watch. Every frame that is not is counted under the reason. */
+import type { Pair } from './change.js';
+import type { Inspection } from './inspection.js';
+import { SKIP_REASONS, type SkipReason } from './outcome.js';
+import type { WatchSpec } from './spec.js';
+
+/** When it is not to be asked about now: whether time alone may change that, and when. Milliseconds of performance.now(). */
+export type Decision = { ask: true } | { ask: false; againMs: number | null };
+
+/** More of the picture than that changes at once when lightning strikes. */
+const FLASH_SHARE = 0.8;
+/** A flash is over by the next frame. A camera that has none for so long is too slow to tell a flash from a new scene. */
+const FLASH_MS = 250;
+const FIRST_PAUSE_MS = 1000; // after an error; doubles with each in a row
+const LONGEST_PAUSE_MS = 60_000;
+
+const ASK: Decision = { ask: true };
+const NEVER: Decision = { ask: false, againMs: null };
+
+export class Gate {
+  readonly skipped = Object.fromEntries(SKIP_REASONS.map((reason) => [reason, 0])) as Record<SkipReason, number>;
+  /** Why the newest frame has not been asked about so far; null when it has, or none came. */
+  private open: SkipReason | null = null;
+  /** What was asked about last. */
+  private asked: { frame: string; content: number; atMs: number; pair: Pair } | null = null;
+  private blockedMs = Number.NEGATIVE_INFINITY; // until interval or pause is over
+  private cooledMs = Number.NEGATIVE_INFINITY;
+  private flash: { frame: string; atMs: number } | null = null;
+  private errors = 0; // in a row
+  /** Answers that may still be asked for although nothing changes, so that an agreement of several can come about. */
+  private rechecks = 0;
+  private recheckNext = 0; // `rechecks` once the frame decided upon has been asked about
+  private settled = true;
+
+  constructor(private spec: WatchSpec) {}
+
+  /** A new frame; the one before will not be asked about any more. Its reason, if it was skipped. */
+  arrived(): SkipReason | null {
+    const reason = this.open;
+    if (reason !== null) this.skipped[reason]++;
+    this.open = 'busy';
+    return reason;
+  }
+
+  decide(inspection: Inspection, nowMs: number): Decision {
+    const { frame } = inspection;
+    const { max_age_ms, reask_ms, change_percent, agreement, crop } = this.spec;
+    if (nowMs - frame.monotonicMs > max_age_ms) return this.skip('age', null);
+    const { asked } = this;
+    const recheck = !this.settled && this.rechecks > 0;
+    if (asked !== null && (asked.frame === frame.id || (asked.content === frame.content && !recheck))) return this.skip('repeat', null);
+    if (nowMs < this.cooledMs) return this.skip('cooldown', this.cooledMs);
+    if (nowMs < this.blockedMs) return this.skip('interval', this.blockedMs);
+    if (recheck) return this.pass(this.rechecks - 1);
+    if (asked !== null && nowMs >= asked.atMs + reask_ms) return this.pass(this.rechecks);
+    if (asked === null || change_percent === 0) return this.pass(agreement.of - 1);
+    const share = inspection.changedSince(asked.pair, crop);
+    const flash = share > FLASH_SHARE ? (this.flash ?? { frame: frame.id, atMs: nowMs }) : null;
+    this.flash = flash;
+    if (share * 100 < change_percent || share === 0) return this.skip('unchanged', asked.atMs + reask_ms);
+    if (flash !== null && flash.frame === frame.id && nowMs < flash.atMs + FLASH_MS) return this.skip('unchanged', flash.atMs + FLASH_MS);
+    return this.pass(agreement.of - 1);
+  }
+
+  /** The frame, for which decide() has just said so, is being asked about. */
+  ask(inspection: Inspection, nowMs: number): void {
+    const { frame } = inspection;
+    const { interval_ms, crop } = this.spec;
+    this.rechecks = this.recheckNext;
+    this.asked = { frame: frame.id, content: frame.content, atMs: nowMs, pair: inspection.pair(crop) };
+    this.blockedMs = nowMs + interval_ms;
+    this.flash = null;
+    this.open = null;
+  }
+
+  /** An answer came. Not settled: it spoke against the agreed value, or there is none yet. */
+  answered(nowMs: number, { settled, changed }: { settled: boolean; changed: boolean }): void {
+    this.errors = 0;
+    this.settled = settled;
+    if (changed) this.cooledMs = nowMs + this.spec.cooldown_ms;
+  }
+
+  /** Asking failed: the same picture may be tried again, after a pause. */
+  failed(nowMs: number): void {
+    this.forget();
+    this.blockedMs = Math.max(this.blockedMs, nowMs + Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(this.errors, 16)));
+    this.errors++;
+  }
+
+  /** No answer will come, or the camera is another: the next frame is not compared with the last. */
+  forget(): void {
+    this.asked = null;
+    this.flash = null;
+    this.settled = true;
+  }
+
+  change(spec: WatchSpec): void {
+    this.blockedMs = this.asked === null ? Number.NEGATIVE_INFINITY : this.asked.atMs + spec.interval_ms;
+    this.spec = spec;
+  }
+
+  private pass(rechecks: number): Decision {
+    this.recheckNext = rechecks;
+    return ASK;
+  }
+
+  private skip(reason: SkipReason, againMs: number | null): Decision {
+    if (this.open !== null) this.open = reason;
+    return againMs === null ? NEVER : { ask: false, againMs };
+  }
+}

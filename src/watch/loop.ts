@@ -1,0 +1,274 @@
+/**
+ * Standing questions, asked for as long as the process runs: whenever the engine is free, the newest frame of the camera whose turn it is.
+ * One look at a time, so that every frame is as young as it can be when it is looked at.
+ */
+import type { Frame } from '../camera/frame.js';
+import { optionError } from '../errors.js';
+import { cropKey } from './crop.js';
+import { Inspection } from './inspection.js';
+import { type Eyes, SKIP_REASONS, type SkipReason, type WatchOutcome } from './outcome.js';
+import { round } from './round.js';
+import type { Value, WatchSpec } from './spec.js';
+import { nextTurn } from './turns.js';
+import { Usage } from './usage.js';
+import { Watch } from './watch.js';
+import { GRACE_MS, within } from './within.js';
+
+/** What the loop needs of a camera. */
+export interface Watched {
+  readonly id: string;
+  readonly slot: { newest(): Frame | null | undefined };
+  on(event: 'frame', listener: (frame: Frame) => void): unknown;
+  off(event: 'frame', listener: (frame: Frame) => void): unknown;
+}
+
+export interface LoopHandlers {
+  onOutcome: (outcome: WatchOutcome) => void;
+  /** What onOutcome threw; the loop goes on. Must not throw. Default: a warning of the process. */
+  onFault?: ((error: unknown) => void) | undefined;
+  /** Shared with others that use the same engine. */
+  usage?: Usage | undefined;
+}
+
+export interface WatchStatus {
+  camera: string;
+  enabled: boolean;
+  value: Value | null;
+  validUntil: Date | null;
+  lastAskedAt: Date | null;
+  asked: number;
+  answered: number;
+  errors: number;
+  skipped: Record<SkipReason, number>;
+}
+
+/** Sums over the watches of a camera, those that were deleted since included. */
+export interface CameraStatus {
+  lastAskedAt: Date | null;
+  looks: number;
+  asked: number;
+  skipped: Record<SkipReason, number>;
+}
+
+export interface LoopStatus {
+  state: 'idle' | 'looking' | 'stopped';
+  /** Share of the last minute that the engine was used, 0 to 1. */
+  busyRatio: number;
+  watches: Record<string, WatchStatus>;
+  cameras: Record<string, CameraStatus>;
+}
+
+interface Post {
+  camera: Watched;
+  listener: (frame: Frame) => void;
+  inspection: Inspection | null; // of the newest frame
+  passed: number;
+  lastMs: number;
+  status: CameraStatus;
+}
+
+/** A post with the watches that want to ask about its newest frame. */
+interface Due {
+  post: Post;
+  inspection: Inspection;
+  watches: Watch[];
+}
+
+const MOST_WATCHES = 256;
+
+export class WatchLoop {
+  private readonly posts = new Map<string, Post>();
+  private readonly watches = new Map<string, Watch>();
+  private readonly usage: Usage;
+  private state: 'new' | 'running' | 'stopped' = 'new';
+  private running: Promise<void> | null = null;
+  private alarm: NodeJS.Timeout | undefined;
+
+  constructor(
+    private readonly eyes: Eyes,
+    private readonly handlers: LoopHandlers,
+  ) {
+    this.usage = handlers.usage ?? new Usage();
+  }
+
+  /** Watches of this camera are asked from now on; one with the same id is replaced. */
+  addCamera(camera: Watched): void {
+    this.removeCamera(camera.id);
+    const listener = () => this.arrived(post);
+    const status = { lastAskedAt: null, looks: 0, asked: 0, skipped: noSkips() };
+    const post: Post = { camera, listener, inspection: null, passed: 0, lastMs: Number.NEGATIVE_INFINITY, status };
+    this.posts.set(camera.id, post);
+    camera.on('frame', listener);
+    this.next();
+  }
+
+  /** Its watches stay, without anything to look at; what is under way about it is cancelled. */
+  removeCamera(id: string): void {
+    const post = this.posts.get(id);
+    if (post === undefined) return;
+    post.camera.off('frame', post.listener);
+    this.posts.delete(id);
+    for (const watch of this.of(id)) {
+      watch.cancel();
+      watch.gate.forget();
+    }
+  }
+
+  /**
+   * Adds a watch or changes it. One that now asks something else begins anew, and what was believed becomes `stale`; otherwise value, votes and
+   * counters stay. True when it is new. Throws ERR_OPTION above 256 watches.
+   */
+  put(id: string, spec: WatchSpec): boolean {
+    const known = this.watches.get(id);
+    if (known?.asksTheSame(spec)) {
+      known.change(spec);
+    } else {
+      if (known === undefined && this.watches.size >= MOST_WATCHES) throw optionError('watch', `at most ${MOST_WATCHES} watches`, id);
+      known?.expire();
+      known?.close();
+      this.watches.set(id, new Watch(id, spec, (outcome) => this.report(outcome)));
+    }
+    this.next();
+    return known === undefined;
+  }
+
+  /** False when there is none of that name. Nothing is reported about it any more. */
+  delete(id: string): boolean {
+    this.watches.get(id)?.close();
+    return this.watches.delete(id);
+  }
+
+  /** A disabled watch is not asked; its last answer still expires. False when there is none of that name. */
+  setEnabled(id: string, enabled: boolean): boolean {
+    const watch = this.watches.get(id);
+    if (watch === undefined) return false;
+    watch.change({ ...watch.spec, enabled });
+    this.next();
+    return true;
+  }
+
+  start(): void {
+    if (this.state !== 'new') return;
+    this.state = 'running';
+    this.next();
+  }
+
+  /**
+   * For good: nothing new begins, what is under way may finish within the budget and is cancelled after it. No answer expires any more.
+   * Resolves when the engine has let go, or a second after the budget.
+   */
+  async stop(budgetMs: number): Promise<void> {
+    this.end();
+    if (this.running !== null) await within(this.running, budgetMs);
+    for (const watch of this.watches.values()) watch.close();
+    if (this.running !== null) await within(this.running, GRACE_MS);
+  }
+
+  status(): LoopStatus {
+    const watches = [...this.watches.values()].map((watch) => {
+      const { value, validUntil, lastAskedAt, asked, answered, errors, spec, gate } = watch;
+      const { camera, enabled } = spec;
+      return [watch.id, { camera, enabled, value, validUntil, lastAskedAt, asked, answered, errors, skipped: { ...gate.skipped } }] as const;
+    });
+    const cameras = [...this.posts].map(([id, { status }]) => [id, { ...status, skipped: { ...status.skipped } }] as const);
+    return {
+      state: this.state === 'stopped' ? 'stopped' : this.running === null ? 'idle' : 'looking',
+      busyRatio: this.usage.ratio(),
+      watches: Object.fromEntries(watches),
+      cameras: Object.fromEntries(cameras),
+    };
+  }
+
+  private of(camera: string): Watch[] {
+    return [...this.watches.values()].filter(({ spec }) => spec.camera === camera);
+  }
+
+  private arrived({ camera, status }: Post): void {
+    if (this.state !== 'running') return;
+    for (const { spec, gate } of this.of(camera.id)) {
+      const skipped = spec.enabled ? gate.arrived() : null;
+      if (skipped !== null) status.skipped[skipped]++;
+    }
+    this.next();
+  }
+
+  /** Looks, if the engine is free and there is a reason to; otherwise sets the alarm for when time alone may bring one. */
+  private next(): void {
+    if (this.state !== 'running' || this.running !== null) return;
+    clearTimeout(this.alarm);
+    const now = performance.now();
+    const found = [...this.posts.values()].map((post) => this.due(post, now));
+    const due = found.flatMap(({ due }) => due ?? []);
+    const chosen = nextTurn(due, ({ post, watches }) => ({
+      priority: Math.max(...watches.map(({ spec }) => spec.priority)),
+      passed: post.passed,
+      lastMs: post.lastMs,
+    }));
+    if (chosen !== undefined) {
+      for (const { post } of due) post.passed++;
+      this.running = this.usage
+        .during(() => this.look(chosen, now))
+        .finally(() => {
+          this.running = null;
+          this.next();
+        });
+      return;
+    }
+    const againMs = Math.min(...found.map(({ againMs }) => againMs));
+    if (Number.isFinite(againMs)) this.alarm = setTimeout(() => this.next(), Math.max(1, againMs - now));
+  }
+
+  private due(post: Post, nowMs: number): { due: Due | null; againMs: number } {
+    let againMs = Number.POSITIVE_INFINITY;
+    const watches = this.of(post.camera.id).filter(({ spec }) => spec.enabled);
+    const frame = watches.length > 0 ? post.camera.slot.newest() : null;
+    if (!frame) return { due: null, againMs };
+    if (post.inspection?.frame !== frame) post.inspection = new Inspection(frame);
+    const { inspection } = post;
+    const asking = watches.filter(({ gate }) => {
+      const decision = gate.decide(inspection, nowMs);
+      if (!decision.ask && decision.againMs !== null) againMs = Math.min(againMs, decision.againMs);
+      return decision.ask;
+    });
+    return { due: asking.length > 0 ? { post, inspection, watches: asking } : null, againMs };
+  }
+
+  /** At the crop whose turn it is; other crops get a look of their own, at a newer frame. */
+  private async look({ post, inspection, watches }: Due, nowMs: number): Promise<void> {
+    const first = nextTurn(watches, ({ spec, passed, lastAskedMs }) => ({ priority: spec.priority, passed, lastMs: lastAskedMs })) as Watch;
+    const { crop } = first.spec;
+    const key = cropKey(crop);
+    const asked = watches.filter(({ spec }) => cropKey(spec.crop) === key);
+    for (const watch of watches) watch.passed++;
+    const inquiries = asked.map((watch) => watch.begin(inspection, nowMs));
+    post.passed = 0;
+    post.lastMs = nowMs;
+    post.status.lastAskedAt = new Date();
+    post.status.looks++;
+    post.status.asked += asked.length;
+    if (!(await round(this.eyes, inspection.frame, crop, inquiries))) this.end();
+  }
+
+  private end(): void {
+    this.state = 'stopped';
+    clearTimeout(this.alarm);
+    for (const { camera, listener } of this.posts.values()) camera.off('frame', listener);
+  }
+
+  private report(outcome: WatchOutcome): void {
+    try {
+      this.handlers.onOutcome(outcome);
+    } catch (error) {
+      this.fault(error);
+    }
+  }
+
+  private fault(error: unknown): void {
+    if (this.handlers.onFault !== undefined) this.handlers.onFault(error);
+    else process.emitWarning(error instanceof Error ? error : String(error));
+  }
+}
+
+function noSkips(): Record<SkipReason, number> {
+  return Object.fromEntries(SKIP_REASONS.map((reason) => [reason, 0])) as Record<SkipReason, number>;
+}

@@ -1,0 +1,67 @@
+/** One look, and every question that is due about it, asked in the same tick so that the engine answers them as one batch. */
+import type { Crop, Frame } from '../camera/frame.js';
+import { MiphaError } from '../errors.js';
+import { cropped } from './crop.js';
+import type { Eyes, Seen } from './outcome.js';
+import type { Inquiry } from './watch.js';
+
+/** Never rejects, and settles when nothing is under way any more: false when the engine has been disposed. Answers and errors go to the watches. */
+export async function round(eyes: Eyes, frame: Frame, crop: Crop | undefined, inquiries: readonly Inquiry[]): Promise<boolean> {
+  const beganMs = performance.now();
+  let seen: Seen;
+  try {
+    seen = await look(eyes, frame, crop, inquiries);
+  } catch (error) {
+    return inquiries.map((inquiry) => failed(inquiry, error)).every(Boolean);
+  }
+  const asked = await Promise.all(inquiries.map((inquiry) => ask(seen, inquiry, beganMs)));
+  await seen.dispose().catch(() => {}); // only an engine that is gone, and the view with it
+  return asked.every(Boolean);
+}
+
+/** Cancelled only when none of the questions is of use any more. */
+async function look(eyes: Eyes, frame: Frame, crop: Crop | undefined, inquiries: readonly Inquiry[]): Promise<Seen> {
+  const controller = new AbortController();
+  const release = () => {
+    if (inquiries.every(({ signal }) => signal.aborted)) controller.abort();
+  };
+  for (const { signal } of inquiries) signal.addEventListener('abort', release, { once: true });
+  try {
+    release();
+    return await eyes.look(cropped(frame, crop), {
+      signal: controller.signal,
+      deadlineMs: left(Math.max(...inquiries.map(({ deadlineMs }) => deadlineMs))),
+      priority: Math.max(...inquiries.map(({ watch }) => watch.spec.priority)),
+    });
+  } finally {
+    for (const { signal } of inquiries) signal.removeEventListener('abort', release);
+  }
+}
+
+async function ask(seen: Seen, inquiry: Inquiry, beganMs: number): Promise<boolean> {
+  const { watch, signal, deadlineMs } = inquiry;
+  if (signal.aborted) return true;
+  const { question, priority } = watch.spec;
+  try {
+    const answer = await seen.ask(question, { as: watch.as, signal, deadlineMs: left(deadlineMs), priority });
+    left(deadlineMs);
+    if (!signal.aborted) watch.succeed(inquiry, seen, answer, beganMs);
+    return true;
+  } catch (error) {
+    return failed(inquiry, error);
+  }
+}
+
+/** False when it failed because there is no engine any more, which is nothing that its watch should report. */
+function failed(inquiry: Inquiry, error: unknown): boolean {
+  if (error instanceof MiphaError && error.code === 'ERR_DISPOSED') return false;
+  if (!inquiry.signal.aborted) inquiry.watch.fail(inquiry, error);
+  return true;
+}
+
+/** Milliseconds until then. Throws ERR_DEADLINE when there are none. */
+function left(deadlineMs: number): number {
+  const ms = deadlineMs - performance.now();
+  if (ms > 0) return ms;
+  throw new MiphaError('ERR_DEADLINE', 'The answer would have expired before it came', { details: { lateMs: -ms } });
+}

@@ -1,0 +1,192 @@
+/** One standing question: what was asked, what is believed, and until when. */
+import type { z } from 'zod';
+import type { Frame } from '../camera/frame.js';
+import type { Answer } from '../engine/answer.js';
+import { fromNative, type MiphaError } from '../errors.js';
+import { Agreement, type AgreementRule } from './agreement.js';
+import { answerType } from './answer-type.js';
+import { cropKey } from './crop.js';
+import { Gate } from './gate.js';
+import type { Inspection } from './inspection.js';
+import type { Seen, WatchOutcome } from './outcome.js';
+import { seenFrame, timingOf } from './seen.js';
+import type { Value, WatchSpec } from './spec.js';
+
+/** An inference under way for one watch. */
+export interface Inquiry {
+  watch: Watch;
+  frame: Frame;
+  /** Aborts when the answer is of no use any more. */
+  signal: AbortSignal;
+  /** After this, in milliseconds of performance.now(), the answer would have expired before it came. */
+  deadlineMs: number;
+}
+
+export class Watch {
+  readonly gate: Gate;
+  /** Looks that others got since this one was due. */
+  passed = 0;
+  lastAskedMs = Number.NEGATIVE_INFINITY;
+  lastAskedAt: Date | null = null;
+  asked = 0;
+  answered = 0;
+  errors = 0;
+  private readonly agreement: Agreement;
+  private type: z.ZodType<Value>;
+  private present: WatchSpec;
+  private inquiry: AbortController | null = null;
+  /** Set while an answer is relied upon. */
+  private expiry: { timer: NodeJS.Timeout; at: Date } | null = null;
+
+  constructor(
+    readonly id: string,
+    spec: WatchSpec,
+    private readonly report: (outcome: WatchOutcome) => void,
+  ) {
+    this.present = spec;
+    this.type = answerType(spec.answer);
+    this.gate = new Gate(spec);
+    this.agreement = new Agreement(ruleOf(spec));
+  }
+
+  get spec(): WatchSpec {
+    return this.present;
+  }
+
+  /** What the engine decodes the answer by. */
+  get as(): z.ZodType<Value> {
+    return this.type;
+  }
+
+  get value(): Value | null {
+    return this.agreement.value;
+  }
+
+  get validUntil(): Date | null {
+    return this.expiry?.at ?? null;
+  }
+
+  /** Whether `spec` asks the same about the same, so that what is believed stays true. */
+  asksTheSame(spec: WatchSpec): boolean {
+    const { camera, question, answer, crop } = this.present;
+    const sameAnswer = JSON.stringify(answer) === JSON.stringify(spec.answer);
+    return camera === spec.camera && question === spec.question && sameAnswer && cropKey(crop) === cropKey(spec.crop);
+  }
+
+  /** Takes over intervals, limits and the like of a spec that asks the same. */
+  change(spec: WatchSpec): void {
+    this.present = spec;
+    this.gate.change(spec);
+    this.agreement.change(ruleOf(spec));
+    if (!spec.enabled) this.cancel();
+  }
+
+  begin(inspection: Inspection, nowMs: number): Inquiry {
+    const { frame } = inspection;
+    this.gate.ask(inspection, nowMs);
+    this.inquiry = new AbortController();
+    this.passed = 0;
+    this.lastAskedMs = nowMs;
+    this.lastAskedAt = new Date();
+    this.asked++;
+    return { watch: this, frame, signal: this.inquiry.signal, deadlineMs: frame.monotonicMs + this.present.ttl_ms };
+  }
+
+  succeed({ frame }: Inquiry, seen: Seen, { value, text, confidence, tokens, timings }: Answer<Value>, beganMs: number): void {
+    this.inquiry = null;
+    this.answered++;
+    const verdict = this.agreement.observe(value, confidence);
+    const { changed, previous } = verdict;
+    this.gate.answered(performance.now(), { settled: verdict.value === value, changed });
+    if (verdict.supported || verdict.value === null) this.rely(frame);
+    this.report({
+      ...this.base('ok'),
+      value: verdict.value,
+      previous,
+      changed,
+      observed: value,
+      confidence,
+      stableCount: this.agreement.stableCount,
+      answer: text,
+      frame: seenFrame(frame, this.present.crop),
+      timing: timingOf(seen, timings, beganMs),
+      tokens: { in: tokens.prompt, out: tokens.answer },
+    });
+  }
+
+  fail({ frame }: Inquiry, cause: unknown): void {
+    this.inquiry = null;
+    this.errors++;
+    this.gate.failed(performance.now());
+    const { code, message, retryable }: MiphaError = fromNative(cause, '');
+    const { value } = this;
+    this.report({
+      ...this.base('error'),
+      value,
+      previous: value,
+      frame: seenFrame(frame, this.present.crop),
+      error: { code, message, retryable },
+    });
+  }
+
+  /** Gives up what is under way; nothing is reported about it. */
+  cancel(): void {
+    if (this.inquiry === null) return;
+    this.inquiry.abort();
+    this.inquiry = null;
+    this.gate.forget();
+  }
+
+  /** What is believed is true no longer, because it has expired or because something else will be asked. */
+  expire(): void {
+    if (this.expiry === null) return;
+    const { at } = this.expiry;
+    const previous = this.agreement.value;
+    this.forgetExpiry();
+    this.agreement.reset();
+    this.report({ ...this.base('stale'), previous, changed: previous !== null, validUntil: at });
+  }
+
+  /** Leaves no timer and nothing under way; reports nothing. */
+  close(): void {
+    this.cancel();
+    this.forgetExpiry();
+  }
+
+  private rely(frame: Frame): void {
+    const { ttl_ms } = this.present;
+    this.forgetExpiry();
+    const timer = setTimeout(() => this.expire(), Math.max(0, frame.monotonicMs + ttl_ms - performance.now()));
+    this.expiry = { timer, at: new Date(frame.at.getTime() + ttl_ms) };
+  }
+
+  private forgetExpiry(): void {
+    if (this.expiry !== null) clearTimeout(this.expiry.timer);
+    this.expiry = null;
+  }
+
+  private base(status: WatchOutcome['status']): WatchOutcome {
+    return {
+      watch: this.id,
+      camera: this.present.camera,
+      type: this.present.answer.type,
+      status,
+      value: null,
+      previous: null,
+      changed: false,
+      observed: null,
+      confidence: null,
+      stableCount: 0,
+      answer: '',
+      validUntil: this.validUntil,
+      frame: null,
+      timing: null,
+      tokens: null,
+      error: null,
+    };
+  }
+}
+
+function ruleOf({ agreement, min_confidence, keep_confidence }: WatchSpec): AgreementRule {
+  return { ...agreement, minConfidence: min_confidence, keepConfidence: keep_confidence ?? min_confidence };
+}
