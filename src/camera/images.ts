@@ -1,0 +1,80 @@
+/** images://FOLDER or images://FOLDER/*.jpg: pictures from files, for replay. */
+import { readdir, readFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import sharp from 'sharp';
+import { MiphaError, optionError } from '../errors.js';
+import type { Picture, Source } from './frame.js';
+import { ticks } from './pace.js';
+import { booleanOption, type CameraUri, checkOptions, decodePath, numberOption } from './uri.js';
+
+const PICTURE_FILE = /\.(jpe?g|png|webp)$/i;
+
+/**
+ * Options: `fps` (1; 0: every picture, as fast as read), `loop` (false). Files come in the order of their names; at a given pace a slow reader
+ * misses some. A relative path starts at the working directory; `*` and `?` (written %3F) may stand in the last part. Files that are no pictures
+ * are passed over as `unreadable`.
+ */
+export function imagesSource(uri: CameraUri, sidePx: number): Source {
+  checkOptions(uri, ['fps', 'loop']);
+  const fps = numberOption(uri, 'fps', 1, { min: 0, max: 1000 });
+  const loop = booleanOption(uri, 'loop');
+  const path = decodePath(uri.rest);
+  if (path === '') throw optionError('camera', 'images://FOLDER or images://FOLDER/*.jpg', uri.name);
+
+  return {
+    name: uri.name,
+    async *open(signal, onDropped) {
+      const files = await list(path);
+      let failures = 0; // in a row
+      const onMissed = (tick: number) => {
+        if (loop || tick < files.length) onDropped('unread');
+      };
+      for await (const tick of ticks(fps, signal, onMissed)) {
+        if (tick >= files.length && !loop) return;
+        const file = files[tick % files.length] as string;
+        try {
+          yield await decode(file, sidePx);
+          failures = 0;
+        } catch (error) {
+          onDropped('unreadable', `${file}: ${(error as Error).message}`);
+          if (++failures < files.length) continue;
+          throw new MiphaError('ERR_CAMERA', `${path}: none of the ${files.length} files there is a readable picture`, { details: { path } });
+        }
+      }
+    },
+  };
+}
+
+async function list(path: string): Promise<string[]> {
+  const pattern = basename(path);
+  const isGlob = /[*?]/.test(pattern);
+  const folder = isGlob ? dirname(path) : path;
+  const matches = isGlob ? globPattern(pattern) : PICTURE_FILE;
+  const names = await readdir(folder).catch((cause: Error) => {
+    throw new MiphaError('ERR_CAMERA', `${folder}: expected a folder of pictures: ${cause.message}`, { details: { path }, cause });
+  });
+  const files = names.filter((name) => matches.test(name)).sort();
+  if (files.length === 0) throw new MiphaError('ERR_CAMERA', `${path}: no JPEG, PNG or WebP file there`, { details: { path } });
+  return files.map((name) => join(folder, name));
+}
+
+/** `*` stands for any characters, `?` for one; a name that starts with a dot must be meant. */
+function globPattern(glob: string): RegExp {
+  const body = glob
+    .replace(/[.+^${}()|[\]\\]/g, '\\$&')
+    .replaceAll('*', '.*')
+    .replaceAll('?', '.');
+  return new RegExp(`^${/^[*?]/.test(glob) ? '(?!\\.)' : ''}${body}$`);
+}
+
+/** Upright RGB without alpha and colour profiles, as the engine reads files, at most `sidePx` a side. */
+async function decode(file: string, sidePx: number): Promise<Picture> {
+  const { data, info } = await sharp(await readFile(file), { failOn: 'error', ignoreIcc: true })
+    .autoOrient()
+    .resize({ width: sidePx, height: sidePx, fit: 'inside', withoutEnlargement: true })
+    .toColourspace('srgb')
+    .removeAlpha()
+    .raw({ depth: 'uchar' })
+    .toBuffer({ resolveWithObject: true });
+  return { data, width: info.width, height: info.height, format: 'rgb' };
+}

@@ -1,0 +1,19 @@
+/** A frame as a JPEG file, for snapshots. */
+import sharp from 'sharp';
+import type { Frame } from './frame.js';
+
+export interface JpegOptions {
+  /** Scaled down, never up, until the longer side fits. */
+  maxSidePx: number;
+  quality: number; // 1..100
+}
+
+export async function jpegOf(
+  { data, width, height, format }: Pick<Frame, 'data' | 'width' | 'height' | 'format'>,
+  options: JpegOptions,
+): Promise<Buffer> {
+  return await sharp(data, { raw: { width, height, channels: format === 'rgb' ? 3 : 1 } })
+    .resize({ width: options.maxSidePx, height: options.maxSidePx, fit: 'inside', withoutEnlargement: true })
+    .jpeg({ quality: options.quality })
+    .toBuffer();
+}

@@ -1,0 +1,173 @@
+/**
+ * The GStreamer pipeline of each kind of camera, as the arguments of gst-launch-1.0. Each has a variant for NVIDIA Jetson, where frames stay in
+ * the memory of the video hardware until they are small, and a plain one. Pure functions: what the machine has is told by `has`.
+ */
+import { resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { optionError } from '../errors.js';
+import { mask } from './mask.js';
+import { booleanOption, type CameraUri, checkOptions, choiceOption, decodePath, numberOption, splitUri } from './uri.js';
+
+export interface Pipeline {
+  variant: 'nvidia' | 'plain';
+  args: string[];
+  /** For the child process, besides its parent's. */
+  env: Record<string, string>;
+  /** What must not appear in any text. */
+  secrets: string[];
+  /** A file: it ends normally, while any other camera whose stream ends is lost. */
+  finite: boolean;
+  loop: boolean;
+}
+
+/** Elements that make the difference between the variants. */
+export const PROBED = ['nvvidconv', 'nvv4l2decoder', 'nvjpegdec'] as const;
+export type Has = (element: (typeof PROBED)[number]) => boolean;
+
+/** Pictures leave the child on a descriptor of their own, where no element's chatter on stdout can get between them. */
+export const FRAMES_FD = 3;
+
+const SIDE = { min: 1, max: 16_384, whole: true };
+const FPS = { min: 1, max: 1000, whole: true };
+
+type Stage = string[];
+type Head = Partial<Pick<Pipeline, 'secrets' | 'finite' | 'loop' | 'env'>> & { stages: Stage[]; size?: string };
+
+const HEADS: Record<string, (uri: CameraUri, sidePx: number, has: Has) => Head> = { v4l2, csi, rtsp, file };
+export const GSTREAMER_SCHEMES = [...Object.keys(HEADS), 'gst'];
+
+/** Throws ERR_OPTION where `uri` is not what its scheme takes. */
+export function pipelineOf(uri: string, sidePx: number, has: Has): Pipeline {
+  const scheme = uri.slice(0, uri.indexOf(':'));
+  const nvidia = scheme !== 'gst' && (has('nvvidconv') || scheme === 'csi');
+  const { stages, size, ...head } = scheme === 'gst' ? described(uri) : (HEADS[scheme] as (typeof HEADS)[string])(splitUri(uri), sidePx, has);
+  // Not above the wanted side, and never scaled up; with square pixels fixed, the aspect decides the rest.
+  const caps = size ?? `width=[1,${sidePx}],height=[1,${sidePx}],pixel-aspect-ratio=1/1`;
+  const all = [...stages, ...tail(caps, nvidia)];
+  return {
+    variant: nvidia ? 'nvidia' : 'plain',
+    args: all.flatMap((stage, i) => (i === 0 ? stage : ['!', ...stage])),
+    env: {},
+    secrets: [],
+    finite: false,
+    loop: false,
+    ...head,
+  };
+}
+
+/** As one would type it, passwords masked. */
+export function show({ args }: Pipeline): string {
+  return mask(['gst-launch-1.0', '-q', ...args].join(' '));
+}
+
+/** From raw video of any size to small pictures on FRAMES_FD; the queue holds one frame and forgets it when a newer one comes. */
+function tail(size: string, nvidia: boolean): Stage[] {
+  const scale: Stage[] = nvidia
+    ? [['nvvidconv'], [`video/x-raw,format=RGBA,${size}`]]
+    : [['videoscale', 'method=bilinear2'], [`video/x-raw,${size}`]]; // bilinear2 averages all pixels that become one
+  return [
+    ['queue', 'leaky=downstream', 'max-size-buffers=1', 'max-size-bytes=0', 'max-size-time=0'],
+    ...scale,
+    ['videoconvert'],
+    ['video/x-raw,format={RGB,GRAY8}'],
+    ['pnmenc'],
+    ['fdsink', `fd=${FRAMES_FD}`, 'sync=false'],
+  ];
+}
+
+/** v4l2:///dev/video0. Options: format (raw, mjpeg), width, height, fps; without them the driver's own choice. */
+function v4l2(uri: CameraUri, _sidePx: number, has: Has): Head {
+  checkOptions(uri, ['format', 'width', 'height', 'fps']);
+  const device = decodePath(uri.rest);
+  if (!/^\/dev\/[\w./:-]+$/.test(device)) throw optionError('camera', 'v4l2:///dev/video0', uri.name);
+  const format = choiceOption(uri, 'format', 'raw', ['raw', 'mjpeg']);
+  const caps = [format === 'raw' ? 'video/x-raw' : 'image/jpeg', ...asked(uri)].join(',');
+  const source = ['v4l2src', `device=${device}`, 'do-timestamp=true'];
+  if (format === 'raw') return { stages: [source, [caps]] };
+  const decoder = has('nvjpegdec') ? ['nvjpegdec'] : has('nvv4l2decoder') ? ['nvv4l2decoder', 'mjpeg=1'] : ['jpegdec'];
+  return { stages: [source, [caps], decoder] };
+}
+
+/** csi://0, the number of the sensor. Options: width, height (1280 x 720), fps (30), mode (of the sensor; the driver's own choice). */
+function csi(uri: CameraUri, sidePx: number): Head {
+  checkOptions(uri, ['width', 'height', 'fps', 'mode']);
+  if (!/^\d{1,3}$/.test(uri.rest)) throw optionError('camera', 'csi:// and the number of the sensor, e.g. csi://0', uri.name);
+  const width = numberOption(uri, 'width', 1280, SIDE);
+  const height = numberOption(uri, 'height', 720, SIDE);
+  const fps = numberOption(uri, 'fps', 30, FPS);
+  const mode = numberOption(uri, 'mode', -1, { min: 0, max: 100, whole: true });
+  const scale = Math.min(1, sidePx / Math.max(width, height));
+  const even = (side: number) => Math.max(2, 2 * Math.round((side * scale) / 2)); // what the video hardware takes
+  return {
+    stages: [
+      ['nvarguscamerasrc', `sensor-id=${uri.rest}`, ...(mode < 0 ? [] : [`sensor-mode=${mode}`])],
+      [`video/x-raw(memory:NVMM),width=${width},height=${height},framerate=${fps}/1`],
+    ],
+    size: `width=${even(width)},height=${even(height)}`,
+  };
+}
+
+/**
+ * rtsp://user:password@host/path?options-of-the-camera, over TCP. The password stands in the arguments of the child process, because gst-launch
+ * takes it nowhere else: other users of this machine can see it in the list of processes unless /proc is mounted with hidepid.
+ */
+function rtsp(uri: CameraUri, _sidePx: number, has: Has): Head {
+  // The whole of it belongs to the camera: there are no options of ours.
+  const text = `rtsp://${uri.rest}${uri.query === '' ? '' : `?${uri.query}`}`;
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url === undefined || url.hostname === '') throw optionError('camera', 'rtsp://user:password@host:554/path', uri.name);
+  return {
+    stages: [
+      ['rtspsrc', `location=${plainCharacters(url.href)}`, 'protocols=tcp', 'latency=0', 'tcp-timeout=10000000'],
+      ['application/x-rtp,media=video'],
+      ['decodebin'],
+    ],
+    secrets: [url.password, decodePath(url.password)],
+    // decodebin takes the decoder of the highest rank.
+    ...(has('nvv4l2decoder') ? { env: { GST_PLUGIN_FEATURE_RANK: 'avdec_h264:MARGINAL,avdec_h265:MARGINAL,openh264dec:MARGINAL' } } : {}),
+  };
+}
+
+/** file://clip.mp4, from the working directory, or file:///clips/clip.mp4, at the pace it was recorded in. Options: loop (false). */
+function file(uri: CameraUri): Head {
+  checkOptions(uri, ['loop']);
+  const path = decodePath(uri.rest);
+  if (path === '') throw optionError('camera', 'file://clip.mp4 or file:///folder/clip.mp4', uri.name);
+  return {
+    stages: [
+      ['uridecodebin', `uri=${plainCharacters(pathToFileURL(resolve(path)).href)}`, 'caps=video/x-raw(ANY)', 'expose-all-streams=false'],
+      ['identity', 'sync=true'],
+    ],
+    finite: true,
+    loop: booleanOption(uri, 'loop'),
+  };
+}
+
+/** gst: and a pipeline that ends in raw video in system memory. Plain throughout: what the hardware does is for its author to say. */
+function described(uri: string): Head {
+  const args = tokens(uri.slice(uri.indexOf(':') + 1));
+  if (args.length === 0 || args[0] === '!' || args.at(-1) === '!')
+    throw optionError('camera', 'gst: and a pipeline that ends in raw video, e.g. gst:videotestsrc is-live=true', mask(uri));
+  return { stages: [args] };
+}
+
+/**
+ * Splits like the parser of gst-launch: at white space outside of quotes, where a backslash takes the next character as it is. Quotes stay, since
+ * gst-launch joins its arguments again and parses the whole.
+ */
+export function tokens(description: string): string[] {
+  const found = description.match(/(?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|\\.|[^\s\\])+/gs) ?? [];
+  return found.map((token) => token.replace(/\\(\s)/g, '$1'));
+}
+
+function asked(uri: CameraUri): string[] {
+  const side = (key: 'width' | 'height') => (uri.options.has(key) ? [`${key}=${numberOption(uri, key, 0, SIDE)}`] : []);
+  return [...side('width'), ...side('height'), ...(uri.options.has('fps') ? [`framerate=${numberOption(uri, 'fps', 0, FPS)}/1`] : [])];
+}
+
+/** Characters that mean something to the parser of gst-launch, percent-encoded. */
+function plainCharacters(url: string): string {
+  return url.replace(/[^\w.~:/?&=@%[\]+,;-]/g, (character) =>
+    encodeURIComponent(character).replace(/^[!'()*]$/, (c) => `%${c.charCodeAt(0).toString(16)}`),
+  );
+}
