@@ -70,24 +70,24 @@ export class GstChild {
     }
   }
 
-  private async watch(): Promise<void> {
-    await new Promise<void>((resolve) => {
+  private watch(): Promise<void> {
+    return new Promise<void>((resolve) => {
+      let timer: NodeJS.Timeout | undefined;
+      const finish = () => {
+        clearTimeout(timer);
+        for (const stream of this.child.stdio) stream?.destroy();
+        resolve();
+      };
       this.child.once('error', (error: NodeJS.ErrnoException) => {
         if (this.child.pid !== undefined) return; // a signal that could not be sent
         this.failure = spawnFailure(error);
-        resolve();
+        finish();
       });
-      this.child.once('exit', () => resolve());
-    });
-    if (this.child.pid === undefined) return;
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, CLOSE_MS);
-      this.child.once('close', () => {
-        clearTimeout(timer);
-        resolve();
+      this.child.once('exit', () => {
+        timer = setTimeout(finish, CLOSE_MS);
       });
+      this.child.once('close', finish);
     });
-    for (const stream of this.child.stdio) stream?.destroy();
   }
 
   private async end(): Promise<void> {
