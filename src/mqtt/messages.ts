@@ -28,8 +28,8 @@ export const errorCodes = [
   'NO_FRAME', // the camera has not delivered any
   'STALE_FRAME', // the newest frame is older than max_age_ms
   'QUEUE_FULL', // see retry_after_ms
-  'EXPIRED', // the deadline passed before the work began
-  'TIMEOUT', // the deadline passed while it was under way
+  'EXPIRED', // the deadline had passed when it came, or before it was admitted
+  'TIMEOUT', // the deadline passed after it was admitted
   'CANCELLED',
   'MODEL_LOADING',
   'ENGINE_FAULT',
@@ -128,6 +128,15 @@ export const alertSchema = z.object({
 });
 export type Alert = z.infer<typeof alertSchema>;
 
+export const logSchema = z.object({
+  ts: time,
+  level: z.enum(['warn', 'error', 'fatal']),
+  ns: z.string().describe('the part of the node it comes from'),
+  msg: z.string(),
+  count: count.describe('how often it was logged since it was last told'),
+});
+export type LogMessage = z.infer<typeof logSchema>;
+
 export const infoSchema = z.object({
   v: version,
   ts: time,
@@ -197,7 +206,9 @@ export const healthSchema = z.object({
   temperature_c: z.record(z.string(), z.number()),
   mqtt: z.object({ reconnects: count, published: count, dropped: z.record(z.string(), count), queued: count }),
   clock_synced: z.boolean().nullable().describe('null: this system does not tell'),
-  errors: z.array(errorSchema),
+  errors: z
+    .array(z.object({ id: z.string(), level: z.enum(['WARNING', 'URGENT', 'CRITICAL', 'FATAL']), message: z.string() }))
+    .describe('standing alerts'),
 });
 export type Health = z.infer<typeof healthSchema>;
 
