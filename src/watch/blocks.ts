@@ -15,7 +15,7 @@ export interface Blocks {
 const MOST_BLOCKS = 24; // per side
 const LEAST_BLOCK = 4; // pixels per side of a block, so that noise has something to even out
 const MOST_SAMPLES = 8; // per side of a block
-const CLIPPED = 250;
+const CLIPPED = 235; // noise hides the end of the scale
 
 /** At most 37 000 pixels are looked at, however large the picture. */
 export function blocksOf({ data, width, format }: Pick<Frame, 'data' | 'width' | 'format'>, rect: Rect): Blocks {

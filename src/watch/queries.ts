@@ -24,6 +24,8 @@ export interface Query {
   /** Milliseconds from now. */
   deadlineMs: number;
   signal?: AbortSignal | undefined;
+  /** The query has its place in the lane. */
+  onAdmitted?: (() => void) | undefined;
   /** Gets free text in pieces while it is written. */
   onText?: ((piece: string) => void) | undefined;
 }
@@ -122,6 +124,7 @@ export class Queries {
         entry.fail = reject;
         controller.signal.addEventListener('abort', () => reject(controller.signal.reason), { once: true });
         this.waiting.push(entry);
+        query.onAdmitted?.();
         this.next();
       });
     } finally {
