@@ -45,6 +45,11 @@ export async function loadConfig({ file, env = process.env, flags = [], checkFil
   return { ...loaded, warnings };
 }
 
+/** A configuration that a program makes itself. Throws ERR_CONFIG. */
+export function configOf(values: ConfigInput): LoadedConfig {
+  return validate([{ origin: 'flag', values, place: () => ({ source: 'the program' }) }]);
+}
+
 /** The configuration with `patch` merged over it (RFC 7396: null removes). Throws ERR_CONFIG; `details.forbidden` lists paths that are local. */
 export function mergeOptions(loaded: LoadedConfig, patch: ConfigInput): LoadedConfig {
   const forbidden = leaves(patch)

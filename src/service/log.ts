@@ -24,12 +24,13 @@ export interface LogOptions {
 export class Log {
   /** Of the service itself. */
   readonly logger: Logger;
+  private readonly root: Logger;
   private readonly children = new Map<string, Logger>();
   private readonly relay = new WarningRelay();
 
   constructor({ level, format }: Config['log'], options: LogOptions = {}) {
     const sink = options.sink ?? (format === 'pretty' ? prettyStdout(options.colors ?? process.stdout.isTTY === true) : plainStdout());
-    this.logger = pino(
+    this.root = pino(
       {
         level,
         base: null,
@@ -37,22 +38,22 @@ export class Log {
         redact: { paths: DEPTHS.flatMap((depth) => SECRET_KEYS.map((key) => depth + key)), censor: '***' },
       },
       this.relaying(sink),
-    ).child({ ns: 'service' }) as Logger;
-    this.children.set('service', this.logger);
+    ) as Logger;
+    this.logger = this.child('service');
   }
 
   /** The logger of a room: `camera`, `mqtt`, `watch` ...; the same one for the same name. */
   child(room: string): Logger {
     const known = this.children.get(room);
     if (known !== undefined) return known;
-    const made = this.logger.child({ ns: room }) as Logger;
+    const made = this.root.child({ ns: room }) as Logger;
     this.children.set(room, made);
     return made;
   }
 
   /** For all rooms, from now on. */
   setLevel(level: Config['log']['level']): void {
-    for (const logger of this.children.values()) logger.level = level;
+    for (const logger of [this.root, ...this.children.values()]) logger.level = level;
   }
 
   /**

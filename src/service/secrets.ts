@@ -43,5 +43,5 @@ export async function readSecret(path: string, option: string): Promise<Secret> 
 
 /** User and password of every address in a text become ***, and so do those of GStreamer elements. */
 export function maskSecrets(text: string): string {
-  return text.replace(/(:\/\/)[^\s"'\\]*@/g, '$1***@').replace(/\b(user-id|user-pw|password|passphrase)=(?:\\?"[^"]*"|[^\s"\\]+)/gi, '$1=***');
+  return text.replace(/(:\/\/)(?!\/)[^\s"'\\]*@/g, '$1***@').replace(/\b(user-id|user-pw|password|passphrase)=(?:\\?"[^"]*"|[^\s"\\]+)/gi, '$1=***');
 }

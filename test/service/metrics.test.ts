@@ -1,0 +1,88 @@
+import { describe, expect, it } from 'vitest';
+import { Metrics, type MetricsSnapshot } from '../../src/service/metrics.js';
+
+const snapshot: MetricsSnapshot = {
+  cameras: [
+    { id: 'front', up: true, frames: 100, dropped: { newer: 7, unread: 2 }, frameAgeMs: 125, restarts: 3 },
+    { id: 'back', up: false, frames: 0, dropped: {}, frameAgeMs: null, restarts: 0 },
+  ],
+  queue: { waiting: 2, rejected: { QUEUE_FULL: 4 } },
+  engine: { busyRatio: 0.25 },
+  models: [{ id: 'nano', sha256: 'abc' }],
+  mqtt: { connected: true, reconnects: 1, published: { 0: 5, 1: 9 }, dropped: { offline: 6 } },
+  temperatures: { 'cpu-thermal': 41.5 },
+  watts: {},
+  memoryBytes: 123_456,
+};
+const timing = { queueMs: 1, prepMs: 2, visionMs: 3, prefillMs: 4, decodeMs: 5, totalMs: 15 };
+
+function samples(text: string): Record<string, number> {
+  const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('#') && !line.includes('_bucket'));
+  return Object.fromEntries(lines.map((line) => [line.slice(0, line.lastIndexOf(' ')), Number(line.slice(line.lastIndexOf(' ') + 1))]));
+}
+
+describe('metrics', () => {
+  it('show the snapshot and what was counted, scrape after scrape', async () => {
+    let now = snapshot;
+    const metrics = new Metrics({ version: '1.2.3', snapshot: () => now });
+    metrics.answered({ watch: 'door', status: 'ok', timing, tokens: { in: 20, out: 1 } });
+    metrics.answered({ watch: 'door', status: 'error', timing: null, tokens: null });
+    metrics.answered({ watch: null, status: 'ok', timing, tokens: { in: 10, out: 30 } });
+    const expected = {
+      [`mipha_build_info{version="1.2.3",node="${process.versions.node}"}`]: 1,
+      'mipha_queries_total{watch="door",status="ok"}': 1,
+      'mipha_queries_total{watch="door",status="error"}': 1,
+      'mipha_queries_total{watch="query",status="ok"}': 1,
+      'mipha_tokens_total{direction="in"}': 30,
+      'mipha_tokens_total{direction="out"}': 31,
+      'mipha_query_duration_seconds_count{stage="total"}': 2,
+      'mipha_query_duration_seconds_sum{stage="total"}': 0.03,
+      'mipha_query_duration_seconds_count{stage="vision"}': 2,
+      'mipha_frames_captured_total{camera="front"}': 100,
+      'mipha_frames_dropped_total{camera="front",reason="newer"}': 7,
+      'mipha_frames_dropped_total{camera="front",reason="unread"}': 2,
+      'mipha_frame_age_seconds{camera="front"}': 0.125,
+      'mipha_camera_up{camera="front"}': 1,
+      'mipha_camera_up{camera="back"}': 0,
+      'mipha_camera_reconnects_total{camera="front"}': 3,
+      mipha_queue_depth: 2,
+      'mipha_queue_rejected_total{reason="QUEUE_FULL"}': 4,
+      mipha_engine_busy_ratio: 0.25,
+      'mipha_model_info{id="nano",sha256="abc"}': 1,
+      mipha_mqtt_connected: 1,
+      mipha_mqtt_reconnects_total: 1,
+      'mipha_mqtt_published_total{qos="0"}': 5,
+      'mipha_mqtt_published_total{qos="1"}': 9,
+      'mipha_mqtt_dropped_total{reason="offline"}': 6,
+      'mipha_soc_temperature_celsius{zone="cpu-thermal"}': 41.5,
+      mipha_memory_used_bytes: 123_456,
+    };
+    expect(samples((await metrics.scrape()).text)).toMatchObject(expected);
+    const again = await metrics.scrape(); // totals are totals, however often they are read
+    expect(samples(again.text)).toMatchObject(expected);
+    expect(samples(again.text)).not.toHaveProperty('mipha_frame_age_seconds{camera="back"}');
+    expect(again.contentType).toContain('text/plain');
+
+    now = { ...snapshot, cameras: [] };
+    expect((await metrics.scrape()).text).not.toContain('camera="front"');
+  });
+
+  it('are named as Prometheus asks', async () => {
+    const { text } = await new Metrics({ version: '1', snapshot: () => ({ ...snapshot, watts: { VDD_IN: 7.5 } }) }).scrape();
+    const types = [...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name, type]) => [name, type] as [string, string]);
+    expect(types.length).toBeGreaterThan(18);
+    for (const [name, type] of types) {
+      expect(name).toMatch(/^mipha_[a-z0-9_]+$/);
+      expect(name.endsWith('_total')).toBe(type === 'counter');
+    }
+    expect(samples(text)).toHaveProperty('mipha_power_watts{rail="VDD_IN"}', 7.5);
+  });
+
+  it('stay bounded though watches come and go for years', async () => {
+    const metrics = new Metrics({ version: '1', snapshot: () => snapshot });
+    for (let n = 0; n < 5000; n++) metrics.answered({ watch: `w${n}`, status: 'ok', timing: null, tokens: null });
+    const series = Object.entries(samples((await metrics.scrape()).text)).filter(([name]) => name.startsWith('mipha_queries_total'));
+    expect(series).toHaveLength(513);
+    expect(series.find(([name]) => name.includes('"other"'))?.[1]).toBe(4488);
+  });
+});
