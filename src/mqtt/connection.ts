@@ -203,7 +203,10 @@ export class Connection extends EventEmitter<{ up: [Wire]; down: [string]; messa
         client.publish(message.topic, message.payload, publishOptions(message), (error) => {
           clearTimeout(timer);
           if (timer !== undefined) acks.delete(timer);
-          if (this.client === client && client.connected) done(error ?? null);
+          // MQTT.js also calls back for what it gives up on when the connection ends: only a reason code is an answer of the broker.
+          const refusal = error ?? null;
+          const answered = refusal === null || typeof (refusal as { code?: unknown }).code === 'number';
+          if (answered && this.client === client && client.connected) done(refusal);
         });
       },
       subscribe: async (filters) => {

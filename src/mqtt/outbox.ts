@@ -61,6 +61,7 @@ const EVENT_LIFE_MS = 60_000;
 const SUSPICIOUS_MS = 2000;
 /** ... and after so many times, sent alone, it certainly has. */
 const SUSPICIONS = 3;
+const REFUSED = `the broker broke the connection ${SUSPICIONS} times when it came`;
 
 export class Outbox {
   private readonly states = new States(STATES);
@@ -226,6 +227,7 @@ export class Outbox {
       const message: Publish = { topic, payload, qos: 1, retain: true };
       if (!expired && state.expiresAt !== null) message.expiryS = (state.expiresAt - now) / 1000;
       if (expired) this.drop('expired');
+      if (state.suspicion >= SUSPICIONS) this.options.onRefused(topic, REFUSED);
       if ((expired && wire.protocol === '5') || state.suspicion >= SUSPICIONS || !this.fits(message)) {
         if (expired) this.states.drop(topic);
         this.states.clean(topic);
@@ -298,7 +300,7 @@ export class Outbox {
     suspect.suspicion++;
     if (suspect.suspicion < SUSPICIONS) return false;
     this.drop('refused');
-    this.options.onRefused(topic, `the broker broke the connection ${SUSPICIONS} times when it came`);
+    this.options.onRefused(topic, REFUSED);
     return true;
   }
 

@@ -48,8 +48,9 @@ export class States {
     this.waiting.add(topic);
   }
 
-  /** Everything has to go out (again). */
+  /** Everything has to go out (again), in the order in which it became known. */
   touchAll(): void {
+    this.waiting.clear();
     for (const topic of this.known.keys()) this.waiting.add(topic);
   }
 

@@ -72,45 +72,51 @@ describeWith(['mosquitto'], 'when the network fails, a link', () => {
     expect((await retained(broker.url)).get(RESULT)).toBe('a');
   });
 
-  it('sends an event again with the same id, marked as replayed, when it was lost before its acknowledgement', async () => {
-    await using observer = await observe(broker.url, topics.event);
-    const node = link();
-    await node.start();
-    proxy.hold('down'); // the broker gets it, the node never hears of that
-    node.event(topics.event, { id: 'e1', ts: '2026-01-01T00:00:00.000Z', replayed: false });
-    await until('the first', () => observer.on(topics.event).length === 1);
-    proxy.cut();
-    node.event(topics.event, { id: 'e2', replayed: false });
-    proxy.release();
-    await until('the second', () => observer.on(topics.event).length >= 3);
-    await sleep(200);
-    expect(observer.on(topics.event).map((text) => JSON.parse(text))).toEqual([
-      { id: 'e1', ts: '2026-01-01T00:00:00.000Z', replayed: false },
-      { id: 'e1', ts: '2026-01-01T00:00:00.000Z', replayed: true },
-      { id: 'e2', replayed: true },
-    ]);
-  });
-
-  it('never sends an event as new that a subscriber may have seen, whatever the link does', async () => {
-    await using observer = await observe(broker.url, topics.event);
-    const node = link();
-    await node.start();
-    for (let round = 0; round < 15; round++) {
-      for (let i = 0; i < 10; i++) node.event(topics.event, { id: `${round}-${i}`, replayed: false });
-      if (round % 3 === 0) proxy.hold('down');
-      await sleep(5 + 10 * (round % 4));
+  it.each(['5', '3.1.1'] as const)(
+    'sends an event again with the same id, marked as replayed, when its acknowledgement was lost (MQTT %s)',
+    async (protocol) => {
+      await using observer = await observe(broker.url, topics.event);
+      const node = link({ protocol });
+      await node.start();
+      proxy.hold('down'); // the broker gets it, the node never hears of that
+      node.event(topics.event, { id: 'e1', ts: '2026-01-01T00:00:00.000Z', replayed: false });
+      await until('the first', () => observer.on(topics.event).length === 1);
       proxy.cut();
+      node.event(topics.event, { id: 'e2', replayed: false });
       proxy.release();
-      await until('back', () => node.connected);
-    }
-    await until('all out', () => node.stats().queued === 0);
-    await sleep(300);
-    const events = observer.on(topics.event).map((text) => JSON.parse(text) as { id: string; replayed: boolean });
-    const fresh = events.filter(({ replayed }) => !replayed).map(({ id }) => id);
-    expect(new Set(fresh).size).toBe(fresh.length);
-    for (const [i, { id, replayed }] of events.entries()) if (!replayed) expect(events.slice(0, i).some((one) => one.id === id)).toBe(false);
-    expect(new Set(events.map(({ id }) => id)).size).toBe(150);
-  });
+      await until('the second', () => observer.on(topics.event).length >= 3);
+      await sleep(200);
+      expect(observer.on(topics.event).map((text) => JSON.parse(text))).toEqual([
+        { id: 'e1', ts: '2026-01-01T00:00:00.000Z', replayed: false },
+        { id: 'e1', ts: '2026-01-01T00:00:00.000Z', replayed: true },
+        { id: 'e2', replayed: true },
+      ]);
+    },
+  );
+
+  it.each(['5', '3.1.1'] as const)(
+    'never sends an event as new that a subscriber may have seen, whatever the link does (MQTT %s)',
+    async (protocol) => {
+      await using observer = await observe(broker.url, topics.event);
+      const node = link({ protocol });
+      await node.start();
+      for (let round = 0; round < 15; round++) {
+        for (let i = 0; i < 10; i++) node.event(topics.event, { id: `${round}-${i}`, replayed: false });
+        if (round % 3 === 0) proxy.hold('down');
+        await sleep(5 + 10 * (round % 4));
+        proxy.cut();
+        proxy.release();
+        await until('back', () => node.connected);
+      }
+      await until('all out', () => node.stats().queued === 0);
+      await sleep(300);
+      const events = observer.on(topics.event).map((text) => JSON.parse(text) as { id: string; replayed: boolean });
+      const fresh = events.filter(({ replayed }) => !replayed).map(({ id }) => id);
+      expect(new Set(fresh).size).toBe(fresh.length);
+      for (const [i, { id, replayed }] of events.entries()) if (!replayed) expect(events.slice(0, i).some((one) => one.id === id)).toBe(false);
+      expect(new Set(events.map(({ id }) => id)).size).toBe(150);
+    },
+  );
 
   it('gets what was asked of it during a blip', async () => {
     const node = link();

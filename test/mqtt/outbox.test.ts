@@ -1,0 +1,326 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { Outbox } from '../../src/mqtt/outbox.js';
+import { type Publish, packetBytes, type Wire } from '../../src/mqtt/wire.js';
+
+setFlagsFromString('--expose-gc');
+const collectGarbage = runInNewContext('gc') as () => void;
+
+/** A broker that acknowledges when told to. */
+class FakeWire implements Wire {
+  readonly protocol = '5' as const;
+  maxPacketBytes = Number.POSITIVE_INFINITY;
+  receiveMaximum = 65_535;
+  backlogBytes = 0;
+  readonly sent: Publish[] = [];
+  private readonly open: { message: Publish; done: (refusal: Error | null) => void }[] = [];
+  constructor(private readonly auto = false) {}
+  publish(message: Publish, done: (refusal: Error | null) => void) {
+    this.sent.push(message);
+    if (this.auto || message.qos === 0) queueMicrotask(() => done(null));
+    else this.open.push({ message, done });
+  }
+  async subscribe() {}
+  breakOff() {}
+  /** Acknowledges the oldest, or refuses it. */
+  ack(refusal: Error | null = null) {
+    this.open.shift()?.done(refusal);
+  }
+  get unacknowledged() {
+    return this.open.length;
+  }
+  bodies() {
+    return this.sent.map(({ payload }) => JSON.parse(payload.toString()));
+  }
+  topics() {
+    return this.sent.map(({ topic, payload }) => `${topic}=${payload}`);
+  }
+}
+
+function outbox(maxPacketBytes = 1_000_000) {
+  const refused: string[] = [];
+  const box = new Outbox({ maxPacketBytes, onRefused: (topic, reason) => refused.push(`${topic}: ${reason}`) });
+  return { box, refused };
+}
+const event = (id: string) => ({ id, replayed: false });
+const flush = async () => {
+  for (let i = 0; i < 20; i++) await Promise.resolve();
+};
+
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+describe('states', () => {
+  it('go out once per topic, the newest, again on every connection, in the order they were made', () => {
+    const { box } = outbox();
+    box.state('a', Buffer.from('1'));
+    box.state('b', Buffer.from('1'));
+    box.state('a', Buffer.from('2'));
+    const first = new FakeWire();
+    box.attach(first, () => {});
+    expect(first.topics()).toEqual(['a=2', 'b=1']);
+    expect(first.sent.every(({ qos, retain }) => qos === 1 && retain)).toBe(true);
+    first.ack();
+    first.ack();
+    box.detach();
+    box.state('c', Buffer.from('1'));
+    const second = new FakeWire();
+    box.attach(second, () => {});
+    expect(second.topics()).toEqual(['a=2', 'b=1', 'c=1']);
+  });
+
+  it('coalesce while the one before is unacknowledged', () => {
+    const { box } = outbox();
+    const wire = new FakeWire();
+    box.attach(wire, () => {});
+    for (let i = 0; i < 100; i++) box.state('a', Buffer.from(String(i)));
+    expect(wire.topics()).toEqual(['a=0']);
+    wire.ack();
+    expect(wire.topics()).toEqual(['a=0', 'a=99']);
+    wire.ack();
+    expect(box.stats()).toMatchObject({ queued: 0, published: { qos1: 2 } });
+  });
+
+  it('are dirty again when the connection breaks before the acknowledgement', () => {
+    const { box } = outbox();
+    const first = new FakeWire();
+    box.attach(first, () => {});
+    box.state('a', Buffer.from('1'));
+    box.detach();
+    expect(box.stats().queued).toBe(1);
+    const second = new FakeWire();
+    box.attach(second, () => {});
+    expect(second.topics()).toEqual(['a=1']);
+  });
+
+  it('are all with the broker when `attach` says so, and a late acknowledgement of an old connection says nothing', () => {
+    const { box } = outbox();
+    for (let i = 0; i < 40; i++) box.state(`t${i}`, Buffer.from('x'));
+    const old = new FakeWire();
+    const settledOld = vi.fn();
+    box.attach(old, settledOld);
+    box.detach();
+    const wire = new FakeWire();
+    const settled = vi.fn();
+    box.attach(wire, settled);
+    for (let i = 0; i < 16; i++) old.ack();
+    expect(wire.unacknowledged).toBe(16);
+    for (let i = 0; i < 39; i++) wire.ack();
+    expect(settled).not.toHaveBeenCalled();
+    wire.ack();
+    expect(settled).toHaveBeenCalledOnce();
+    expect(settledOld).not.toHaveBeenCalled();
+  });
+
+  it('count against a limit of topics', () => {
+    const { box, refused } = outbox();
+    for (let i = 0; i < 4097; i++) box.state(`t${i}`, Buffer.from('x'));
+    expect(box.stats().dropped.overflow).toBe(1);
+    expect(refused).toEqual(['t4096: more than 4096 retained topics']);
+  });
+});
+
+describe('events', () => {
+  it('wait until they are released, keep their order, and carry the life they have left', async () => {
+    vi.useFakeTimers();
+    const { box } = outbox();
+    const wire = new FakeWire(true);
+    box.attach(wire, () => {});
+    box.event('e', event('1'));
+    await vi.advanceTimersByTimeAsync(20_000);
+    box.event('e', event('2'));
+    expect(wire.sent).toEqual([]);
+    box.release();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(wire.bodies()).toEqual([event('1'), event('2')]);
+    expect(wire.sent.map(({ expiryS, retain, qos }) => [Math.round(expiryS ?? 0), retain, qos])).toEqual([
+      [40, false, 1],
+      [60, false, 1],
+    ]);
+  });
+
+  it('are marked as replayed when an outage held them up or they may have been delivered, and dropped after a minute', async () => {
+    vi.useFakeTimers();
+    const { box } = outbox();
+    const first = new FakeWire();
+    box.attach(first, () => {});
+    box.release();
+    box.event('e', event('in flight'));
+    box.detach();
+    box.event('e', event('offline'));
+    await vi.advanceTimersByTimeAsync(30_000);
+    const second = new FakeWire(true);
+    box.attach(second, () => {});
+    box.release();
+    box.event('e', event('new'));
+    await vi.advanceTimersByTimeAsync(0);
+    expect(second.bodies()).toEqual([
+      { id: 'in flight', replayed: true },
+      { id: 'offline', replayed: true },
+      { id: 'new', replayed: false },
+    ]);
+    box.detach();
+    box.event('e', event('old'));
+    await vi.advanceTimersByTimeAsync(60_000);
+    const third = new FakeWire(true);
+    box.attach(third, () => {});
+    box.release();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(third.sent).toEqual([]);
+    expect(box.stats().dropped.expired).toBe(1);
+  });
+
+  it('fall out at the old end of the ring', async () => {
+    const { box } = outbox();
+    for (let i = 0; i < 300; i++) box.event('e', event(String(i)));
+    const wire = new FakeWire(true);
+    box.attach(wire, () => {});
+    box.release();
+    await flush();
+    await vi.waitFor(() => expect(box.stats().queued).toBe(0));
+    expect(wire.bodies().map(({ id }) => Number(id))).toEqual(Array.from({ length: 256 }, (_, i) => i + 44));
+    expect(box.stats().dropped.overflow).toBe(44);
+  });
+});
+
+describe('what is sent at once or not at all', () => {
+  it('is dropped and counted without a connection', () => {
+    const { box } = outbox();
+    expect(box.transient('log', Buffer.from('x'))).toBe(false);
+    expect(box.respond('r', Buffer.from('x'))).toBe('offline');
+    expect(box.stats()).toMatchObject({ queued: 0, dropped: { offline: 2 } });
+  });
+
+  it('does not survive the connection', () => {
+    const { box } = outbox();
+    const wire = new FakeWire();
+    box.attach(wire, () => {});
+    for (let i = 0; i < 20; i++) expect(box.respond('r', Buffer.from(String(i)))).toBe('sent');
+    expect(wire.unacknowledged).toBe(16);
+    box.detach();
+    const next = new FakeWire();
+    box.attach(next, () => {});
+    box.release();
+    expect(next.sent).toEqual([]);
+    expect(box.stats()).toMatchObject({ queued: 0, dropped: { offline: 20 } });
+  });
+
+  it('is not heaped up on a link that does not keep up', () => {
+    const { box } = outbox(1000);
+    const wire = new FakeWire();
+    box.attach(wire, () => {});
+    wire.backlogBytes = 2001;
+    expect(box.transient('image', Buffer.from('x'))).toBe(false);
+    wire.backlogBytes = 0;
+    expect(box.transient('image', Buffer.from('x'))).toBe(true);
+    expect(box.stats().dropped.slow_link).toBe(1);
+  });
+
+  it('goes before states and events', () => {
+    const { box } = outbox();
+    const wire = new FakeWire();
+    wire.receiveMaximum = 1;
+    box.attach(wire, () => {});
+    box.release();
+    for (const topic of ['a', 'b']) box.state(topic, Buffer.from('x'));
+    box.event('e', event('1'));
+    box.respond('r', Buffer.from('x'));
+    for (let i = 0; i < 4; i++) wire.ack();
+    expect(wire.sent.map(({ topic }) => topic).slice(0, 2)).toEqual(['a', 'r']);
+    expect(wire.sent).toHaveLength(4);
+  });
+});
+
+describe('limits', () => {
+  it("are the smaller of ours and the broker's, and what is too large is counted, told and never sent", () => {
+    for (const [ours, theirs] of [
+      [100, 1000],
+      [1000, 100],
+    ] as const) {
+      const { box, refused } = outbox(ours);
+      const wire = new FakeWire();
+      wire.maxPacketBytes = theirs;
+      const settled = vi.fn();
+      box.state('a', Buffer.alloc(200));
+      box.attach(wire, settled);
+      box.release();
+      box.event('e', { ...event('1'), text: 'x'.repeat(200) });
+      expect(box.respond('r', Buffer.alloc(200))).toBe('too_large');
+      expect(box.transient('i', Buffer.alloc(200))).toBe(false);
+      expect(wire.sent).toEqual([]);
+      expect(settled).toHaveBeenCalledOnce();
+      expect(box.stats()).toMatchObject({ queued: 0, dropped: { too_large: 4 } });
+      expect(refused).toHaveLength(4);
+    }
+  });
+
+  it('bound what is unacknowledged', () => {
+    const { box } = outbox();
+    const wire = new FakeWire();
+    wire.receiveMaximum = 5;
+    for (let i = 0; i < 20; i++) box.state(`t${i}`, Buffer.from('x'));
+    box.attach(wire, () => {});
+    expect(wire.unacknowledged).toBe(5);
+    wire.ack();
+    expect(wire.unacknowledged).toBe(5);
+  });
+
+  it('count a refusal of the broker and do not repeat what was refused', () => {
+    const { box, refused } = outbox();
+    const wire = new FakeWire();
+    box.attach(wire, () => {});
+    box.state('a', Buffer.from('x'));
+    wire.ack(new Error('Publish error: Not authorized'));
+    expect(wire.sent).toHaveLength(1);
+    expect(box.stats()).toMatchObject({ queued: 0, dropped: { refused: 1 }, published: { qos1: 0 } });
+    expect(refused).toEqual(['a: Publish error: Not authorized']);
+  });
+
+  it('never estimate a packet below its size', () => {
+    const message: Publish = { topic: 'abc', payload: Buffer.alloc(10), qos: 1, retain: false, contentType: 'text', user: { id: '1' }, expiryS: 3 };
+    // header 2, topic 5, packet id 2, properties 1 + (expiry 5, content type 7, user property 8), payload 10
+    expect(packetBytes(message)).toBeGreaterThanOrEqual(2 + 5 + 2 + 1 + 20 + 10);
+  });
+});
+
+describe('without a broker for hours at 30 events per second', () => {
+  it('memory stays flat, drops are counted, and the newest states are out at once when it is back', async () => {
+    vi.useFakeTimers();
+    const { box } = outbox();
+    const second = (n: number) => {
+      for (let i = 0; i < 30; i++) {
+        const id = `${n}-${i}`;
+        box.event('mipha/v1/node-1/watch/lamp/event', { ...event(id), text: 'x'.repeat(500) });
+        box.state(`mipha/v1/node-1/watch/w-${i}/result`, Buffer.from(JSON.stringify({ id, text: 'x'.repeat(500) })), 30);
+        box.transient('mipha/v1/node-1/log', Buffer.from('x'.repeat(100)));
+        box.respond('mipha/v1/node-1/response/query', Buffer.from('x'.repeat(100)));
+      }
+      vi.advanceTimersByTime(1000);
+    };
+    const heap = () => {
+      collectGarbage();
+      return process.memoryUsage().heapUsed;
+    };
+    let n = 0;
+    for (; n < 600; n++) second(n); // until everything is full
+    const before = heap();
+    const dropped = box.stats().dropped.overflow;
+    for (; n < 600 + 3600; n++) second(n);
+    const grown = heap() - before;
+    const stats = box.stats();
+    expect(stats.queued).toBeLessThanOrEqual(256 + 30);
+    expect(stats.dropped.overflow - dropped).toBe(3600 * 30);
+    expect(stats.dropped.offline).toBe(4200 * 30 * 2);
+    expect(grown).toBeLessThan(3e6); // 108,000 events of 600 bytes are 65 MB; what is kept is below 1 MB
+
+    const wire = new FakeWire(true);
+    box.attach(wire, () => box.release());
+    await vi.advanceTimersByTimeAsync(5000);
+    expect(box.stats().queued).toBe(0);
+    const states = wire.sent.filter(({ retain }) => retain).map(({ payload }) => JSON.parse(payload.toString()).id);
+    expect(states.sort()).toEqual(Array.from({ length: 30 }, (_, i) => `${n - 1}-${i}`).sort());
+    expect(wire.sent.filter(({ retain }) => !retain).length).toBeLessThanOrEqual(256);
+  });
+});
