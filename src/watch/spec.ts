@@ -7,6 +7,12 @@ import { z } from 'zod';
 /** Names that become parts of MQTT topics. */
 export const idSchema = z.string().regex(/^[a-z0-9-]{1,64}$/, 'an id of lower-case letters, digits and hyphens, at most 64');
 
+function holdsNumber(min: number, max: number, decimals: number): boolean {
+  const units = 10 ** decimals;
+  const slack = 1e-9; // binary fractions: 0.1 * 10 ** 1 may miss 1
+  return Math.ceil(min * units - slack) <= Math.floor(max * units + slack) && Math.max(-min, max) * units < 1e15;
+}
+
 export const answerSpecSchema = z
   .discriminatedUnion('type', [
     z.strictObject({ type: z.literal('boolean') }),
@@ -25,7 +31,11 @@ export const answerSpecSchema = z
         max: z.number(),
         decimals: z.int().min(0).max(6).default(0).describe('digits after the point; 0 asks for a whole number'),
       })
-      .refine(({ min, max }) => min <= max, { message: 'min at most max', path: ['max'] }),
+      .refine(({ min, max }) => min <= max, { message: 'min at most max', path: ['max'] })
+      .refine(({ min, max, decimals }) => min > max || holdsNumber(min, max, decimals), {
+        message: 'a number between min and max with that many decimals, and at most 15 digits',
+        path: ['max'],
+      }),
     z.strictObject({ type: z.literal('text'), max_chars: z.int().min(1).max(1000).default(255) }),
   ])
   .describe('what kind of answer is wanted; decoding is constrained to it');
@@ -78,6 +88,10 @@ export const watchSpecSchema = z
   .refine(({ reask_ms, interval_ms }) => reask_ms >= interval_ms, { message: 'reask_ms at least interval_ms', path: ['reask_ms'] })
   .refine(({ ttl_ms, reask_ms }) => ttl_ms > reask_ms, {
     message: 'ttl_ms above reask_ms, or answers about an unchanged picture expire',
+    path: ['ttl_ms'],
+  })
+  .refine(({ ttl_ms, cooldown_ms }) => ttl_ms > cooldown_ms, {
+    message: 'ttl_ms above cooldown_ms, or answers expire while nothing is asked',
     path: ['ttl_ms'],
   })
   .refine(({ keep_confidence, min_confidence }) => keep_confidence === undefined || keep_confidence <= min_confidence, {
