@@ -1,4 +1,4 @@
-/** The public SDK of mipha-edge. */
+/** The public SDK of mipha-edge. Schemas of what it says over MQTT: `mipha-edge/messages`. */
 export type { Finish, PixelFormat } from './addon/addon.js';
 export type { Answer, AnswerOptions, AskOptions } from './engine/answer.js';
 export type { AnswerStream } from './engine/answer-stream.js';

@@ -8,12 +8,14 @@ export interface JpegOptions {
   quality: number; // 1..100
 }
 
+/** `width` and `height` are those of the file. */
 export async function jpegOf(
   { data, width, height, format }: Pick<Frame, 'data' | 'width' | 'height' | 'format'>,
   options: JpegOptions,
-): Promise<Buffer> {
-  return await sharp(data, { raw: { width, height, channels: format === 'rgb' ? 3 : 1 } })
+): Promise<{ data: Buffer; width: number; height: number }> {
+  const { data: file, info } = await sharp(data, { raw: { width, height, channels: format === 'rgb' ? 3 : 1 } })
     .resize({ width: options.maxSidePx, height: options.maxSidePx, fit: 'inside', withoutEnlargement: true })
     .jpeg({ quality: options.quality })
-    .toBuffer();
+    .toBuffer({ resolveWithObject: true });
+  return { data: file, width: info.width, height: info.height };
 }

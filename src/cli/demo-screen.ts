@@ -1,89 +1,124 @@
-/** What a subscriber of the demo sees: one line per frame, every answer as it came over MQTT beside what was drawn. */
-import { type Result, resultSchema, stateOf } from '../mqtt/messages.js';
-import type { Topics } from '../mqtt/topics.js';
+/** What the demo shows: on a terminal a table that is redrawn in place a few times a second, elsewhere one line per frame that was answered about. */
+import { type Result, stateOf } from '../mqtt/messages.js';
+import type { Value } from '../watch/spec.js';
+import type { DemoWatch } from './demo-watches.js';
 
-type Value = Result['value'];
-
+const REDRAW_MS = 250;
 const COLUMN = 14;
 
-/** A frame whose messages are on their way. */
-interface Expected {
-  frameId: string;
-  truth: Map<string, Value>; // by watch
-  results: Map<string, Result>;
-  states: number; // scalar messages that came
-  done: () => void;
+/** One answer as a subscriber received it. */
+export interface Row {
+  result: Result;
+  truth: Value | undefined;
+}
+
+/** The lines above and below the table; `null` keeps them off. */
+export type Surroundings = () => { head: string[]; foot: string[] };
+
+export interface Terminal {
+  isTTY?: boolean;
+  columns?: number;
+  write(text: string): unknown;
 }
 
 export class DemoScreen {
-  right = 0;
-  total = 0;
-  #expected: Expected | null = null;
+  private readonly rows = new Map<string, Row>();
+  private lines = 0; // on the terminal at present
+  private timer: NodeJS.Timeout | undefined;
+  private frame: { id: string; rows: Map<string, Row> } | null = null;
 
   constructor(
-    private readonly topics: Topics,
-    private readonly session: string,
-    private readonly watches: readonly string[],
-    private readonly print: (line: string) => void,
-    private readonly colors: boolean,
+    private readonly watches: Record<string, DemoWatch>,
+    private readonly terminal: Terminal,
+    private readonly surroundings: Surroundings,
   ) {}
 
-  header(): void {
-    this.print([' frame', ...this.watches.map((watch) => watch.padEnd(COLUMN)), '   seen in'].join('  '));
-  }
-
-  /** Resolves when everything about this frame has come back from the broker. */
-  expect(frameId: string, truth: Map<string, Value>): Promise<void> {
-    return new Promise((done) => {
-      this.#expected = { frameId, truth, results: new Map(), states: 0, done };
-    });
-  }
-
-  /** One message as the broker delivered it. Retained ones are from before, and another demo may be talking on the same broker. */
-  receive(topic: string, payload: string, retained: boolean): void {
-    const name = this.topics.parse(topic);
-    const expected = this.#expected;
-    if (name === null || retained || expected === null) return;
-    if (name.leaf === 'state') {
-      const result = expected.results.get(name.watch);
-      if (result === undefined || stateOf(result.value) !== payload) return;
-      expected.states++;
-    } else {
-      const result = parseResult(payload);
-      if (result?.session !== this.session || result.frame.id !== expected.frameId) return;
-      expected.results.set(name.watch, result);
+  /** Elsewhere than on a terminal, `lines` and the names of the columns come first. */
+  begin(lines: string[]): void {
+    if (this.terminal.isTTY) {
+      this.timer = setInterval(() => this.draw(), REDRAW_MS);
+      return;
     }
-    if (expected.results.size < this.watches.length || expected.states < this.watches.length) return;
-    this.#expected = null;
-    this.#line(expected);
-    expected.done();
+    const names = Object.keys(this.watches);
+    const columns = [' frame', ...names.slice(0, -1).map(pad), '   seen in', names.at(-1)];
+    this.terminal.write(`${lines.join('\n')}\n\n${columns.join('  ')}\n`);
   }
 
-  #line({ frameId, truth, results }: Expected): void {
-    const cells = this.watches.map((watch) => {
-      const received = results.get(watch)?.value;
-      const drawn = truth.get(watch);
-      this.total++;
-      if (received === drawn) {
-        this.right++;
-        return this.#paint(32, `${received} ✓`);
-      }
-      return this.#paint(31, `${received} ✗ ${drawn}`);
-    });
-    const slowest = Math.max(...[...results.values()].map(({ timing }) => timing.total_ms));
-    this.print([frameId.padStart(6), ...cells, `${slowest.toFixed(0).padStart(7)} ms`].join('  '));
+  received(watch: string, row: Row): void {
+    this.rows.set(watch, row);
+    if (!this.terminal.isTTY) this.collect(watch, row);
   }
 
-  #paint(color: number, text: string): string {
-    const padded = text.padEnd(COLUMN);
-    return this.colors ? `\x1b[${color}m${padded}\x1b[0m` : padded;
+  /** The last picture stays on the terminal; what is printed next comes below. */
+  end(): void {
+    clearInterval(this.timer);
+    if (this.terminal.isTTY && this.lines > 0) this.draw();
+  }
+
+  private draw(): void {
+    const { head, foot } = this.surroundings();
+    const width = (this.terminal.columns ?? 100) - 1;
+    const lines = [...head, '', ...Object.entries(this.watches).map(([id, watch]) => this.row(id, watch)), '', ...foot].map((line) =>
+      clip(line, width),
+    );
+    this.terminal.write(`${this.lines > 0 ? `\x1b[${this.lines}A` : ''}${lines.map((line) => `\x1b[2K${line}\n`).join('')}\x1b[J`);
+    this.lines = lines.length;
+  }
+
+  private row(id: string, { question }: DemoWatch): string {
+    const left = `  ${id.padEnd(9)}${question.padEnd(36)}`;
+    const row = this.rows.get(id);
+    if (row === undefined) return `${left}…`;
+    const { value, confidence } = row.result;
+    const sure = confidence === null ? '' : `${(confidence * 100).toFixed(0).padStart(3)} %`;
+    return `${left}${verdict(row)} ${sure.padEnd(6)}${String(value ?? 'unknown')}${isRight(row) ? '' : `, drawn: ${row.truth}`}`;
+  }
+
+  /** Answers of one frame arrive one after the other: the line is complete when the next frame begins, or with the last watch. */
+  private collect(watch: string, row: Row): void {
+    const id = row.result.frame?.id ?? '';
+    if (this.frame?.id !== id) this.frame = { id, rows: new Map() };
+    this.frame.rows.set(watch, row);
+    if (this.frame.rows.size < Object.keys(this.watches).length) return;
+    const { rows } = this.frame;
+    const cells = Object.keys(this.watches).map((name) => cell(rows.get(name) as Row));
+    const last = cells.pop()?.trimEnd();
+    const ages = [...rows.values()].map(({ result }) => result.frame?.age_ms ?? 0);
+    this.terminal.write(
+      `${[(id.split('-').at(-1) ?? id).padStart(6), ...cells, `${Math.max(...ages).toFixed(0)} ms`.padStart(10), last].join('  ')}\n`,
+    );
+    this.frame = null;
   }
 }
 
-function parseResult(payload: string): Result | null {
-  try {
-    return resultSchema.parse(JSON.parse(payload));
-  } catch {
-    return null;
+function isRight({ result, truth }: Row): boolean {
+  return truth === undefined || result.value === truth;
+}
+
+function verdict(row: Row): string {
+  return row.truth === undefined ? ' ' : isRight(row) ? '\x1b[32m✓\x1b[0m' : '\x1b[31m✗\x1b[0m';
+}
+
+function cell(row: Row): string {
+  const said = stateOf(row.result.value);
+  return pad(isRight(row) ? `${said} ✓` : `${said} ✗ ${row.truth}`);
+}
+
+function pad(text: string): string {
+  return text.padEnd(COLUMN);
+}
+
+/** Cuts what is visible to `width` columns; colour codes take none. */
+function clip(line: string, width: number): string {
+  let visible = 0;
+  let out = '';
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: colour codes start with ESC
+  for (const part of line.split(/(\x1b\[\d+m)/)) {
+    if (part.startsWith('\x1b')) out += part;
+    else {
+      out += part.slice(0, Math.max(0, width - visible));
+      visible += part.length;
+    }
   }
+  return out;
 }

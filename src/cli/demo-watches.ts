@@ -1,45 +1,32 @@
-/** The demo's camera and its six standing questions, each with the truth that only the drawing hand knows. */
-import { z } from 'zod';
-import { COLORS, makeScene, type Scene } from '../camera/kitchen.js';
-import type { Result } from '../mqtt/messages.js';
-
-type Value = Result['value'];
+/** The demo's six standing questions, each with the truth that only the drawing hand knows. */
+import { COLORS, type Scene } from '../camera/kitchen.js';
+import type { AnswerSpec, Value } from '../watch/spec.js';
 
 export interface DemoWatch {
-  id: string;
   question: string;
-  as: z.ZodType<Value>;
-  type: Result['type'];
+  answer: AnswerSpec;
   truth(scene: Scene): Value;
 }
 
-const cups = (scene: Scene) => scene.objects.filter(({ shape }) => shape === 'cup');
+const count = { type: 'number', min: 0, max: 9, decimals: 0 } as const;
 
-export const WATCHES: DemoWatch[] = [
-  { id: 'lamp', question: 'Is the lamp on?', as: z.boolean(), type: 'boolean', truth: (scene) => scene.lampOn },
-  { id: 'door', question: 'Is the door open?', as: z.boolean(), type: 'boolean', truth: (scene) => scene.doorOpen },
-  { id: 'person', question: 'Is there a person?', as: z.boolean(), type: 'boolean', truth: (scene) => scene.person !== null },
-  {
-    id: 'objects',
-    question: 'How many objects are on the table?',
-    as: z.int().min(0).max(9),
-    type: 'number',
-    truth: (scene) => scene.objects.length,
+export const WATCHES: Record<string, DemoWatch> = {
+  lamp: { question: 'Is the lamp on?', answer: { type: 'boolean' }, truth: (scene) => scene.lampOn },
+  door: { question: 'Is the door open?', answer: { type: 'boolean' }, truth: (scene) => scene.doorOpen },
+  person: { question: 'Is there a person?', answer: { type: 'boolean' }, truth: (scene) => scene.person !== null },
+  objects: { question: 'How many objects are on the table?', answer: count, truth: (scene) => scene.objects.length },
+  cup: {
+    question: 'What color is the cup?',
+    answer: { type: 'choice', choices: [...COLORS] },
+    truth: (scene) => scene.objects.find(({ shape }) => shape === 'cup')?.color ?? 'none',
   },
-  {
-    id: 'balls',
-    question: 'How many balls are on the table?',
-    as: z.int().min(0).max(9),
-    type: 'number',
-    truth: (scene) => scene.objects.filter(({ shape }) => shape === 'ball').length,
-  },
-  { id: 'cup', question: 'What color is the cup?', as: z.enum(COLORS), type: 'enum', truth: (scene) => cups(scene)[0]?.color ?? 'none' },
-];
+  things: { question: 'What is on the table?', answer: { type: 'text', max_chars: 120 }, truth: (scene) => named(scene.objects) },
+};
 
-/** Scenes from `seed` on that have exactly one cup, so that every question has an answer. */
-export function* kitchenScenes(seed: number): Generator<{ seed: number; scene: Scene }> {
-  for (let next = seed; ; next++) {
-    const scene = makeScene(next);
-    if (cups(scene).length === 1) yield { seed: next, scene };
-  }
+/** As mipha-nano was taught to list things: "A red cup, a blue box and a white ball are on the table." */
+function named(things: Scene['objects']): string {
+  const items = things.map(({ shape, color }) => `${/^[aeiou]/.test(color) ? 'an' : 'a'} ${color} ${shape}`);
+  if (items.length === 0) return 'The table is empty.';
+  const list = items.length === 1 ? `${items[0]}` : `${items.slice(0, -1).join(', ')} and ${items.at(-1)}`;
+  return `${list[0]?.toUpperCase()}${list.slice(1)} ${items.length === 1 ? 'is' : 'are'} on the table.`;
 }

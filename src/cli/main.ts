@@ -1,26 +1,23 @@
 #!/usr/bin/env node
 /** `mipha`: one command per file, each thin. */
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { Command } from 'commander';
-import { packageRoot } from '../addon/load.js';
 import { addAsk } from './ask.js';
 import { addBench } from './bench.js';
 import { addConvert } from './convert.js';
 import { addDemo } from './demo.js';
 import { addDoctor } from './doctor.js';
 import { report } from './failure.js';
-
-const { version } = JSON.parse(readFileSync(join(packageRoot(), 'package.json'), 'utf8')) as { version: string };
+import { version } from './options.js';
+import { addRun } from './run.js';
 
 // exitOverride() before the commands are added: they inherit it
 const program = new Command('mipha')
   .description('Ask pictures questions with a Mipha vision-language model in INT8, on this machine.')
-  .version(version)
+  .version(version())
   .option('--verbose', 'show the stack of an error')
   .showHelpAfterError('(--help shows the options)')
   .exitOverride();
-for (const add of [addAsk, addConvert, addDoctor, addBench, addDemo]) add(program);
+for (const add of [addAsk, addRun, addConvert, addDoctor, addBench, addDemo]) add(program);
 
 try {
   await program.parseAsync();

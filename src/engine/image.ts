@@ -14,13 +14,23 @@ export interface RawImage {
   stride?: number | undefined;
 }
 
-/** A path or the bytes of a file (JPEG, PNG, WebP, GIF, TIFF, AVIF), or raw pixels. */
+/** A path or the bytes of a file (JPEG, PNG, WebP, GIF, TIFF, AVIF), or raw pixels; a camera's frame is raw pixels and more. */
 export type ImageInput = string | Uint8Array | RawImage;
+
+const RAW_KEYS = ['data', 'width', 'height', 'format', 'stride'];
+/** What a camera's frame has besides its pixels. */
+const FRAME_KEYS = ['id', 'monotonicMs', 'at', 'content', 'truth'];
 
 const FORMATS: Record<PixelFormat, number> = { rgb: 3, rgba: 4, bgr: 3, gray: 1, nv12: 1 }; // bytes per pixel in a row
 const CODECS = ['jpeg', 'png', 'webp', 'gif', 'tiff', 'heif'];
 const MAX_PIXELS = 64_000_000;
 const MAX_FILE_BYTES = 256 * 1024 * 1024;
+
+/** The id of a camera's frame; undefined for any other picture. */
+export function frameId(image: unknown): string | undefined {
+  const { id, monotonicMs } = (typeof image === 'object' && image !== null ? image : {}) as { id?: unknown; monotonicMs?: unknown };
+  return typeof id === 'string' && typeof monotonicMs === 'number' ? id : undefined;
+}
 
 /** Throws ERR_OPTION for what is no picture at all, ERR_IMAGE for one that cannot be used. */
 export async function toPixels(image: ImageInput, signal?: AbortSignal): Promise<NativeImage> {
@@ -62,7 +72,7 @@ async function decode(bytes: Uint8Array, name: string): Promise<NativeImage> {
 }
 
 function rawPixels(image: RawImage): NativeImage {
-  checkKeys('image', image, ['data', 'width', 'height', 'format', 'stride']);
+  checkKeys('image', image, frameId(image) === undefined ? RAW_KEYS : [...RAW_KEYS, ...FRAME_KEYS]);
   const { data, width, height, format, stride } = image;
   if (!(data instanceof Uint8Array)) throw optionError('image.data', 'a Uint8Array of pixels', data);
   for (const [key, value] of Object.entries({ width, height, ...(stride === undefined ? {} : { stride }) })) {

@@ -8,7 +8,7 @@ import { Asker } from './asker.js';
 import { CALL_KEYS, Call, type CallOptions, checkNumber, checkSignal } from './call.js';
 import { Conversation } from './conversation.js';
 import { Engine, type Place } from './engine.js';
-import { type ImageInput, toPixels } from './image.js';
+import { frameId, type ImageInput, toPixels } from './image.js';
 import { checkGolden } from './self-test.js';
 import { View } from './view.js';
 
@@ -26,7 +26,7 @@ export interface LoadOptions {
 }
 
 export interface LookOptions extends CallOptions {
-  /** Name or number of the frame, repeated in every answer about it. */
+  /** Name or number of the frame, repeated in every answer about it. Default: the id of a camera's frame. */
   frame?: string | number | undefined;
 }
 
@@ -75,7 +75,7 @@ export class Mipha extends Asker implements AsyncDisposable {
   async look(image: ImageInput, options: LookOptions = {}): Promise<View> {
     const site = callSite(this.look);
     checkKeys('look', options, [...CALL_KEYS, 'frame']);
-    const { frame } = options;
+    const frame = options.frame ?? frameId(image);
     if (frame !== undefined && typeof frame !== 'string' && typeof frame !== 'number') throw optionError('look.frame', 'a string or a number', frame);
     const call = new Call('look', options, site);
     this.engine.checkAlive(call);

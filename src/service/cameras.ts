@@ -1,0 +1,81 @@
+/** The cameras of a configuration, running. */
+import { Camera } from '../camera/camera.js';
+import { openSource } from '../camera/source.js';
+import type { CameraConfig } from './config-schema.js';
+
+export interface CameraListener {
+  /** A camera is there from now on; it is not running yet. */
+  added(camera: Camera): void;
+  /** It has stopped, or is about to. */
+  removed(camera: Camera): void;
+}
+
+/** Sources on real hardware whose picture never stands still: the very same bytes for long are a dead pipeline that repeats its last frame. */
+const FROZEN_MS = 60_000;
+const LIVE = /^(v4l2|csi|rtsps?):/;
+
+export class CameraSet {
+  private readonly running = new Map<string, { camera: Camera; config: CameraConfig }>();
+
+  constructor(
+    /** Side of what the model sees, in pixels. */
+    private readonly modelSidePx: number,
+    private readonly listener: CameraListener,
+  ) {}
+
+  get(id: string): Camera | undefined {
+    return this.running.get(id)?.camera;
+  }
+
+  config(id: string): CameraConfig | undefined {
+    return this.running.get(id)?.config;
+  }
+
+  all(): Camera[] {
+    return [...this.running.values()].map(({ camera }) => camera);
+  }
+
+  /** Starts, stops and replaces cameras until they are as configured; those that stay the same are not touched. Throws ERR_OPTION for a bad URI, and then has changed nothing. */
+  async apply(configs: Record<string, CameraConfig>): Promise<void> {
+    const fresh = Object.entries(configs).filter(([id, config]) => !this.isSame(id, config));
+    const opened = fresh.map(([id, config]) => ({ id, config, camera: this.open(id, config) }));
+    const gone = [...this.running.keys()].filter((id) => configs[id] === undefined || fresh.some(([name]) => name === id));
+    await Promise.all(gone.map((id) => this.remove(id)));
+    for (const { id, config, camera } of opened) {
+      this.running.set(id, { camera, config });
+      this.listener.added(camera);
+    }
+    for (const [id, config] of Object.entries(configs)) await this.setEnabled(id, config.enabled);
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([...this.running.keys()].map((id) => this.remove(id)));
+  }
+
+  private async setEnabled(id: string, enabled: boolean): Promise<void> {
+    const entry = this.running.get(id);
+    if (entry === undefined) return;
+    entry.config = { ...entry.config, enabled };
+    if (enabled) entry.camera.start();
+    else await entry.camera.stop();
+  }
+
+  private async remove(id: string): Promise<void> {
+    const entry = this.running.get(id);
+    if (entry === undefined) return;
+    this.running.delete(id);
+    this.listener.removed(entry.camera);
+    await entry.camera.stop();
+  }
+
+  /** Apart from being enabled, which needs no other camera. */
+  private isSame(id: string, config: CameraConfig): boolean {
+    const before = this.running.get(id)?.config;
+    return before !== undefined && JSON.stringify({ ...before, enabled: true }) === JSON.stringify({ ...config, enabled: true });
+  }
+
+  private open(id: string, { uri, frame_side_px, stall_ms, frozen_ms }: CameraConfig): Camera {
+    const source = openSource(uri, { sidePx: frame_side_px ?? this.modelSidePx });
+    return new Camera({ id, source, stallMs: stall_ms, frozenMs: frozen_ms ?? (LIVE.test(uri) ? FROZEN_MS : 0) });
+  }
+}

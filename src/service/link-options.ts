@@ -1,0 +1,18 @@
+/** The `mqtt` section as the link takes it. */
+import type { LinkOptions } from '../mqtt/link.js';
+import type { Config } from './config.js';
+
+export function linkOptions(mqtt: Config['mqtt']): Omit<LinkOptions, 'clientId' | 'topics' | 'session' | 'subscriptions'> {
+  const { url, protocol, keepalive_s, max_packet_bytes, username, password_file, ca_file, cert_file, key_file } = mqtt;
+  return {
+    url,
+    protocol,
+    keepaliveS: keepalive_s,
+    maxPacketBytes: max_packet_bytes,
+    ...(username === undefined ? {} : { username }),
+    ...(password_file === undefined ? {} : { passwordFile: password_file }),
+    ...(ca_file === undefined ? {} : { caFile: ca_file }),
+    ...(cert_file === undefined ? {} : { certFile: cert_file }),
+    ...(key_file === undefined ? {} : { keyFile: key_file }),
+  };
+}

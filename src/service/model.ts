@@ -1,0 +1,23 @@
+/** The model a node asks: loaded from a package, or put in its place by a test. */
+import type { NativeStatus } from '../addon/addon.js';
+import { Mipha } from '../engine/mipha.js';
+import type { Eyes } from '../watch/outcome.js';
+import type { Config } from './config.js';
+
+export type ModelState = 'loading' | 'ready' | 'failed';
+
+export interface LoadedModel extends Eyes {
+  readonly name: string;
+  readonly revision: string;
+  readonly imageSize: number; // pixels
+  status(): Pick<NativeStatus, 'backend' | 'memory'>;
+  dispose(): Promise<void>;
+}
+
+export type LoadModel = (config: Config['model'], signal: AbortSignal) => Promise<LoadedModel>;
+
+/** `shipped` is the folder that is loaded when the configuration names none. */
+export function modelLoader(shipped: string): LoadModel {
+  return async ({ folder = shipped, backend, threads }, signal) =>
+    await Mipha.load(folder, { backend, signal, ...(threads === undefined ? {} : { threads }) });
+}

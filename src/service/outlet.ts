@@ -1,0 +1,39 @@
+/** Objects and words → payloads for the link: JSON, expiry in seconds, the properties each class of message has. */
+import type { Link } from '../mqtt/link.js';
+import type { EventBody } from '../mqtt/outbox.js';
+import type { Properties } from '../mqtt/wire.js';
+
+/** A health document older than this is not to be trusted. */
+const HEALTH_LIFE_S = 90;
+
+export class Outlet {
+  constructor(private readonly link: Pick<Link, 'state' | 'forget' | 'event' | 'transient' | 'restate'>) {}
+
+  /** Retained until it is replaced, forgotten, or `expiresAt`. A string is published bare. */
+  state(topic: string, body: object | string, { expiresAt }: { expiresAt?: Date } = {}): void {
+    const expiry = expiresAt === undefined ? {} : { expiryS: Math.max(0, (expiresAt.getTime() - Date.now()) / 1000) };
+    this.link.state(topic, typeof body === 'string' ? body : JSON.stringify(body), expiry);
+  }
+
+  forget(topic: string): void {
+    this.link.forget(topic);
+  }
+
+  event(topic: string, body: EventBody): void {
+    this.link.event(topic, body);
+  }
+
+  health(topic: string, body: object): void {
+    this.link.transient(topic, JSON.stringify(body), { retain: true, expiryS: HEALTH_LIFE_S, contentType: 'application/json' });
+  }
+
+  /** Gone at once for whoever is not listening. */
+  transient(topic: string, body: object | string | Buffer, properties: Properties = {}): boolean {
+    return this.link.transient(topic, typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body), properties);
+  }
+
+  /** Publishes every retained topic again. */
+  restate(): void {
+    this.link.restate();
+  }
+}

@@ -1,0 +1,142 @@
+/** Outcomes of watches and queries → what is published about them. Remembers per watch what was last said, to know what is news. */
+
+import { MiphaError } from '../errors.js';
+import { type Result, type Stamp, stateOf, type WatchEvent } from '../mqtt/messages.js';
+import { requestErrorOf } from '../mqtt/request-error.js';
+import type { Topics } from '../mqtt/topics.js';
+import type { SeenFrame, Timing, WatchOutcome } from '../watch/outcome.js';
+import type { QueryOutcome } from '../watch/queries.js';
+import type { Value } from '../watch/spec.js';
+import type { Outlet } from './outlet.js';
+
+export type Model = Result['model'];
+
+export class ResultPublisher {
+  /** Last value that was published as true, by watch: a value that comes back unchanged after an outage is no event. */
+  private readonly known = new Map<string, Value>();
+  private readonly failing = new Set<string>();
+
+  constructor(
+    private readonly topics: Topics,
+    private readonly stamp: Stamp,
+    private readonly outlet: Outlet,
+    private readonly model: () => Model,
+  ) {}
+
+  watch(outcome: WatchOutcome): void {
+    const topic = this.topics.watch(outcome.watch, 'result');
+    const result = this.result(topic, outcome);
+    const life = outcome.status === 'ok' && outcome.validUntil !== null ? { expiresAt: outcome.validUntil } : {};
+    this.outlet.state(topic, result, life);
+    this.outlet.state(this.topics.watch(outcome.watch, 'state'), stateOf(outcome.value), life);
+    const before = this.known.get(outcome.watch) ?? null;
+    const event = this.eventType(outcome, before);
+    if (event !== null) this.event(event, before, outcome);
+  }
+
+  /** Takes back all that is retained about a watch. */
+  forget(watch: string): void {
+    this.outlet.forget(this.topics.watch(watch, 'result'));
+    this.outlet.forget(this.topics.watch(watch, 'state'));
+    this.known.delete(watch);
+    this.failing.delete(watch);
+  }
+
+  /** The `data` of a query's response. */
+  query(outcome: QueryOutcome, request: { transaction: string | null; watch: string | null; camera: string; ttlMs: number }): Result {
+    const { value, text, confidence, type, frame, timing, tokens, truncated } = outcome;
+    return {
+      ...this.stamp.next('query'),
+      camera: request.camera,
+      watch: request.watch,
+      transaction: request.transaction,
+      trigger: 'request',
+      status: 'ok',
+      type,
+      value,
+      observed: value,
+      answer: text,
+      confidence,
+      changed: false,
+      stable_count: 1,
+      valid_until: new Date(frame.at.getTime() + request.ttlMs).toISOString(),
+      frame: frameOf(frame),
+      model: this.model(),
+      timing: timingOf(timing),
+      tokens,
+      truncated,
+      error: null,
+    };
+  }
+
+  private result(topic: string, outcome: WatchOutcome): Result {
+    const { watch, camera, status, type, value, observed, answer, confidence, changed, stableCount, validUntil, frame, timing, tokens, error } =
+      outcome;
+    return {
+      ...this.stamp.next(topic),
+      camera,
+      watch,
+      transaction: null,
+      trigger: 'interval',
+      status,
+      type,
+      value,
+      observed,
+      answer,
+      confidence,
+      changed,
+      stable_count: stableCount,
+      valid_until: validUntil?.toISOString() ?? null,
+      frame: frame === null ? null : frameOf(frame),
+      model: this.model(),
+      timing: timing === null ? null : timingOf(timing),
+      tokens,
+      truncated: value !== null && typeof value === 'string' && stateOf(value) !== value,
+      error: errorOf(error),
+    };
+  }
+
+  private eventType({ watch, status, value }: WatchOutcome, before: Value | null): WatchEvent['event_type'] | null {
+    if (status === 'error') {
+      if (this.failing.has(watch)) return null;
+      this.failing.add(watch);
+      return 'error';
+    }
+    this.failing.delete(watch);
+    if (value === null) return null;
+    this.known.set(watch, value);
+    if (before === null || before === value) return null;
+    return typeof value === 'boolean' ? (value ? 'triggered' : 'cleared') : 'changed';
+  }
+
+  private event(type: WatchEvent['event_type'], previous: Value | null, outcome: WatchOutcome): void {
+    const topic = this.topics.watch(outcome.watch, 'event');
+    const { watch, camera, value, confidence, frame, error } = outcome;
+    this.outlet.event(topic, {
+      ...this.stamp.next(topic),
+      watch,
+      camera,
+      event_type: type,
+      value,
+      previous,
+      confidence,
+      frame: frame === null ? null : frameOf(frame),
+      error: errorOf(error),
+      replayed: false,
+    } satisfies WatchEvent);
+  }
+}
+
+function frameOf({ id, at, monotonicMs, width, height, crop }: SeenFrame): NonNullable<Result['frame']> {
+  return { id, ts: at.toISOString(), age_ms: Math.max(0, performance.now() - monotonicMs), width, height, crop };
+}
+
+function timingOf({ queueMs, prepMs, visionMs, prefillMs, decodeMs, totalMs }: Timing): NonNullable<Result['timing']> {
+  return { queue_ms: queueMs, prep_ms: prepMs, vision_ms: visionMs, prefill_ms: prefillMs, decode_ms: decodeMs, total_ms: totalMs };
+}
+
+function errorOf(error: WatchOutcome['error']): Result['error'] {
+  if (error === null) return null;
+  const { code, message, retryable } = error;
+  return requestErrorOf(new MiphaError(code, message, { retryable })).body();
+}

@@ -1,0 +1,195 @@
+/** What the node does for each verb. The router in mqtt has checked the request, answers `cancel` itself, and sends what is returned or thrown. */
+import { createHash } from 'node:crypto';
+import type { Camera } from '../camera/camera.js';
+import type { Frame } from '../camera/frame.js';
+import { jpegOf } from '../camera/jpeg.js';
+import { type Health, type Info, SCHEMA_VERSION } from '../mqtt/messages.js';
+import { RequestError } from '../mqtt/request-error.js';
+import type { RequestOf } from '../mqtt/request-schemas.js';
+import type { Handlers, RequestContext } from '../mqtt/requests.js';
+import type { Topics } from '../mqtt/topics.js';
+import type { Queries, QueryOutcome } from '../watch/queries.js';
+import type { AnswerSpec, WatchSpec } from '../watch/spec.js';
+import type { CameraSet } from './cameras.js';
+import type { Changer } from './changer.js';
+import type { Outlet } from './outlet.js';
+import type { ResultPublisher } from './publish-results.js';
+
+/** What the handlers work on; `null` parts are not there while the model is being loaded. */
+export interface VerbContext {
+  topics: Topics;
+  session: string;
+  outlet: Outlet;
+  results: ResultPublisher;
+  changer: Changer;
+  parts(): { cameras: CameraSet; queries: Queries } | null;
+  watches(): Record<string, WatchSpec>;
+  limits(): { queries: boolean; imageBytes: number };
+  info(): Info;
+  health(): Health;
+  restart(): void;
+  /** Counts a query that has ended. */
+  answered(outcome: QueryOutcome | null, status: string): void;
+}
+
+const MAX_AGE_MS = 2000; // for queries that name none, as watches have it
+const TTL_MS = 30_000;
+const JPEG_SIDE_PX = 1280;
+const JPEG_QUALITY = 85;
+
+export function handlersOf(context: VerbContext): Handlers {
+  return {
+    query: async (request, call) => {
+      try {
+        return await query(context, request, call);
+      } catch (error) {
+        context.answered(null, 'error');
+        throw error;
+      }
+    },
+    snapshot: (request) => snapshot(context, request),
+    health: async () => context.health(),
+    announce: async () => {
+      context.outlet.restate();
+      return context.info();
+    },
+    'watch/put': async ({ watch, spec }) => {
+      if (context.parts()?.cameras.get(spec.camera) === undefined) throw unknownCamera(context, spec.camera);
+      return { watch, ...(await context.changer.putWatch(watch, spec)) };
+    },
+    'watch/delete': async ({ watch }) => {
+      knownWatch(context, watch);
+      return { watch, persisted: await context.changer.deleteWatch(watch) };
+    },
+    options: async ({ options }) => {
+      const { restart, persisted } = await context.changer.patch(options);
+      return { restart_required: [...restart], persisted };
+    },
+    'camera/restart': async ({ camera }) => {
+      cameraOf(context, camera).restart();
+      return { camera };
+    },
+    restart: async () => {
+      context.restart();
+      return { session: context.session };
+    },
+  };
+}
+
+async function query(context: VerbContext, request: RequestOf<'query'>, call: RequestContext) {
+  const watch = request.watch === undefined ? undefined : knownWatch(context, request.watch);
+  if (watch === undefined && !context.limits().queries) {
+    throw new RequestError('FORBIDDEN', 'This node answers only the questions of its watches: name one in `watch`');
+  }
+  const question = request.question ?? watch?.question;
+  if (question === undefined) {
+    throw new RequestError('SCHEMA', 'question: expected a question, or a watch that has one', { refs: [{ key: 'question', value: 'missing' }] });
+  }
+  const camera = cameraOf(context, request.camera ?? watch?.camera);
+  const { queries } = loaded(context);
+  const maxAgeMs = request.max_age_ms ?? watch?.max_age_ms ?? MAX_AGE_MS;
+  freshFrame(camera, maxAgeMs);
+  const crop = request.crop ?? watch?.crop;
+  const answer: AnswerSpec | undefined = request.answer ?? (request.question === undefined ? watch?.answer : undefined);
+  const outcome = await queries.ask({
+    frame: () => freshFrame(camera, maxAgeMs), // the newest one when its turn has come
+    question,
+    ...(answer === undefined ? {} : { answer }),
+    ...(crop === undefined ? {} : { crop }),
+    ...(request.max_tokens === undefined ? {} : { maxTokens: request.max_tokens }),
+    ...(request.partial === true ? { onText: (text: string) => call.partial(text) } : {}),
+    priority: request.priority ?? 0,
+    signal: call.signal,
+    deadlineMs: call.deadlineMs,
+    onAdmitted: () => call.accepted(),
+  });
+  context.answered(outcome, 'ok');
+  return context.results.query(outcome, {
+    transaction: call.transaction,
+    watch: request.watch ?? null,
+    camera: camera.id,
+    ttlMs: request.ttl_ms ?? watch?.ttl_ms ?? TTL_MS,
+  });
+}
+
+async function snapshot(context: VerbContext, request: RequestOf<'snapshot'>) {
+  const camera = cameraOf(context, request.camera);
+  if (loaded(context).cameras.config(camera.id)?.images !== true) {
+    throw new RequestError('FORBIDDEN', `Pictures of the camera ${camera.id} are not published: its option images is off`);
+  }
+  const frame = freshFrame(camera, Number.POSITIVE_INFINITY);
+  const {
+    data: jpeg,
+    width,
+    height,
+  } = await jpegOf(frame, {
+    maxSidePx: request.max_side_px ?? JPEG_SIDE_PX,
+    quality: request.quality ?? JPEG_QUALITY,
+  });
+  const { imageBytes } = context.limits();
+  if (jpeg.length > imageBytes) {
+    throw new RequestError('TOO_LARGE', `The picture has ${jpeg.length} bytes, at most ${imageBytes} may be sent: lower max_side_px or quality`);
+  }
+  const topic = context.topics.camera(camera.id, 'image');
+  const sha256 = createHash('sha256').update(jpeg).digest('hex');
+  context.outlet.transient(topic, jpeg, {
+    contentType: 'image/jpeg',
+    user: { id: frame.id, ts: frame.at.toISOString(), sha256, v: `${SCHEMA_VERSION}` },
+  });
+  return {
+    camera: camera.id,
+    frame: { id: frame.id, ts: frame.at.toISOString(), width, height },
+    topic,
+    content_type: 'image/jpeg' as const,
+    bytes: jpeg.length,
+    sha256,
+  };
+}
+
+function loaded(context: VerbContext): { cameras: CameraSet; queries: Queries } {
+  const parts = context.parts();
+  if (parts === null) throw new RequestError('MODEL_LOADING', 'The model is being loaded', { retryAfterMs: 2000 });
+  return parts;
+}
+
+/** Without a name: the only one there is. */
+function cameraOf(context: VerbContext, id: string | undefined): Camera {
+  const { cameras } = loaded(context);
+  const all = cameras.all();
+  const camera = id === undefined ? (all.length === 1 ? all[0] : undefined) : cameras.get(id);
+  if (camera === undefined) throw unknownCamera(context, id);
+  return camera;
+}
+
+function unknownCamera(context: VerbContext, id: string | undefined): RequestError {
+  const known = loaded(context)
+    .cameras.all()
+    .map((camera) => camera.id);
+  const received = id === undefined ? 'none' : JSON.stringify(id);
+  return new RequestError('UNKNOWN_CAMERA', `camera: expected one of ${known.join(', ') || '(there is none)'}, received ${received}`, {
+    refs: [{ key: 'camera', value: id ?? '' }],
+  });
+}
+
+function knownWatch(context: VerbContext, id: string): WatchSpec {
+  const watches = context.watches();
+  const spec = Object.hasOwn(watches, id) ? watches[id] : undefined;
+  if (spec !== undefined) return spec;
+  const known = Object.keys(watches).join(', ') || '(there is none)';
+  throw new RequestError('UNKNOWN_WATCH', `watch: expected one of ${known}, received ${JSON.stringify(id)}`, { refs: [{ key: 'watch', value: id }] });
+}
+
+function freshFrame(camera: Camera, maxAgeMs: number): Frame {
+  const refs = [{ key: 'camera', value: camera.id }];
+  const frame = camera.slot.newest();
+  if (frame === undefined) throw new RequestError('NO_FRAME', `The camera ${camera.id} has delivered no frame yet; it is ${camera.state}`, { refs });
+  const ageMs = performance.now() - frame.monotonicMs;
+  if (ageMs <= maxAgeMs) return frame;
+  throw new RequestError(
+    'STALE_FRAME',
+    `The newest frame of ${camera.id} is ${Math.round(ageMs)} ms old, asked for at most ${maxAgeMs}; it is ${camera.state}`,
+    {
+      refs,
+    },
+  );
+}
