@@ -61,6 +61,8 @@ const EVENT_LIFE_MS = 60_000;
 const SUSPICIOUS_MS = 2000;
 /** ... and after so many times, sent alone, it certainly has. */
 const SUSPICIONS = 3;
+/** It may have been the network after all: a state is tried again on the first connection after this. */
+const FORGIVEN_MS = 600_000;
 const REFUSED = `the broker broke the connection ${SUSPICIONS} times when it came`;
 
 export class Outbox {
@@ -90,6 +92,7 @@ export class Outbox {
     this.connections++;
     this.eventsFlow = false;
     this.states.touchAll();
+    this.states.forgive(performance.now() - FORGIVEN_MS, SUSPICIONS - 1);
     this.unsettled = new Set(this.states.dirty);
     this.onSettled = onSettled;
     this.pump();
@@ -110,7 +113,7 @@ export class Outbox {
     const now = performance.now();
     const events: { value: Event; bytes: number }[] = [];
     for (const sent of this.inFlight.values()) {
-      const suspicious = now - sent.at < SUSPICIOUS_MS && this.lastAckAt < sent.at;
+      const suspicious = now - sent.at < SUSPICIOUS_MS && this.lastAckAt <= sent.at;
       if (sent.kind === 'response') this.drop('offline');
       else if (sent.kind === 'state') this.returnState(sent, suspicious);
       else if (!this.convict(sent.event, sent.event.topic, suspicious)) {
@@ -290,6 +293,7 @@ export class Outbox {
   }
 
   private returnState({ topic, state }: Sent & { kind: 'state' }, suspicious: boolean): void {
+    if (suspicious) state.suspectedAt = performance.now();
     if (this.states.get(topic) === state && this.convict(state, topic, suspicious)) this.states.clean(topic);
     else this.states.touch(topic);
   }

@@ -6,6 +6,8 @@ export interface State {
   readonly expiresAt: number | null;
   /** How often a connection broke right after this payload was sent, and nothing else explains it. */
   suspicion: number;
+  /** When it was last suspected; monotonic ms. */
+  suspectedAt: number;
 }
 
 const FORGOTTEN = Buffer.alloc(0);
@@ -36,7 +38,7 @@ export class States {
   /** False when there is no room for a new topic. */
   set(topic: string, payload: Buffer, expiresAt: number | null): boolean {
     if (!this.known.has(topic) && this.known.size >= this.limit) return false;
-    this.known.set(topic, { payload, expiresAt, suspicion: 0 });
+    this.known.set(topic, { payload, expiresAt, suspicion: 0, suspectedAt: 0 });
     this.waiting.add(topic);
     return true;
   }
@@ -44,7 +46,7 @@ export class States {
   /** An empty retained payload goes out, then the topic is unknown again. */
   forget(topic: string): void {
     if (!this.known.has(topic)) return;
-    this.known.set(topic, { payload: FORGOTTEN, expiresAt: null, suspicion: 0 });
+    this.known.set(topic, { payload: FORGOTTEN, expiresAt: null, suspicion: 0, suspectedAt: 0 });
     this.waiting.add(topic);
   }
 
@@ -52,6 +54,11 @@ export class States {
   touchAll(): void {
     this.waiting.clear();
     for (const topic of this.known.keys()) this.waiting.add(topic);
+  }
+
+  /** States last suspected before this time get one more chance. */
+  forgive(before: number, suspicion: number): void {
+    for (const state of this.known.values()) if (state.suspectedAt < before) state.suspicion = Math.min(state.suspicion, suspicion);
   }
 
   touch(topic: string): void {

@@ -96,11 +96,13 @@ describe('states', () => {
   });
 
   it('are all with the broker when `attach` says so, and a late acknowledgement of an old connection says nothing', () => {
+    vi.useFakeTimers();
     const { box } = outbox();
     for (let i = 0; i < 40; i++) box.state(`t${i}`, Buffer.from('x'));
     const old = new FakeWire();
     const settledOld = vi.fn();
     box.attach(old, settledOld);
+    vi.advanceTimersByTime(5000);
     box.detach();
     const wire = new FakeWire();
     const settled = vi.fn();
@@ -276,6 +278,33 @@ describe('limits', () => {
     expect(wire.sent).toHaveLength(1);
     expect(box.stats()).toMatchObject({ queued: 0, dropped: { refused: 1 }, published: { qos1: 0 } });
     expect(refused).toEqual(['a: Publish error: Not authorized']);
+  });
+
+  it('include patience: a message on which the connection broke three times in a row is left out, its neighbours are not, until later', () => {
+    vi.useFakeTimers();
+    const { box, refused } = outbox();
+    const wires: FakeWire[] = [];
+    const attempt = () => {
+      const wire = new FakeWire();
+      wires.push(wire);
+      box.attach(wire, () => box.release());
+      for (let i = 0; i < 20 && !wire.sent.some(({ topic }) => topic === 'bad'); i++) wire.ack();
+      if (wire.sent.some(({ topic }) => topic === 'bad')) {
+        vi.advanceTimersByTime(10);
+        box.detach();
+        return false;
+      }
+      while (wire.unacknowledged > 0) wire.ack();
+      return true;
+    };
+    for (const topic of ['a', 'bad', 'b']) box.state(topic, Buffer.from('x'));
+    expect([attempt(), attempt(), attempt(), attempt()]).toEqual([false, false, false, true]);
+    expect(wires.at(-1)?.topics()).toEqual(['a=x', 'b=x']);
+    expect(box.stats()).toMatchObject({ queued: 0, dropped: { refused: 1 } });
+    expect(refused[0]).toBe('bad: the broker broke the connection 3 times when it came');
+    box.detach();
+    vi.advanceTimersByTime(600_000);
+    expect([attempt(), attempt()]).toEqual([false, true]);
   });
 
   it('never estimate a packet below its size', () => {
