@@ -1,4 +1,4 @@
-/** images://FOLDER or images://FOLDER/*.jpg: pictures from files, for replay. */
+/** images://FOLDER, images://FOLDER/*.jpg or images://FILE: pictures from files, for replay. */
 import { readdir, readFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import sharp from 'sharp';
@@ -19,7 +19,7 @@ export function imagesSource(uri: CameraUri, sidePx: number): Source {
   const fps = numberOption(uri, 'fps', 1, { min: 0, max: 1000 });
   const loop = booleanOption(uri, 'loop');
   const path = decodePath(uri.rest);
-  if (path === '') throw optionError('camera', 'images://FOLDER or images://FOLDER/*.jpg', uri.name);
+  if (path === '') throw optionError('camera', 'images://FOLDER, images://FOLDER/*.jpg or images://FILE', uri.name);
 
   return {
     name: uri.name,
@@ -50,9 +50,11 @@ async function list(path: string): Promise<string[]> {
   const isGlob = /[*?]/.test(pattern);
   const folder = isGlob ? dirname(path) : path;
   const matches = isGlob ? globPattern(pattern) : PICTURE_FILE;
-  const names = await readdir(folder).catch((cause: Error) => {
+  const names = await readdir(folder).catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code === 'ENOTDIR' && !isGlob) return undefined;
     throw new MiphaError('ERR_CAMERA', `${folder}: expected a folder of pictures: ${cause.message}`, { details: { path }, cause });
   });
+  if (names === undefined) return [path];
   const files = names.filter((name) => matches.test(name)).sort();
   if (files.length === 0) throw new MiphaError('ERR_CAMERA', `${path}: no JPEG, PNG or WebP file there`, { details: { path } });
   return files.map((name) => join(folder, name));

@@ -2,7 +2,7 @@
 
 const HIDDEN = '***';
 const USER_INFO = /(:\/\/[^\s/?#:@"']*):[^\s"']*@/g;
-const KEYED = /\b(pass(?:word|wd|phrase)?|pwd|user-pw|token|secret|api_?key)(=|%3d)("[^"]*"|'[^']*'|[^\s&;"']+)/gi;
+const KEYED = /(?<![a-z])(pass(?:word|wd|phrase)?|pwd|user-pw|token|secret|api_?key)(=|%3d)("[^"]*"|'[^']*'|[^\s&;"']+)/gi;
 
 /** `user:***@host` and `password=***`, wherever they stand. */
 export function mask(text: string): string {

@@ -73,15 +73,11 @@ export class HandSource implements Source {
 
   async *open(signal: AbortSignal): AsyncGenerator<Picture> {
     this.opened++;
+    signal.addEventListener('abort', () => this.step({}), { once: true });
     try {
       for (;;) {
-        const step =
-          this.steps.shift() ??
-          (await new Promise<Step>((resolve) => {
-            this.waiting = resolve;
-            signal.addEventListener('abort', () => resolve({}), { once: true });
-          }));
-        this.waiting = undefined;
+        const step = this.steps.shift() ?? (await new Promise<Step>((resolve) => (this.waiting = resolve)));
+        if (signal.aborted) return;
         if (step.error !== undefined) throw step.error;
         if (step.picture === undefined) return;
         yield step.picture;
@@ -92,9 +88,10 @@ export class HandSource implements Source {
   }
 
   private step(step: Step): void {
-    if (this.waiting === undefined) this.steps.push(step);
-    else this.waiting(step);
+    const { waiting } = this;
     this.waiting = undefined;
+    if (waiting === undefined) this.steps.push(step);
+    else waiting(step);
   }
 }
 

@@ -1,0 +1,181 @@
+import { describe, expect, it } from 'vitest';
+import { mask, maskSecrets } from '../../src/camera/mask.js';
+import { type Has, pipelineOf, show, tokens } from '../../src/camera/pipelines.js';
+import { openSource } from '../../src/camera/source.js';
+
+const open = (uri: string) => openSource(uri, { sidePx: 384 });
+const plain: Has = () => false;
+const jetson: Has = () => true;
+const jetsonWithoutNvjpeg: Has = (element) => element !== 'nvjpegdec';
+const text = (uri: string, has: Has = plain) => show(pipelineOf(uri, 384, has)).replace('gst-launch-1.0 -q ', '');
+
+const QUEUE = 'queue leaky=downstream max-size-buffers=1 max-size-bytes=0 max-size-time=0';
+const SIZE = 'width=[1,384],height=[1,384],pixel-aspect-ratio=1/1';
+const END = 'videoconvert ! video/x-raw,format={RGB,GRAY8} ! pnmenc ! fdsink fd=3 sync=false';
+const TAIL = `${QUEUE} ! videoscale method=bilinear2 ! video/x-raw,${SIZE} ! ${END}`;
+const NVIDIA_TAIL = `${QUEUE} ! nvvidconv ! video/x-raw,format=RGBA,${SIZE} ! ${END}`;
+
+describe('openSource', () => {
+  it.each(['synthetic://kitchen', 'images://clips', 'v4l2:///dev/video0', 'csi://0', 'rtsp://h/x', 'file://clip.mp4', 'gst:videotestsrc'])(
+    'knows %s',
+    (uri) => {
+      expect(open(uri).name).toBe(uri);
+    },
+  );
+
+  it.each([
+    ['rtps://host/x', /begins with synthetic:, .*did you mean rtsp:\?/],
+    ['/dev/video0', /begins with synthetic:/],
+    ['', /begins with synthetic:/],
+    ['synthetic://kitchn', /expected synthetic:\/\/kitchen/],
+    ['synthetic://kitchen?sed=1', /sed: expected one of the options seed, .*did you mean seed\?/],
+    ['synthetic://kitchen?seed=1&seed=2', /seed: expected one value/],
+    ['synthetic://kitchen?seed=x', /seed: expected a whole number from 0/],
+    ['synthetic://kitchen?seed=1.5', /seed: expected a whole number from 0/],
+    ['synthetic://kitchen?fps=', /fps: expected a number from 0/],
+    ['synthetic://kitchen?fps=-1', /fps: expected a number from 0/],
+    ['synthetic://kitchen?cup=on', /cup: expected one of any, one, received "on" \(did you mean one\?\)/],
+    ['images://', /images:\/\/FOLDER.*images:\/\/FILE/],
+    ['images://x?loop=yes', /loop: expected one of true, false/],
+    ['v4l2://video0', /v4l2:\/\/\/dev\/video0/],
+    ['v4l2:///dev/video0 ! filesink', /v4l2:\/\/\/dev\/video0/],
+    ['v4l2:///dev/video0?format=jpeg', /format: expected one of raw, mjpeg.*did you mean mjpeg/],
+    ['v4l2:///dev/video0?width=0', /width: expected a whole number from 1/],
+    ['csi://front', /csi:\/\/ and the number of the sensor/],
+    ['csi://0?fps=0', /fps: expected a whole number from 1/],
+    ['rtsp://', /rtsp:\/\/user:password@host/],
+    ['file://', /file:\/\/clip\.mp4/],
+    ['file://clip.mp4?fps=1', /fps: expected one of the options loop/],
+    ['gst:', /gst: and a pipeline/],
+    ['gst: videotestsrc !', /gst: and a pipeline/],
+    ['rtsp://host/a\nb', /control characters/],
+  ])('refuses %s', (uri, message) => {
+    expect(() => open(uri)).toThrow(expect.objectContaining({ code: 'ERR_OPTION', message: expect.stringMatching(message) }));
+  });
+
+  it.each([
+    ['a side that is none', { sidePx: 0 }, /openSource\.sidePx: expected a whole number from 16 to 4096/],
+    ['an unknown option', { sidePx: 384, side: 1 }, /openSource\.side: .*did you mean sidePx/],
+  ])('refuses %s', (_, options, message) => {
+    expect(() => openSource('synthetic://kitchen', options)).toThrow(
+      expect.objectContaining({ code: 'ERR_OPTION', message: expect.stringMatching(message) }),
+    );
+  });
+
+  it.each([
+    'rtsp://anna:gehe1m@host/x',
+    'rtsp://anna:ge@he1m@host/x',
+    'rtsp://anna:ge/he1m@host/x',
+    'rtsp://host/x?user=anna&password=gehe1m',
+    'rtsp://host/user=anna_password=gehe1m_channel=1.sdp',
+    'rtps://anna:gehe1m@host/x',
+    'rtsp://anna:gehe1m@',
+    'images://anna:gehe1m@host/x?fast=1',
+    'gst:rtspsrc location=rtsp://anna:gehe1m@host/x',
+    'gst:rtspsrc location=rtsp://host/x user-id=anna user-pw=gehe1m !',
+    'gst:rtspsrc location=rtsp://host/x user-pw="ge he1m"',
+  ])('hides the password of %s', (uri) => {
+    let shown: string;
+    try {
+      shown = open(uri).name;
+    } catch (error) {
+      shown = `${(error as Error).message} ${JSON.stringify((error as { details: unknown }).details)}`;
+    }
+    expect(shown).toContain('***');
+    expect(shown).not.toMatch(/he1m/);
+  });
+});
+
+describe('masks', () => {
+  it('leave alone what is no password', () => {
+    for (const harmless of ['rtsp://host:554/x', 'rtsp://anna@host/x', 'file:///a@b:c', 'v4l2:///dev/video0', 'gst:videotestsrc ! video/x-raw'])
+      expect(mask(harmless)).toBe(harmless);
+  });
+
+  it('hide known secrets in any place', () => {
+    expect(maskSecrets('no access for "hush" at rtsp://a:b@c', ['hush', ''])).toBe('no access for "***" at rtsp://a:***@c');
+  });
+});
+
+describe('pipelines', () => {
+  it.each([
+    ['v4l2:///dev/video0', plain, `v4l2src device=/dev/video0 do-timestamp=true ! video/x-raw ! ${TAIL}`],
+    [
+      'v4l2:///dev/video0?width=1280&height=720&fps=30',
+      jetson,
+      `v4l2src device=/dev/video0 do-timestamp=true ! video/x-raw,width=1280,height=720,framerate=30/1 ! ${NVIDIA_TAIL}`,
+    ],
+    ['v4l2:///dev/video0?format=mjpeg&width=1280', plain, `v4l2src device=/dev/video0 do-timestamp=true ! image/jpeg,width=1280 ! jpegdec ! ${TAIL}`],
+    ['v4l2:///dev/video0?format=mjpeg', jetson, `v4l2src device=/dev/video0 do-timestamp=true ! image/jpeg ! nvjpegdec ! ${NVIDIA_TAIL}`],
+    [
+      'v4l2:///dev/video0?format=mjpeg',
+      jetsonWithoutNvjpeg,
+      `v4l2src device=/dev/video0 do-timestamp=true ! image/jpeg ! nvv4l2decoder mjpeg=1 ! ${NVIDIA_TAIL}`,
+    ],
+    [
+      'csi://1?mode=2&fps=60',
+      jetson,
+      `nvarguscamerasrc sensor-id=1 sensor-mode=2 ! video/x-raw(memory:NVMM),width=1280,height=720,framerate=60/1 ! ${QUEUE} ! nvvidconv ! video/x-raw,format=RGBA,width=384,height=216 ! ${END}`,
+    ],
+    [
+      'rtsp://h/x?a=1',
+      plain,
+      `rtspsrc location=rtsp://h/x?a=1 protocols=tcp latency=0 tcp-timeout=10000000 ! application/x-rtp,media=video ! decodebin ! ${TAIL}`,
+    ],
+    [
+      'rtsp://h/x',
+      jetson,
+      `rtspsrc location=rtsp://h/x protocols=tcp latency=0 tcp-timeout=10000000 ! application/x-rtp,media=video ! decodebin ! ${NVIDIA_TAIL}`,
+    ],
+    [
+      'file:///clips/a b.mp4',
+      plain,
+      `uridecodebin uri=file:///clips/a%20b.mp4 caps=video/x-raw(ANY) expose-all-streams=false ! identity sync=true ! ${TAIL}`,
+    ],
+    ['file:///c.mp4', jetson, `uridecodebin uri=file:///c.mp4 caps=video/x-raw(ANY) expose-all-streams=false ! identity sync=true ! ${NVIDIA_TAIL}`],
+    ['gst:videotestsrc  !  jpegenc ! jpegdec', jetson, `videotestsrc ! jpegenc ! jpegdec ! ${TAIL}`],
+  ])('%s (%#)', (uri, has, expected) => {
+    expect(text(uri, has)).toBe(expected);
+  });
+
+  it.each([
+    [1920, 1080, 384, 216],
+    [3280, 2464, 384, 288],
+    [720, 1280, 216, 384],
+    [320, 240, 320, 240],
+    [4000, 3, 384, 2],
+  ])('of a sensor of %d x %d ask the hardware for %d x %d', (width, height, toWidth, toHeight) => {
+    expect(text(`csi://0?width=${width}&height=${height}`, jetson)).toContain(`format=RGBA,width=${toWidth},height=${toHeight} !`);
+  });
+
+  it('prefer the decoder of the hardware', () => {
+    expect(pipelineOf('rtsp://h/x', 384, jetson).env).toEqual({ GST_PLUGIN_FEATURE_RANK: expect.stringContaining('avdec_h264:MARGINAL') });
+    expect(pipelineOf('rtsp://h/x', 384, plain).env).toEqual({});
+  });
+
+  it('say which variant they are', () => {
+    expect([pipelineOf('rtsp://h/x', 384, jetson).variant, pipelineOf('rtsp://h/x', 384, plain).variant]).toEqual(['nvidia', 'plain']);
+    expect([pipelineOf('csi://0', 384, plain).variant, pipelineOf('gst:videotestsrc', 384, jetson).variant]).toEqual(['nvidia', 'plain']);
+  });
+
+  it('give the parser of gst-launch no character that means something to it', () => {
+    for (const uri of [`file:///a'b"c\\d!e(f)g{h}.mp4`, `rtsp://a'n!na:p"\\w@h/x'y"z!`]) {
+      const argument = pipelineOf(uri, 384, plain).args[1] as string;
+      expect(argument.replace(/^[a-z]+=/, '')).toMatch(/^[\w.~:/?&=@%[\]+,;-]+$/);
+    }
+  });
+
+  it.each([
+    ['a ! b', ['a', '!', 'b']],
+    ['a\n  b=1\t!', ['a', 'b=1', '!']],
+    ['f location="a b.mp4" !', ['f', 'location="a b.mp4"', '!']],
+    [`f location='a "b' x`, ['f', `location='a "b'`, 'x']],
+    ['f location=a\\ b c', ['f', 'location=a b', 'c']],
+    ['f t="say \\"hi there\\"" x', ['f', 't="say \\"hi there\\""', 'x']],
+    ['video/x-raw, width=640', ['video/x-raw,', 'width=640']],
+    ['f a="open end', ['f', 'a="open', 'end']],
+    ['', []],
+  ])('are split as gst-launch does: %s', (description, expected) => {
+    expect(tokens(description)).toEqual(expected);
+  });
+});
