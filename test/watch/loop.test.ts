@@ -356,7 +356,7 @@ describe('stale', () => {
     await vi.advanceTimersByTimeAsync(60_000);
     expect(outcomes).toHaveLength(begin + 1);
     camera.show();
-    await vi.advanceTimersByTimeAsync(0);
+    await vi.advanceTimersByTimeAsync(10);
     expect(outcomes.at(-1)).toMatchObject({ status: 'ok', value: true, previous: null, changed: true, stableCount: 1 });
   });
 

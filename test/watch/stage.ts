@@ -89,17 +89,20 @@ export class FakeEyes implements Eyes {
       timings: { queueMs: 1, preprocessMs: 2, visionMs: lookMs, prefillMs: 4 },
       ask,
       stream: (question: string, given: CallOptions = {}) => {
-        const answer = ask<string>(question, given);
+        const whole = ask<string>(question, given);
+        let end: (finish: 'eos' | 'cancelled') => void = () => {};
+        const ended = new Promise<'eos' | 'cancelled'>((resolve) => (end = resolve));
+        const answer = whole.then(async (written) => ({ ...written, confidence: null, finish: await ended }));
         answer.catch(() => {});
-        let left = false;
         return {
-          answer: answer.then((whole) => (left ? { ...whole, finish: 'cancelled' as const } : whole)),
+          answer,
           async *[Symbol.asyncIterator]() {
+            let finish: 'eos' | 'cancelled' = 'cancelled';
             try {
-              left = true;
-              for (const word of (await answer).text.match(/\S+\s*/g) ?? []) yield word;
-              left = false;
+              for (const word of (await whole).text.match(/\S+\s*/g) ?? []) yield word;
+              finish = 'eos';
             } finally {
+              end(finish);
             }
           },
         };
