@@ -11,7 +11,15 @@ export interface CameraReporter {
   publish(camera: Camera): void;
 }
 
-export function cameraReporter(node: NodePublisher, log: Logger, isEnabled: (id: string) => boolean): CameraReporter {
+export interface ReporterOptions {
+  node: NodePublisher;
+  log: Logger;
+  isEnabled: (id: string) => boolean;
+  /** The state of a camera has changed. */
+  onChange: () => void;
+}
+
+export function cameraReporter({ node, log, isEnabled, onChange }: ReporterOptions): CameraReporter {
   const following = new Map<Camera, () => void>();
   const publish = (camera: Camera) => node.camera(camera.id, camera.state, isEnabled(camera.id));
   return {
@@ -20,6 +28,7 @@ export function cameraReporter(node: NodePublisher, log: Logger, isEnabled: (id:
       let lost = false;
       const onState = (state: CameraState) => {
         publish(camera);
+        onChange();
         const refs = { camera: camera.id };
         const { error } = camera.status();
         if (state === 'online') {

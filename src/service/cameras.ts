@@ -15,6 +15,7 @@ const FROZEN_MS = 60_000;
 const LIVE = /^(v4l2|csi|rtsps?):/;
 
 export class CameraSet {
+  private turn: Promise<void> = Promise.resolve();
   private readonly running = new Map<string, { camera: Camera; config: CameraConfig }>();
 
   constructor(
@@ -36,7 +37,17 @@ export class CameraSet {
   }
 
   /** Starts, stops and replaces cameras until they are as configured; those that stay the same are not touched. Throws ERR_OPTION for a bad URI, and then has changed nothing. */
-  async apply(configs: Record<string, CameraConfig>): Promise<void> {
+  apply(configs: Record<string, CameraConfig>): Promise<void> {
+    return this.inTurn(() => this.become(configs));
+  }
+
+  stop(): Promise<void> {
+    return this.inTurn(async () => {
+      await Promise.all([...this.running.keys()].map((id) => this.remove(id)));
+    });
+  }
+
+  private async become(configs: Record<string, CameraConfig>): Promise<void> {
     const fresh = Object.entries(configs).filter(([id, config]) => !this.isSame(id, config));
     const opened = fresh.map(([id, config]) => ({ id, config, camera: this.open(id, config) }));
     const gone = [...this.running.keys()].filter((id) => configs[id] === undefined || fresh.some(([name]) => name === id));
@@ -48,8 +59,10 @@ export class CameraSet {
     for (const [id, config] of Object.entries(configs)) await this.setEnabled(id, config.enabled);
   }
 
-  async stop(): Promise<void> {
-    await Promise.all([...this.running.keys()].map((id) => this.remove(id)));
+  private inTurn(work: () => Promise<void>): Promise<void> {
+    const turn = this.turn.then(work);
+    this.turn = turn.catch(() => {});
+    return turn;
   }
 
   private async setEnabled(id: string, enabled: boolean): Promise<void> {

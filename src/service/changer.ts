@@ -14,6 +14,8 @@ export interface ChangerOptions {
   load: () => Promise<LoadedConfig>;
   /** Puts a configuration into force; `diff` is against the one before. A rejection means that the old one is still in force. */
   apply: (config: Config, diff: ConfigDiff) => Promise<void>;
+  /** A new configuration is in force, or waits for a restart. */
+  taken: () => void;
 }
 
 export class Changer {
@@ -78,6 +80,7 @@ export class Changer {
     this.loaded = next;
     this.present = config;
     this.pending = diffConfig(config, next.config).restart;
+    this.options.taken();
   }
 
   private inTurn<T>(work: () => Promise<T>): Promise<T> {

@@ -1,21 +1,22 @@
 /** What the configuration's schema asks of single texts, and of settings that only make sense together. */
 import type { z } from 'zod';
+import { checkPlaintext, parseAddress } from '../mqtt/address.js';
 
 const MOST_CAMERAS = 64;
 const MOST_WATCHES = 256;
 const TOPIC_BYTES = 1024;
 
-/** mqtt:// or mqtts:// with a host, and nothing that would be a secret or be ignored. */
 export function isBrokerUrl(text: string): boolean {
-  if (!/^mqtts?:\/\//.test(text) || !URL.canParse(text)) return false;
-  const { hostname, username, password, pathname, search, hash } = new URL(text);
-  return hostname !== '' && [username, password, search, hash].every((part) => part === '') && (pathname === '' || pathname === '/');
+  return holds(() => parseAddress(text));
 }
 
-/** An address that never leaves this machine. */
-export function isLoopback(url: string): boolean {
-  const host = URL.canParse(url) ? new URL(url).hostname.toLowerCase() : '';
-  return host === 'localhost' || host === '[::1]' || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(host);
+function holds(check: () => unknown): boolean {
+  try {
+    check();
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 export function isTopicPrefix(text: string): boolean {
@@ -44,7 +45,7 @@ type Issue = (path: (string | number)[], expected: string, input: unknown, known
 function checkBroker(mqtt: Record<string, unknown>, issue: Issue): void {
   const { url, allow_plaintext, username, password_file, ca_file, cert_file, key_file } = mqtt;
   if (typeof url === 'string' && isBrokerUrl(url) && url.startsWith('mqtt://')) {
-    if (!isLoopback(url) && allow_plaintext !== true) {
+    if (!holds(() => checkPlaintext(url, allow_plaintext === true))) {
       issue(['mqtt', 'url'], 'mqtts:// for a broker on another machine (or mqtt.allow_plaintext: true)', url);
     }
     for (const [name, file] of Object.entries({ ca_file, cert_file })) {

@@ -13,7 +13,6 @@ const URI = { path: 'uri' };
 /** Says in words what the type alone does not. */
 const words = (text: string) => ({ words: text });
 
-const port = z.int().min(1).max(65_535);
 const path = z.string().min(1).meta(PATH);
 
 const CAMERA_URI = /^(synthetic|images|v4l2|csi|rtsps?|file):\/\/.|^gst:./s;
@@ -27,7 +26,7 @@ export const cameraConfigSchema = z
       .regex(CAMERA_URI, CAMERA_WORDS)
       .meta({ ...LOCAL, ...URI, ...words(CAMERA_WORDS) })
       .describe('synthetic://kitchen, images://FOLDER, v4l2:///dev/video0, csi://0, rtsp://…, file://CLIP, gst:PIPELINE'),
-    enabled: z.boolean().default(true),
+    enabled: z.boolean().default(true).describe('false: it is not opened'),
     frame_side_px: z.int().min(16).max(4096).optional().describe('frames are scaled down to this longest side; default: what the model sees'),
     stall_ms: z.int().min(100).max(3_600_000).default(10_000).describe('without a frame for this long the camera is restarted'),
     frozen_ms: z
@@ -56,7 +55,7 @@ export const configSchema = z
     model: z
       .strictObject({
         folder: path.optional().meta(LOCAL).describe('a package; default: the shipped mipha-nano'),
-        backend: z.enum(['auto', 'cpu']).default('auto'),
+        backend: z.enum(['auto', 'cpu']).default('auto').describe('what runs it'),
         threads: z.int().min(1).max(1024).optional().describe('default: one per physical core'),
       })
       .prefault({})
@@ -70,13 +69,13 @@ export const configSchema = z
           .meta({ ...LOCAL, ...words(BROKER_WORDS) })
           .describe('the broker'),
         protocol: z.enum(['5', '3.1.1']).default('5').meta(LOCAL).describe('version of MQTT'),
-        username: z.string().min(1).optional().meta(LOCAL),
+        username: z.string().min(1).optional().meta(LOCAL).describe('of the node at the broker'),
         password_file: path.optional().meta(LOCAL).describe('read again at every connection, like the three below'),
         ca_file: path.optional().meta(LOCAL).describe('certificates that the broker may be signed by; default: those of Node'),
         cert_file: path.optional().meta(LOCAL).describe('certificate of this node'),
         key_file: path.optional().meta(LOCAL).describe('private key to cert_file'),
         allow_plaintext: z.boolean().default(false).meta(LOCAL).describe('permit mqtt:// to another machine than this one'),
-        keepalive_s: z.int().min(5).max(3600).default(15),
+        keepalive_s: z.int().min(5).max(3600).default(15).describe('a broker that does not answer within this time is given up'),
         max_packet_bytes: z.int().min(1024).max(268_435_455).default(1_000_000).meta(LOCAL).describe('larger messages are neither sent nor taken'),
         reply_topics: z
           .array(z.string().refine(isTopicFilter, 'a topic filter'))
@@ -86,38 +85,40 @@ export const configSchema = z
           .describe('filters that reply topics may match, besides BASE/v1/+/reply/# and response/# of this node'),
         discovery: z
           .strictObject({
-            enabled: z.boolean().default(true),
-            prefix: z.string().refine(isTopicPrefix, 'a topic without wildcards').default('homeassistant'),
+            enabled: z.boolean().default(true).describe('announce cameras and watches to Home Assistant'),
+            prefix: z.string().refine(isTopicPrefix, 'a topic without wildcards').default('homeassistant').describe('where it listens'),
           })
-          .prefault({})
-          .describe('announcement for Home Assistant'),
+          .prefault({}),
       })
       .prefault({})
       .meta(RESTART),
-    cameras: z.record(idSchema, cameraConfigSchema).default({}).describe('by id'),
-    watches: z.record(idSchema, watchSpecSchema).default({}).describe('by id'),
+    cameras: z.record(idSchema, cameraConfigSchema).default({}),
+    watches: z.record(idSchema, watchSpecSchema).default({}),
     requests: z
       .strictObject({
         queries: z.boolean().default(true).meta(LOCAL).describe('false: only the questions of watches may be asked'),
-        queue: z.int().min(1).max(1000).default(16).describe('queries waiting or under way; one more is refused with QUEUE_FULL'),
-        deadline_ms: z.int().min(100).max(600_000).default(30_000).describe('for requests that name none'),
-        request_bytes: z.int().min(256).max(1_048_576).default(65_536),
-        dedupe_ms: z.int().min(0).max(3_600_000).default(300_000).describe('how long a repeated request gets the same response again'),
+        queue: z.int().min(1).max(1000).default(16).meta(RESTART).describe('queries waiting or under way; one more is refused with QUEUE_FULL'),
+        deadline_ms: z.int().min(100).max(600_000).default(30_000).meta(RESTART).describe('for requests that name none'),
+        request_bytes: z.int().min(256).max(1_048_576).default(65_536).meta(RESTART).describe('larger ones are refused with TOO_LARGE'),
+        dedupe_ms: z.int().min(0).max(3_600_000).default(300_000).meta(RESTART).describe('how long a repeated request gets the same response again'),
       })
       .prefault({}),
     http: z
-      .strictObject({ enabled: z.boolean().default(true), host: z.string().default('127.0.0.1'), port: port.default(9464) })
+      .strictObject({
+        enabled: z.boolean().default(true).describe('/livez, /readyz and /metrics'),
+        host: z.string().min(1).default('127.0.0.1').describe('address to listen on; 0.0.0.0 lets other machines in'),
+        port: z.int().min(1).max(65_535).default(9464),
+      })
       .prefault({})
-      .meta({ ...RESTART, ...LOCAL })
-      .describe('/livez, /readyz and /metrics'),
+      .meta({ ...RESTART, ...LOCAL }),
     log: z
       .strictObject({
-        level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal']).default('info'),
-        format: z.enum(['json', 'pretty']).default('json').meta(RESTART),
-        mqtt: z.boolean().default(false).describe('warnings and errors on the log topic too'),
+        level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal']).default('info').describe('the least that is logged'),
+        format: z.enum(['json', 'pretty']).default('json').meta(RESTART).describe('pretty: for people'),
+        mqtt: z.boolean().default(false).meta(RESTART).describe('warnings and errors on the log topic too'),
       })
       .prefault({}),
-    health_interval_ms: z.int().min(1000).max(30_000).default(15_000),
+    health_interval_ms: z.int().min(1000).max(30_000).default(15_000).meta(RESTART).describe('how often health is published'),
     shutdown_ms: z.int().min(100).max(60_000).default(5000).describe('time for work under way to end before it is cancelled'),
   })
   .superRefine(checkTogether);

@@ -45,9 +45,11 @@ export async function loadConfig({ file, env = process.env, flags = [], checkFil
   return { ...loaded, warnings };
 }
 
-/** A configuration that a program makes itself. Throws ERR_CONFIG. */
-export function configOf(values: ConfigInput): LoadedConfig {
-  return validate([{ origin: 'flag', values, place: () => ({ source: 'the program' }) }]);
+/** A configuration that a program makes itself; `flags` are assignments over it. Throws ERR_CONFIG. */
+export function configOf(values: ConfigInput, flags: LoadOptions['flags'] = []): LoadedConfig {
+  const { layer, issues } = readFlags(flags);
+  if (issues.length > 0) refuse(issues);
+  return validate([{ origin: 'default', values, place: () => ({ source: 'the program' }) }, layer]);
 }
 
 /** The configuration with `patch` merged over it (RFC 7396: null removes). Throws ERR_CONFIG; `details.forbidden` lists paths that are local. */

@@ -1,5 +1,4 @@
 /** The model a node asks: loaded from a package, or put in its place by a test. */
-import type { NativeStatus } from '../addon/addon.js';
 import { Mipha } from '../engine/mipha.js';
 import type { Eyes } from '../watch/outcome.js';
 import type { Config } from './config.js';
@@ -10,7 +9,7 @@ export interface LoadedModel extends Eyes {
   readonly name: string;
   readonly revision: string;
   readonly imageSize: number; // pixels
-  status(): Pick<NativeStatus, 'backend' | 'memory'>;
+  status(): Pick<ReturnType<Mipha['status']>, 'backend' | 'memory'>;
   dispose(): Promise<void>;
 }
 

@@ -58,10 +58,12 @@ export function handlersOf(context: VerbContext): Handlers {
       return { watch, ...(await context.changer.putWatch(watch, spec)) };
     },
     'watch/delete': async ({ watch }) => {
+      loaded(context);
       knownWatch(context, watch);
       return { watch, persisted: await context.changer.deleteWatch(watch) };
     },
     options: async ({ options }) => {
+      loaded(context);
       const { restart, persisted } = await context.changer.patch(options);
       return { restart_required: [...restart], persisted };
     },

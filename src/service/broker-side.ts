@@ -1,0 +1,130 @@
+/** Everything of the node that talks to the broker: the link, what is published through it, and the commands that come back. */
+import { EventEmitter } from 'node:events';
+import type { MiphaError } from '../errors.js';
+import { Discovery } from '../mqtt/discovery.js';
+import { Link } from '../mqtt/link.js';
+import { type Info, Stamp } from '../mqtt/messages.js';
+import { type Handlers, Requests } from '../mqtt/requests.js';
+import { type Topics, topicsOf } from '../mqtt/topics.js';
+import type { Incoming } from '../mqtt/wire.js';
+import type { Changer } from './changer.js';
+import type { Config } from './config.js';
+import { linkOptions } from './link-options.js';
+import type { Log } from './log.js';
+import { Outlet } from './outlet.js';
+import { NodePublisher } from './publish-node.js';
+import { type Model, ResultPublisher } from './publish-results.js';
+import { applySetting, type Setting } from './settings.js';
+
+export interface BrokerSideOptions {
+  changer: Changer;
+  session: string;
+  clientSuffix: string;
+  log: Log;
+  model: () => Model;
+  handlers: (side: BrokerSide) => Handlers;
+}
+
+/** `online`: the broker is there again. `failed`: the node must not go on, see the error. `refused`: a setting was refused, so its state must be told again. */
+export class BrokerSide extends EventEmitter<{ online: []; failed: [MiphaError]; refused: [] }> {
+  readonly topics: Topics;
+  readonly link: Link;
+  readonly outlet: Outlet;
+  readonly node: NodePublisher;
+  readonly results: ResultPublisher;
+  private readonly discovery: Discovery | null;
+  private readonly requests: Requests;
+  private readonly log;
+  private forwarding: () => void = () => {};
+
+  constructor(private readonly options: BrokerSideOptions) {
+    super();
+    const { changer, session, clientSuffix, log, model, handlers } = options;
+    const { base, node, mqtt, requests } = changer.config;
+    this.log = log.child('mqtt');
+    this.topics = topicsOf(base, node);
+    const stamp = new Stamp(node, session);
+    this.link = new Link({
+      ...linkOptions(mqtt),
+      clientId: `${base}-${node}-${clientSuffix}`,
+      topics: this.topics,
+      session,
+      subscriptions: mqtt.discovery.enabled ? [`${mqtt.discovery.prefix}/status`] : [],
+    });
+    this.outlet = new Outlet(this.link);
+    this.node = new NodePublisher(this.topics, stamp, this.outlet);
+    this.results = new ResultPublisher(this.topics, stamp, this.outlet, model);
+    this.discovery = mqtt.discovery.enabled ? new Discovery(this.link, mqtt.discovery.prefix) : null;
+    this.requests = new Requests({
+      topics: this.topics,
+      base,
+      node,
+      handlers: handlers(this),
+      respond: (topic, payload, properties) => this.link.respond(topic, payload, properties),
+      requestBytes: requests.request_bytes,
+      deadlineMs: requests.deadline_ms,
+      dedupeMs: requests.dedupe_ms,
+      replyTopics: mqtt.reply_topics,
+      onFault: (verb, error) => this.log.error({ err: error, verb }, 'a request failed'),
+    });
+  }
+
+  /** Connects for ever, in the background. */
+  connect(): void {
+    const { link, log } = this;
+    link.on('online', () => {
+      log.info('online');
+      this.emit('online');
+    });
+    link.on('offline', (reason) => log.warn({ reason }, 'offline'));
+    link.on('fault', (error) => log.error({ err: error }, 'a message handler failed'));
+    link.on('alert', (id, text) => {
+      if (text !== null) log.warn(text);
+      this.node.alert(id, text);
+    });
+    link.on('message', (message) => this.receive(message));
+    if (this.options.changer.config.log.mqtt) {
+      this.forwarding = this.options.log.onWarning((warning) => this.outlet.transient(this.topics.log, warning));
+    }
+    link.start().catch((error: MiphaError) => this.emit('failed', error));
+  }
+
+  /** The factsheet, and the devices for Home Assistant. */
+  announce(info: Info, { base, node, mqtt, cameras, watches }: Config): void {
+    this.node.info(info);
+    this.discovery?.announce({
+      base,
+      node,
+      topics: this.topics,
+      prefix: mqtt.discovery.prefix,
+      version: info.version,
+      model: this.options.model().id || undefined,
+      cameras: Object.entries(cameras).map(([id, { images }]) => ({ id, images })),
+      watches: Object.entries(watches).map(([id, { camera, answer, ttl_ms }]) => ({ id, camera, answer, ttlMs: ttl_ms })),
+    });
+  }
+
+  /** Everything under way is answered with SHUTTING_DOWN, and so is all that still comes. */
+  refuseRequests(): void {
+    this.forwarding();
+    this.requests.stop();
+    this.discovery?.stop();
+  }
+
+  private receive(message: Incoming): void {
+    if (this.discovery?.handle(message)) return;
+    const target = this.topics.parse(message.topic);
+    if (target?.kind === 'request') this.requests.handle(message);
+    else if (target?.kind === 'camera-set' || target?.kind === 'watch-set') void this.set(target, message);
+  }
+
+  private async set(setting: Setting, { retained, payload }: Incoming): Promise<void> {
+    try {
+      if (retained) this.log.warn({ setting }, 'a retained command is ignored');
+      else await applySetting(setting, payload.toString(), this.options.changer);
+    } catch (error) {
+      this.log.warn({ setting }, (error as Error).message);
+      this.emit('refused'); // whoever shows the new value must show the old one again
+    }
+  }
+}
