@@ -66,6 +66,7 @@ export class Link extends EventEmitter<{
     });
     this.connection.on('up', (wire) => {
       this.wire = wire;
+      this.outbox.attach(wire);
       void this.comeUp(wire);
     });
     this.connection.on('down', (reason) => this.goDown(reason));
@@ -171,7 +172,7 @@ export class Link extends EventEmitter<{
       this.refusal = null;
       this.emit('alert', 'mqtt-refused', null); // this broker may take it
     }
-    this.outbox.attach(wire, () => {
+    this.outbox.restore(() => {
       this.announce(() => {
         if (this.wire !== wire || this.up || this.stopping !== undefined) return;
         this.up = true;

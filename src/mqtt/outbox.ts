@@ -75,6 +75,7 @@ export class Outbox {
   private readonly dropped: Record<DropReason, number> = { offline: 0, overflow: 0, expired: 0, too_large: 0, refused: 0, slow_link: 0 };
   private wire: Wire | undefined;
   private connections = 0;
+  private statesFlow = false;
   private eventsFlow = false;
   private eventsFirst = false;
   private alone = false;
@@ -86,11 +87,17 @@ export class Outbox {
 
   constructor(private readonly options: OutboxOptions) {}
 
-  /** A connection is there: all states go out; `onSettled` is called when the broker has them. Events wait for `release`. */
-  attach(wire: Wire, onSettled: () => void): void {
+  /** A connection is there: responses may go out, since requests may already come in. */
+  attach(wire: Wire): void {
     this.wire = wire;
     this.connections++;
+    this.statesFlow = false;
     this.eventsFlow = false;
+  }
+
+  /** All states go out now; `onSettled` is called when the broker has them. */
+  restore(onSettled: () => void): void {
+    this.statesFlow = true;
     this.states.touchAll();
     this.states.forgive(performance.now() - FORGIVEN_MS, SUSPICIONS - 1);
     this.unsettled = new Set(this.states.dirty);
@@ -220,6 +227,7 @@ export class Outbox {
   }
 
   private sendState(wire: Wire): boolean {
+    if (!this.statesFlow) return false;
     const now = performance.now();
     for (const topic of this.states.dirty) {
       if (this.topicsInFlight.has(topic)) continue; // newest wins: it goes out when the one before is acknowledged
@@ -321,7 +329,8 @@ export class Outbox {
       this.onSettled = undefined;
       onSettled?.();
     }
-    const busy = this.inFlight.size > 0 || this.responses.size > 0 || this.states.dirty.size > 0 || (this.eventsFlow && this.events.size > 0);
+    const waiting = this.responses.size + (this.statesFlow ? this.states.dirty.size : 0) + (this.eventsFlow ? this.events.size : 0);
+    const busy = this.inFlight.size + waiting > 0;
     if (this.wire !== undefined && busy) return;
     for (const resolve of this.idle) resolve();
     this.idle.clear();

@@ -75,7 +75,7 @@ interface Running {
 const ACTIVE = 256;
 /** A response nobody fetched in this time is worthless, in seconds. */
 const RESPONSE_EXPIRY_S = 30;
-const REMEMBERED = { count: 4096, bytes: 8 * 2 ** 20 };
+const REMEMBERED = { count: 16_384, bytes: 16 * 2 ** 20 };
 /** Refusals that say "come back later": the same request again must be tried, not answered from memory. */
 const NOT_REMEMBERED = new Set(['QUEUE_FULL', 'MODEL_LOADING', 'SHUTTING_DOWN']);
 

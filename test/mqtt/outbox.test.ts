@@ -59,7 +59,8 @@ describe('states', () => {
     box.state('b', Buffer.from('1'));
     box.state('a', Buffer.from('2'));
     const first = new FakeWire();
-    box.attach(first, () => {});
+    box.attach(first);
+    box.restore(() => {});
     expect(first.topics()).toEqual(['a=2', 'b=1']);
     expect(first.sent.every(({ qos, retain }) => qos === 1 && retain)).toBe(true);
     first.ack();
@@ -67,14 +68,16 @@ describe('states', () => {
     box.detach();
     box.state('c', Buffer.from('1'));
     const second = new FakeWire();
-    box.attach(second, () => {});
+    box.attach(second);
+    box.restore(() => {});
     expect(second.topics()).toEqual(['a=2', 'b=1', 'c=1']);
   });
 
   it('coalesce while the one before is unacknowledged', () => {
     const { box } = outbox();
     const wire = new FakeWire();
-    box.attach(wire, () => {});
+    box.attach(wire);
+    box.restore(() => {});
     for (let i = 0; i < 100; i++) box.state('a', Buffer.from(String(i)));
     expect(wire.topics()).toEqual(['a=0']);
     wire.ack();
@@ -86,12 +89,14 @@ describe('states', () => {
   it('are dirty again when the connection breaks before the acknowledgement', () => {
     const { box } = outbox();
     const first = new FakeWire();
-    box.attach(first, () => {});
+    box.attach(first);
+    box.restore(() => {});
     box.state('a', Buffer.from('1'));
     box.detach();
     expect(box.stats().queued).toBe(1);
     const second = new FakeWire();
-    box.attach(second, () => {});
+    box.attach(second);
+    box.restore(() => {});
     expect(second.topics()).toEqual(['a=1']);
   });
 
@@ -101,12 +106,14 @@ describe('states', () => {
     for (let i = 0; i < 40; i++) box.state(`t${i}`, Buffer.from('x'));
     const old = new FakeWire();
     const settledOld = vi.fn();
-    box.attach(old, settledOld);
+    box.attach(old);
+    box.restore(settledOld);
     vi.advanceTimersByTime(5000);
     box.detach();
     const wire = new FakeWire();
     const settled = vi.fn();
-    box.attach(wire, settled);
+    box.attach(wire);
+    box.restore(settled);
     for (let i = 0; i < 16; i++) old.ack();
     expect(wire.unacknowledged).toBe(16);
     for (let i = 0; i < 39; i++) wire.ack();
@@ -129,7 +136,8 @@ describe('events', () => {
     vi.useFakeTimers();
     const { box } = outbox();
     const wire = new FakeWire(true);
-    box.attach(wire, () => {});
+    box.attach(wire);
+    box.restore(() => {});
     box.event('e', event('1'));
     await vi.advanceTimersByTimeAsync(20_000);
     box.event('e', event('2'));
@@ -147,14 +155,16 @@ describe('events', () => {
     vi.useFakeTimers();
     const { box } = outbox();
     const first = new FakeWire();
-    box.attach(first, () => {});
+    box.attach(first);
+    box.restore(() => {});
     box.release();
     box.event('e', event('in flight'));
     box.detach();
     box.event('e', event('offline'));
     await vi.advanceTimersByTimeAsync(30_000);
     const second = new FakeWire(true);
-    box.attach(second, () => {});
+    box.attach(second);
+    box.restore(() => {});
     box.release();
     box.event('e', event('new'));
     await vi.advanceTimersByTimeAsync(0);
@@ -167,7 +177,8 @@ describe('events', () => {
     box.event('e', event('old'));
     await vi.advanceTimersByTimeAsync(60_000);
     const third = new FakeWire(true);
-    box.attach(third, () => {});
+    box.attach(third);
+    box.restore(() => {});
     box.release();
     await vi.advanceTimersByTimeAsync(0);
     expect(third.sent).toEqual([]);
@@ -178,7 +189,8 @@ describe('events', () => {
     const { box } = outbox();
     for (let i = 0; i < 300; i++) box.event('e', event(String(i)));
     const wire = new FakeWire(true);
-    box.attach(wire, () => {});
+    box.attach(wire);
+    box.restore(() => {});
     box.release();
     await flush();
     await vi.waitFor(() => expect(box.stats().queued).toBe(0));
@@ -195,15 +207,27 @@ describe('what is sent at once or not at all', () => {
     expect(box.stats()).toMatchObject({ queued: 0, dropped: { offline: 2 } });
   });
 
+  it('goes out as soon as there is a connection, before states and events may', () => {
+    const { box } = outbox();
+    box.state('a', Buffer.from('x'));
+    box.event('e', event('1'));
+    const wire = new FakeWire();
+    box.attach(wire);
+    expect(box.respond('r', Buffer.from('x'))).toBe('sent');
+    expect(wire.sent.map(({ topic }) => topic)).toEqual(['r']);
+  });
+
   it('does not survive the connection', () => {
     const { box } = outbox();
     const wire = new FakeWire();
-    box.attach(wire, () => {});
+    box.attach(wire);
+    box.restore(() => {});
     for (let i = 0; i < 20; i++) expect(box.respond('r', Buffer.from(String(i)))).toBe('sent');
     expect(wire.unacknowledged).toBe(16);
     box.detach();
     const next = new FakeWire();
-    box.attach(next, () => {});
+    box.attach(next);
+    box.restore(() => {});
     box.release();
     expect(next.sent).toEqual([]);
     expect(box.stats()).toMatchObject({ queued: 0, dropped: { offline: 20 } });
@@ -212,7 +236,8 @@ describe('what is sent at once or not at all', () => {
   it('is not heaped up on a link that does not keep up', () => {
     const { box } = outbox(1000);
     const wire = new FakeWire();
-    box.attach(wire, () => {});
+    box.attach(wire);
+    box.restore(() => {});
     wire.backlogBytes = 2001;
     expect(box.transient('image', Buffer.from('x'))).toBe(false);
     wire.backlogBytes = 0;
@@ -224,7 +249,8 @@ describe('what is sent at once or not at all', () => {
     const { box } = outbox();
     const wire = new FakeWire();
     wire.receiveMaximum = 1;
-    box.attach(wire, () => {});
+    box.attach(wire);
+    box.restore(() => {});
     box.release();
     for (const topic of ['a', 'b']) box.state(topic, Buffer.from('x'));
     box.event('e', event('1'));
@@ -246,7 +272,8 @@ describe('limits', () => {
       wire.maxPacketBytes = theirs;
       const settled = vi.fn();
       box.state('a', Buffer.alloc(200));
-      box.attach(wire, settled);
+      box.attach(wire);
+      box.restore(settled);
       box.release();
       box.event('e', { ...event('1'), text: 'x'.repeat(200) });
       expect(box.respond('r', Buffer.alloc(200))).toBe('too_large');
@@ -263,7 +290,8 @@ describe('limits', () => {
     const wire = new FakeWire();
     wire.receiveMaximum = 5;
     for (let i = 0; i < 20; i++) box.state(`t${i}`, Buffer.from('x'));
-    box.attach(wire, () => {});
+    box.attach(wire);
+    box.restore(() => {});
     expect(wire.unacknowledged).toBe(5);
     wire.ack();
     expect(wire.unacknowledged).toBe(5);
@@ -272,7 +300,8 @@ describe('limits', () => {
   it('count a refusal of the broker and do not repeat what was refused', () => {
     const { box, refused } = outbox();
     const wire = new FakeWire();
-    box.attach(wire, () => {});
+    box.attach(wire);
+    box.restore(() => {});
     box.state('a', Buffer.from('x'));
     wire.ack(new Error('Publish error: Not authorized'));
     expect(wire.sent).toHaveLength(1);
@@ -287,7 +316,8 @@ describe('limits', () => {
     const attempt = () => {
       const wire = new FakeWire();
       wires.push(wire);
-      box.attach(wire, () => box.release());
+      box.attach(wire);
+      box.restore(() => box.release());
       for (let i = 0; i < 20 && !wire.sent.some(({ topic }) => topic === 'bad'); i++) wire.ack();
       if (wire.sent.some(({ topic }) => topic === 'bad')) {
         vi.advanceTimersByTime(10);
@@ -345,7 +375,8 @@ describe('without a broker for hours at 30 events per second', () => {
     expect(grown).toBeLessThan(3e6); // 108,000 events of 600 bytes are 65 MB; what is kept is below 1 MB
 
     const wire = new FakeWire(true);
-    box.attach(wire, () => box.release());
+    box.attach(wire);
+    box.restore(() => box.release());
     await vi.advanceTimersByTimeAsync(5000);
     expect(box.stats().queued).toBe(0);
     const states = wire.sent.filter(({ retain }) => retain).map(({ payload }) => JSON.parse(payload.toString()).id);

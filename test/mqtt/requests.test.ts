@@ -313,8 +313,8 @@ describe('the same request again', () => {
       await settle();
     }
     const { remembered, evicted } = requests.stats();
-    expect(remembered).toBeLessThan(830);
-    expect(remembered).toBeGreaterThan(700);
+    expect(remembered).toBeLessThan(1650);
+    expect(remembered).toBeGreaterThan(1400);
     expect(evicted).toBe(3000 - remembered);
   });
 });
