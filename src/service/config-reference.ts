@@ -9,7 +9,7 @@ A node reads one YAML file. What stands in the environment goes over the file, a
 mipha check-config mipha.yaml                                  # everything that is wrong, with line and nearest key
 mipha print-config mipha.yaml                                  # every setting and where it comes from
 mipha schema config > mipha.schema.json                        # for editors
-MIPHA_CONFIG_LOG__LEVEL=debug mipha run mipha.yaml --set http.port=8080
+MIPHA_CONFIG_LOG__LEVEL=debug mipha run --config mipha.yaml --set http.port=8080
 \`\`\`
 
 - Unknown keys, wrong types and contradictions are errors; all of them are listed at once, and nothing starts. \`node\` is the only setting without a default.

@@ -1,0 +1,181 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { stringify } from 'yaml';
+import { MiphaError } from '../../src/errors.js';
+import { type ConfigInput, type ConfigIssue, type LoadedConfig, loadConfig, mergeOptions } from '../../src/service/config.js';
+import { diffConfig, inForce } from '../../src/service/config-diff.js';
+import { configSchema } from '../../src/service/config-schema.js';
+import { configShape, keysOf, type Shape } from '../../src/service/config-shape.js';
+import { ROOT } from '../cli/run.js';
+
+let folder = '';
+let example = '';
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'mipha-fuzz-'));
+  example = await readFile(join(ROOT, 'examples', 'config.yaml'), 'utf8');
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+/** Numbers in [0, 1) from a seed, so that a failure can be repeated. */
+function generator(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (Math.imul(state ^ (state >>> 15), 0x2c1b3c6d) + 0x9e3779b9) | 0;
+    const mixed = Math.imul(state ^ (state >>> 12), 0x297a2d39);
+    return ((mixed ^ (mixed >>> 15)) >>> 0) / 2 ** 32;
+  };
+}
+
+type Random = () => number;
+const pick = <T>(random: Random, list: readonly T[]): T => list[Math.floor(random() * list.length)] as T;
+
+const ODD = [
+  null,
+  '',
+  0,
+  -1,
+  1.5,
+  1e308,
+  Number.NaN,
+  true,
+  false,
+  'x',
+  'Ü',
+  '\0',
+  '../..',
+  '%h',
+  [],
+  {},
+  [null],
+  { a: 1 },
+  'constructor',
+  '__proto__',
+  '1',
+];
+const KEYS = ['x', 'front', 'Bad Id', '', 'toString', 'constructor', 'hasOwnProperty', '0', 'a.b', 'length', 'type'];
+
+/** A value for this shape: mostly right, sometimes nonsense. */
+function value(shape: Shape, random: Random, depth = 0): unknown {
+  if (random() < 0.08 || depth > 6) return pick(random, ODD);
+  if (shape.const !== undefined) return shape.const;
+  if (shape.enum !== undefined) return pick(random, shape.enum);
+  if (shape.oneOf !== undefined) return value(pick(random, shape.oneOf), random, depth + 1);
+  if (shape.type === 'boolean') return random() < 0.5;
+  if (shape.type === 'integer') return Math.floor((shape.minimum ?? 0) + random() * Math.min(1e5, (shape.maximum ?? 10) - (shape.minimum ?? 0)));
+  if (shape.type === 'number') return random();
+  if (shape.type === 'string') return pick(random, ['front', 'kitchen-1', 'synthetic://kitchen', 'mqtt://127.0.0.1', 'v4l2:///dev/video0', 'Why?']);
+  if (shape.type === 'array') return Array.from({ length: Math.floor(random() * 4) }, () => value(shape.items ?? {}, random, depth + 1));
+  const entries = keysOf(shape).filter(() => random() < 0.6);
+  const result = new Map(entries.map((key) => [key, value(shape.properties?.[key] ?? {}, random, depth + 1)]));
+  if (typeof shape.additionalProperties === 'object') {
+    for (let n = Math.floor(random() * 3); n > 0; n--) result.set(pick(random, KEYS), value(shape.additionalProperties, random, depth + 1));
+  }
+  if (random() < 0.05) result.set(pick(random, KEYS), pick(random, ODD));
+  return Object.fromEntries(result);
+}
+
+/** The configuration, or the issues; anything else fails the test. */
+async function outcome(what: string, work: () => Promise<LoadedConfig> | LoadedConfig): Promise<LoadedConfig | null> {
+  try {
+    const loaded = await work();
+    expect(configSchema.safeParse(loaded.config).success, what).toBe(true);
+    return loaded;
+  } catch (error) {
+    if (!(error instanceof MiphaError)) throw new Error(what, { cause: error });
+    expect(error.code, what).toBe('ERR_CONFIG');
+    const issues = error.details.issues as ConfigIssue[];
+    expect(issues.length, what).toBeGreaterThan(0);
+    for (const { path, expected, received, origin } of issues) {
+      expect([typeof path, typeof origin], what).toEqual(['string', 'string']);
+      expect(expected.length * received.length, what).toBeGreaterThan(0);
+      expect(expected, what).not.toMatch(/undefined|\[object/);
+    }
+    return null;
+  }
+}
+
+describe('random configurations', () => {
+  it('are valid, or refused with their issues', async () => {
+    const file = join(folder, 'random.yaml');
+    let valid = 0;
+    for (let seed = 1; seed <= 400; seed++) {
+      const random = generator(seed);
+      const values = value(configShape(), random);
+      const env =
+        random() < 0.3 ? { [`MIPHA_CONFIG_${pick(random, ['NODE', 'MQTT__URL', 'CAMERAS__FRONT__URI', 'X__Y'])}`]: String(pick(random, ODD)) } : {};
+      const flags = random() < 0.3 ? [[pick(random, ['node', 'http.port', 'watches.x', '..', 'log']), String(pick(random, ODD))] as const] : [];
+      await writeFile(file, stringify(values));
+      const loaded = await outcome(`seed ${seed}`, () => loadConfig({ file, env, flags, checkFiles: false }));
+      if (loaded !== null) valid++;
+    }
+    expect(valid).toBeGreaterThan(2); // the generator reaches both sides
+  });
+
+  it('as bytes: cut, flipped and spliced text of a right one', async () => {
+    const file = join(folder, 'bytes.yaml');
+    for (let seed = 1; seed <= 400; seed++) {
+      const random = generator(seed);
+      let text = example;
+      for (let n = 1 + Math.floor(random() * 5); n > 0; n--) {
+        const at = Math.floor(random() * text.length);
+        const insert = pick(random, [
+          '',
+          ' ',
+          '\n',
+          ':',
+          '- ',
+          '{',
+          ']',
+          '"',
+          '*a',
+          '&a ',
+          '!!',
+          '\t',
+          '\0',
+          '?',
+          '%',
+          '|',
+          'é',
+          '\u2028',
+          '---\n',
+          '<<: ',
+        ]);
+        text = text.slice(0, at) + insert + text.slice(at + Math.floor(random() * 4));
+      }
+      await writeFile(file, text);
+      await outcome(`seed ${seed}`, () => loadConfig({ file, env: {}, checkFiles: false }));
+    }
+  });
+
+  it('as patches of a running one', async () => {
+    const file = join(folder, 'right.yaml');
+    await writeFile(file, example);
+    const start = await loadConfig({ file, env: {}, checkFiles: false });
+    let current = start;
+    let applied = 0;
+    for (let seed = 1; seed <= 400; seed++) {
+      const random = generator(seed);
+      const whole = value(configShape(), random);
+      const patch = Object.fromEntries(Object.entries(whole ?? {}).filter(() => random() < 0.3)) as ConfigInput;
+      const next = await outcome(`seed ${seed}`, () => mergeOptions(current, patch));
+      if (next === null) continue;
+      applied++;
+      const { changed, restart } = diffConfig(current.config, next.config);
+      expect(changed).toEqual(expect.arrayContaining([...restart]));
+      const mixed = inForce(current.config, next.config);
+      expect(configSchema.safeParse(mixed).success, `seed ${seed}`).toBe(true);
+      expect(diffConfig(mixed, next.config).changed, `seed ${seed}`).toEqual(restart);
+      current = next;
+    }
+    expect(applied).toBeGreaterThan(2);
+    for (const key of ['base', 'node', 'mqtt', 'http'] as const) {
+      const local = ({ discovery: _, keepalive_s: __, ...rest }: Record<string, unknown>) => rest;
+      const [before, after] = [start.config[key], current.config[key]];
+      if (typeof before === 'object' && typeof after === 'object') expect(local(after)).toEqual(local(before));
+      else expect(after).toBe(before);
+    }
+    expect(({} as { a?: unknown }).a).toBeUndefined();
+  });
+});
