@@ -95,7 +95,15 @@ describe('HTTP', () => {
     const half = connect(port, '127.0.0.1');
     await Promise.all([once(idle, 'connect'), once(half, 'connect')]);
     half.write('GET /livez HTTP/1.1\r\nHost: x\r\n');
-    const closed = [idle, half].map((socket) => new Promise((done) => socket.on('error', () => {}).on('close', done).resume()));
+    const closed = [idle, half].map(
+      (socket) =>
+        new Promise((done) =>
+          socket
+            .on('error', () => {})
+            .on('close', done)
+            .resume(),
+        ),
+    );
     await server.stop();
     await Promise.all(closed);
     await server.stop();
