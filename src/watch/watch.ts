@@ -92,13 +92,13 @@ export class Watch {
     return { watch: this, frame, signal: this.inquiry.signal, deadlineMs: frame.monotonicMs + this.present.ttl_ms };
   }
 
-  succeed({ frame }: Inquiry, seen: Seen, { value, text, confidence, tokens, timings }: Answer<Value>, beganMs: number): void {
+  succeed({ frame, deadlineMs }: Inquiry, seen: Seen, { value, text, confidence, tokens, timings }: Answer<Value>, beganMs: number): void {
     this.inquiry = null;
     this.answered++;
     const verdict = this.agreement.observe(value, confidence);
     const { changed, previous } = verdict;
     this.gate.answered(performance.now(), { settled: verdict.value === value, changed });
-    if (verdict.supported || verdict.value === null) this.rely(frame);
+    if (verdict.supported || verdict.value === null) this.rely(frame, deadlineMs);
     this.report({
       ...this.base('ok'),
       value: verdict.value,
@@ -153,11 +153,10 @@ export class Watch {
     this.forgetExpiry();
   }
 
-  private rely(frame: Frame): void {
-    const { ttl_ms } = this.present;
+  private rely({ at, monotonicMs }: Frame, untilMs: number): void {
     this.forgetExpiry();
-    const timer = setTimeout(() => this.expire(), Math.max(0, frame.monotonicMs + ttl_ms - performance.now()));
-    this.expiry = { timer, at: new Date(frame.at.getTime() + ttl_ms) };
+    const timer = setTimeout(() => this.expire(), Math.max(0, untilMs - performance.now()));
+    this.expiry = { timer, at: new Date(at.getTime() + untilMs - monotonicMs) };
   }
 
   private forgetExpiry(): void {

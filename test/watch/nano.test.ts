@@ -1,0 +1,106 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { makeScene, renderScene, type Scene } from '../../src/camera/kitchen.js';
+import { Mipha } from '../../src/index.js';
+import { type Watched, WatchLoop } from '../../src/watch/loop.js';
+import type { WatchOutcome } from '../../src/watch/outcome.js';
+import { Queries } from '../../src/watch/queries.js';
+import { NANO } from '../support/nano.js';
+import { FakeCamera, spec } from './stage.js';
+
+/** Waits until the condition holds, at most for so long. */
+async function until(condition: () => boolean, ms = 20_000): Promise<void> {
+  const end = performance.now() + ms;
+  while (!condition()) {
+    if (performance.now() > end) throw new Error(`not within ${ms} ms: ${condition}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+describe('the shipped model', () => {
+  let mipha: Mipha;
+  beforeAll(async () => {
+    mipha = await Mipha.load(NANO);
+  });
+  afterAll(async () => {
+    await mipha.dispose();
+  });
+
+  it('follows what happens in the kitchen, and answers who asks beside', async () => {
+    const camera = new FakeCamera('kitchen');
+    const outcomes: WatchOutcome[] = [];
+    const loop = new WatchLoop(mipha, { onOutcome: (outcome) => outcomes.push(outcome) });
+    const queries = new Queries(mipha, { limit: 4 });
+    const agreement = { n: 2, of: 3 };
+    const quick = { interval_ms: 20, agreement };
+    loop.addCamera(camera satisfies Watched);
+    loop.put('lamp', spec({ ...quick, question: 'Is the lamp on?' }));
+    loop.put('door', spec({ ...quick, question: 'Is the door open?' }));
+    loop.put('objects', spec({ ...quick, question: 'How many objects are on the table?', answer: { type: 'number', min: 0, max: 9 } }));
+    loop.put('scene', spec({ interval_ms: 500, question: 'Describe the scene.', answer: { type: 'text', max_chars: 200 } }));
+    loop.start();
+    const believed = () => {
+      const { lamp, door, objects } = loop.status().watches;
+      return { lamp: lamp?.value, door: door?.value, objects: objects?.value };
+    };
+    const told = ({ lampOn, doorOpen, objects }: Scene) => ({ lamp: lampOn, door: doorOpen, objects: objects.length });
+    let scene = makeScene(5);
+    for (const change of [{}, { lampOn: !scene.lampOn }, { doorOpen: !scene.doorOpen }, { lampOn: scene.lampOn }, { objects: [] }]) {
+      scene = { ...scene, ...change };
+      const picture = await renderScene(scene);
+      await until(() => {
+        camera.show(picture);
+        return JSON.stringify(believed()) === JSON.stringify(told(scene));
+      });
+      const pieces: string[] = [];
+      const ask = (question: string) =>
+        queries.ask({
+          frame: () => camera.newest as NonNullable<typeof camera.newest>,
+          question,
+          deadlineMs: 30_000,
+          onText: (piece) => pieces.push(piece),
+        });
+      const [description, lamp] = await Promise.all([
+        ask('Describe the scene.'),
+        queries.ask({
+          frame: () => camera.newest as NonNullable<typeof camera.newest>,
+          question: 'Is the lamp on?',
+          answer: { type: 'boolean' },
+          deadlineMs: 30_000,
+        }),
+      ]);
+      expect(lamp.value).toBe(scene.lampOn);
+      expect(pieces.join('')).toBe(description.text);
+      expect(description.text).toContain(scene.lampOn ? 'lamp is on' : 'lamp is off');
+    }
+    await loop.stop(10_000);
+    await queries.stop(10_000);
+    expect(outcomes.filter(({ status }) => status !== 'ok')).toEqual([]);
+    const changes = outcomes.filter(({ watch, changed }) => watch === 'lamp' && changed).map(({ value }) => value);
+    expect(changes).toEqual([makeScene(5).lampOn, !makeScene(5).lampOn, makeScene(5).lampOn]);
+    const sample = outcomes.find(({ watch }) => watch === 'lamp') as WatchOutcome;
+    expect(sample.confidence).toBeGreaterThan(0.5);
+    expect(sample.timing?.totalMs).toBeGreaterThan(sample.timing?.visionMs ?? Number.POSITIVE_INFINITY);
+    expect(sample.tokens?.in).toBeGreaterThan(50);
+    expect(mipha.status()).toMatchObject({ views: 0, queued: 0, active: 0 });
+  });
+
+  it('sees a crop as it sees the crop cut out', async () => {
+    const camera = new FakeCamera('kitchen');
+    const outcomes: WatchOutcome[] = [];
+    const loop = new WatchLoop(mipha, { onOutcome: (outcome) => outcomes.push(outcome) });
+    loop.addCamera(camera);
+    const crop = { x: 0.05, y: 0.1, width: 0.62, height: 0.8 };
+    loop.put('scene', spec({ question: 'Describe the scene.', answer: { type: 'text', max_chars: 200 }, crop }));
+    loop.start();
+    const picture = await renderScene(makeScene(12));
+    camera.show(picture);
+    await until(() => outcomes.length > 0);
+    await loop.stop(1000);
+    const [x, y, width, height] = [16, 24, 198, 192];
+    const data = Buffer.concat(
+      Array.from({ length: height }, (_, row) => picture.data.subarray(((y + row) * 320 + x) * 3, ((y + row) * 320 + x + width) * 3)),
+    );
+    await using view = await mipha.look({ data, width, height, format: 'rgb' });
+    expect(outcomes[0]?.answer).toBe((await view.ask('Describe the scene.')).text);
+  });
+});
