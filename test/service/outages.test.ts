@@ -1,0 +1,151 @@
+/** What a node does when something it needs goes away, and that its controls stay quick while the engine is busy. */
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { resultSchema } from '../../src/mqtt/messages.js';
+import { type Mosquitto, sleep, startMosquitto, until } from '../support/mosquitto.js';
+import { describeWith } from '../support/programs.js';
+import { type Ear, fakeModel, KITCHEN, LAMP, listen, ROOT, startNode } from './support.js';
+
+const TEST_SOURCE = 'gst:videotestsrc is-live=true pattern=ball ! video/x-raw,width=160,height=120,framerate=10/1';
+
+describeWith(['mosquitto', 'gstreamer'], 'a node in trouble', () => {
+  let mosquitto: Mosquitto;
+  let ear: Ear;
+
+  beforeEach(async () => {
+    mosquitto = await startMosquitto();
+    ear = await listen(mosquitto.url);
+  });
+  afterEach(async () => {
+    await ear[Symbol.asyncDispose]();
+    await mosquitto[Symbol.asyncDispose]();
+  });
+  const online = () => until('the node is online', () => ear.on('availability').at(-1)?.text === 'online');
+
+  it('brings back every retained topic after a broker restart that lost them', async () => {
+    await using _node = await startNode(mosquitto.url, { mqtt: { discovery: { enabled: true } } });
+    await online();
+    await until('a state', () => ear.on('watch/lamp/state').at(-1));
+    const retained = async () => {
+      await using fresh = await listen(mosquitto.url, [`${ROOT}/#`, 'homeassistant/#']);
+      await sleep(500);
+      return [...new Set(fresh.all.filter((message) => message.retained).map(({ topic }) => topic))].sort();
+    };
+    const before = await retained();
+    expect(before).toEqual(expect.arrayContaining([`${ROOT}/info`, `${ROOT}/health`, `${ROOT}/watch/lamp/result`, `${ROOT}/camera/kitchen/status`]));
+    expect(before.filter((topic) => topic.startsWith('homeassistant/'))).toHaveLength(2);
+    await mosquitto.stop();
+    await mosquitto.start();
+    const upAgainMs = performance.now();
+    await until('all of them', async () => (await retained()).join() === before.join(), 10_000);
+    expect(performance.now() - upAgainMs).toBeLessThan(6000); // 5 s, and what looking takes
+  });
+
+  it('says stale, once, when the camera freezes, and nothing it said before looks fresh', async () => {
+    await using node = await startNode(mosquitto.url, {
+      cameras: { kitchen: { ...KITCHEN, stall_ms: 60_000 } },
+      watches: { lamp: { ...LAMP, interval_ms: 100, reask_ms: 1000, ttl_ms: 2000 } },
+    });
+    await online();
+    await until('an answer', () => ear.on('watch/lamp/state').some(({ text }) => text !== 'none'));
+    const camera = node.service.cameras.get('kitchen');
+    if (camera === undefined) throw new Error('no camera');
+    await camera.stop(); // no more frames
+    const stale = await until('stale', () => ear.on('watch/lamp/result').find(({ text }) => JSON.parse(text).status === 'stale'), 10_000);
+    expect(resultSchema.parse(JSON.parse(stale.text))).toMatchObject({ status: 'stale', value: null, observed: null });
+    await sleep(3000);
+    expect(ear.on('watch/lamp/result').filter(({ text }) => JSON.parse(text).status === 'stale')).toHaveLength(1);
+    expect(ear.on('watch/lamp/state').at(-1)?.text).toBe('none');
+    const last = ear
+      .on('watch/lamp/result')
+      .filter(({ text }) => JSON.parse(text).status === 'ok')
+      .at(-1);
+    const { valid_until } = JSON.parse(last?.text ?? '{}');
+    expect(Date.parse(valid_until)).toBeLessThanOrEqual(Date.now());
+    camera.start();
+    await until('it recovers', () => ear.on('watch/lamp/state').at(-1)?.text !== 'none');
+  });
+
+  it('loses a camera whose process dies and has it back, and no other camera notices', async () => {
+    await using node = await startNode(
+      mosquitto.url,
+      {
+        cameras: { kitchen: KITCHEN, yard: { uri: TEST_SOURCE, stall_ms: 2000 } },
+        watches: { lamp: { ...LAMP, change_percent: 0 }, ball: { ...LAMP, camera: 'yard', question: 'Is there a ball?' } },
+      },
+      { loadModel: async () => fakeModel() },
+    );
+    await online();
+    const yard = node.service.cameras.get('yard');
+    await until('the yard is online', () => ear.on('camera/yard/status').at(-1)?.text === 'online');
+    const children = await import('../camera/support.js').then(({ children }) => children());
+    expect(children.length).toBeGreaterThan(0);
+    for (const pid of children) process.kill(pid, 'SIGKILL');
+    await until('it is lost', () => ear.on('event').some(({ text }) => JSON.parse(text).event_type === 'camera_lost'), 20_000);
+    expect(ear.on('camera/yard/status').map(({ text }) => text)).toContain('offline');
+    await until('it is back', () => ear.on('event').some(({ text }) => JSON.parse(text).event_type === 'camera_back'), 20_000);
+    expect(yard?.status().restarts).toBeGreaterThan(0);
+    expect(node.service.cameras.get('kitchen')?.status()).toMatchObject({ restarts: 0, stalls: 0, state: 'online' });
+    expect(ear.on('camera/kitchen/status').every(({ text }) => text === 'online')).toBe(true);
+  });
+
+  it('answers cancel and settings at once while the engine is busy for seconds', async () => {
+    const model = fakeModel({ lookMs: 1500 });
+    await using _node = await startNode(
+      mosquitto.url,
+      { watches: { lamp: { ...LAMP, change_percent: 0, interval_ms: 0 } } },
+      { loadModel: async () => model },
+    );
+    await online();
+    const latencies: number[] = [];
+    for (let i = 0; i < 10; i++) {
+      await ear.request('query', { question: 'Is the lamp on?', transaction: `q${i}` });
+      await until('it is admitted', () => ear.all.some(({ text }) => text.includes(`"q${i}"`)));
+      await until('the engine works', () => model.running > 0);
+      const begun = performance.now();
+      await ear.request('cancel', { target: `q${i}`, transaction: `c${i}` });
+      expect(await ear.response(`c${i}`)).toMatchObject({ status: 'ok', data: { cancelled: true } });
+      latencies.push(performance.now() - begun);
+      expect((await ear.response(`q${i}`)).error?.code).toBe('CANCELLED');
+      const word = i % 2 === 0 ? 'OFF' : 'ON';
+      const set = performance.now();
+      await ear.client.publishAsync(`${ROOT}/watch/lamp/enabled/set`, word, { qos: 1 });
+      await until('the setting', () => ear.on('watch/lamp/enabled/state').at(-1)?.text === word);
+      latencies.push(performance.now() - set);
+    }
+    latencies.sort((a, b) => a - b);
+    expect(latencies[Math.floor(latencies.length / 2)]).toBeLessThan(200); // the median: single ones wait for this machine
+  });
+
+  it('refuses with QUEUE_FULL when the lane is full, and closes every request when it stops', async () => {
+    const model = fakeModel({ lookMs: 1000 });
+    const node = await startNode(mosquitto.url, { requests: { queue: 3 }, watches: {} }, { loadModel: async () => model });
+    await online();
+    for (let i = 0; i < 8; i++) await ear.request('query', { question: 'Is the lamp on?', transaction: `full-${i}` });
+    await until('refusals', () => ear.all.filter(({ text }) => text.includes('QUEUE_FULL')).length === 5);
+    await node[Symbol.asyncDispose]();
+    const finals = await Promise.all(Array.from({ length: 8 }, (_, i) => ear.response(`full-${i}`)));
+    expect(finals.map(({ error }) => error?.code ?? 'ok').sort()).toEqual([
+      ...Array.from({ length: 5 }, () => 'QUEUE_FULL'),
+      ...Array.from({ length: 3 }, () => 'SHUTTING_DOWN'),
+    ]);
+    expect(ear.on('availability').at(-1)?.text).toBe('offline');
+    expect(model.running).toBe(0);
+  });
+
+  it('refuses to be a second node of the same name', async () => {
+    await using _first = await startNode(mosquitto.url, {}, { loadModel: async () => fakeModel() });
+    await online();
+    const second = startNode(
+      mosquitto.url,
+      {},
+      {
+        loadModel: async (_, signal) => {
+          await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+          return fakeModel();
+        },
+      },
+    );
+    await expect(second).rejects.toMatchObject({ code: 'ERR_MQTT', message: expect.stringContaining('another process') });
+    expect(ear.on('availability').at(-1)?.text).toBe('online');
+  });
+});
