@@ -8,7 +8,10 @@ export function hasElement(name: string): Promise<boolean> {
   let answer = known.get(name);
   if (answer === undefined) {
     answer = new Promise((resolve) => {
-      execFile('gst-inspect-1.0', ['--exists', name], (error) => resolve(error === null));
+      execFile('gst-inspect-1.0', ['--exists', name], (error) => {
+        if (error !== null && typeof error.code !== 'number') known.delete(name); // it could not be asked
+        resolve(error === null);
+      });
     });
     known.set(name, answer);
   }
@@ -30,4 +33,9 @@ const ALL_PLUGINS = ['gstreamer1.0-plugins-base', 'gstreamer1.0-plugins-good', '
 export function installCommand(elements: readonly string[]): string {
   const packages = elements.flatMap((element) => PACKAGES.find(([pattern]) => pattern.test(element))?.[1] ?? ALL_PLUGINS);
   return `sudo apt-get install -y ${[...new Set(elements.length > 0 ? packages : [TOOLS, ...ALL_PLUGINS])].join(' ')}`;
+}
+
+/** The elements that a pipeline names: the first word of each part that is neither caps nor a pad. */
+export function elementsOf(args: readonly string[]): string[] {
+  return args.filter((arg, i) => (i === 0 || args[i - 1] === '!') && !arg.includes('/') && !arg.includes('.'));
 }

@@ -26,8 +26,8 @@ export function openSource(uri: string, options: SourceOptions): Source {
     const nearest = scheme === undefined ? undefined : nearestKey(scheme, SCHEMES);
     throw optionError('camera', `a URI that begins with ${SCHEMES.map((known) => `${known}:`).join(', ')}`, mask(uri), nearest && `${nearest}:`);
   }
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: exactly those are refused
-  if (scheme !== 'gst' && /[\u0000-\u001f\u007f]/.test(uri)) throw optionError('camera', 'a URI without control characters', mask(uri));
+  const refused = scheme === 'gst' ? /[^\P{Cc}\s]/u : /\p{Cc}/u; // a pipeline may have several lines
+  if (refused.test(uri)) throw optionError('camera', 'a URI without control characters', mask(uri));
   if (scheme === 'synthetic') return syntheticSource(splitUri(uri));
   if (scheme === 'images') return imagesSource(splitUri(uri), sidePx);
   return gstreamerSource(uri, sidePx);

@@ -49,6 +49,7 @@ describe('openSource', () => {
     ['gst:', /gst: and a pipeline/],
     ['gst: videotestsrc !', /gst: and a pipeline/],
     ['rtsp://host/a\nb', /control characters/],
+    ['gst:videotestsrc\0 ! x', /control characters/],
   ])('refuses %s', (uri, message) => {
     expect(() => open(uri)).toThrow(expect.objectContaining({ code: 'ERR_OPTION', message: expect.stringMatching(message) }));
   });
