@@ -1,0 +1,215 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { Discovery, type DiscoveryLink } from '../../src/mqtt/discovery.js';
+import { type Component, type DiscoveryNode, discoveryPayloads } from '../../src/mqtt/discovery-payload.js';
+import type { Incoming } from '../../src/mqtt/wire.js';
+import { startMosquitto, until } from '../support/mosquitto.js';
+import { describeWith } from '../support/programs.js';
+import { linkTo, observe, topics } from './nodes.js';
+
+const NODE: DiscoveryNode = {
+  base: 'mipha',
+  node: 'node-1',
+  topics,
+  prefix: 'homeassistant',
+  version: '1.2.3',
+  model: 'mipha-nano',
+  cameras: [
+    { id: 'front', images: true },
+    { id: 'back', images: false },
+  ],
+  watches: [
+    { id: 'door-open', camera: 'front', answer: { type: 'boolean' }, ttlMs: 30_500 },
+    { id: 'mood', camera: 'front', answer: { type: 'choice', choices: ['calm', 'busy'] }, ttlMs: 1000 },
+    { id: 'people', camera: 'back', answer: { type: 'number', min: 0, max: 9, decimals: 0 }, ttlMs: 1000 },
+    { id: 'scene', camera: 'back', answer: { type: 'text', max_chars: 255 }, ttlMs: 1000 },
+  ],
+};
+const FRONT = 'homeassistant/device/mipha_node-1_front/config';
+const BACK = 'homeassistant/device/mipha_node-1_back/config';
+const ROOT = 'homeassistant/device/mipha_node-1/config';
+const status = (payload: string): Incoming => ({ topic: 'homeassistant/status', payload: Buffer.from(payload), retained: false, duplicate: false });
+
+/** Options each platform needs, and all that we use of those it knows. */
+const COMMON = ['platform', 'name', 'unique_id', 'availability', 'availability_mode', 'entity_category', 'enabled_by_default', 'device_class'];
+const PLATFORMS: Record<string, { needs: string[]; knows: string[] }> = {
+  binary_sensor: { needs: ['state_topic'], knows: ['value_template', 'json_attributes_topic', 'expire_after'] },
+  sensor: {
+    needs: ['state_topic'],
+    knows: [
+      'value_template',
+      'json_attributes_topic',
+      'expire_after',
+      'options',
+      'state_class',
+      'unit_of_measurement',
+      'suggested_display_precision',
+    ],
+  },
+  event: { needs: ['state_topic', 'event_types'], knows: [] },
+  switch: { needs: ['command_topic'], knows: ['state_topic'] },
+  number: { needs: ['command_topic'], knows: ['state_topic', 'min', 'max', 'step', 'mode', 'unit_of_measurement'] },
+  text: { needs: ['command_topic'], knows: ['state_topic', 'min', 'max', 'value_template'] },
+  button: { needs: ['command_topic'], knows: ['payload_press'] },
+  image: { needs: ['image_topic'], knows: ['content_type'] },
+};
+
+describe('discovery payloads', () => {
+  const payloads = discoveryPayloads(NODE);
+  const components = (topic: string) => payloads.get(topic)?.components as Record<string, Component>;
+  const all = [...payloads.values()].flatMap((payload) => Object.entries(payload.components));
+
+  it('are one per device: the node, and each camera behind it', () => {
+    expect([...payloads.keys()]).toEqual([ROOT, FRONT, BACK]);
+    expect(payloads.get(ROOT)).toMatchObject({
+      device: { identifiers: ['mipha_node-1'], model: 'mipha-nano', sw_version: '1.2.3' },
+      origin: { name: 'mipha-edge', sw_version: '1.2.3' },
+    });
+    expect(payloads.get(FRONT)?.device).toMatchObject({ identifiers: ['mipha_node-1_front'], via_device: 'mipha_node-1' });
+  });
+
+  it('use only options that the platforms know, have those they need, and no unique_id twice', () => {
+    for (const [key, component] of all) {
+      const { needs, knows } = PLATFORMS[component.platform] as { needs: string[]; knows: string[] };
+      expect(
+        Object.keys(component).filter((name) => ![...COMMON, ...needs, ...knows].includes(name)),
+        key,
+      ).toEqual([]);
+      expect(
+        [...needs, 'unique_id', 'name'].filter((name) => component[name] === undefined),
+        key,
+      ).toEqual([]);
+    }
+    const ids = all.map(([, { unique_id }]) => unique_id);
+    expect(new Set(ids).size).toBe(ids.length);
+  });
+
+  it('map the answer types to platforms', () => {
+    expect(components(FRONT)['door-open']).toMatchObject({
+      platform: 'binary_sensor',
+      state_topic: 'mipha/v1/node-1/watch/door-open/state',
+      json_attributes_topic: 'mipha/v1/node-1/watch/door-open/result',
+      expire_after: 31,
+      availability_mode: 'all',
+    });
+    expect(components(FRONT).mood).toMatchObject({ platform: 'sensor', device_class: 'enum', options: ['calm', 'busy'] });
+    expect(components(BACK).people).toMatchObject({ platform: 'sensor', state_class: 'measurement', suggested_display_precision: 0 });
+    expect(components(BACK).scene).toMatchObject({ platform: 'sensor' });
+    expect(components(FRONT)['door-open_event']).toMatchObject({ platform: 'event', event_types: ['triggered', 'cleared', 'error'] });
+    expect(components(BACK).people_event).toMatchObject({ event_types: ['changed', 'error'] });
+  });
+
+  it('make a watch depend on node and camera, its settings on the node alone', () => {
+    const topicsOf = (component: Component | undefined) => ((component?.availability ?? []) as { topic: string }[]).map(({ topic }) => topic);
+    expect(topicsOf(components(FRONT)['door-open'])).toEqual(['mipha/v1/node-1/availability', 'mipha/v1/node-1/camera/front/status']);
+    for (const setting of ['enabled', 'interval', 'prompt']) {
+      expect(topicsOf(components(FRONT)[`door-open_${setting}`])).toEqual(['mipha/v1/node-1/availability']);
+      const command = String(components(FRONT)[`door-open_${setting}`]?.command_topic);
+      expect(topics.parse(command)).toEqual({ kind: 'watch-set', watch: 'door-open', setting });
+    }
+    expect(topics.parse(String(components(FRONT)._enabled?.command_topic))).toEqual({ kind: 'camera-set', camera: 'front' });
+    expect(topics.parse(String(components(ROOT).restart?.command_topic))).toMatchObject({ kind: 'request', verb: 'restart' });
+  });
+
+  it('show pictures only where they are permitted, and of the diagnostics only the latency', () => {
+    expect(components(FRONT)._image).toMatchObject({ platform: 'image', content_type: 'image/jpeg' });
+    expect(components(BACK)._image).toBeUndefined();
+    const shown = all.filter(([, one]) => one.entity_category === 'diagnostic' && one.enabled_by_default !== false).map(([key]) => key);
+    expect(shown).toEqual(['latency']);
+  });
+});
+
+describe('announcements', () => {
+  class FakeLink implements DiscoveryLink {
+    connected = true;
+    readonly sent: [string, Record<string, Component> | null][] = [];
+    restated = 0;
+    state(topic: string, payload: string) {
+      this.sent.push([topic, JSON.parse(payload).components]);
+    }
+    forget(topic: string) {
+      this.sent.push([topic, null]);
+    }
+    restate() {
+      this.restated++;
+    }
+    last(topic: string) {
+      return this.sent.findLast(([name]) => name === topic)?.[1];
+    }
+  }
+  beforeEach(() => {
+    vi.useFakeTimers();
+  });
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  it('take a removed watch back in two steps, and a removed camera in one', async () => {
+    const link = new FakeLink();
+    const discovery = new Discovery(link, 'homeassistant');
+    discovery.announce(NODE);
+    discovery.announce({ ...NODE, cameras: NODE.cameras.slice(0, 1), watches: NODE.watches.slice(0, 1) });
+    expect(link.last(BACK)).toBeNull();
+    expect(link.last(FRONT)).toMatchObject({ mood: { platform: 'sensor' }, mood_event: { platform: 'event' }, 'door-open': { name: 'door open' } });
+    expect(link.last(FRONT)?.mood).toEqual({ platform: 'sensor' });
+    link.connected = false;
+    await vi.advanceTimersByTimeAsync(15_000);
+    expect(link.last(FRONT)?.mood).toBeDefined(); // it has not been out yet
+    link.connected = true;
+    await vi.advanceTimersByTimeAsync(15_000);
+    expect(link.last(FRONT)?.mood).toBeUndefined();
+    expect(link.last(FRONT)?.['door-open']).toBeDefined();
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('keep a removal standing when the next announcement follows at once, unless it brings the watch back', async () => {
+    const link = new FakeLink();
+    const discovery = new Discovery(link, 'homeassistant');
+    discovery.announce(NODE);
+    discovery.announce({ ...NODE, watches: NODE.watches.slice(1) });
+    discovery.announce({ ...NODE, watches: NODE.watches.slice(1) });
+    expect(link.last(FRONT)?.['door-open']).toEqual({ platform: 'binary_sensor' });
+    discovery.announce(NODE);
+    expect(link.last(FRONT)?.['door-open']).toMatchObject({ name: 'door open' });
+    await vi.advanceTimersByTimeAsync(30_000);
+    expect(link.last(FRONT)?.['door-open']).toMatchObject({ name: 'door open' });
+    discovery.stop();
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('answer a birth once, after a time between 0 and 5 s', async () => {
+    const link = new FakeLink();
+    const discovery = new Discovery(link, 'homeassistant', () => 0.5);
+    expect(discovery.handle({ ...status('online'), topic: 'elsewhere' })).toBe(false);
+    expect(discovery.handle(status('offline'))).toBe(true);
+    expect(discovery.handle(status('online'))).toBe(true);
+    discovery.handle(status('online'));
+    await vi.advanceTimersByTimeAsync(2499);
+    expect(link.restated).toBe(0);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(link.restated).toBe(1);
+    discovery.handle(status('online'));
+    discovery.stop();
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(link.restated).toBe(1);
+  });
+});
+
+describeWith(['mosquitto'], 'Home Assistant restarts', () => {
+  it('and needs nothing: devices, states and availability come again after its birth', async () => {
+    await using broker = await startMosquitto();
+    const node = linkTo(broker.url, { subscriptions: ['homeassistant/status'] });
+    const discovery = new Discovery(node, 'homeassistant', () => 0.1);
+    node.on('message', (message) => discovery.handle(message));
+    discovery.announce(NODE);
+    node.state(topics.watch('door-open', 'state'), 'ON', { expiryS: 60 });
+    node.state(topics.camera('front', 'status'), 'online');
+    await node.start();
+    await using assistant = await observe(broker.url, ['homeassistant/device/#', 'mipha/#'], { live: true });
+    await assistant.client.publishAsync('homeassistant/status', 'online', { qos: 1 });
+    const expected = [ROOT, FRONT, BACK, topics.watch('door-open', 'state'), topics.camera('front', 'status'), topics.availability];
+    await until('everything', () => expected.every((topic) => assistant.on(topic).length > 0), 6000);
+    expect(assistant.on(topics.availability)).toEqual(['online']);
+    discovery.stop();
+    await node.stop(500);
+  });
+});
