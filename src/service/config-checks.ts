@@ -1,10 +1,14 @@
 /** What the configuration's schema asks of single texts, and of settings that only make sense together. */
 import type { z } from 'zod';
+import { openSource } from '../camera/source.js';
+import { splitUri } from '../camera/uri.js';
+import type { MiphaError } from '../errors.js';
 import { checkPlaintext, parseAddress } from '../mqtt/address.js';
 
 const MOST_CAMERAS = 64;
 const MOST_WATCHES = 256;
 const TOPIC_BYTES = 1024;
+const ANY_SIDE_PX = 384;
 
 export function isBrokerUrl(text: string): boolean {
   return holds(() => parseAddress(text));
@@ -28,6 +32,19 @@ export function isTopicFilter(text: string): boolean {
   if (text === '' || Buffer.byteLength(text) > TOPIC_BYTES || text.includes('\0')) return false;
   const levels = text.split('/');
   return levels.every((level, index) => level === '+' || (level === '#' && index === levels.length - 1) || !/[+#]/.test(level));
+}
+
+/** The room of cameras knows what it can open. */
+export function checkCameraUri(uri: string, context: Pick<z.core.$RefinementCtx, 'addIssue'>): void {
+  try {
+    openSource(uri, { sidePx: ANY_SIDE_PX });
+  } catch (error) {
+    const { details, message } = error as MiphaError;
+    // `uri: name` when it is about an option of the address
+    const name = String(details?.option ?? '').split(': ')[1];
+    const expected = details?.expected === undefined ? message : `${name === undefined ? '' : `${name}: `}${details.expected}`;
+    context.addIssue({ code: 'custom', message: expected, input: uri, params: { nearest: details?.nearest } });
+  }
 }
 
 /** `config` may be anything: checked or as written, so that a wrong value elsewhere need not hide these. */
@@ -64,8 +81,9 @@ function checkCameras(cameras: Record<string, unknown>, issue: Issue): void {
   for (const id of ids) {
     const { uri, enabled } = record(cameras[id]);
     if (typeof uri !== 'string' || enabled === false || !/^(v4l2|csi):/.test(uri)) continue;
-    const owner = owners.get(uri);
-    if (owner === undefined) owners.set(uri, id);
+    const device = splitUri(uri).rest;
+    const owner = owners.get(device);
+    if (owner === undefined) owners.set(device, id);
     else issue(['cameras', id, 'uri'], `a device of its own (${owner} has this one, and it can be opened once only)`, uri);
   }
 }

@@ -2,6 +2,7 @@
 import { constants } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { decodePath, splitUri } from '../camera/uri.js';
 import type { Config } from './config-schema.js';
 import type { Path } from './config-shape.js';
 import { readSecret } from './secrets.js';
@@ -33,7 +34,8 @@ export async function fileIssues(config: Config): Promise<{ missing: MissingFile
   await require(['model', 'folder'], model.folder, 'a package folder with manifest.json', (folder) => readableFile(join(folder, 'manifest.json')));
   await require(['state_dir'], stateDir, 'a folder that can be written, or one that can be made', writableFolder);
   for (const [id, { uri, enabled }] of Object.entries(config.cameras)) {
-    const [, file] = /^(?:file|v4l2|images):\/\/(\/[^*?[]*)$/s.exec(uri) ?? []; // patterns are left to the camera
+    const path = decodePath(splitUri(uri).rest);
+    const file = /^(file|v4l2|images):/.test(uri) && !/[*[{]/.test(path) ? path : undefined; // patterns are left to the camera
     if (enabled && file !== undefined && (await reason(access(file, constants.R_OK))) !== null) {
       warnings.push(`cameras.${id}.uri: ${file} is not there now, or cannot be read; the camera is tried again until it can`);
     }

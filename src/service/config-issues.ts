@@ -58,7 +58,8 @@ function flatten(issue: z.core.$ZodIssue): Found[] {
       return [{ path, expected: issue.issues[0]?.message ?? 'another name', received: show(path.at(-1)) }];
     case 'custom': {
       const known = (issue.params?.known ?? []) as string[];
-      const nearest = typeof issue.input === 'string' ? nearestKey(issue.input, known) : undefined;
+      const named = issue.params?.nearest as string | undefined;
+      const nearest = named ?? (typeof issue.input === 'string' ? nearestKey(issue.input, known) : undefined);
       return [{ path, expected: issue.message, received: show(issue.input), nearest }];
     }
     case 'invalid_format':

@@ -232,7 +232,8 @@ function absolute<T>(value: T, folder: string, shape: Shape | undefined = config
   if (typeof value === 'string' && value !== '') {
     if (shape.path === 'file') return resolve(folder, value) as T;
     const [, scheme, rest] = (shape.path === 'uri' && /^(images:\/\/|file:\/\/)(?!\/)(.+)$/s.exec(value)) || [];
-    return (scheme === undefined ? value : `${scheme}${resolve(folder, rest as string)}`) as T;
+    const encoded = folder.replace(/[%?]/g, encodeURIComponent);
+    return (scheme === undefined ? value : `${scheme}${resolve(encoded, rest as string)}`) as T;
   }
   if (!isPlain(value)) return value;
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, absolute(item, folder, childShape(shape, key, value))])) as T;

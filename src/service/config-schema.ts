@@ -1,7 +1,8 @@
 /** The configuration of a node: one strict schema with defaults, units in the names. docs/configuration.md is generated from it. */
 import { z } from 'zod';
+import { SCHEMES } from '../camera/source.js';
 import { idSchema, watchSpecSchema } from '../watch/spec.js';
-import { checkTogether, isBrokerUrl, isTopicFilter, isTopicPrefix } from './config-checks.js';
+import { checkCameraUri, checkTogether, isBrokerUrl, isTopicFilter, isTopicPrefix } from './config-checks.js';
 
 /** Marks a setting that only a restart applies; all others are applied while running. */
 const RESTART = { restart: true };
@@ -15,15 +16,14 @@ const words = (text: string) => ({ words: text });
 
 const path = z.string().min(1).meta(PATH);
 
-const CAMERA_URI = /^(synthetic|images|v4l2|csi|rtsps?|file):\/\/.|^gst:./s;
-const CAMERA_WORDS = 'an address that begins with synthetic://, images://, v4l2://, csi://, rtsp://, rtsps://, file:// or gst:';
+const CAMERA_WORDS = `an address that begins with ${SCHEMES.map((scheme) => `${scheme}:`).join(', ')}`;
 const BROKER_WORDS = 'mqtt://HOST:PORT or mqtts://HOST:PORT, without user and password';
 
 export const cameraConfigSchema = z
   .strictObject({
     uri: z
       .string()
-      .regex(CAMERA_URI, CAMERA_WORDS)
+      .superRefine(checkCameraUri)
       .meta({ ...LOCAL, ...URI, ...words(CAMERA_WORDS) })
       .describe('synthetic://kitchen, images://FOLDER, v4l2:///dev/video0, csi://0, rtsp://…, file://CLIP, gst:PIPELINE'),
     enabled: z.boolean().default(true).describe('false: it is not opened'),

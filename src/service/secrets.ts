@@ -1,6 +1,7 @@
 /** Passwords: read from files, and kept out of everything that is shown. */
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
+import { mask } from '../camera/mask.js';
 import { MiphaError } from '../errors.js';
 
 const MOST_BYTES = 65_536;
@@ -41,7 +42,8 @@ export async function readSecret(path: string, option: string): Promise<Secret> 
   }
 }
 
-/** User and password of every address in a text become ***, and so do those of GStreamer elements. */
+/** User and password of every address in a text become ***, and so do the values of what is called like a password. In doubt it hides more. */
 export function maskSecrets(text: string): string {
-  return text.replace(/(:\/\/)(?!\/)[^\s"'\\]*@/g, '$1***@').replace(/\b(user-id|user-pw|password|passphrase)=(?:\\?"[^"]*"|[^\s"\\]+)/gi, '$1=***');
+  const addresses = text.replace(/(:\/\/)(?!\/)[^\s"'\\]*@/g, '$1***@');
+  return mask(addresses.replace(/\b(user-id|user-pw|password|passphrase)=(?:\\?"[^"]*"|[^\s"\\&]+)/gi, '$1=***'));
 }

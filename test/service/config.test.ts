@@ -138,7 +138,7 @@ log: { level: inf }`;
       },
       { path: 'mqtt.urll', expected: expect.stringContaining('url, protocol'), received: '"urll"', nearest: 'url', ...file(3, 3) },
       { path: 'mqtt.protocol', expected: 'one of 5, 3.1.1', received: 'the number 5 (in quotes it is text)', ...file(4, 3) },
-      { path: 'cameras.front.uri', expected: expect.stringContaining('begins with synthetic://'), received: '"webcam"', ...file(7, 5) },
+      { path: 'cameras.front.uri', expected: expect.stringContaining('begins with synthetic:'), received: '"webcam"', ...file(7, 5) },
       { path: 'watches.door.camera', expected: 'a camera of this configuration (front)', received: '"frnt"', nearest: 'front', ...file(10, 5) },
       { path: 'watches.door.min_confidence', expected: 'a number from 0 to 1', received: 'the number 2', ...file(12, 5) },
       {
@@ -243,8 +243,21 @@ log: { level: inf }`;
     expect((await load(`node: n\nmqtt: { url: "${url}" }`)).config.mqtt.url).toBe(url);
   });
 
+  it.each([
+    ['synthetic://kitchn', 'synthetic://kitchen', 'synthetic://kitchen'],
+    ['synthetic://kitchen?cups=one', 'one of the options seed, change_ms, fps, cup', 'cup'],
+    ['synthetic://kitchen?fps=fast', 'fps: a number from 0 to 1000', undefined],
+    ['rstp://cam/live', 'a URI that begins with', 'rtsp:'],
+    ['csi://front', 'the number of the sensor', undefined],
+  ])('is an address that no camera has: %s', async (uri, expected, nearest) => {
+    const [issue, ...rest] = await issues(load(`node: n\ncameras: { a: { uri: "${uri}" } }`));
+    expect(rest).toEqual([]);
+    expect(issue).toMatchObject({ path: 'cameras.a.uri', expected: expect.stringContaining(expected), received: JSON.stringify(uri), line: 2 });
+    expect(issue?.nearest).toBe(nearest);
+  });
+
   it('is one device for two cameras', async () => {
-    const two = (extra: string) => `node: n\ncameras: { a: { uri: "v4l2:///dev/video0" }, b: { uri: "v4l2:///dev/video0"${extra} } }`;
+    const two = (extra: string) => `node: n\ncameras: { a: { uri: "v4l2:///dev/video0" }, b: { uri: "v4l2:///dev/video0?fps=5"${extra} } }`;
     expect(await issues(load(two('')))).toEqual([expect.objectContaining({ path: 'cameras.b.uri' })]);
     await load(two(', enabled: false'));
   });
