@@ -17,7 +17,7 @@ import { GRACE_MS, within } from './within.js';
 /** What the loop needs of a camera. */
 export interface Watched {
   readonly id: string;
-  readonly slot: { newest(): Frame | null | undefined };
+  readonly slot: { newest(): Frame | undefined };
   on(event: 'frame', listener: (frame: Frame) => void): unknown;
   off(event: 'frame', listener: (frame: Frame) => void): unknown;
 }
@@ -221,8 +221,8 @@ export class WatchLoop {
   private due(post: Post, nowMs: number): { due: Due | null; againMs: number } {
     let againMs = Number.POSITIVE_INFINITY;
     const watches = this.of(post.camera.id).filter(({ spec }) => spec.enabled);
-    const frame = watches.length > 0 ? post.camera.slot.newest() : null;
-    if (!frame) return { due: null, againMs };
+    const frame = watches.length > 0 ? post.camera.slot.newest() : undefined;
+    if (frame === undefined) return { due: null, againMs };
     if (post.inspection?.frame !== frame) post.inspection = new Inspection(frame);
     const { inspection } = post;
     const asking = watches.filter(({ gate }) => {

@@ -1,7 +1,9 @@
 import { describe, expect, expectTypeOf, it } from 'vitest';
+import type { Camera } from '../../src/camera/camera.js';
 import { shapeOf } from '../../src/engine/schema.js';
 import type { Mipha, View } from '../../src/index.js';
 import { answerType } from '../../src/watch/answer-type.js';
+import type { Watched } from '../../src/watch/loop.js';
 import type { Eyes, Seen } from '../../src/watch/outcome.js';
 import { type AnswerSpec, answerSpecSchema } from '../../src/watch/spec.js';
 
@@ -51,8 +53,9 @@ describe('answer types', () => {
 });
 
 describe('the interfaces of the watch room', () => {
-  it('are what a Mipha and a View have', () => {
+  it('are what a Mipha, a View and a Camera have', () => {
     expectTypeOf<Mipha>().toExtend<Eyes>();
     expectTypeOf<View>().toExtend<Seen>();
+    expectTypeOf<Camera>().toExtend<Watched>();
   });
 });

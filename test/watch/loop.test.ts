@@ -186,6 +186,16 @@ describe('turns', () => {
     expect(low?.looks).toBeGreaterThanOrEqual(18);
   });
 
+  it('go round the crops of a camera too, sooner with a higher priority', async () => {
+    const { camera, loop } = stage({ lookMs: 100 });
+    loop.put('low', spec({ ...all, crop: { width: 0.5 } }));
+    loop.put('high', spec({ ...all, crop: { x: 0.5, width: 0.5 }, priority: 9 }));
+    await film([camera], 20_000, 50);
+    const { low, high } = loop.status().watches;
+    expect(high?.asked).toBeGreaterThan(150);
+    expect(low?.asked).toBeGreaterThanOrEqual(18);
+  });
+
   it('are not taken by a camera whose watches are not due', async () => {
     const { cameras, loop } = stage({ cameras: ['calm', 'lively'], lookMs: 100 });
     loop.put('calm', spec({ ...all, camera: 'calm', interval_ms: 5000, priority: 9 }));

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Frame } from '../../src/camera/frame.js';
 import { makeScene, renderScene, type Scene } from '../../src/camera/kitchen.js';
 import { Mipha } from '../../src/index.js';
 import { type Watched, WatchLoop } from '../../src/watch/loop.js';
@@ -54,7 +55,7 @@ describe('the shipped model', () => {
       const pieces: string[] = [];
       const ask = (question: string) =>
         queries.ask({
-          frame: () => camera.newest as NonNullable<typeof camera.newest>,
+          frame: () => camera.newest as Frame,
           question,
           deadlineMs: 30_000,
           onText: (piece) => pieces.push(piece),
@@ -62,7 +63,7 @@ describe('the shipped model', () => {
       const [description, lamp] = await Promise.all([
         ask('Describe the scene.'),
         queries.ask({
-          frame: () => camera.newest as NonNullable<typeof camera.newest>,
+          frame: () => camera.newest as Frame,
           question: 'Is the lamp on?',
           answer: { type: 'boolean' },
           deadlineMs: 30_000,

@@ -155,6 +155,14 @@ describe('the lane', () => {
     await vi.advanceTimersByTimeAsync(200);
   });
 
+  it('tells who got a place, and only them', async () => {
+    const { ask, eyes } = stage({ limit: 2 });
+    const admitted: string[] = [];
+    for (const name of ['a', 'b', 'c']) void ask(name, { onAdmitted: () => admitted.push(`${name} before look ${eyes.looks.length + 1}`) });
+    await vi.advanceTimersByTimeAsync(500);
+    expect(admitted).toEqual(['a before look 1', 'b before look 2']);
+  });
+
   it('serves the highest priority first, and among equals the earliest deadline', async () => {
     const { ask, questions } = stage({ limit: 10 });
     void ask('running');

@@ -18,7 +18,7 @@ export interface Picture {
 }
 
 export class FakeCamera extends EventEmitter implements Watched {
-  newest: Frame | null = null;
+  newest: Frame | undefined;
   frames = 0;
   content = 0;
   readonly slot = { newest: () => this.newest };
@@ -29,7 +29,7 @@ export class FakeCamera extends EventEmitter implements Watched {
 
   /** A new frame; the very same picture as before counts as the same content. */
   show(picture: Picture = blank(this.frames % 256)): Frame {
-    if (this.newest === null || Buffer.compare(this.newest.data, picture.data) !== 0) this.content++;
+    if (this.newest === undefined || Buffer.compare(this.newest.data, picture.data) !== 0) this.content++;
     const { width, height, format, data } = picture;
     const id = `${this.id}-${++this.frames}`;
     this.newest = { id, monotonicMs: performance.now(), at: new Date(), width, height, format, data, content: this.content };
