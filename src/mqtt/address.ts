@@ -36,7 +36,7 @@ function isLoopback(host: string): boolean {
 }
 
 function withoutUser(url: string): string {
-  return url.replace(/\/\/[^/]*@/, '//***@');
+  return url.replace(/\/\/.*@/s, '//***@');
 }
 
 function refused(expected: string, received: string): MiphaError {

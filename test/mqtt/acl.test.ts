@@ -1,3 +1,4 @@
+import { writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { Link } from '../../src/mqtt/link.js';
 import { type Handlers, Requests } from '../../src/mqtt/requests.js';
@@ -50,7 +51,6 @@ describeWith(['mosquitto'], 'with an access list', () => {
   beforeAll(async () => {
     const users = Object.fromEntries(['node-1', 'robot', 'viewer', 'stranger'].map((name) => [name, 'secret']));
     broker = await startMosquitto({ users, acl: ACL });
-    const { writeFileSync } = await import('node:fs');
     writeFileSync(`${broker.folder}/secret`, 'secret\n');
     node = linkTo(broker.url, { username: 'node-1', passwordFile: `${broker.folder}/secret`, subscriptions: ['homeassistant/status'] });
     const query = async () => {

@@ -1,4 +1,5 @@
-// A node in a process of its own, to be killed. Arguments: url, protocol, keepalive in seconds. Prints `online`.
+// A node in a process of its own, to be killed, or stopped with SIGTERM: then it must end by itself, which an open handle would prevent.
+// Arguments: url, protocol, keepalive in seconds. Prints `started` and `online`.
 import { Link } from '../../dist/mqtt/link.js';
 import { topicsOf } from '../../dist/mqtt/topics.js';
 
@@ -15,4 +16,6 @@ const link = new Link({
 });
 link.on('online', () => console.log('online'));
 link.state(topics.info, 'from the child');
-await link.start();
+process.once('SIGTERM', () => link.stop(1000));
+void link.start();
+console.log('started');

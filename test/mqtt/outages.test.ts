@@ -1,4 +1,4 @@
-import { spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -10,6 +10,10 @@ import { linkTo, observe, retained, topics } from './nodes.js';
 
 const RESULT = topics.watch('lamp', 'result');
 const NODE = new URL('node-process.mjs', import.meta.url).pathname;
+
+function printed(child: ChildProcess, text: string): Promise<void> {
+  return new Promise((done) => child.stdout?.on('data', (data: Buffer) => data.toString().includes(text) && done()));
+}
 
 describeWith(['mosquitto'], 'when the network fails, a link', () => {
   let broker: Mosquitto;
@@ -34,7 +38,7 @@ describeWith(['mosquitto'], 'when the network fails, a link', () => {
     await using observer = await observe(broker.url, topics.availability);
     const child = spawn(process.execPath, [NODE, broker.url, protocol, '5'], { stdio: ['ignore', 'pipe', 'inherit'] });
     const exited = new Promise((done) => child.once('exit', done));
-    await new Promise((done) => child.stdout.once('data', done));
+    await printed(child, 'online');
     child.kill('SIGKILL');
     await exited;
     const killed = performance.now();
@@ -42,6 +46,20 @@ describeWith(['mosquitto'], 'when the network fails, a link', () => {
     // Will delay 2 s, and the broker looks at its wills once a second; the killed socket is closed by the system at once.
     expect(performance.now() - killed).toBeLessThan(2000 + 1.5 * 5000);
     expect(observer.on(topics.availability)).toEqual(['online', 'offline']);
+  });
+
+  it.each(['online', 'started'] as const)('says offline and leaves nothing open when its process is told to stop (%s)', async (when) => {
+    await using observer = await observe(broker.url, topics.availability);
+    if (when === 'started') proxy.refuse(true); // it never gets anywhere
+    const child = spawn(process.execPath, [NODE, `mqtt://127.0.0.1:${proxy.port}`, '5', '15'], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const exited = new Promise<number | null>((done) => child.once('exit', done));
+    await printed(child, when);
+    await sleep(when === 'started' ? 500 : 0);
+    child.kill('SIGTERM');
+    const told = performance.now();
+    expect(await exited).toBe(0);
+    expect(performance.now() - told).toBeLessThan(5000);
+    if (when === 'online') await until('offline', () => observer.on(topics.availability).at(-1) === 'offline');
   });
 
   it('that is half-open is declared offline by the broker, notices itself, and comes back', async () => {
