@@ -101,10 +101,10 @@ export function whereIs(path: Path, layers: readonly Layer[]): Pick<ConfigIssue,
 }
 
 /** Throws ERR_CONFIG with every issue in `details.issues`. */
-export function refuse(issues: readonly ConfigIssue[]): never {
+export function refuse(issues: readonly ConfigIssue[], details: Record<string, unknown> = {}): never {
   const shown = issues.slice(0, IN_MESSAGE).map(sentence);
   if (issues.length > shown.length) shown.push(`and ${issues.length - shown.length} more`);
-  throw new MiphaError('ERR_CONFIG', shown.join('; '), { details: { issues } });
+  throw new MiphaError('ERR_CONFIG', shown.join('; '), { details: { issues, ...details } });
 }
 
 /** `mipha.yaml:3 (mqtt.urll): expected …, received … (did you mean url?)` */

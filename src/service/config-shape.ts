@@ -89,16 +89,21 @@ export function needsRestart(path: Path): boolean {
   return trail(path).some(({ restart }) => restart === true);
 }
 
-/** Never to be changed over MQTT: the setting itself, or something that would go with it. */
+/** Never to be changed over MQTT. */
 export function isLocal(path: Path): boolean {
-  const shapes = trail(path);
-  return shapes.some(({ local }) => local === true) || (shapes.length === path.length + 1 && holdsLocal(shapes.at(-1) as Shape));
+  return trail(path).some(({ local }) => local === true);
 }
 
-function holdsLocal(shape: Shape): boolean {
+/** With what stands there, something local would go. */
+export function holdsLocal(path: Path): boolean {
+  const shape = shapeAt(path);
+  return shape !== undefined && containsLocal(shape);
+}
+
+function containsLocal(shape: Shape): boolean {
   if (shape.local === true) return true;
   const parts = [...Object.values(shape.properties ?? {}), ...(typeof shape.additionalProperties === 'object' ? [shape.additionalProperties] : [])];
-  return parts.some(holdsLocal);
+  return parts.some(containsLocal);
 }
 
 /** What may stand there, in words: "a whole number from 1 to 9". */

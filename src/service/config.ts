@@ -1,11 +1,10 @@
 /** A node's configuration: read from its layers, validated whole, changed while it runs. */
 import { readFile } from 'node:fs/promises';
-import { MiphaError } from '../errors.js';
 import { fileIssues } from './config-files.js';
 import { type ConfigIssue, issuesOf, refuse, whereIs } from './config-issues.js';
-import { type ConfigInput, isPlain, type Layer, mergeInto, type Origin, readEnvironment, readFlags, readYaml } from './config-layers.js';
+import { type ConfigInput, isPlain, type Layer, mergeInto, type Origin, type Read, readEnvironment, readFlags, readYaml } from './config-layers.js';
 import { type Config, configSchema } from './config-schema.js';
-import { isLocal, type Path } from './config-shape.js';
+import { holdsLocal, isLocal, type Path, shapeAt } from './config-shape.js';
 import { type Changes, patchOver } from './state-dir.js';
 
 export type { ConfigIssue } from './config-issues.js';
@@ -35,10 +34,9 @@ export interface LoadedConfig {
 
 /** Throws ERR_CONFIG; `details.issues` lists every ConfigIssue of all layers. */
 export async function loadConfig({ file, env = process.env, flags = [], checkFiles = true }: LoadOptions): Promise<LoadedConfig> {
-  const reads = [...(file === undefined ? [] : [readYaml(file, await readConfigFile(file))]), readEnvironment(env), readFlags(flags)];
-  const issues = reads.flatMap((read) => read.issues);
-  if (issues.length > 0) refuse(issues);
-  const loaded = validate(reads.map(({ layer }) => layer));
+  const yaml = file === undefined ? null : readYaml(file, await readConfigFile(file));
+  if (yaml !== null && yaml.issues.length > 0) refuse(yaml.issues); // nothing in it can be read
+  const loaded = validate([...(yaml === null ? [] : [yaml]), readEnvironment(env), readFlags(flags)]);
   if (!checkFiles) return loaded;
   const { missing, warnings } = await fileIssues(loaded.config);
   if (missing.length > 0) refuse(missing.map(({ path, ...issue }) => ({ path: path.join('.'), ...issue, ...whereIs(path, loaded.layers) })));
@@ -47,22 +45,30 @@ export async function loadConfig({ file, env = process.env, flags = [], checkFil
 
 /** A configuration that a program makes itself; `flags` are assignments over it. Throws ERR_CONFIG. */
 export function configOf(values: ConfigInput, flags: LoadOptions['flags'] = []): LoadedConfig {
-  const { layer, issues } = readFlags(flags);
-  if (issues.length > 0) refuse(issues);
-  return validate([{ origin: 'default', values, place: () => ({ source: 'the program' }) }, layer]);
+  const layer: Layer = { origin: 'default', values, place: () => ({ source: 'the program' }) };
+  return validate([{ layer, issues: [] }, readFlags(flags)]);
 }
 
-/** The configuration with `patch` merged over it (RFC 7396: null removes). Throws ERR_CONFIG; `details.forbidden` lists paths that are local. */
+/**
+ * The configuration with `patch` merged over it (RFC 7396: null removes). Throws ERR_CONFIG; `details.forbidden` lists paths that are local.
+ * Watches are removed by replaceWatch() only.
+ */
 export function mergeOptions(loaded: LoadedConfig, patch: ConfigInput): LoadedConfig {
-  const forbidden = leaves(patch)
-    .filter((path) => isLocal(path) || path.includes('__proto__'))
-    .map(join);
-  if (forbidden.length > 0) {
-    const expected = 'a setting that may be changed over MQTT';
-    const issues: ConfigIssue[] = forbidden.map((path) => ({ path, expected, received: path, origin: 'mqtt' }));
-    throw new MiphaError('ERR_CONFIG', `Not to be changed over MQTT: ${forbidden.join(', ')}`, { details: { issues, forbidden } });
-  }
+  const parts = leaves(patch);
+  const forbidden = parts.filter(([path, value]) => isLocal(path) || path.includes('__proto__') || (value === null && holdsLocal(path)));
+  const unknown = parts.filter(([path, value]) => value === null && shapeAt(path) === undefined); // merging would lose them
+  const gone = parts.filter(([path, value]) => value === null && path[0] === 'watches' && path.length <= 2);
+  const issues = [
+    ...forbidden.map(([path]) => mqttIssue(path, 'a setting that may be changed over MQTT', path.join('.'))),
+    ...unknown.map(([path]) => mqttIssue(path, 'a setting that exists', path.join('.'))),
+    ...gone.map(([path]) => mqttIssue(path, 'a watch, or the request watch/delete to remove one', 'null')),
+  ];
+  if (issues.length > 0) refuse(issues, forbidden.length > 0 ? { forbidden: forbidden.map(([path]) => path.join('.')) } : {});
   return changed(loaded, patch);
+}
+
+function mqttIssue(path: Path, expected: string, received: string): ConfigIssue {
+  return { path: path.join('.'), expected, received, origin: 'mqtt', source: 'MQTT' };
 }
 
 /** The configuration with this watch in place of the one of that name, or without it (null). Throws ERR_CONFIG. */
@@ -105,18 +111,30 @@ export function originOf({ layers }: LoadedConfig, path: Path): Origin {
 
 function changed(loaded: LoadedConfig, patch: ConfigInput): LoadedConfig {
   const layer: Layer = { origin: 'mqtt', values: patch, place: () => ({ source: 'MQTT' }) };
-  const result = validate([...loaded.layers, layer], mergeInto(loaded.input, patch) as ConfigInput);
+  const input = mergeInto(loaded.input, patch) as ConfigInput;
+  const config = parse(input, [...loaded.layers, layer], []);
   // changes are one layer, however many there were
   const earlier = loaded.layers.filter(({ origin }) => origin !== 'mqtt');
   const before = loaded.layers.find(({ origin }) => origin === 'mqtt')?.values ?? {};
-  return { ...result, layers: [...earlier, { ...layer, values: patchOver(before, patch) }], warnings: loaded.warnings };
+  return { config, input, layers: [...earlier, { ...layer, values: patchOver(before, patch) }], warnings: loaded.warnings };
 }
 
-function validate(layers: readonly Layer[], input?: ConfigInput): LoadedConfig {
-  const merged = input ?? (layers.reduce<unknown>((below, { values }) => mergeInto(below, values), {}) as ConfigInput);
-  const result = configSchema.safeParse(merged, { reportInput: true });
-  if (!result.success) refuse(issuesOf(result.error, merged, layers));
-  return { config: result.data, input: merged, layers, warnings: [] };
+function validate(reads: readonly Read[]): LoadedConfig {
+  const layers = reads.map(({ layer }) => layer);
+  const input = layers.reduce<unknown>((below, { values }) => mergeInto(below, values), {}) as ConfigInput;
+  const config = parse(
+    input,
+    layers,
+    reads.flatMap(({ issues }) => issues),
+  );
+  return { config, input, layers, warnings: [] };
+}
+
+/** `known` are issues found before. */
+function parse(input: ConfigInput, layers: readonly Layer[], known: readonly ConfigIssue[]): Config {
+  const result = configSchema.safeParse(input, { reportInput: true });
+  if (result.success && known.length === 0) return result.data;
+  return refuse([...known, ...(result.success ? [] : issuesOf(result.error, input, layers))]);
 }
 
 async function readConfigFile(file: string): Promise<string> {
@@ -128,13 +146,11 @@ async function readConfigFile(file: string): Promise<string> {
   }
 }
 
-/** Paths of all values that are no objects; an empty object is one. */
-function leaves(value: unknown, path: Path = []): Path[] {
-  if (!isPlain(value) || Object.keys(value).length === 0) return path.length === 0 ? [] : [path];
+/** All values that are no objects, with their paths; an empty object is one. */
+function leaves(value: unknown, path: Path = []): [Path, unknown][] {
+  if (!isPlain(value) || Object.keys(value).length === 0) return path.length === 0 ? [] : [[path, value]];
   return Object.entries(value).flatMap(([key, item]) => leaves(item, [...path, key]));
 }
-
-const join = (path: Path) => path.join('.');
 
 /** Undefined: not mentioned. Null: it, or what holds it, was removed. */
 function valueAt(values: unknown, path: Path): unknown {

@@ -3,7 +3,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { MiphaError } from '../../src/errors.js';
-import { type ConfigIssue, type LoadOptions, loadConfig, mergeOptions, originOf, replaceWatch, withChanges } from '../../src/service/config.js';
+import {
+  type ConfigIssue,
+  configOf,
+  type LoadOptions,
+  loadConfig,
+  mergeOptions,
+  originOf,
+  replaceWatch,
+  withChanges,
+} from '../../src/service/config.js';
 import { diffConfig, inForce } from '../../src/service/config-diff.js';
 
 let folder = '';
@@ -206,6 +215,15 @@ log: { level: inf }`;
     expect(await issues(load(KITCHEN, { env: env as NodeJS.ProcessEnv }))).toEqual([expect.objectContaining({ origin: 'env', source, path })]);
   });
 
+  it('lists what is wrong with variables and flags beside what is wrong with the file', async () => {
+    const found = await issues(load('node: n\nlog: { level: 1 }', { env: { MIPHA_CONFIG_HTTP: '{' }, flags: [['..', '1']] }));
+    expect(found.map(({ origin, path }) => [origin, path])).toEqual([
+      ['env', 'http'],
+      ['flag', '..'],
+      ['file', 'log.level'],
+    ]);
+  });
+
   it('names flags that contradict each other', async () => {
     const flags = [
       ['log.level', 'info'],
@@ -295,7 +313,6 @@ describe('changes while running', () => {
     expect(originOf(next, ['log', 'level'])).toBe('mqtt');
     expect(originOf(next, ['cameras', 'front', 'uri'])).toBe('file');
     expect(mergeOptions(next, { log: { level: null } }).config.log.level).toBe('info');
-    expect(mergeOptions(next, { watches: { door: null } }).config.watches).toEqual({});
   });
 
   it('replace the answer type whole', async () => {
@@ -320,7 +337,7 @@ describe('changes while running', () => {
     [{ cameras: { front: { uri: 'gst:filesrc location=secret ! filesink location=elsewhere' } } }, 'cameras.front.uri'],
     [{ cameras: { front: { images: true } } }, 'cameras.front.images'],
     [{ cameras: { front: null } }, 'cameras.front'],
-    [{ cameras: {} }, 'cameras'],
+    [{ cameras: null }, 'cameras'],
     [{ requests: null }, 'requests'],
     [{ requests: { queries: true } }, 'requests.queries'],
     [{ http: { host: '0.0.0.0' } }, 'http.host'],
@@ -332,6 +349,25 @@ describe('changes while running', () => {
     expect(() => mergeOptions(loaded, patch)).toThrow(
       expect.objectContaining({ code: 'ERR_CONFIG', details: expect.objectContaining({ forbidden: [path] }) }),
     );
+  });
+
+  it.each([
+    [{ watches: { door: null } }, 'watches.door'],
+    [{ watches: null }, 'watches'],
+    [{ watches: { nobody: null } }, 'watches.nobody'],
+    [{ logg: null }, 'logg'],
+    [{ log: { levl: null } }, 'log.levl'],
+    [{ watches: { door: { answr: null } } }, 'watches.door.answr'],
+    [{ cameras: { roof: { enabled: null } } }, 'cameras.roof.uri'],
+  ])('remove only what may be removed: %j', async (patch, path) => {
+    const loaded = await load(KITCHEN);
+    expect((await issues((async () => mergeOptions(loaded, patch))())).map((issue) => issue.path)).toEqual([path]);
+  });
+
+  it('may say nothing', async () => {
+    const loaded = await load(KITCHEN);
+    for (const patch of [{}, { cameras: {} }, { requests: {}, watches: { door: {} } }])
+      expect(mergeOptions(loaded, patch).config).toEqual(loaded.config);
   });
 
   it('put a watch whole and take it away', async () => {
@@ -361,6 +397,15 @@ describe('changes while running', () => {
       expect.stringMatching(/^cameras, changed over MQTT, no longer fits/),
       expect.stringMatching(/^watch cat, changed over MQTT/),
     ]);
+  });
+});
+
+describe('a configuration of a program', () => {
+  it('has flags over it', () => {
+    const loaded = configOf({ node: 'n', http: { port: 1 } }, [['http.port', '2']]);
+    expect(loaded.config.http.port).toBe(2);
+    expect(() => configOf({ node: 'n' }, [['http.prt', '2']])).toThrow(/--set http\.prt \(http\.prt\): .*did you mean port\?/);
+    expect(() => configOf({})).toThrow(/node: expected an id/);
   });
 });
 
