@@ -242,6 +242,32 @@ describe('work whose answer is of no use any more', () => {
     }
   });
 
+  it('is done again when a watch is disabled meanwhile and enabled again, though the picture is the same', async () => {
+    const { eyes, camera, loop, outcomes } = stage({ lookMs: 100 });
+    loop.put('lamp', spec());
+    camera.show();
+    await vi.advanceTimersByTimeAsync(50);
+    loop.setEnabled('lamp', false);
+    await vi.advanceTimersByTimeAsync(50);
+    loop.setEnabled('lamp', true);
+    await vi.advanceTimersByTimeAsync(200);
+    expect(eyes.looks).toHaveLength(2);
+    expect(outcomes.map(({ status }) => status)).toEqual(['ok']);
+  });
+
+  it('is refused when it comes too late all the same', async () => {
+    const { eyes, camera, loop, outcomes } = stage();
+    const look = eyes.look.bind(eyes);
+    eyes.look = async (image) => {
+      const seen = await look(image);
+      return { ...seen, ask: async (question) => await seen.ask(question).finally(() => vi.advanceTimersByTime(5000)) };
+    };
+    loop.put('lamp', spec({ ...all, ttl_ms: 1000, reask_ms: 500 }));
+    camera.show();
+    await vi.advanceTimersByTimeAsync(10);
+    expect(outcomes).toMatchObject([{ status: 'error', value: null, error: { code: 'ERR_DEADLINE' } }]);
+  });
+
   it('is cancelled for one watch while the look goes on for another', async () => {
     const { eyes, camera, loop, outcomes } = stage({ lookMs: 100, askMs: 100 });
     loop.put('lamp', spec({ interval_ms: 1000 }));
