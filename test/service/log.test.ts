@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { logSchema } from '../../src/mqtt/messages.js';
 import { Log, type Warning } from '../../src/service/log.js';
 import { node, ROOT } from '../cli/run.js';
 
@@ -109,6 +110,7 @@ describe('warnings for the broker', () => {
       { ts: expect.stringMatching(/Z$/), level: 'warn', ns: 'camera', msg: 'lost rtsp://***@h', count: 1 },
       { ts: expect.stringMatching(/Z$/), level: 'error', ns: 'mqtt', msg: 'refused', count: 1 },
     ]);
+    for (const warning of warnings) expect(logSchema.strict().parse(warning)).toEqual(warning);
     log.close();
   });
 

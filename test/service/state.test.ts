@@ -163,7 +163,15 @@ describe('a masked text', () => {
     ['rtsp://admin@cam, mail me@example.org', 'rtsp://***@cam, mail me@example.org'],
     ['gst:rtspsrc user-id=bob user-pw=x ! a', 'gst:rtspsrc user-id=*** user-pw=*** ! a'],
     ['images:///srv/a@2x.png', 'images:///srv/a@2x.png'],
+    ['http://cam/shot?password=x&size=1', 'http://cam/shot?password=***&size=1'],
+    ['{"uri":"rtsp://u:p@h","to":"a@b"}', '{"uri":"rtsp://***@h","to":"a@b"}'],
   ])('%s', (text, masked) => {
     expect(maskSecrets(text)).toBe(masked);
+  });
+
+  it.each(['://a:', 'rtsp://a:b', 'password=', 'user-pw=\\"'])('does not take long for 1 MB of %j', (part) => {
+    const begin = performance.now();
+    maskSecrets(part.repeat(1e6 / part.length));
+    expect(performance.now() - begin).toBeLessThan(5000); // milliseconds in fact; what grows with the square takes minutes
   });
 });
