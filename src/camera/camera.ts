@@ -83,6 +83,11 @@ export class Camera extends EventEmitter<CameraEvents> {
     return this.current;
   }
 
+  /** Started, and neither stopped nor at the end of its source. */
+  get running(): boolean {
+    return this.work !== undefined;
+  }
+
   /** Opens the source, and again whenever it fails. A source that ends, such as a file, leaves the camera offline until it is started again. */
   start(): void {
     if (this.work === undefined) {

@@ -35,6 +35,7 @@ export class GstChild {
     const stdio = ['ignore', 'ignore', 'pipe', 'pipe'] as const; // FRAMES_FD is the last
     this.child = spawn('gst-launch-1.0', ['-q', ...pipeline.args], {
       stdio: [...stdio],
+      detached: true, // Ctrl-C is for the parent, which ends its children in order
       env: { ...process.env, LC_ALL: 'C.UTF-8', GST_DEBUG_NO_COLOR: '1', ...pipeline.env },
     });
     const pixels = this.child.stdio[FRAMES_FD] as Readable;

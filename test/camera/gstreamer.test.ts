@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -135,6 +135,16 @@ describeWith(['gstreamer'], 'GStreamer sources', () => {
       abort();
       await reading;
       expect(children()).toEqual([]);
+    });
+
+    it('and leave Ctrl-C to their parent', async () => {
+      const { signal, abort } = abortable();
+      const reading = take(open('gst:videotestsrc is-live=true'), Number.POSITIVE_INFINITY, signal);
+      await until('a child', () => children().length === 1);
+      const group = (pid: number | string) => readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ')[2];
+      expect(group(children()[0] as number)).not.toBe(group('self'));
+      abort();
+      await reading;
     });
 
     it('when aborted before they have begun', async () => {

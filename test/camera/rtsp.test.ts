@@ -99,6 +99,7 @@ describeWith(['gstreamer', 'rtspServer'], 'An RTSP camera', () => {
     await until('the pause noticed', () => lost.state !== 'online');
     expect(performance.now() - paused).toBeLessThan(20_000);
     expect(lost.status()).toMatchObject({ state: 'stalled', stalls: 1, error: expect.stringMatching(/no frame/) });
+    await until('tried in vain', () => lost.status().restarts >= 1);
     first.kill('SIGCONT');
     await until('back after the pause', () => lost.state === 'online');
 
