@@ -1,5 +1,8 @@
 /** The public SDK of mipha-edge. Schemas of what it says over MQTT: `mipha-edge/messages`. */
 export type { Finish, PixelFormat } from './addon/addon.js';
+export type { CameraState, CameraStatus } from './camera/camera.js';
+export type { Frame } from './camera/frame.js';
+export { OpenCamera, type OpenCameraOptions, openCamera } from './camera/open.js';
 export type { Answer, AnswerOptions, AskOptions } from './engine/answer.js';
 export type { AnswerStream } from './engine/answer-stream.js';
 export type { Answers, QuestionSpec } from './engine/asker.js';

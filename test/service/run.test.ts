@@ -1,10 +1,11 @@
 /** `mipha run` as a process: signals, configuration files, and what is left when it ends. */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { children } from '../camera/support.js';
 import { MAIN } from '../cli/run.js';
 import { freePort, type Mosquitto, startMosquitto, until } from '../support/mosquitto.js';
 import { describeWith } from '../support/programs.js';
@@ -18,12 +19,30 @@ interface Running {
   ended: Promise<number | string>;
 }
 
+/** Inherited by everything that the nodes of this file start, whoever is its parent by now. */
+const MARK = `MIPHA_TEST_MARK=${randomUUID()}`;
+
 function run(args: string[]): Running {
-  const child = spawn(process.execPath, [MAIN, 'run', ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const [name = '', value] = MARK.split('=');
+  const child = spawn(process.execPath, [MAIN, 'run', ...args], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, [name]: value } });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (text: Buffer) => (output = (output + text.toString()).slice(-100_000)));
   const ended = new Promise<number | string>((done) => child.once('close', (code, signal) => done(code ?? signal ?? '')));
   return { child, output: () => output, ended };
+}
+
+/** Commands of the processes that carry the mark. */
+function marked(): string[] {
+  return readdirSync('/proc')
+    .filter((entry) => /^\d+$/.test(entry))
+    .flatMap((pid) => {
+      try {
+        if (!readFileSync(`/proc/${pid}/environ`, 'utf8').includes(MARK)) return [];
+        return [readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')[0] ?? ''];
+      } catch {
+        return []; // gone meanwhile, or a zombie, which has no environment: those are counted by the camera tests
+      }
+    });
 }
 
 describeWith(['mosquitto', 'gstreamer'], 'mipha run', () => {
@@ -69,13 +88,16 @@ ${more}`,
         ear.all.length = 0;
         const { child, output, ended } = run(['--config', file()]);
         await until(`cycle ${cycle} is online`, () => ear.on('availability').at(-1)?.text === 'online', 30_000);
-        if (cycle % 2 === 0) await until('the yard is online', () => ear.on('camera/yard/status').at(-1)?.text === 'online', 30_000);
+        if (cycle % 2 === 0) {
+          await until('the yard is online', () => ear.on('camera/yard/status').at(-1)?.text === 'online', 30_000);
+          expect(marked().some((command) => command.includes('gst-launch'))).toBe(true);
+        }
         const begun = performance.now();
         child.kill('SIGTERM');
         expect(await ended, output()).toBe(0);
         expect(performance.now() - begun).toBeLessThan(3000 + 3000);
         await until('offline', () => ear.on('availability').at(-1)?.text === 'offline', 5000);
-        expect(children()).toEqual([]);
+        expect(marked()).toEqual([]);
       }
     },
     CYCLES * 6000,
