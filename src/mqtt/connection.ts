@@ -62,7 +62,7 @@ export class Connection extends EventEmitter<{ up: [Wire]; down: [string]; messa
     return this.client?.connected === true;
   }
 
-  /** Connections and attempts so far. */
+  /** To connect, so far. */
   get attempts(): number {
     return this.attemptsMade;
   }
@@ -99,6 +99,7 @@ export class Connection extends EventEmitter<{ up: [Wire]; down: [string]; messa
   /** One attempt and, if it succeeds, the life of the connection. Never rejects. */
   private async attempt(): Promise<void> {
     let failure: { text: string; lasting: boolean };
+    this.attemptsMade++;
     try {
       if (this.running === undefined) return;
       if ((await this.options.before?.(this.running.signal)) === false) {
@@ -107,7 +108,6 @@ export class Connection extends EventEmitter<{ up: [Wire]; down: [string]; messa
       }
       const secrets = await readSecrets(this.options);
       if (this.running === undefined) return;
-      this.attemptsMade++;
       failure = await this.live(this.open(secrets));
     } catch (error) {
       failure = failureOf(error);
@@ -165,9 +165,11 @@ export class Connection extends EventEmitter<{ up: [Wire]; down: [string]; messa
       };
       client.on('error', (error) => breakOff(failureOf(error)));
       client.on('disconnect', ({ reasonCode }) => {
+        // Two processes with one client id would throw each other out for ever: the one that was thrown out takes its time.
+        const takenOver = reasonCode === 142;
         reason ??= {
-          text: reasonCode === 142 ? 'another client took over this client id' : `the broker disconnected (reason ${reasonCode})`,
-          lasting: false,
+          text: takenOver ? 'another client took over this client id' : `the broker disconnected (reason ${reasonCode})`,
+          lasting: takenOver,
         };
       });
       client.on('close', over);

@@ -37,6 +37,8 @@ export type Admitted = { [V in Verb]: { verb: V; request: RequestOf<V> } }[Verb]
 export type Intake = { kind: 'admitted'; admitted: Admitted } | { kind: 'refused'; address: Address; error: RequestError };
 
 const LONGEST_DEADLINE_MS = 600_000;
+/** It is kept with the response, and repeated in each. */
+const CORRELATION_BYTES = 1024;
 /** What a verb may look like in a response topic; others are answered on `unknown`. */
 const VERB_NAME = /^[a-z0-9-]{1,32}(\/[a-z0-9-]{1,32})?$/;
 
@@ -57,6 +59,9 @@ export function takeIn(message: Incoming, options: IntakeOptions): Intake | unde
     address.topic = replyTo;
   }
   if (message.retained) return refuse(new RequestError('RETAINED_COMMAND', 'Requests must not be retained'));
+  if (message.correlation !== undefined && message.correlation.length > CORRELATION_BYTES) {
+    return refuse(new RequestError('TOO_LARGE', `Correlation data has at most ${CORRELATION_BYTES} bytes, received ${message.correlation.length}`));
+  }
   if (message.payload.length > options.requestBytes) {
     const refs = [{ key: 'bytes', value: String(message.payload.length) }];
     return refuse(new RequestError('TOO_LARGE', `A request has at most ${options.requestBytes} bytes, received ${message.payload.length}`, { refs }));

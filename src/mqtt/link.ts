@@ -19,6 +19,8 @@ export interface LinkOptions extends BrokerOptions {
 
 export interface LinkStats extends OutboxStats {
   connected: boolean;
+  /** To connect, successful or not. */
+  attempts: number;
   /** Connections made after the first. */
   reconnects: number;
   /** Times somebody said `offline` in our name while we were up. */
@@ -30,7 +32,7 @@ export type LinkAlert = 'mqtt-connection' | 'mqtt-refused';
 
 /**
  * `online`: subscribed, all states with the broker, availability announced. `offline`: not any more, and why. `message`: commands and what else
- * was subscribed to; may come before `online`. `fault`: a `message` handler threw.
+ * was subscribed to; may come before `online`. `alert`: on every change. `fault`: a handler threw; without a listener the process ends.
  */
 export class Link extends EventEmitter<{
   online: [];
@@ -48,7 +50,7 @@ export class Link extends EventEmitter<{
   private connections = 0;
   private reasserted = 0;
   private announcing = false;
-  private refusal: string | null = null;
+  private readonly alerts = new Map<LinkAlert, string | null>();
   private begun: { resolve: () => void; reject: (error: MiphaError) => void; promise: Promise<void> } | undefined;
 
   /** Throws nothing about the options: the configuration was checked, see parseAddress and checkPlaintext. */
@@ -62,7 +64,7 @@ export class Link extends EventEmitter<{
     this.connection = new Connection(connection);
     this.outbox = new Outbox({
       maxPacketBytes: options.maxPacketBytes,
-      onRefused: (topic, reason) => this.alertRefused(`${topic}: ${reason}`),
+      onRefused: (topic, reason) => this.alert('mqtt-refused', `${topic}: ${reason}`),
     });
     this.connection.on('up', (wire) => {
       this.wire = wire;
@@ -72,7 +74,7 @@ export class Link extends EventEmitter<{
     this.connection.on('down', (reason) => this.goDown(reason));
     this.connection.on('message', (message) => this.take(message));
     this.connection.on('alert', (text) => {
-      if (text !== null) this.emit('alert', 'mqtt-connection', text); // it is over when we are online
+      if (text !== null) this.alert('mqtt-connection', text); // it is over when we are online
     });
   }
 
@@ -137,7 +139,13 @@ export class Link extends EventEmitter<{
   }
 
   stats(): LinkStats {
-    return { ...this.outbox.stats(), connected: this.up, reconnects: Math.max(0, this.connections - 1), reasserted: this.reasserted };
+    return {
+      ...this.outbox.stats(),
+      connected: this.up,
+      attempts: this.connection.attempts,
+      reconnects: Math.max(0, this.connections - 1),
+      reasserted: this.reasserted,
+    };
   }
 
   /** Only for the first connection: later ones follow so fast that nobody can have moved in. */
@@ -147,7 +155,7 @@ export class Link extends EventEmitter<{
     const living = await livingSession(this.options, topics, signal);
     if (living !== null && living !== session) {
       const text = `another process answers as node ${topics.root} (session ${living})`;
-      this.emit('alert', 'mqtt-connection', text);
+      this.alert('mqtt-connection', text);
       this.begun?.reject(new MiphaError('ERR_MQTT', text, { details: { root: topics.root, session: living }, retryable: false }));
       return false;
     }
@@ -163,23 +171,20 @@ export class Link extends EventEmitter<{
       await wire.subscribe([...topics.subscriptions, ...subscriptions]);
     } catch (error) {
       if (this.wire !== wire) return;
-      this.emit('alert', 'mqtt-connection', `The broker refuses a subscription: ${(error as Error).message}`);
+      this.alert('mqtt-connection', `The broker refuses a subscription: ${(error as Error).message}`);
       wire.breakOff(`subscription refused: ${(error as Error).message}`);
       return;
     }
     if (this.wire !== wire || this.stopping !== undefined) return;
-    if (this.refusal !== null) {
-      this.refusal = null;
-      this.emit('alert', 'mqtt-refused', null); // this broker may take it
-    }
+    this.alert('mqtt-refused', null); // this time it may be taken; if not, it is told again
     this.outbox.restore(() => {
       this.announce(() => {
         if (this.wire !== wire || this.up || this.stopping !== undefined) return;
         this.up = true;
         this.outbox.release();
         this.begun?.resolve();
-        this.emit('alert', 'mqtt-connection', null);
-        this.emit('online');
+        this.alert('mqtt-connection', null);
+        this.tell(() => this.emit('online'));
       });
     });
   }
@@ -190,7 +195,7 @@ export class Link extends EventEmitter<{
     this.outbox.detach();
     const { up } = this;
     this.up = false;
-    if (up) this.emit('offline', reason);
+    if (up) this.tell(() => this.emit('offline', reason));
   }
 
   private announce(done: () => void = () => {}): void {
@@ -198,7 +203,7 @@ export class Link extends EventEmitter<{
     this.announcing = true;
     this.wire?.publish({ topic: this.options.topics.availability, payload: Buffer.from('online'), qos: 1, retain: true }, (refusal) => {
       this.announcing = false;
-      if (refusal !== null) this.alertRefused(`${this.options.topics.availability}: ${refusal.message}`);
+      if (refusal !== null) this.alert('mqtt-refused', `${this.options.topics.availability}: ${refusal.message}`);
       done();
     });
   }
@@ -210,18 +215,28 @@ export class Link extends EventEmitter<{
       this.announce();
       return;
     }
+    this.tell(() => this.emit('message', message));
+  }
+
+  /** Handlers run inside MQTT.js, where nobody could catch what they throw. */
+  private tell(emit: () => void): void {
     try {
-      this.emit('message', message);
+      emit();
     } catch (error) {
-      this.emit('fault', error);
+      if (this.listenerCount('fault') > 0) this.emit('fault', error);
+      else {
+        setImmediate(() => {
+          throw error;
+        });
+      }
     }
   }
 
-  /** Stands until the next connection, for somebody who can change a limit or a right. */
-  private alertRefused(text: string): void {
-    if (this.refusal === text) return;
-    this.refusal = text;
-    this.emit('alert', 'mqtt-refused', text);
+  /** Once per change. */
+  private alert(id: LinkAlert, text: string | null): void {
+    if ((this.alerts.get(id) ?? null) === text) return;
+    this.alerts.set(id, text);
+    this.tell(() => this.emit('alert', id, text));
   }
 
   private async goOffline(budgetMs: number): Promise<void> {

@@ -289,7 +289,8 @@ export class Outbox {
       if (refusal === null) this.published.qos1++;
       else {
         this.drop('refused');
-        this.options.onRefused(message.topic, refusal.message);
+        // Where responses go is the choice of whoever asked: no business of the operator.
+        if (sent.kind !== 'response') this.options.onRefused(message.topic, refusal.message);
       }
       if (sent.kind === 'state') {
         this.topicsInFlight.delete(sent.topic);

@@ -165,6 +165,29 @@ describeWith(['mosquitto'], 'when the network fails, a link', () => {
   });
 });
 
+describeWith(['mosquitto'], 'after an hour without a broker, a link', () => {
+  it('has the newest states out within 5 s, and has counted what it dropped', async () => {
+    const broker = await startMosquitto();
+    await broker.stop();
+    const node = linkTo(broker.url, { timing: {} });
+    void node.start();
+    for (let i = 0; i < 3600 * 30; i++) {
+      node.event(topics.event, { id: String(i), replayed: false });
+      node.state(topics.watch(`w-${i % 30}`, 'result'), String(i), { expiryS: 30 });
+      node.transient(topics.log, 'x');
+    }
+    expect(node.stats()).toMatchObject({ queued: 256 + 30, dropped: { overflow: 108_000 - 256, offline: 108_000 } });
+    await broker.start();
+    const back = performance.now();
+    await until('online', () => node.connected, 5000);
+    const newest = await retained(broker.url, 'mipha/v1/node-1/watch/#');
+    expect(performance.now() - back).toBeLessThan(5000);
+    expect([...newest.values()].map(Number).sort((a, b) => a - b)).toEqual(Array.from({ length: 30 }, (_, i) => 108_000 - 30 + i));
+    await node.stop(1000);
+    await broker.close();
+  });
+});
+
 describeWith(['mosquitto'], 'when the broker refuses, a link', () => {
   let broker: Mosquitto | undefined;
   let node: Link | undefined;
@@ -221,8 +244,8 @@ describeWith(['mosquitto'], 'when the broker refuses, a link', () => {
     node = linkTo(broker.url, { username: 'robot', passwordFile });
     const alerts = withAlerts(node);
     void node.start();
-    await until('three alerts', () => alerts.length >= 3);
-    expect(new Set(alerts)).toEqual(new Set([`mqtt-connection: No connection to ${broker.url}: Connection refused: Not authorized`]));
+    await until('three attempts', () => (node?.stats().attempts ?? 0) > 3);
+    expect(alerts).toEqual([`mqtt-connection: No connection to ${broker.url}: Connection refused: Not authorized`]); // told once
     expect(alerts.join()).not.toContain('wrong');
     writeFileSync(passwordFile, 'right\n');
     await until('online', () => node?.connected === true);
@@ -234,6 +257,18 @@ describeWith(['mosquitto'], 'when the broker refuses, a link', () => {
     await broker.stop();
     await broker.start({ users: { robot: 'right' } });
     await until('online', () => node?.connected === true);
+  });
+
+  it('that shares its client id with another process does not throw it out again and again', async () => {
+    broker = await startMosquitto();
+    node = linkTo(broker.url, { timing: { firstMs: 50, mostMs: 100, refusedMs: 60_000 } });
+    const alerts = withAlerts(node);
+    await node.start();
+    await using thief = await observe(broker.url, 'x', { clientId: 'mipha-node-1-test' });
+    await until('an alert', () => alerts.some((text) => text.endsWith('another client took over this client id')));
+    await sleep(500);
+    expect(thief.client.connected).toBe(true);
+    expect(node.stats()).toMatchObject({ connected: false, attempts: 1 });
   });
 
   it('says which file it cannot read', async () => {
@@ -301,7 +336,7 @@ describeWith(['mosquitto', 'openssl'], 'with TLS, a link', () => {
     writeFileSync(certFile, 'rubbish');
     writeFileSync(keyFile, 'rubbish');
     void node.start();
-    await until('an alert', () => alerts.length >= 2);
+    await until('an alert', () => alerts.length > 0);
     expect(alerts[0]).toContain('No connection to mqtts://');
     openssl('x509', '-in', 'client.crt', '-out', 'node.crt');
     openssl('rsa', '-in', 'client.key', '-out', 'node.key');

@@ -135,6 +135,7 @@ describe('a request', () => {
     expect(code({ ...question, answer: { type: 'choice', choices: ['a', 'a'] } })).toBe('SCHEMA');
     expect(code({ ...question, transaction: 'x'.repeat(129) })).toBe('SCHEMA');
     expect(code('x'.repeat(65_537))).toBe('TOO_LARGE');
+    expect(code(question, { correlation: Buffer.alloc(1025) })).toBe('TOO_LARGE');
     expect(code(question, { retained: true })).toBe('RETAINED_COMMAND');
     expect(code({}, { topic: topics.request('qeury') })).toBe('UNKNOWN_VERB');
     expect(last()?.error?.message).toContain('did you mean query?');
