@@ -190,6 +190,16 @@ describe('an agreement of several', () => {
     expect(outcomes.map(({ value }) => value)).toEqual([null, true, true, false]);
   });
 
+  it('is not one of a frame with itself', async () => {
+    const { eyes, camera, outcomes } = stage(spec({ agreement: { n: 2, of: 2 } }));
+    camera.show(scene);
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(eyes.looks).toHaveLength(1);
+    camera.show(scene);
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(outcomes.map(({ value }) => value)).toEqual([null, true]);
+  });
+
   it('that does not come about costs no more than its window', async () => {
     const { eyes, outcomes, show } = stage(spec({ reask_ms: 5000, agreement: { n: 2, of: 4 }, min_confidence: 0.9 }));
     eyes.answer = () => ({ value: true, confidence: 0.5 });
