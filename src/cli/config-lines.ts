@@ -11,7 +11,7 @@ export function issuesIn(error: unknown): readonly ConfigIssue[] {
 /** An issue on four lines at most. */
 export function issueLines({ path, expected, received, nearest, source, line, column }: ConfigIssue): string {
   const place = [source, line, column].filter((part) => part !== undefined).join(':');
-  const lines = [`${path || 'the whole'}${place === '' ? '' : `  (${place})`}`, `  expected  ${expected}`, `  received  ${received}`];
+  const lines = [`${path || 'the file'}${place === '' ? '' : `  (${place})`}`, `  expected  ${expected}`, `  received  ${received}`];
   if (nearest !== undefined) lines.push(`  meant?    ${nearest}`);
   return lines.join('\n');
 }

@@ -25,12 +25,15 @@ export async function fileIssues(config: Config): Promise<{ missing: MissingFile
     if (problem !== null) missing.push({ path, expected, received: `${file} (${problem})` });
   };
   const { mqtt, model, state_dir: stateDir } = config;
-  for (const key of ['ca_file', 'cert_file', 'key_file'] as const) await require(['mqtt', key], mqtt[key], 'a readable file', readableFile);
-  await require(['mqtt', 'password_file'], mqtt.password_file, 'a readable file', async (file) => {
-    const problem = await readableFile(file);
-    if (problem === null) warnings.push(...[(await readSecret(file, 'mqtt.password_file')).warning].filter((warning) => warning !== null));
-    return problem;
-  });
+  for (const key of ['ca_file', 'cert_file'] as const) await require(['mqtt', key], mqtt[key], 'a readable file', readableFile);
+  for (const key of ['key_file', 'password_file'] as const) {
+    await require(['mqtt', key], mqtt[key], 'a readable file', async (file) => {
+      const problem = await readableFile(file);
+      const warning = problem === null ? (await readSecret(file, `mqtt.${key}`)).warning : null;
+      if (warning !== null) warnings.push(warning);
+      return problem;
+    });
+  }
   await require(['model', 'folder'], model.folder, 'a package folder with manifest.json', (folder) => readableFile(join(folder, 'manifest.json')));
   await require(['state_dir'], stateDir, 'a folder that can be written, or one that can be made', writableFolder);
   for (const [id, { uri, enabled }] of Object.entries(config.cameras)) {

@@ -91,6 +91,8 @@ ${path}: 3 problems
     const { code, stdout } = await mipha('check-config', join(folder, 'absent.yaml'));
     expect(code).toBe(1);
     expect(stdout).toContain('expected  a readable file');
+    const twice = await mipha('check-config', await file('node: a\nnode: b\n'));
+    expect(twice.stdout).toMatch(/^the file {2}\(.*mipha\.yaml:2:1\)\n {2}expected {2}YAML\n {2}received {2}Map keys must be unique\n/);
     expect((await mipha('check-config')).code).toBe(2);
     expect((await mipha('check-config', EXAMPLE, '--set', 'port')).code).toBe(2);
   });

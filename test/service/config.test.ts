@@ -294,8 +294,9 @@ log: { level: inf }`;
 
   it('is a password that others can read, as a warning', async () => {
     await writeFile(join(folder, 'password'), 'hunter2\n', { mode: 0o644 });
-    const { warnings } = await load('node: n\nmqtt: { username: bob, password_file: password }');
-    expect(warnings).toEqual([expect.stringContaining('chmod o-r')]);
+    const text = 'node: n\nmqtt: { url: mqtts://b, username: bob, password_file: password, key_file: password, cert_file: password }';
+    const { warnings } = await load(text);
+    expect(warnings).toEqual([expect.stringContaining('chmod o-r'), expect.stringContaining('chmod o-r')]);
     expect(warnings.join()).not.toContain('hunter2');
   });
 });
