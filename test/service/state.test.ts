@@ -1,10 +1,12 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { chmod, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { maskSecrets, readSecret } from '../../src/service/secrets.js';
 import { StateDir } from '../../src/service/state-dir.js';
+import { ROOT } from '../cli/run.js';
 
 let folder = '';
 beforeEach(async () => {
@@ -99,6 +101,32 @@ describe('the state folder', () => {
     expect((await opened(folder)).state.changes.watches).toHaveProperty('door');
     await state.putWatch('lamp', SPEC);
     expect((await readdir(folder)).sort()).toEqual(['changes.json', 'client-id']);
+  });
+
+  it('has everything it has confirmed, whenever the process is killed', async () => {
+    const program = `import { StateDir } from './dist/service/state-dir.js';
+      const state = new StateDir(${JSON.stringify(folder)});
+      await state.open();
+      const first = Object.keys(state.changes.watches).length;
+      for (let n = first; ; n++) {
+        await state.putWatch('w' + n, { camera: 'front', question: 'x'.repeat(500) });
+        process.stdout.write(n + '\\n');
+      }`;
+    let confirmed = -1;
+    for (let round = 0; round < 8; round++) {
+      const child = spawn(process.execPath, ['--input-type=module', '-e', program], { cwd: ROOT, stdio: ['ignore', 'pipe', 'inherit'] });
+      let text = '';
+      child.stdout.setEncoding('utf8').on('data', (more: string) => {
+        text += more;
+        if (text.split('\n').length > 3 + round * 2) child.kill('SIGKILL');
+      });
+      await once(child, 'close');
+      confirmed = Math.max(confirmed, ...(text.match(/\d+(?=\n)/g) ?? []).map(Number));
+      const { state, warnings } = await opened(folder);
+      expect(warnings).toEqual([]);
+      expect(state.changes.watches).toHaveProperty(`w${confirmed}`);
+    }
+    expect(confirmed).toBeGreaterThan(8);
   });
 
   it('says false, and why, when it cannot write', async () => {
