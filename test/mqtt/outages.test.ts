@@ -259,18 +259,6 @@ describeWith(['mosquitto'], 'when the broker refuses, a link', () => {
     await until('online', () => node?.connected === true);
   });
 
-  it('that shares its client id with another process does not throw it out again and again', async () => {
-    broker = await startMosquitto();
-    node = linkTo(broker.url, { timing: { firstMs: 50, mostMs: 100, refusedMs: 60_000 } });
-    const alerts = withAlerts(node);
-    await node.start();
-    await using thief = await observe(broker.url, 'x', { clientId: 'mipha-node-1-test' });
-    await until('an alert', () => alerts.some((text) => text.endsWith('another client took over this client id')));
-    await sleep(500);
-    expect(thief.client.connected).toBe(true);
-    expect(node.stats()).toMatchObject({ connected: false, attempts: 1 });
-  });
-
   it('says which file it cannot read', async () => {
     broker = await startMosquitto();
     node = linkTo(broker.url, { username: 'robot', passwordFile: join(broker.folder, 'absent') });
