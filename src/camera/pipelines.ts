@@ -60,11 +60,14 @@ export function show({ args }: Pipeline): string {
   return mask(['gst-launch-1.0', '-q', ...args].join(' '));
 }
 
-/** From raw video of any size to small pictures on FRAMES_FD; the queue holds one frame and forgets it when a newer one comes. */
+/**
+ * From raw video of any size to small pictures on FRAMES_FD. The queue holds one frame and forgets it when a newer one comes; the methods of scaling
+ * are those that average the pixels that become one, which the elements by themselves do not.
+ */
 function tail(size: string, nvidia: boolean): Stage[] {
   const scale: Stage[] = nvidia
-    ? [['nvvidconv'], [`video/x-raw,format=RGBA,${size}`]]
-    : [['videoscale', 'method=bilinear2'], [`video/x-raw,${size}`]]; // bilinear2 averages all pixels that become one
+    ? [['nvvidconv', 'interpolation-method=Nicest'], [`video/x-raw,format=RGBA,${size}`]]
+    : [['videoscale', 'method=bilinear2'], [`video/x-raw,${size}`]];
   return [
     ['queue', 'leaky=downstream', 'max-size-buffers=1', 'max-size-bytes=0', 'max-size-time=0'],
     ...scale,
@@ -146,18 +149,20 @@ function file(uri: CameraUri): Head {
 /** gst: and a pipeline that ends in raw video in system memory. Plain throughout: what the hardware does is for its author to say. */
 function described(uri: string): Head {
   const args = tokens(uri.slice(uri.indexOf(':') + 1));
-  if (args.length === 0 || args[0] === '!' || args.at(-1) === '!')
+  if (args === undefined || args.length === 0 || args[0] === '!' || args.at(-1) === '!')
     throw optionError('camera', 'gst: and a pipeline that ends in raw video, e.g. gst:videotestsrc is-live=true', mask(uri));
   return { stages: [args] };
 }
 
-/**
- * Splits like the parser of gst-launch: at white space outside of quotes, where a backslash takes the next character as it is. Quotes stay, since
- * gst-launch joins its arguments again and parses the whole.
- */
-export function tokens(description: string): string[] {
-  const found = description.match(/(?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|\\.|[^\s\\])+/gs) ?? [];
-  return found.map((token) => token.replace(/\\(\s)/g, '$1'));
+const QUOTED = /"((?:\\.|[^"\\])*)"|'([^']*)'|\\(.)/gs;
+
+/** The arguments as a shell would give them to gst-launch, so that what works there works here; undefined where a quote has no end. */
+export function tokens(description: string): string[] | undefined {
+  if (/["'\\]/.test(description.replace(QUOTED, ''))) return undefined;
+  const found = description.match(/(?:"(?:\\.|[^"\\])*"|'[^']*'|\\.|[^\s"'\\])+/gs) ?? [];
+  return found.map((token) =>
+    token.replace(QUOTED, (_, double?: string, single?: string, escaped?: string) => double?.replace(/\\(["\\])/g, '$1') ?? single ?? escaped ?? ''),
+  );
 }
 
 function asked(uri: CameraUri): string[] {

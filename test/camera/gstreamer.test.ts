@@ -84,6 +84,16 @@ describeWith(['gstreamer'], 'GStreamer sources', () => {
     expect(pictures.length).toBe(40);
   });
 
+  it.each([
+    ['double quotes', (path: string) => `"${path}"`],
+    ['single quotes', (path: string) => `'${path}'`],
+    ['backslashes', (path: string) => path.replaceAll(' ', '\\ ')],
+  ])('take a pipeline of several lines and %s', async (_, quoted) => {
+    const path = clip('a clip.mp4', 'x264enc', '!', 'mp4mux');
+    const [picture] = await take(open(`gst:\n  filesrc location=${quoted(path)} ! qtdemux\n  ! h264parse\t! avdec_h264\n`), 1);
+    expect([picture?.width, picture?.height]).toEqual([384, 216]);
+  });
+
   it('decode MJPEG', async () => {
     const pictures = await take(open('gst:videotestsrc ! video/x-raw,width=640,height=480 ! jpegenc ! image/jpeg ! jpegdec'), 5);
     expect(pictures.map(({ width, height }) => [width, height])).toEqual(Array.from({ length: 5 }, () => [384, 288]));

@@ -13,7 +13,7 @@ const QUEUE = 'queue leaky=downstream max-size-buffers=1 max-size-bytes=0 max-si
 const SIZE = 'width=[1,384],height=[1,384],pixel-aspect-ratio=1/1';
 const END = 'videoconvert ! video/x-raw,format={RGB,GRAY8} ! pnmenc ! fdsink fd=3 sync=false';
 const TAIL = `${QUEUE} ! videoscale method=bilinear2 ! video/x-raw,${SIZE} ! ${END}`;
-const NVIDIA_TAIL = `${QUEUE} ! nvvidconv ! video/x-raw,format=RGBA,${SIZE} ! ${END}`;
+const NVIDIA_TAIL = `${QUEUE} ! nvvidconv interpolation-method=Nicest ! video/x-raw,format=RGBA,${SIZE} ! ${END}`;
 
 describe('openSource', () => {
   it.each(['synthetic://kitchen', 'images://clips', 'v4l2:///dev/video0', 'csi://0', 'rtsp://h/x', 'file://clip.mp4', 'gst:videotestsrc'])(
@@ -48,6 +48,7 @@ describe('openSource', () => {
     ['file://clip.mp4?fps=1', /fps: expected one of the options loop/],
     ['gst:', /gst: and a pipeline/],
     ['gst: videotestsrc !', /gst: and a pipeline/],
+    ['gst:videotestsrc name="x', /gst: and a pipeline/],
     ['rtsp://host/a\nb', /control characters/],
     ['gst:videotestsrc\0 ! x', /control characters/],
   ])('refuses %s', (uri, message) => {
@@ -116,7 +117,7 @@ describe('pipelines', () => {
     [
       'csi://1?mode=2&fps=60',
       jetson,
-      `nvarguscamerasrc sensor-id=1 sensor-mode=2 ! video/x-raw(memory:NVMM),width=1280,height=720,framerate=60/1 ! ${QUEUE} ! nvvidconv ! video/x-raw,format=RGBA,width=384,height=216 ! ${END}`,
+      `nvarguscamerasrc sensor-id=1 sensor-mode=2 ! video/x-raw(memory:NVMM),width=1280,height=720,framerate=60/1 ! ${QUEUE} ! nvvidconv interpolation-method=Nicest ! video/x-raw,format=RGBA,width=384,height=216 ! ${END}`,
     ],
     [
       'rtsp://h/x?a=1',
@@ -169,14 +170,17 @@ describe('pipelines', () => {
   it.each([
     ['a ! b', ['a', '!', 'b']],
     ['a\n  b=1\t!', ['a', 'b=1', '!']],
-    ['f location="a b.mp4" !', ['f', 'location="a b.mp4"', '!']],
-    [`f location='a "b' x`, ['f', `location='a "b'`, 'x']],
+    ['f location="a b.mp4" !', ['f', 'location=a b.mp4', '!']],
+    [`f location='a "b' x`, ['f', `location=a "b`, 'x']],
     ['f location=a\\ b c', ['f', 'location=a b', 'c']],
-    ['f t="say \\"hi there\\"" x', ['f', 't="say \\"hi there\\""', 'x']],
+    ['f t="say \\"hi there\\"" x', ['f', 't=say "hi there"', 'x']],
+    [`a ! 'video/x-raw(memory:NVMM), width=640' ! b`, ['a', '!', 'video/x-raw(memory:NVMM), width=640', '!', 'b']],
     ['video/x-raw, width=640', ['video/x-raw,', 'width=640']],
-    ['f a="open end', ['f', 'a="open', 'end']],
+    ['f a="open end', undefined],
+    ["f a='open end", undefined],
+    ['f a\\', undefined],
     ['', []],
-  ])('are split as gst-launch does: %s', (description, expected) => {
+  ])('are split as a shell does: %s', (description, expected) => {
     expect(tokens(description)).toEqual(expected);
   });
 });
