@@ -79,9 +79,9 @@ describe('the log', () => {
       let lines = 0;
       const timer = setInterval(() => { log.logger.info('x'.repeat(1000)); if (++lines === 200) { clearInterval(timer); process.exitCode = 7; } }, 2);`;
     const child = spawn(process.execPath, ['--input-type=module', '-e', program], { cwd: ROOT, stdio: ['ignore', 'pipe', 'inherit'] });
-    await once(child.stdout, 'data');
-    child.stdout.destroy();
+    child.stdout.once('data', () => child.stdout.destroy());
     const [code] = await once(child, 'exit');
+    expect(child.stdout.destroyed).toBe(true);
     expect(code).toBe(7);
   });
 });
