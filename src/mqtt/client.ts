@@ -10,6 +10,7 @@ export interface BrokerOptions {
   /** mqtt://HOST:PORT or mqtts://HOST:PORT */
   url: string;
   protocol: '5' | '3.1.1';
+  /** The same for the same node at every start: a second process with it would take over the connection. */
   clientId: string;
   username?: string | undefined;
   /** Paths; read again at every attempt. */
@@ -20,11 +21,6 @@ export interface BrokerOptions {
   keepaliveS: number;
   /** Larger packets are neither sent nor taken. */
   maxPacketBytes: number;
-}
-
-/** Same id for the same node in the same state folder: a second process with it would take over the connection. */
-export function clientIdOf(base: string, node: string, suffix: string): string {
-  return `${base}-${node}-${suffix}`;
 }
 
 export interface Secrets {

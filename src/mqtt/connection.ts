@@ -58,10 +58,6 @@ export class Connection extends EventEmitter<{ up: [Wire]; down: [string]; messa
     this.slowBackoff = new Backoff({ firstMs: this.timing.refusedMs, mostMs: Math.max(this.timing.refusedMs, this.timing.mostMs) });
   }
 
-  get connected(): boolean {
-    return this.client?.connected === true;
-  }
-
   /** To connect, so far. */
   get attempts(): number {
     return this.attemptsMade;

@@ -32,8 +32,8 @@ export interface DevicePayload {
 
 /** Seconds after which a figure from the health message is too old. */
 const HEALTH_EXPIRES_S = 90;
-/** Longest interval that can be set, in ms. */
-const INTERVAL_MS = 86_400_000;
+/** Longest interval that can be set. */
+const INTERVAL_S = 86_400;
 const UNKNOWN_IF_NONE = "{{ 'None' if value == 'none' else value }}";
 
 /** By topic, the node first: cameras refer to it. */
@@ -198,11 +198,11 @@ function watchComponents(node: DiscoveryNode, { id: watch, camera, answer, ttlMs
       platform: 'number',
       ...setting('interval'),
       min: 0,
-      max: INTERVAL_MS,
-      step: 1,
+      max: INTERVAL_S,
+      step: 0.1,
       mode: 'box',
       device_class: 'duration',
-      unit_of_measurement: 'ms',
+      unit_of_measurement: 's',
     },
     // A longer prompt is shown cut; it is set by watch/put.
     [`${watch}_prompt`]: {

@@ -25,18 +25,13 @@ export class Discovery {
   private birth: NodeJS.Timeout | undefined;
   private removal: NodeJS.Timeout | undefined;
 
-  /** `prefix`: first part of Home Assistant's topics, e.g. homeassistant. */
+  /** `prefix`: first part of Home Assistant's topics, e.g. homeassistant; the link must be subscribed to <prefix>/status. */
   constructor(
     private readonly link: DiscoveryLink,
     prefix: string,
     private readonly random: () => number = Math.random,
   ) {
     this.status = `${prefix}/status`;
-  }
-
-  /** Filters the link must be subscribed to. */
-  get subscriptions(): string[] {
-    return [this.status];
   }
 
   /** Announces the node as it is now; entities and devices announced before and absent now are removed. */

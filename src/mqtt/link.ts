@@ -6,7 +6,7 @@ import { Connection, type ConnectionOptions, type ConnectionTiming } from './con
 import { type EventBody, Outbox, type OutboxStats } from './outbox.js';
 import { livingSession } from './probe.js';
 import type { Topics } from './topics.js';
-import type { Incoming, Properties, Wire } from './wire.js';
+import type { Incoming, Properties, ResponseProperties, Wire } from './wire.js';
 
 export interface LinkOptions extends BrokerOptions {
   topics: Topics;
@@ -134,7 +134,7 @@ export class Link extends EventEmitter<{
   }
 
   /** QoS 1, now or never. */
-  respond(topic: string, payload: string | Buffer, properties: Properties = {}): 'sent' | 'offline' | 'too_large' {
+  respond(topic: string, payload: string | Buffer, properties: ResponseProperties = {}): 'sent' | 'offline' | 'too_large' {
     return this.outbox.respond(topic, Buffer.from(payload), properties);
   }
 

@@ -7,7 +7,7 @@
  */
 import { Ring } from './ring.js';
 import { type State, States } from './states.js';
-import { type Properties, type Publish, packetBytes, type Wire } from './wire.js';
+import { type Properties, type Publish, packetBytes, type ResponseProperties, type Wire } from './wire.js';
 
 export interface OutboxOptions {
   /** Larger packets are not sent, whatever the broker takes. */
@@ -55,6 +55,8 @@ const WINDOW = 16;
 const STATES = 4096;
 const RING = { count: 256, bytes: 4 * 2 ** 20 };
 const RESPONSES = { count: 1024, bytes: 16 * 2 ** 20 };
+/** More waiting responses than this leave no room for progress. */
+const OPTIONAL_RESPONSES = 128;
 /** An older event is no news. */
 const EVENT_LIFE_MS = 60_000;
 /** A connection that breaks this soon after a message may have broken because of it ... */
@@ -179,8 +181,12 @@ export class Outbox {
   }
 
   /** QoS 1, never kept for a later connection. `too_large`: nothing was sent, the caller owes a smaller one. */
-  respond(topic: string, payload: Buffer, properties: Properties = {}): 'sent' | 'offline' | 'too_large' {
+  respond(topic: string, payload: Buffer, { optional = false, ...properties }: ResponseProperties = {}): 'sent' | 'offline' | 'too_large' {
     const message: Publish = { topic, payload, qos: 1, retain: false, ...properties };
+    if (optional && this.responses.size > OPTIONAL_RESPONSES) {
+      this.drop('slow_link');
+      return 'sent';
+    }
     if (this.wire === undefined) {
       this.drop('offline');
       return 'offline';

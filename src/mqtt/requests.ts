@@ -7,7 +7,7 @@ import { Remembered } from './remembered.js';
 import { RequestError, requestErrorOf } from './request-error.js';
 import type { RequestOf, ResponseOf, Verb } from './request-schemas.js';
 import type { Topics } from './topics.js';
-import type { Incoming, Properties } from './wire.js';
+import type { Incoming, ResponseProperties } from './wire.js';
 
 export interface RequestContext {
   /** Aborted, with a RequestError as reason, when the answer is not wanted any more. */
@@ -31,7 +31,7 @@ export interface RequestsOptions {
   node: string;
   handlers: Handlers;
   /** Sends one response, see Link.respond. */
-  respond: (topic: string, payload: Buffer, properties: Properties) => 'sent' | 'offline' | 'too_large';
+  respond: (topic: string, payload: Buffer, properties: ResponseProperties) => 'sent' | 'offline' | 'too_large';
   /** As in the `requests` section of the configuration. */
   requestBytes: number;
   deadlineMs: number;
@@ -229,7 +229,7 @@ export class Requests {
   }
 
   private progress(address: Address, status: 'accepted' | 'partial', data: unknown): void {
-    this.send(address, this.encode(address, status, data));
+    this.send(address, this.encode(address, status, data), status === 'partial');
   }
 
   private encode({ verb, transaction }: Address, status: Response['status'], data: unknown, error?: RequestError): Buffer {
@@ -246,8 +246,8 @@ export class Requests {
     return Buffer.from(JSON.stringify(response));
   }
 
-  private send({ topic, correlation }: Address, payload: Buffer): 'sent' | 'offline' | 'too_large' {
-    const properties: Properties = { contentType: 'application/json', expiryS: RESPONSE_EXPIRY_S };
+  private send({ topic, correlation }: Address, payload: Buffer, optional = false): 'sent' | 'offline' | 'too_large' {
+    const properties: ResponseProperties = { contentType: 'application/json', expiryS: RESPONSE_EXPIRY_S, optional };
     if (correlation !== undefined) properties.correlation = correlation;
     return this.options.respond(topic, payload, properties);
   }

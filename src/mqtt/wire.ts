@@ -9,6 +9,11 @@ export interface Properties {
   user?: Record<string, string>;
 }
 
+export interface ResponseProperties extends Properties {
+  /** Progress, not an outcome: not sent where many responses wait already. */
+  optional?: boolean;
+}
+
 /** A message to the broker. */
 export interface Publish extends Properties {
   topic: string;

@@ -98,6 +98,10 @@ describe('discovery payloads', () => {
     expect(components(BACK).people_event).toMatchObject({ event_types: ['changed', 'error'] });
   });
 
+  it('take the interval in seconds, as its topic does', () => {
+    expect(components(FRONT)['door-open_interval']).toMatchObject({ platform: 'number', unit_of_measurement: 's', max: 86_400 });
+  });
+
   it('make a watch depend on node and camera, its settings on the node alone', () => {
     const topicsOf = (component: Component | undefined) => ((component?.availability ?? []) as { topic: string }[]).map(({ topic }) => topic);
     expect(topicsOf(components(FRONT)['door-open'])).toEqual(['mipha/v1/node-1/availability', 'mipha/v1/node-1/camera/front/status']);

@@ -245,6 +245,18 @@ describe('what is sent at once or not at all', () => {
     expect(box.stats().dropped.slow_link).toBe(1);
   });
 
+  it('leaves progress out before it loses outcomes', () => {
+    const { box } = outbox();
+    const wire = new FakeWire();
+    box.attach(wire);
+    for (let i = 0; i < 2000; i++) box.respond('r', Buffer.from('partial'), { optional: true });
+    for (let i = 0; i < 800; i++) box.respond('r', Buffer.from(String(i)));
+    while (wire.unacknowledged > 0) wire.ack();
+    const outcomes = wire.sent.map(({ payload }) => payload.toString()).filter((text) => text !== 'partial');
+    expect(outcomes).toEqual(Array.from({ length: 800 }, (_, i) => String(i)));
+    expect(box.stats().dropped).toMatchObject({ slow_link: 2000 - 16 - 129, overflow: 0 });
+  });
+
   it('goes before states and events', () => {
     const { box } = outbox();
     const wire = new FakeWire();
