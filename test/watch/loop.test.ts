@@ -358,6 +358,9 @@ describe('failures', () => {
     eyes.lookError = null;
     await film([camera], 3000, 100);
     expect(outcomes.at(-1)).toMatchObject({ status: 'ok' });
+    eyes.lookError = new Error('out of luck again');
+    await film([camera], 1950, 100);
+    expect(loop.status().watches.lamp).toMatchObject({ errors: 8 }); // the pauses are short again
   });
 
   it('of a disposed engine end the loop quietly', async () => {

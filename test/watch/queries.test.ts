@@ -163,6 +163,31 @@ describe('the lane', () => {
     expect(admitted).toEqual(['a before look 1', 'b before look 2']);
   });
 
+  it('learns from how long queries take when to try again', async () => {
+    const { ask } = stage({ limit: 1, lookMs: 180, askMs: 20 });
+    for (let i = 0; i < 12; i++) {
+      void ask('lamp?');
+      await vi.advanceTimersByTimeAsync(300);
+    }
+    void ask('lamp?');
+    const { details } = (await ask('one more?')) as MiphaError;
+    expect(details.retryAfterMs).toBeGreaterThanOrEqual(200);
+    expect(details.retryAfterMs).toBeLessThan(300);
+    await vi.advanceTimersByTimeAsync(300);
+  });
+
+  it('has a place free as soon as one that waits is cancelled or late', async () => {
+    const { ask, queries } = stage({ limit: 3, lookMs: 1000 });
+    const controller = new AbortController();
+    void ask('running');
+    void ask('cancelled', { signal: controller.signal });
+    void ask('late', { deadlineMs: 20 });
+    controller.abort(new Error('never mind'));
+    await vi.advanceTimersByTimeAsync(30);
+    expect(queries.status).toMatchObject({ waiting: 0, running: 1, rejected: 0 });
+    await vi.advanceTimersByTimeAsync(2000);
+  });
+
   it('serves the highest priority first, and among equals the earliest deadline', async () => {
     const { ask, questions } = stage({ limit: 10 });
     void ask('running');
