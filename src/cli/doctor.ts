@@ -5,12 +5,14 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import type { Addon } from '../addon/addon.js';
 import { loadAddon, packageRoot } from '../addon/load.js';
+import { type CameraReport, inspectCameras } from '../camera/inspect.js';
 import { MiphaError } from '../errors.js';
 import { type Architecture, MANIFEST_FILE, parseManifest } from '../package/manifest.js';
 import { EXIT_FAILURE } from './failure.js';
 import { SHIPPED_MODEL } from './options.js';
 import { bytes, printJson, table, totalBytes } from './output.js';
 
+const SIDE_PX = 384; // what the published models see, for the pipelines shown
 const TOOLCHAIN_FIX = 'sudo apt-get install -y python3 make g++';
 
 interface Report {
@@ -22,6 +24,7 @@ interface Report {
   cpu: ReturnType<Addon['cpu']> | null; // null: the addon could not be loaded
   backends: ReturnType<Addon['backends']>;
   packages: PackageReport[];
+  cameras: CameraReport;
   problems: { what: string; fix: string }[];
 }
 
@@ -39,15 +42,15 @@ export function addDoctor(program: Command): void {
     .description('What this machine can run, what is missing, and the command that puts it right. Exit code 1 when questions cannot be answered.')
     .argument('[packages...]', 'package folders to look at, besides those in models/')
     .option('--json', 'print the report as JSON')
-    .action((folders: string[], options: { json?: boolean }) => {
-      const report = examine(folders);
+    .action(async (folders: string[], options: { json?: boolean }) => {
+      const report = await examine(folders);
       if (options.json) printJson(report);
       else process.stdout.write(`${render(report)}\n`);
       if (!report.ok) process.exitCode = EXIT_FAILURE;
     });
 }
 
-function examine(folders: string[]): Report {
+async function examine(folders: string[]): Promise<Report> {
   const problems: Report['problems'] = [];
   const toolchain = ['python3', 'make', 'g++'].map((name) => ({ name, version: versionOf(name) }));
   const missing = toolchain.filter(({ version }) => version === null).map(({ name }) => name);
@@ -87,6 +90,7 @@ function examine(folders: string[]): Report {
     cpu,
     backends: addon?.backends() ?? [],
     packages,
+    cameras: await inspectCameras(SIDE_PX),
     problems,
   };
 }
@@ -148,6 +152,12 @@ function render(report: Report): string {
       'package',
       problem === null ? `${name} in ${folder}: weights ${bytes(weightsBytes ?? 0)}, cache ${bytes(cache ?? 0)}` : `${folder}: ${problem}`,
     ]);
+  }
+  for (const scheme of report.cameras.schemes) {
+    const { ready, pipeline, fix, missing, example } = scheme;
+    if (pipeline === null) rows.push([`camera ${scheme.scheme}`, `ready: ${example}`]);
+    else
+      rows.push([`camera ${scheme.scheme}`, ready ? pipeline : `${missing.length > 0 ? `lacks ${missing.join(', ')}` : 'lacks GStreamer'}: ${fix}`]);
   }
   const problems = report.problems.flatMap(({ what, fix }) => [`  ${what}`, `    fix: ${fix}`]);
   const verdict = report.ok

@@ -3,12 +3,15 @@
 import { Command } from 'commander';
 import { addAsk } from './ask.js';
 import { addBench } from './bench.js';
+import { addCheckConfig } from './check-config.js';
 import { addConvert } from './convert.js';
 import { addDemo } from './demo.js';
 import { addDoctor } from './doctor.js';
 import { report } from './failure.js';
 import { version } from './options.js';
+import { addPrintConfig } from './print-config.js';
 import { addRun } from './run.js';
+import { addSchema } from './schema.js';
 
 // exitOverride() before the commands are added: they inherit it
 const program = new Command('mipha')
@@ -17,7 +20,7 @@ const program = new Command('mipha')
   .option('--verbose', 'show the stack of an error')
   .showHelpAfterError('(--help shows the options)')
   .exitOverride();
-for (const add of [addAsk, addRun, addConvert, addDoctor, addBench, addDemo]) add(program);
+for (const add of [addAsk, addRun, addConvert, addDoctor, addBench, addDemo, addCheckConfig, addPrintConfig, addSchema]) add(program);
 
 try {
   await program.parseAsync();

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { MiphaError } from '../errors.js';
-import { type LoadedConfig, loadConfig } from '../service/config.js';
+import { loadConfig } from '../service/config.js';
 import { Log } from '../service/log.js';
 import { modelLoader } from '../service/model.js';
 import { Service } from '../service/service.js';
@@ -33,24 +33,30 @@ mipha check-config tells what is wrong with a configuration, docs/configuration.
 async function run({ config: file, set: flags }: RunCommand): Promise<void> {
   const load = () => loadConfig({ ...(file === undefined ? {} : { file }), env: process.env, flags });
   const { signal, release } = interruption();
+  let service: Service | null = null;
+  const reload = () => void service?.reload(); // between two lives the file is read anyway
+  process.on('SIGHUP', reload);
   try {
     let again = true;
-    while (again && !signal.aborted) again = await serve(await load(), load, signal);
+    while (again && !signal.aborted) {
+      const loaded = await load();
+      service = new Service({ loaded, load, loadModel: modelLoader(SHIPPED_MODEL), log: new Log(loaded.config.log), version: version() });
+      again = await live(service, signal);
+      service = null;
+    }
   } finally {
+    process.off('SIGHUP', reload);
     release();
   }
 }
 
-/** One life of the node; true when it ended in order to begin anew. */
-async function serve(loaded: LoadedConfig, load: () => Promise<LoadedConfig>, signal: AbortSignal): Promise<boolean> {
-  const service = new Service({ loaded, load, loadModel: modelLoader(SHIPPED_MODEL), log: new Log(loaded.config.log), version: version() });
+/** From start to stop; true when it ended in order to begin anew. */
+async function live(service: Service, signal: AbortSignal): Promise<boolean> {
   const ended = new Promise<boolean>((resolve, reject) => {
     service.once('restart', () => resolve(true));
     service.once('failed', (error: MiphaError) => reject(error));
     signal.addEventListener('abort', () => resolve(false), { once: true });
   });
-  const reload = () => void service.reload();
-  process.on('SIGHUP', reload);
   try {
     const started = service.start();
     started.catch(() => {}); // awaited below, unless the end comes first
@@ -58,6 +64,5 @@ async function serve(loaded: LoadedConfig, load: () => Promise<LoadedConfig>, si
     return early ?? (await ended);
   } finally {
     await service.stop();
-    process.off('SIGHUP', reload);
   }
 }

@@ -97,7 +97,7 @@ export const configSchema = z
     requests: z
       .strictObject({
         queries: z.boolean().default(true).meta(LOCAL).describe('false: only the questions of watches may be asked'),
-        queue: z.int().min(1).max(1000).default(16).meta(RESTART).describe('queries waiting or under way; one more is refused with QUEUE_FULL'),
+        queue: z.int().min(1).max(1000).default(16).describe('queries waiting or under way; one more is refused with QUEUE_FULL'),
         deadline_ms: z.int().min(100).max(600_000).default(30_000).meta(RESTART).describe('for requests that name none'),
         request_bytes: z.int().min(256).max(1_048_576).default(65_536).meta(RESTART).describe('larger ones are refused with TOO_LARGE'),
         dedupe_ms: z.int().min(0).max(3_600_000).default(300_000).meta(RESTART).describe('how long a repeated request gets the same response again'),
@@ -118,7 +118,7 @@ export const configSchema = z
         mqtt: z.boolean().default(false).meta(RESTART).describe('warnings and errors on the log topic too'),
       })
       .prefault({}),
-    health_interval_ms: z.int().min(1000).max(30_000).default(15_000).meta(RESTART).describe('how often health is published'),
+    health_interval_ms: z.int().min(1000).max(30_000).default(15_000).describe('how often health is published'),
     shutdown_ms: z.int().min(100).max(60_000).default(5000).describe('time for work under way to end before it is cancelled'),
   })
   .superRefine(checkTogether);

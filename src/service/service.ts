@@ -111,6 +111,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
 
   /** Reads the configuration again and applies it, or keeps the old one and raises an alert. Never rejects. */
   async reload(): Promise<void> {
+    if (this.side === undefined) return; // not started: what was read a moment ago is new enough
     try {
       const { warnings } = await this.changer.reload();
       for (const warning of warnings) this.log.warn(warning);
@@ -119,7 +120,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
       this.log.info('configuration read again');
     } catch (error) {
       const { message } = error as Error;
-      this.log.error({ err: error }, 'the new configuration is refused, the old one stays in force');
+      this.log.error(`the new configuration is refused, the old one stays in force: ${message}`);
       this.side.node.alert('config', `The new configuration is refused, the old one stays in force: ${message}`);
       this.side.node.event('config_refused', message);
     }

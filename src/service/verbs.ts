@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import type { Camera } from '../camera/camera.js';
 import type { Frame } from '../camera/frame.js';
 import { jpegOf } from '../camera/jpeg.js';
+import { MiphaError } from '../errors.js';
 import { type Health, type Info, SCHEMA_VERSION } from '../mqtt/messages.js';
 import { RequestError } from '../mqtt/request-error.js';
 import type { RequestOf } from '../mqtt/request-schemas.js';
@@ -12,6 +13,7 @@ import type { Queries, QueryOutcome } from '../watch/queries.js';
 import type { AnswerSpec, WatchSpec } from '../watch/spec.js';
 import type { CameraSet } from './cameras.js';
 import type { Changer } from './changer.js';
+import type { ConfigIssue } from './config.js';
 import type { Outlet } from './outlet.js';
 import type { ResultPublisher } from './publish-results.js';
 
@@ -64,7 +66,7 @@ export function handlersOf(context: VerbContext): Handlers {
     },
     options: async ({ options }) => {
       loaded(context);
-      const { restart, persisted } = await context.changer.patch(options);
+      const { restart, persisted } = await context.changer.patch(options).catch((error: unknown) => Promise.reject(refusal(error)));
       return { restart_required: [...restart], persisted };
     },
     'camera/restart': async ({ camera }) => {
@@ -146,6 +148,14 @@ async function snapshot(context: VerbContext, request: RequestOf<'snapshot'>) {
     bytes: jpeg.length,
     sha256,
   };
+}
+
+/** Settings that must not be changed from outside are forbidden, not malformed; the paths of all others are named. */
+function refusal(error: unknown): unknown {
+  if (!(error instanceof MiphaError) || error.code !== 'ERR_CONFIG') return error;
+  const { issues = [], forbidden } = error.details as { issues?: ConfigIssue[]; forbidden?: string[] };
+  const refs = issues.map(({ path, expected, received }) => ({ key: path, value: `expected ${expected}, received ${received}` }));
+  return new RequestError(forbidden === undefined ? 'SCHEMA' : 'FORBIDDEN', error.message, { refs, cause: error });
 }
 
 function loaded(context: VerbContext): { cameras: CameraSet; queries: Queries } {
