@@ -11,7 +11,7 @@ export interface CameraListener {
 }
 
 /** Sources on real hardware whose picture never stands still: the very same bytes for long are a dead pipeline that repeats its last frame. */
-const FROZEN_MS = 60_000;
+const FROZEN_MS = 15_000;
 const LIVE = /^(v4l2|csi|rtsps?):/;
 
 export class CameraSet {

@@ -34,7 +34,7 @@ export const cameraConfigSchema = z
       .min(0)
       .max(86_400_000)
       .optional()
-      .describe('with the very same picture for this long it is restarted; 0 never; default: 60000 for v4l2, csi and rtsp, never for others'),
+      .describe('with the very same picture for this long it is restarted; 0 never; default: 15000 for v4l2, csi and rtsp, never for others'),
     images: z.boolean().default(false).meta(LOCAL).describe('pictures of this camera may be published (snapshot)'),
   })
   .describe('a camera, by its id');

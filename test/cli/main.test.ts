@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { EVAL, mipha, NANO, ROOT } from './run.js';
 
 const PICTURE = join(EVAL, 'pictures', '0000.png');
-const COMMANDS = ['ask', 'convert', 'doctor', 'bench', 'demo'];
+const COMMANDS = ['ask', 'run', 'convert', 'doctor', 'bench', 'demo', 'check-config', 'print-config', 'schema'];
 
 describe('mipha', () => {
   it('lists its commands', async () => {
@@ -37,6 +37,9 @@ describe('mipha', () => {
     [['bench', '--random', 'mipha-9b']],
     [['bench', NANO, '--random', 'nano']],
     [['demo', '--frames', 'many']],
+    [['demo', '--set', 'nothing']],
+    [['run', '--cofig', 'x']],
+    [['schema', 'resullt']],
   ])('exits with 2 for %j', async (args) => {
     const { code, stdout, stderr } = await mipha(args);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });

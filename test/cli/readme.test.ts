@@ -1,9 +1,10 @@
+import { existsSync } from 'node:fs';
 import { copyFile, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { errorCodes } from '../../src/errors.js';
-import { EVAL, node, ROOT } from './run.js';
+import { EVAL, mipha, node, ROOT } from './run.js';
 
 const readme = await readFile(join(ROOT, 'README.md'), 'utf8');
 let project = '';
@@ -43,6 +44,32 @@ describe('README', () => {
     expect(door).toMatch(/^true 0\.9\d*$/);
     expect(rest).toMatch(/^(true|false) 0$/);
     expect(description).toMatch(/ on the table\. The lamp is (on|off) and the door is open\./);
+  });
+
+  it('shows a configuration that is valid', async () => {
+    const [, yaml = ''] = /```yaml\n([\s\S]*?)```/.exec(readme) ?? [];
+    await writeFile(join(project, 'mipha.yaml'), yaml);
+    const { code, stderr } = await mipha(['check-config', join(project, 'mipha.yaml')]);
+    expect(code, stderr).toBe(0); // with a warning where there is no such camera
+  });
+
+  it('names only files that exist', async () => {
+    const documents = ['README.md', 'docs/mqtt.md', 'docs/configuration.md', 'docs/jetson.md'];
+    const missing = await Promise.all(
+      documents.map(async (document) => {
+        const text = await readFile(join(ROOT, document), 'utf8');
+        const links = [...text.matchAll(/\]\((?!https?:|#)([^)#]+)[^)]*\)/g)].map(([, path]) => join(ROOT, document, '..', path as string));
+        return links.filter((path) => !existsSync(path));
+      }),
+    );
+    expect(missing.flat()).toEqual([]);
+  });
+
+  it('names every command', async () => {
+    const { stdout } = await mipha(['--help']);
+    const commands = [...stdout.matchAll(/^ {2}([a-z][a-z-]*) .*/gm)].map((match) => match[1] as string).filter((name) => name !== 'help');
+    expect(commands.length).toBeGreaterThan(8);
+    expect(commands.filter((name) => !readme.includes(`\`mipha ${name}`) && !readme.includes(`\`${name} `))).toEqual([]);
   });
 
   it('names every error code', () => {

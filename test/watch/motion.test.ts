@@ -1,55 +1,57 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { Frame } from '../../src/camera/frame.js';
 import { Motion } from '../../src/watch/motion.js';
-import { FakeCamera, noisy, type Picture, painted, room } from './stage.js';
 
-const scene = room(160, 120, 'rgb');
-const noise = noisy(8);
+const [WIDTH, HEIGHT] = [96, 72];
+
+/** A grey picture with noise, and a bright square at `x` where there is one. */
+function frame(x: number | null, seed: number): Frame {
+  const data = new Uint8Array(WIDTH * HEIGHT);
+  let state = seed + 1;
+  for (let i = 0; i < data.length; i++) {
+    state = (state * 1664525 + 1013904223) % 2 ** 32;
+    const inside = x !== null && i % WIDTH >= x && i % WIDTH < x + 16 && Math.floor(i / WIDTH) >= 30 && Math.floor(i / WIDTH) < 46;
+    data[i] = (inside ? 220 : 100) + (state >>> 28) - 8;
+  }
+  return { id: `f-${seed}`, monotonicMs: performance.now(), at: new Date(), width: WIDTH, height: HEIGHT, format: 'gray', data, content: seed };
+}
 
 describe('motion', () => {
-  let told: boolean[];
-  let motion: Motion;
-  const camera = new FakeCamera('kitchen');
-  camera.on('frame', (frame) => motion.see(frame));
-  const show = async (ms: number, picture: (i: number) => Picture) => {
-    for (let i = 0; i < ms / 100; i++) {
-      camera.show(picture(i));
-      await vi.advanceTimersByTimeAsync(100);
+  const told: boolean[] = [];
+  const motion = () => new Motion((moving) => told.push(moving));
+  beforeEach(() => {
+    told.length = 0;
+    vi.useFakeTimers();
+  });
+  afterEach(() => vi.useRealTimers());
+
+  /** Ten frames a second for so long; `at` says where the square is. */
+  const watch = (seen: Motion, seconds: number, at: (t: number) => number | null) => {
+    for (let i = 0; i < seconds * 10; i++) {
+      seen.see(frame(at(i / 10), i));
+      vi.advanceTimersByTime(100);
     }
   };
-  const walker = (i: number) => noise(painted(scene, { x: (i % 8) / 10, y: 0.3, width: 0.15, height: 0.5 }, 240));
 
-  beforeEach(() => {
-    vi.useFakeTimers();
-    told = [];
-    motion = new Motion((moving) => told.push(moving));
-  });
-  afterEach(() => {
-    motion.stop();
-    expect(vi.getTimerCount()).toBe(0);
-    vi.useRealTimers();
-  });
-
-  it('is none in a still scene, however noisy', async () => {
-    await show(10_000, () => noise(scene));
+  it('is said once when something moves, and its end some seconds after', () => {
+    const seen = motion();
+    watch(seen, 2, () => 10);
     expect(told).toEqual([]);
-  });
-
-  it('is told once when it begins, and once it has been over for five seconds', async () => {
-    await show(2000, () => noise(scene));
-    await show(8000, walker);
+    watch(seen, 3, (t) => 10 + t * 10);
     expect(told).toEqual([true]);
-    await show(4500, () => noise(scene));
+    watch(seen, 4, () => 40);
     expect(told).toEqual([true]);
-    await show(1500, () => noise(scene));
+    watch(seen, 3, () => 40);
     expect(told).toEqual([true, false]);
-    await show(1000, walker);
-    expect(told).toEqual([true, false, true]);
+    seen.stop();
   });
 
-  it('is not told after the end', async () => {
-    await show(1000, walker);
-    motion.stop();
-    await vi.advanceTimersByTimeAsync(60_000);
-    expect(told).toEqual([true]);
+  it('is not said about noise, and stop() leaves no timer', () => {
+    const seen = motion();
+    watch(seen, 10, () => null);
+    expect(told).toEqual([]);
+    watch(seen, 1, (t) => 10 + t * 30);
+    seen.stop();
+    expect(vi.getTimerCount()).toBe(0);
   });
 });

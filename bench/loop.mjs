@@ -1,0 +1,184 @@
+// The camera loop, measured: a whole node with a camera, six watches and a broker in a process of its own.
+//   node bench/loop.mjs [seconds per part] [frames of the memory part]      after `npm run setup`; the 720p part needs GStreamer
+// Prints: answers and latency with the shipped model; the share of the processor that everything but the model takes; what a 720p frame costs
+// without a model; memory over many frames.
+import { fork } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { setTimeout as pause } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { WATCHES } from '../dist/cli/demo-watches.js';
+import { SHIPPED_MODEL } from '../dist/cli/options.js';
+import { startBroker } from '../dist/mqtt/broker.js';
+import { follow } from '../dist/mqtt/follow.js';
+import { configOf } from '../dist/service/config.js';
+import { Log } from '../dist/service/log.js';
+import { modelLoader } from '../dist/service/model.js';
+import { Service } from '../dist/service/service.js';
+
+if (process.send !== undefined) {
+  process.send((await startBroker()).url); // the child: a broker, until it is killed
+} else {
+  const [seconds = 20, frames = 10_000] = process.argv.slice(2).map(Number);
+  const broker = fork(fileURLToPath(import.meta.url), { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+  const url = await new Promise((resolve) => broker.once('message', resolve));
+  console.log(`${cpus()[0].model.trim()}, ${cpus().length} threads, Node ${process.versions.node}\n`);
+  try {
+    await withModel(url, seconds);
+    await at720p(url, seconds);
+    await memory(url, frames);
+  } finally {
+    broker.kill('SIGKILL');
+  }
+}
+
+/** Every frame shows something new, and all six watches are asked about it. */
+async function withModel(url, seconds) {
+  const engineThreads = new Set();
+  const loadModel = async (...args) => {
+    const before = threads();
+    const model = await modelLoader(SHIPPED_MODEL)(...args);
+    for (const thread of threads()) if (!before.has(thread)) engineThreads.add(thread);
+    return model;
+  };
+  const captured = new Map();
+  const latencies = [];
+  const onResult = (result) => latencies.push(performance.now() - captured.get(result.frame.id));
+  const node = await start(url, { uri: 'synthetic://kitchen?cup=one&fps=30&change_ms=33', loadModel, onResult });
+  try {
+    node.camera.on('frame', ({ id, monotonicMs }) => captured.set(id, monotonicMs));
+    await pause(2000);
+    latencies.length = 0;
+    const begun = { ms: performance.now(), cpu: cpuMs(), engine: threadsMs(engineThreads), looks: node.looks() };
+    await pause(seconds * 1000);
+    const ms = performance.now() - begun.ms;
+    const cpu = cpuMs() - begun.cpu;
+    const engine = threadsMs(engineThreads) - begun.engine;
+    const looks = node.looks() - begun.looks;
+    latencies.sort((a, b) => a - b);
+    const at = (share) => latencies[Math.floor(share * (latencies.length - 1))].toFixed(1);
+    console.log(`shipped model, 320 x 240 at 30 fps, six watches, ${(ms / 1000).toFixed(0)} s:`);
+    console.log(`  through the gate   ${((looks * 1000) / ms).toFixed(1)} frames/s, ${((latencies.length * 1000) / ms).toFixed(0)} answers/s`);
+    console.log(`  capture to broker and back   p50 ${at(0.5)} ms, p95 ${at(0.95)} ms, p99 ${at(0.99)} ms`);
+    const other = cpu - engine;
+    console.log(
+      `  processor   ${((100 * cpu) / ms).toFixed(0)} % of one core, of which not the model ${((100 * other) / cpu).toFixed(1)} %, ${(other / looks).toFixed(2)} ms per frame\n`,
+    );
+  } finally {
+    await node.stop();
+  }
+}
+
+/** Frames of full 720p size through pipe, comparison, gate, one look that costs nothing, and six results published. */
+async function at720p(url, seconds) {
+  const uri = 'gst:videotestsrc is-live=true pattern=ball ! video/x-raw,width=1280,height=720,framerate=30/1';
+  const node = await start(url, { uri, side: 1280, loadModel: async () => instantModel() });
+  try {
+    for (let i = 0; i < 100 && node.camera.state !== 'online'; i++) await pause(100);
+    if (node.camera.state !== 'online') {
+      console.log(`720p: not measured, ${node.camera.status().error}\n`);
+      return;
+    }
+    await pause(2000);
+    const begun = { cpu: cpuMs(), frames: node.camera.status().frames, looks: node.looks() };
+    await pause(seconds * 1000);
+    const frames = node.camera.status().frames - begun.frames;
+    const looks = node.looks() - begun.looks;
+    console.log(`no model, 1280 x 720 RGB, ${frames} frames at ${(frames / seconds).toFixed(1)} fps, ${looks} of them asked about:`);
+    console.log(`  processor   ${((cpuMs() - begun.cpu) / frames).toFixed(2)} ms per frame in this process (limit: 5)\n`);
+  } finally {
+    await node.stop();
+  }
+}
+
+/** The shipped model, frames as fast as they are read. */
+async function memory(url, frames) {
+  const node = await start(url, { uri: 'synthetic://kitchen?cup=one&fps=0&change_ms=100', loadModel: modelLoader(SHIPPED_MODEL) });
+  try {
+    const begun = performance.now();
+    console.log(`memory over ${frames} frames that were asked about:`);
+    for (const share of [0.1, 0.25, 0.5, 0.75, 1]) {
+      while (node.looks() < share * frames) await pause(50);
+      globalThis.gc?.();
+      console.log(`  ${String(node.looks()).padStart(6)} frames   ${(process.memoryUsage.rss() / 1e6).toFixed(0)} MB resident`);
+    }
+    console.log(`  ${((node.looks() * 1000) / (performance.now() - begun)).toFixed(1)} frames/s`);
+  } finally {
+    await node.stop();
+  }
+}
+
+async function start(url, { uri, side, loadModel, onResult = () => {} }) {
+  const watches = Object.entries(WATCHES).map(([id, { question, answer }]) => [
+    id,
+    { camera: 'bench', question, answer, interval_ms: 0, change_percent: 0 },
+  ]);
+  const loaded = configOf({
+    node: 'bench',
+    mqtt: { url, protocol: '3.1.1', discovery: { enabled: false } },
+    http: { enabled: false },
+    log: { level: 'fatal' },
+    cameras: { bench: { uri, ...(side === undefined ? {} : { frame_side_px: side }) } },
+    watches: Object.fromEntries(watches),
+  });
+  let looks = 0;
+  const counting = async (...args) => {
+    const model = await loadModel(...args);
+    const look = model.look.bind(model);
+    model.look = (...seen) => {
+      looks++;
+      return look(...seen);
+    };
+    return model;
+  };
+  const service = new Service({ loaded, load: async () => loaded, loadModel: counting, log: new Log(loaded.config.log), version: 'bench' });
+  const follower = await follow({ url, protocol: '3.1.1', maxPacketBytes: 1e6 }, ['mipha/v1/bench/watch/+/result'], (_topic, payload, retained) => {
+    const result = payload.length === 0 || retained ? null : JSON.parse(payload.toString());
+    if (result?.session === service.session && result.status === 'ok') onResult(result);
+  });
+  await service.start();
+  return {
+    camera: service.cameras.get('bench'),
+    looks: () => looks,
+    async stop() {
+      await service.stop();
+      await follower.close();
+    },
+  };
+}
+
+function instantModel() {
+  const timings = { queueMs: 0, preprocessMs: 0, visionMs: 0, prefillMs: 0, decodeMs: 0, totalMs: 0 };
+  let answers = 0;
+  const answer = { text: 'x', confidence: 1, finish: 'stop', tokens: { prompt: 1, reused: 0, answer: 1 }, timings };
+  const ask = async () => ({ ...answer, value: answers++ % 2 === 0 });
+  const seen = { timings, ask, stream: ask, dispose: async () => {} };
+  return {
+    name: 'none',
+    revision: '0',
+    imageSize: 384,
+    status: () => ({ backend: 'none', memory: [] }),
+    look: async () => seen,
+    dispose: async () => {},
+  };
+}
+
+function cpuMs() {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+}
+
+function threads() {
+  return new Set(readdirSync('/proc/self/task'));
+}
+
+/** User and system time of these threads, from the kernel's clock ticks of 10 ms. */
+function threadsMs(ids) {
+  let ticks = 0;
+  for (const id of ids) {
+    const stat = readFileSync(`/proc/self/task/${id}/stat`, 'utf8');
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    ticks += Number(fields[11]) + Number(fields[12]);
+  }
+  return ticks * 10;
+}
