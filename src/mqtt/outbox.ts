@@ -139,17 +139,12 @@ export class Outbox {
 
   /** Retained, QoS 1. After `expiryS` seconds it is published no more, and with MQTT 5 the broker drops it too. */
   state(topic: string, payload: Buffer, expiryS?: number): void {
-    if (this.states.set(topic, payload, expiryS === undefined ? null : performance.now() + expiryS * 1000)) this.pump();
-    else {
-      this.drop('overflow');
-      this.options.onRefused(topic, `more than ${STATES} retained topics`);
-    }
+    this.queued(topic, this.states.set(topic, payload, expiryS === undefined ? null : performance.now() + expiryS * 1000));
   }
 
-  /** Takes a state back: the broker forgets it too. */
+  /** Takes a state back: the broker forgets it too, even if it came from an earlier process. */
   forget(topic: string): void {
-    this.states.forget(topic);
-    this.pump();
+    this.queued(topic, this.states.forget(topic));
   }
 
   /** Publishes every state once more. */
@@ -213,6 +208,14 @@ export class Outbox {
     };
   }
 
+  private queued(topic: string, fits: boolean): void {
+    if (fits) this.pump();
+    else {
+      this.drop('overflow');
+      this.options.onRefused(topic, `more than ${STATES} retained topics`);
+    }
+  }
+
   private pump(): void {
     const { wire } = this;
     if (wire === undefined) return;
@@ -243,18 +246,18 @@ export class Outbox {
       const payload = expired ? Buffer.alloc(0) : state.payload;
       const message: Publish = { topic, payload, qos: 1, retain: true };
       if (!expired && state.expiresAt !== null) message.expiryS = (state.expiresAt - now) / 1000;
-      if (expired) this.drop('expired');
+      if (state.suspicion > 0 && state.suspicion < SUSPICIONS && this.inFlight.size > 0) return false;
+      this.states.clean(topic); // before anybody is told: who hears of a refusal may publish about it
+      if (expired) {
+        this.drop('expired');
+        this.states.drop(topic);
+      }
       if (state.suspicion >= SUSPICIONS) this.options.onRefused(topic, REFUSED);
       if ((expired && wire.protocol === '5') || state.suspicion >= SUSPICIONS || !this.fits(message)) {
-        if (expired) this.states.drop(topic);
-        this.states.clean(topic);
         this.settle(topic);
         continue;
       }
-      if (state.suspicion > 0 && this.inFlight.size > 0) return false;
-      this.states.clean(topic);
       this.topicsInFlight.add(topic);
-      if (expired) this.states.drop(topic);
       this.send(wire, message, { kind: 'state', topic, state, at: now }, state.suspicion > 0);
       return true;
     }

@@ -43,11 +43,9 @@ export class States {
     return true;
   }
 
-  /** An empty retained payload goes out, then the topic is unknown again. */
-  forget(topic: string): void {
-    if (!this.known.has(topic)) return;
-    this.known.set(topic, { payload: FORGOTTEN, expiresAt: null, suspicion: 0, suspectedAt: 0 });
-    this.waiting.add(topic);
+  /** An empty retained payload goes out, then the topic is unknown again. What an earlier process left on the broker goes the same way. */
+  forget(topic: string): boolean {
+    return this.set(topic, FORGOTTEN, null);
   }
 
   /** Everything has to go out (again), in the order in which it became known. */

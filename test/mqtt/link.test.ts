@@ -103,6 +103,16 @@ describeWith(['mosquitto'], 'a link to mosquitto', () => {
     expect([...(await retained(broker.url)).keys()]).toEqual([topics.availability]);
   });
 
+  it('forgets what an earlier process left on the broker', async () => {
+    await using earlier = await observe(broker.url, 'x');
+    await earlier.client.publishAsync(RESULT, 'old', { qos: 1, retain: true });
+    const node = link();
+    node.forget(RESULT);
+    await node.start();
+    expect([...(await retained(broker.url)).keys()]).toEqual([topics.availability]);
+    expect(node.stats().queued).toBe(0);
+  });
+
   it('brings every retained topic back within 5 s after a broker restart with an empty store', async () => {
     const node = link({ timing: {} });
     const names = Array.from({ length: 200 }, (_, i) => topics.watch(`w-${i}`, 'result'));

@@ -297,6 +297,22 @@ describe('limits', () => {
     }
   });
 
+  it('may be told about in a state of its own, at once, and are counted once all the same', () => {
+    const wire = new FakeWire();
+    wire.maxPacketBytes = 500;
+    let told = 0;
+    const box: Outbox = new Outbox({
+      maxPacketBytes: 1000,
+      onRefused: (topic, reason) => box.state('alert', Buffer.from(`${++told} ${topic} ${reason}`)),
+    });
+    box.attach(wire);
+    box.restore(() => {});
+    box.state('a', Buffer.alloc(600));
+    expect(told).toBe(1);
+    expect(wire.sent.map(({ topic }) => topic)).toEqual(['alert']);
+    expect(box.stats().dropped.too_large).toBe(1);
+  });
+
   it('bound what is unacknowledged', () => {
     const { box } = outbox();
     const wire = new FakeWire();
