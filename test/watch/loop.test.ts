@@ -301,6 +301,15 @@ describe('a changed watch', () => {
     expect(outcomes.filter(({ changed }) => changed)).toHaveLength(1);
   });
 
+  it('is not asked more often for being put again and again', async () => {
+    const { eyes, camera, loop } = stage();
+    for (let i = 0; i < 49; i++) {
+      loop.put('lamp', spec({ ...all, interval_ms: 1000 }));
+      await film([camera], 100, 50);
+    }
+    expect(eyes.looks).toHaveLength(5);
+  });
+
   it('believes nothing any more when it asks something else, and says so', async () => {
     const { eyes, camera, loop, outcomes } = stage();
     loop.put('lamp', spec());

@@ -239,6 +239,14 @@ describe('a deadline', () => {
     }
   });
 
+  it('that the engine notices first reads the same', async () => {
+    const { ask, eyes } = stage();
+    eyes.lookError = new MiphaError('ERR_DEADLINE', 'too slow', { details: { deadlineMs: 9999.9 } });
+    const late = ask('late?');
+    await vi.advanceTimersByTimeAsync(200);
+    expect(await late).toMatchObject({ code: 'ERR_DEADLINE', details: { started: true, deadlineMs: 10_000 } });
+  });
+
   it('is kept though the engine hangs', async () => {
     const { ask, eyes, queries } = stage();
     eyes.look = () => new Promise(() => {});
@@ -267,6 +275,20 @@ describe('a cancelled query', () => {
     await vi.advanceTimersByTimeAsync(500);
     expect(ledger.at(-1)).toBe('fourth ok');
     expect(eyes.looks).toHaveLength(2);
+  });
+});
+
+describe('a query that was cancelled while the engine looked', () => {
+  it('is not asked, though the engine did not notice', async () => {
+    const { ask, ledger, eyes, questions } = stage();
+    const look = eyes.look.bind(eyes);
+    eyes.look = (image) => look(image);
+    const controller = new AbortController();
+    void ask('lamp?', { signal: controller.signal });
+    await vi.advanceTimersByTimeAsync(50);
+    controller.abort(new Error('never mind'));
+    await vi.advanceTimersByTimeAsync(500);
+    expect([ledger, questions(), eyes.views]).toEqual([['lamp? never mind'], [], 0]);
   });
 });
 
