@@ -81,6 +81,7 @@ export class Outbox {
   private eventsFlow = false;
   private eventsFirst = false;
   private alone = false;
+  private pumping = false;
   private nextId = 0;
   private lastAckAt = 0;
   private unsettled: Set<string> | undefined;
@@ -218,9 +219,14 @@ export class Outbox {
 
   private pump(): void {
     const { wire } = this;
-    if (wire === undefined) return;
+    if (wire === undefined || this.pumping) return; // the one that pumps sees what a callback has added
+    this.pumping = true;
     const window = Math.min(WINDOW, wire.receiveMaximum);
-    while (this.wire === wire && this.inFlight.size < window && !this.alone && this.sendNext(wire));
+    try {
+      while (this.wire === wire && this.inFlight.size < window && !this.alone && this.sendNext(wire));
+    } finally {
+      this.pumping = false;
+    }
     this.wake();
   }
 

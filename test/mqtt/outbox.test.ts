@@ -300,6 +300,7 @@ describe('limits', () => {
   it('may be told about in a state of its own, at once, and are counted once all the same', () => {
     const wire = new FakeWire();
     wire.maxPacketBytes = 500;
+    wire.receiveMaximum = 1;
     let told = 0;
     const box: Outbox = new Outbox({
       maxPacketBytes: 1000,
@@ -307,9 +308,13 @@ describe('limits', () => {
     });
     box.attach(wire);
     box.restore(() => {});
-    box.state('a', Buffer.alloc(600));
+    box.state('first', Buffer.from('x'));
+    for (const topic of ['a', 'b']) box.state(topic, Buffer.alloc(topic === 'a' ? 600 : 1));
+    wire.ack();
     expect(told).toBe(1);
-    expect(wire.sent.map(({ topic }) => topic)).toEqual(['alert']);
+    expect(wire.unacknowledged).toBe(1);
+    while (wire.unacknowledged > 0) wire.ack();
+    expect(wire.sent.map(({ topic }) => topic)).toEqual(['first', 'b', 'alert']);
     expect(box.stats().dropped.too_large).toBe(1);
   });
 
