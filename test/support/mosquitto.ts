@@ -50,6 +50,9 @@ export async function startMosquitto(options: MosquittoOptions = {}): Promise<Mo
     writeFileSync(configuration, configurationOf(current, folder, port));
     const running = spawn(pathOf('mosquitto') ?? 'mosquitto', ['-v', '-c', configuration], { stdio: ['ignore', 'pipe', 'pipe'] });
     child = running;
+    const orphaned = () => running.kill('SIGKILL'); // a test run that ends early takes it along
+    process.once('exit', orphaned);
+    running.once('exit', () => process.removeListener('exit', orphaned));
     for (const output of [running.stdout, running.stderr]) {
       output.on('data', (data: Buffer) => {
         log = (log + data.toString()).slice(-1_000_000);
