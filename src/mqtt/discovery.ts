@@ -50,6 +50,11 @@ export class Discovery {
     if (removed.size > 0) this.finishRemoval();
   }
 
+  /** What an earlier process announced: what of it is absent in the next announcement is removed. */
+  remember(node: DiscoveryNode): void {
+    this.announced = discoveryPayloads(node);
+  }
+
   /** Handles Home Assistant's birth message; true when the message was its status. */
   handle(message: Incoming): boolean {
     if (message.topic !== this.status) return false;

@@ -4,7 +4,7 @@ import { MiphaError } from '../errors.js';
 import type { BrokerOptions } from './client.js';
 import { Connection, type ConnectionOptions, type ConnectionTiming } from './connection.js';
 import { type EventBody, Outbox, type OutboxStats } from './outbox.js';
-import { livingSession } from './probe.js';
+import { lookAround } from './probe.js';
 import type { Topics } from './topics.js';
 import type { Incoming, Properties, ResponseProperties, Wire } from './wire.js';
 
@@ -32,13 +32,14 @@ export type LinkAlert = 'mqtt-connection' | 'mqtt-refused';
 
 /**
  * `online`: subscribed, all states with the broker, availability announced. `offline`: not any more, and why. `message`: commands and what else
- * was subscribed to; may come before `online`. `alert`: on every change. `fault`: a handler threw; without a listener the process ends.
+ * was subscribed to; may come before `online`. `remembered`: once, before the first `online`, the `info` that an earlier process left behind. `alert`: on every change. `fault`: a handler threw; without a listener the process ends.
  */
 export class Link extends EventEmitter<{
   online: [];
   offline: [string];
   message: [Incoming];
   alert: [LinkAlert, string | null];
+  remembered: [Buffer];
   fault: [unknown];
 }> {
   private readonly connection: Connection;
@@ -152,7 +153,7 @@ export class Link extends EventEmitter<{
   private async before(signal: AbortSignal): Promise<boolean> {
     if (this.alone) return true;
     const { topics, session } = this.options;
-    const living = await livingSession(this.options, topics, signal);
+    const { living, info } = await lookAround(this.options, topics, signal);
     if (living !== null && living !== session) {
       const text = `another process answers as node ${topics.root} (session ${living})`;
       this.alert('mqtt-connection', text);
@@ -160,6 +161,7 @@ export class Link extends EventEmitter<{
       return false;
     }
     this.alone = true;
+    if (info !== null) this.emit('remembered', info);
     return true;
   }
 

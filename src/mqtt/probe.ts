@@ -1,4 +1,4 @@
-/** Finds out whether another process already answers as this node, before this one does. */
+/** A look at the broker before this node speaks: does another process already answer as it, and what did an earlier one leave behind. */
 import { randomUUID } from 'node:crypto';
 import type { IPublishPacket, MqttClient } from 'mqtt';
 import { type BrokerOptions, openClient, readSecrets } from './client.js';
@@ -9,11 +9,18 @@ const CONNECT_MS = 10_000;
 /** For the retained availability to arrive after it was subscribed to. */
 const RETAINED_MS = 500;
 
+export interface Findings {
+  /** The session of a living process that answers health requests on these topics, or null. */
+  living: string | null;
+  /** The retained `info` of an earlier process, or null. */
+  info: Buffer | null;
+}
+
 /**
- * The session of a living process that answers health requests on these topics, or null. Asks only where the broker holds `online`, and waits
- * `answerMs` for the answer. Uses a client of its own without will or session. Rejects when the broker cannot be reached or refuses.
+ * Asks for a sign of life only where the broker holds `online`, and waits `answerMs` for it. Uses a client of its own without will or session.
+ * Rejects when the broker cannot be reached or refuses.
  */
-export async function livingSession(options: BrokerOptions, topics: Topics, signal: AbortSignal, answerMs = 2000): Promise<string | null> {
+export async function lookAround(options: BrokerOptions, topics: Topics, signal: AbortSignal, answerMs = 2000): Promise<Findings> {
   const client = openClient({ ...options, clientId: `${options.clientId}-probe` }, await readSecrets(options), {
     clean: true,
     connectTimeout: CONNECT_MS,
@@ -25,15 +32,18 @@ export async function livingSession(options: BrokerOptions, topics: Topics, sign
     await connected(client);
     const transaction = randomUUID();
     const replies = topics.response(`probe-${transaction}`);
-    const availability = nextMessage(client, (topic, _, { retain }) => topic === topics.availability && retain, RETAINED_MS);
-    await client.subscribeAsync([topics.availability, replies], { qos: 1 });
-    if ((await availability)?.toString() !== 'online') return null;
+    const retained = (wanted: string) => nextMessage(client, (topic, _, { retain }) => topic === wanted && retain, RETAINED_MS);
+    const [availability, left] = [retained(topics.availability), retained(topics.info)];
+    await client.subscribeAsync([topics.info, topics.availability, replies], { qos: 1 });
+    const said = (await availability)?.toString();
+    const info = (await left) ?? null;
+    if (said !== 'online') return { living: null, info };
     const reply = nextMessage(client, (topic, payload) => topic === replies && sessionIn(payload) !== null, answerMs);
     const v5 = options.protocol === '5' ? { properties: { messageExpiryInterval: Math.ceil(answerMs / 1000) } } : {};
     // To nobody in particular: the reply topic stands in the payload, which every version of the protocol carries.
     await client.publishAsync(topics.request('health'), JSON.stringify({ transaction, reply_to: replies }), { qos: 1, ...v5 });
     const payload = await reply;
-    return payload === undefined ? null : sessionIn(payload);
+    return { living: payload === undefined ? null : sessionIn(payload), info };
   } finally {
     signal.removeEventListener('abort', stop);
     client.end(true);

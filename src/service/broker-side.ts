@@ -2,13 +2,13 @@
 import { EventEmitter } from 'node:events';
 import type { MiphaError } from '../errors.js';
 import { Discovery } from '../mqtt/discovery.js';
+import type { DiscoveryNode } from '../mqtt/discovery-payload.js';
 import { Link } from '../mqtt/link.js';
-import { type Info, Stamp } from '../mqtt/messages.js';
+import { type Info, infoSchema, Stamp } from '../mqtt/messages.js';
 import { type Handlers, Requests } from '../mqtt/requests.js';
 import { type Topics, topicsOf } from '../mqtt/topics.js';
 import type { Incoming } from '../mqtt/wire.js';
 import type { Changer } from './changer.js';
-import type { Config } from './config.js';
 import { linkOptions } from './link-options.js';
 import type { Log } from './log.js';
 import { Outlet } from './outlet.js';
@@ -25,8 +25,11 @@ export interface BrokerSideOptions {
   handlers: (side: BrokerSide) => Handlers;
 }
 
-/** `online`: the broker is there again. `failed`: the node must not go on, see the error. `refused`: a setting was refused, so its state must be told again. */
-export class BrokerSide extends EventEmitter<{ online: []; failed: [MiphaError]; refused: [] }> {
+/**
+ * `online`: the broker is there again. `failed`: the node must not go on, see the error. `outdated`: info and settings must be told again, because
+ * a setting was refused or because an earlier process left something behind.
+ */
+export class BrokerSide extends EventEmitter<{ online: []; failed: [MiphaError]; outdated: [] }> {
   readonly topics: Topics;
   readonly link: Link;
   readonly outlet: Outlet;
@@ -83,6 +86,7 @@ export class BrokerSide extends EventEmitter<{ online: []; failed: [MiphaError];
       this.node.alert(id, text);
     });
     link.on('message', (message) => this.receive(message));
+    link.on('remembered', (payload) => this.tidy(payload));
     if (this.options.changer.config.log.mqtt) {
       this.forwarding = this.options.log.onWarning((warning) => this.outlet.transient(this.topics.log, warning));
     }
@@ -90,18 +94,9 @@ export class BrokerSide extends EventEmitter<{ online: []; failed: [MiphaError];
   }
 
   /** The factsheet, and the devices for Home Assistant. */
-  announce(info: Info, { base, node, mqtt, cameras, watches }: Config): void {
+  announce(info: Info): void {
     this.node.info(info);
-    this.discovery?.announce({
-      base,
-      node,
-      topics: this.topics,
-      prefix: mqtt.discovery.prefix,
-      version: info.version,
-      model: this.options.model().id || undefined,
-      cameras: Object.entries(cameras).map(([id, { images }]) => ({ id, images })),
-      watches: Object.entries(watches).map(([id, { camera, answer, ttl_ms }]) => ({ id, camera, answer, ttlMs: ttl_ms })),
-    });
+    this.discovery?.announce(this.devices(info));
   }
 
   /** Everything under way is answered with SHUTTING_DOWN, and so is all that still comes. */
@@ -109,6 +104,34 @@ export class BrokerSide extends EventEmitter<{ online: []; failed: [MiphaError];
     this.forwarding();
     this.requests.stop();
     this.discovery?.stop();
+  }
+
+  private devices({ version, cameras, watches }: Info): DiscoveryNode {
+    const { base, node, mqtt } = this.options.changer.config;
+    return {
+      base,
+      node,
+      topics: this.topics,
+      prefix: mqtt.discovery.prefix,
+      version,
+      model: this.options.model().id || undefined,
+      cameras,
+      watches: watches.map(({ id, camera, answer, ttl_ms }) => ({ id, camera, answer, ttlMs: ttl_ms })),
+    };
+  }
+
+  /** Takes back what an earlier process retained about cameras and watches that are no longer configured. */
+  private tidy(payload: Buffer): void {
+    const left = infoSchema.safeParse(parsed(payload));
+    if (!left.success) return; // of a version that is not ours: its info is replaced, and that is all
+    const { config } = this.options.changer;
+    for (const { id } of left.data.watches.filter(({ id }) => config.watches[id] === undefined)) {
+      this.results.forget(id);
+      this.node.forgetWatchSettings(id);
+    }
+    for (const { id } of left.data.cameras) if (config.cameras[id] === undefined) this.node.forgetCamera(id);
+    this.discovery?.remember(this.devices(left.data));
+    this.emit('outdated');
   }
 
   private receive(message: Incoming): void {
@@ -124,7 +147,15 @@ export class BrokerSide extends EventEmitter<{ online: []; failed: [MiphaError];
       else await applySetting(setting, payload.toString(), this.options.changer);
     } catch (error) {
       this.log.warn({ setting }, (error as Error).message);
-      this.emit('refused'); // whoever shows the new value must show the old one again
+      this.emit('outdated'); // whoever shows the new value must show the old one again
     }
+  }
+}
+
+function parsed(payload: Buffer): unknown {
+  try {
+    return JSON.parse(payload.toString());
+  } catch {
+    return null;
   }
 }

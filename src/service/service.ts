@@ -206,7 +206,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
 
   private connect(): void {
     this.side.on('online', () => void this.tick()); // health is not kept for later, so it is told now
-    this.side.on('refused', () => this.publishSettings());
+    this.side.on('outdated', () => this.republish());
     this.side.on('failed', (error) => {
       this.ending.abort(error);
       if (this.parts !== null) this.emit('failed', error);
@@ -274,7 +274,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
   }
 
   private publishInfo(): void {
-    this.side.announce(this.status.info(), this.config);
+    this.side.announce(this.status.info());
   }
 
   private republish(): void {

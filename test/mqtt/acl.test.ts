@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { Link } from '../../src/mqtt/link.js';
 import { type Handlers, Requests } from '../../src/mqtt/requests.js';
@@ -6,38 +6,8 @@ import { type Mosquitto, sleep, startMosquitto, until } from '../support/mosquit
 import { describeWith } from '../support/programs.js';
 import { linkTo, observe, topics } from './nodes.js';
 
-/** What the documentation recommends: the node, a robot that asks, somebody who looks at pictures, and a stranger with an account. */
-const ACL = `
-user node-1
-topic write mipha/v1/node-1/#
-topic read mipha/v1/node-1/availability
-topic read mipha/v1/node-1/request/#
-topic read mipha/v1/node-1/response/#
-topic read mipha/v1/node-1/camera/+/enabled/set
-topic read mipha/v1/node-1/watch/+/+/set
-topic read mipha/v1/_all/request/#
-topic write mipha/v1/+/reply/#
-topic write homeassistant/device/+/config
-topic read homeassistant/status
-
-user robot
-topic write mipha/v1/+/request/query
-topic write mipha/v1/+/request/cancel
-topic write mipha/v1/+/request/health
-topic readwrite mipha/v1/robot/reply/#
-topic read mipha/v1/+/availability
-topic read mipha/v1/+/info
-topic read mipha/v1/+/health
-topic read mipha/v1/+/event
-topic read mipha/v1/+/alert/+
-topic read mipha/v1/+/camera/+/status
-topic read mipha/v1/+/watch/+/result
-topic read mipha/v1/+/watch/+/state
-topic read mipha/v1/+/watch/+/event
-
-user viewer
-topic read mipha/v1/+/camera/+/image
-
+/** What the documentation recommends: the node, a robot that asks, somebody who looks at pictures; and a stranger with an account. */
+const ACL = `${readFileSync('examples/mosquitto.acl', 'utf8').replaceAll('kitchen-1', 'node-1')}
 user stranger
 topic readwrite elsewhere/#
 `;

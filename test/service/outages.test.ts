@@ -132,6 +132,37 @@ describeWith(['mosquitto', 'gstreamer'], 'a node in trouble', () => {
     expect(model.running).toBe(0);
   });
 
+  it('takes back what was retained about watches and cameras that are no longer configured', async () => {
+    const discovery = { mqtt: { discovery: { enabled: true } } };
+    const retained = async () => {
+      await using fresh = await listen(mosquitto.url, [`${ROOT}/#`, 'homeassistant/#']);
+      await sleep(500);
+      return fresh.all.filter((message) => message.retained).map(({ topic, text }) => ({ topic, text }));
+    };
+    {
+      const values = {
+        ...discovery,
+        cameras: { kitchen: KITCHEN, attic: KITCHEN },
+        watches: { lamp: LAMP, door: { ...LAMP, question: 'Is the door open?' }, roof: { ...LAMP, camera: 'attic' } },
+      };
+      await using _node = await startNode(mosquitto.url, values, { loadModel: async () => fakeModel() });
+      await online();
+      await until('results', () => ear.on('watch/door/result').at(-1) && ear.on('watch/roof/result').at(-1));
+    }
+    expect((await retained()).filter(({ topic }) => /door|roof|attic/.test(topic)).length).toBeGreaterThan(8);
+    ear.all.length = 0;
+    await using _node = await startNode(mosquitto.url, discovery, { loadModel: async () => fakeModel() });
+    await online();
+    await until('a result', () => ear.on('watch/lamp/result').at(-1));
+    const left = await retained();
+    expect(left.filter(({ topic }) => /door|roof|attic/.test(topic))).toEqual([]);
+    const kitchen = left.find(({ topic }) => topic === 'homeassistant/device/mipha_test_kitchen/config');
+    const { components } = JSON.parse(kitchen?.text ?? '{}') as { components: Record<string, object> };
+    const removed = Object.entries(components).filter(([key]) => key.includes('door'));
+    expect(removed.length).toBeGreaterThan(0); // told to be removed, which is a component with nothing but its platform
+    for (const [, component] of removed) expect(Object.keys(component)).toEqual(['platform']);
+  });
+
   it('refuses to be a second node of the same name', async () => {
     await using _first = await startNode(mosquitto.url, {}, { loadModel: async () => fakeModel() });
     await online();
