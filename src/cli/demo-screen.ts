@@ -49,10 +49,12 @@ export class DemoScreen {
     if (!this.terminal.isTTY) this.collect(watch, row);
   }
 
-  /** The last picture stays on the terminal; what is printed next comes below. */
+  /** The last picture stays on the terminal; what is printed next comes below. Further calls do nothing. */
   end(): void {
+    if (this.timer === undefined) return;
     clearInterval(this.timer);
-    if (this.terminal.isTTY && this.lines > 0) this.draw();
+    this.timer = undefined;
+    this.draw();
   }
 
   private draw(): void {

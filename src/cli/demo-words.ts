@@ -12,7 +12,7 @@ export function frameLines({ cameras, latency_ms, engine }: Health, camera: stri
   const skipped = Object.entries(now.skipped).filter(([, count]) => count > 0);
   const lines = [
     `camera    ${now.state}, ${now.fps.toFixed(1)} frames a second, ${now.frames} so far` +
-      (skipped.length === 0 ? '' : `; not asked about: ${skipped.map(([reason, count]) => `${count} ${reason}`).join(', ')}`),
+      (skipped.length === 0 ? '' : `; skipped by watches: ${skipped.map(([reason, count]) => `${count} ${reason}`).join(', ')}`),
     `engine    ${engine.backend ?? engine.state}, busy ${(engine.busy_ratio * 100).toFixed(0)} % of the last minute`,
   ];
   if (latency_ms !== null) {

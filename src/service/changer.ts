@@ -2,6 +2,7 @@
  * The configuration of a running node and every way it changes: over MQTT and by reloading the file. One change at a time; each is validated
  * whole before any of it is applied, and what cannot be applied leaves everything as it was.
  */
+import { MiphaError } from '../errors.js';
 import type { WatchSpec } from '../watch/spec.js';
 import { type Config, type ConfigInput, type LoadedConfig, mergeOptions, replaceWatch, withChanges } from './config.js';
 import { type ConfigDiff, diffConfig, inForce } from './config-diff.js';
@@ -43,7 +44,7 @@ export class Changer {
   putWatch(id: string, spec: WatchSpec): Promise<{ created: boolean; persisted: boolean }> {
     return this.inTurn(async () => {
       const created = this.present.watches[id] === undefined;
-      await this.take(replaceWatch(this.loaded, id, spec as ConfigInput));
+      await this.take(this.withoutNewQuestions(replaceWatch(this.loaded, id, spec as ConfigInput)));
       return { created, persisted: await this.options.stateDir.putWatch(id, spec as ConfigInput) };
     });
   }
@@ -59,7 +60,7 @@ export class Changer {
   /** Throws ERR_CONFIG, for settings that must not be changed over MQTT too. */
   patch(patch: ConfigInput): Promise<{ restart: readonly string[]; persisted: boolean }> {
     return this.inTurn(async () => {
-      await this.take(mergeOptions(this.loaded, patch));
+      await this.take(this.withoutNewQuestions(mergeOptions(this.loaded, patch)));
       const persisted = await this.options.stateDir.putOptions(patch, this.loaded.config.watches as Record<string, ConfigInput>);
       return { restart: this.pending, persisted };
     });
@@ -71,6 +72,22 @@ export class Changer {
       await this.take(withChanges(await this.options.load(), this.options.stateDir.changes));
       return this.loaded;
     });
+  }
+
+  /** Where free questions are forbidden, a watch must not bring one either. Throws ERR_CONFIG. */
+  private withoutNewQuestions(next: LoadedConfig): LoadedConfig {
+    if (this.present.requests.queries) return next;
+    const { watches } = this.present;
+    const fresh = Object.entries(next.config.watches).filter(([id, { question }]) => watches[id]?.question !== question);
+    if (fresh.length === 0) return next;
+    const forbidden = fresh.map(([id]) => `watches.${id}.question`);
+    throw new MiphaError(
+      'ERR_CONFIG',
+      `This node asks only the questions of its own configuration (requests.queries is off): ${forbidden.join(', ')}`,
+      {
+        details: { forbidden },
+      },
+    );
   }
 
   private async take(next: LoadedConfig): Promise<void> {

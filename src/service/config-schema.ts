@@ -96,7 +96,11 @@ export const configSchema = z
     watches: z.record(idSchema, watchSpecSchema).default({}),
     requests: z
       .strictObject({
-        queries: z.boolean().default(true).meta(LOCAL).describe('false: only the questions of watches may be asked'),
+        queries: z
+          .boolean()
+          .default(true)
+          .meta(LOCAL)
+          .describe('false: only the questions of the configuration may be asked, also by watches put over MQTT'),
         queue: z.int().min(1).max(1000).default(16).describe('queries waiting or under way; one more is refused with QUEUE_FULL'),
         deadline_ms: z.int().min(100).max(600_000).default(30_000).meta(RESTART).describe('for requests that name none'),
         request_bytes: z.int().min(256).max(1_048_576).default(65_536).meta(RESTART).describe('larger ones are refused with TOO_LARGE'),

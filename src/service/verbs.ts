@@ -57,7 +57,7 @@ export function handlersOf(context: VerbContext): Handlers {
     },
     'watch/put': async ({ watch, spec }) => {
       if (context.parts()?.cameras.get(spec.camera) === undefined) throw unknownCamera(context, spec.camera);
-      return { watch, ...(await context.changer.putWatch(watch, spec)) };
+      return { watch, ...(await context.changer.putWatch(watch, spec).catch(refuse)) };
     },
     'watch/delete': async ({ watch }) => {
       loaded(context);
@@ -66,7 +66,7 @@ export function handlersOf(context: VerbContext): Handlers {
     },
     options: async ({ options }) => {
       loaded(context);
-      const { restart, persisted } = await context.changer.patch(options).catch((error: unknown) => Promise.reject(refusal(error)));
+      const { restart, persisted } = await context.changer.patch(options).catch(refuse);
       return { restart_required: [...restart], persisted };
     },
     'camera/restart': async ({ camera }) => {
@@ -151,11 +151,11 @@ async function snapshot(context: VerbContext, request: RequestOf<'snapshot'>) {
 }
 
 /** Settings that must not be changed from outside are forbidden, not malformed; the paths of all others are named. */
-function refusal(error: unknown): unknown {
-  if (!(error instanceof MiphaError) || error.code !== 'ERR_CONFIG') return error;
+function refuse(error: unknown): never {
+  if (!(error instanceof MiphaError) || error.code !== 'ERR_CONFIG') throw error;
   const { issues = [], forbidden } = error.details as { issues?: ConfigIssue[]; forbidden?: string[] };
   const refs = issues.map(({ path, expected, received }) => ({ key: path, value: `expected ${expected}, received ${received}` }));
-  return new RequestError(forbidden === undefined ? 'SCHEMA' : 'FORBIDDEN', error.message, { refs, cause: error });
+  throw new RequestError(forbidden === undefined ? 'SCHEMA' : 'FORBIDDEN', error.message, { refs, cause: error });
 }
 
 function loaded(context: VerbContext): { cameras: CameraSet; queries: Queries } {

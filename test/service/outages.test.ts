@@ -132,6 +132,23 @@ describeWith(['mosquitto', 'gstreamer'], 'a node in trouble', () => {
     expect(model.running).toBe(0);
   });
 
+  it('asks nothing but the questions of its configuration where free ones are forbidden', async () => {
+    await using _node = await startNode(mosquitto.url, { requests: { queries: false } }, { loadModel: async () => fakeModel() });
+    await online();
+    await until('a frame', () => ear.on('watch/lamp/result').at(-1));
+    const free = { camera: 'kitchen', question: 'Who is there?' };
+    await ear.request('query', { ...free, transaction: 'query' });
+    await ear.request('watch/put', { watch: 'new', spec: free, transaction: 'put' });
+    await ear.request('options', { options: { watches: { lamp: { question: 'Who is there?' } } }, transaction: 'options' });
+    for (const transaction of ['query', 'put', 'options']) expect((await ear.response(transaction)).error?.code).toBe('FORBIDDEN');
+    await ear.client.publishAsync(`${ROOT}/watch/lamp/prompt/set`, 'Who is there?', { qos: 1 });
+    await ear.request('query', { watch: 'lamp', transaction: 'own' });
+    expect(await ear.response('own')).toMatchObject({ status: 'ok' });
+    await ear.request('options', { options: { watches: { lamp: { interval_ms: 300 } } }, transaction: 'interval' });
+    expect(await ear.response('interval')).toMatchObject({ status: 'ok' });
+    expect(ear.on('watch/lamp/prompt/state').every(({ text }) => text === LAMP.question)).toBe(true);
+  });
+
   it('takes back what was retained about watches and cameras that are no longer configured', async () => {
     const discovery = { mqtt: { discovery: { enabled: true } } };
     const retained = async () => {
