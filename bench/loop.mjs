@@ -1,5 +1,5 @@
 // The camera loop, measured: a whole node with a camera, six watches and a broker in a process of its own.
-//   node bench/loop.mjs [seconds per part] [frames of the memory part]      after `npm run setup`; the 720p part needs GStreamer
+//   node bench/loop.mjs [seconds per part] [frames of the memory part]      after `npm run setup`; needs GStreamer
 // Prints: answers and latency with the shipped model; the share of the processor that everything but the model takes; what a 720p frame costs
 // without a model; memory over many frames.
 import { fork } from 'node:child_process';
@@ -15,6 +15,9 @@ import { configOf } from '../dist/service/config.js';
 import { Log } from '../dist/service/log.js';
 import { modelLoader } from '../dist/service/model.js';
 import { Service } from '../dist/service/service.js';
+
+const CAMERA = 'gst:videotestsrc is-live=true pattern=ball ! video/x-raw,width=1280,height=720,framerate=30/1';
+const PICTURES = fileURLToPath(new URL('../test/fixtures/eval/pictures', import.meta.url));
 
 const [part, ...rest] = process.argv.slice(2);
 if (part === 'broker') {
@@ -46,7 +49,7 @@ function run(...args) {
   });
 }
 
-/** Every frame shows something new, and all six watches are asked about it. */
+/** A 720p camera, scaled in its pipeline to what the model sees; every frame shows something new, and all six watches are asked about it. */
 async function withModel(url, seconds) {
   const engineThreads = new Set();
   const loadModel = async (...args) => {
@@ -58,9 +61,10 @@ async function withModel(url, seconds) {
   const captured = new Map();
   const latencies = [];
   const onResult = (result) => latencies.push(performance.now() - captured.get(result.frame.id));
-  const node = await start(url, { uri: 'synthetic://kitchen?cup=one&fps=30&change_ms=33', loadModel, onResult });
+  const node = await start(url, { uri: CAMERA, loadModel, onResult });
   try {
     node.camera.on('frame', ({ id, monotonicMs }) => captured.set(id, monotonicMs));
+    if (!(await isOnline(node.camera))) return;
     await pause(2000);
     latencies.length = 0;
     const begun = { ms: performance.now(), cpu: cpuMs(), engine: threadsMs(engineThreads), looks: node.looks() };
@@ -71,7 +75,7 @@ async function withModel(url, seconds) {
     const looks = node.looks() - begun.looks;
     latencies.sort((a, b) => a - b);
     const at = (share) => latencies[Math.floor(share * (latencies.length - 1))].toFixed(1);
-    console.log(`shipped model, 320 x 240 at 30 fps, six watches, ${(ms / 1000).toFixed(0)} s:`);
+    console.log(`shipped model, 1280 x 720 camera at 30 fps, every frame asked about by six watches, ${(ms / 1000).toFixed(0)} s:`);
     console.log(`  through the gate   ${((looks * 1000) / ms).toFixed(1)} frames/s, ${((latencies.length * 1000) / ms).toFixed(0)} answers/s`);
     console.log(`  capture to broker and back   p50 ${at(0.5)} ms, p95 ${at(0.95)} ms, p99 ${at(0.99)} ms`);
     const other = cpu - engine;
@@ -85,14 +89,9 @@ async function withModel(url, seconds) {
 
 /** A 720p camera without a model: pipe, comparison with the frame before, gate, looks that cost nothing, and six results published per look. */
 async function at720p(url, seconds, side, asking) {
-  const uri = 'gst:videotestsrc is-live=true pattern=ball ! video/x-raw,width=1280,height=720,framerate=30/1';
-  const node = await start(url, { uri, side, loadModel: async () => instantModel(), always: asking === 'always' });
+  const node = await start(url, { uri: CAMERA, side, loadModel: async () => instantModel(), always: asking === 'always' });
   try {
-    for (let i = 0; i < 100 && node.camera.state !== 'online'; i++) await pause(100);
-    if (node.camera.state !== 'online') {
-      console.log(`720p: not measured, ${node.camera.status().error}\n`);
-      return;
-    }
+    if (!(await isOnline(node.camera))) return;
     await pause(2000);
     const begun = { ms: performance.now(), cpu: cpuMs(), child: childMs(), frames: node.camera.status().frames, looks: node.looks() };
     await pause(seconds * 1000);
@@ -109,9 +108,9 @@ async function at720p(url, seconds, side, asking) {
   }
 }
 
-/** The shipped model, frames as fast as they are read. */
+/** The shipped model, pictures of a folder as fast as they are read. */
 async function memory(url, frames) {
-  const node = await start(url, { uri: 'synthetic://kitchen?cup=one&fps=0&change_ms=100', loadModel: modelLoader(SHIPPED_MODEL) });
+  const node = await start(url, { uri: `images://${PICTURES}?fps=0&loop=true`, loadModel: modelLoader(SHIPPED_MODEL) });
   try {
     const begun = performance.now();
     console.log(`memory over ${frames} frames that were asked about:`);
@@ -166,6 +165,12 @@ async function start(url, { uri, side, loadModel, onResult, always = true }) {
       await follower?.close();
     },
   };
+}
+
+async function isOnline(camera) {
+  for (let i = 0; i < 100 && camera.state !== 'online'; i++) await pause(100);
+  if (camera.state !== 'online') console.log(`not measured: ${camera.status().error}\n`);
+  return camera.state === 'online';
 }
 
 function instantModel() {
