@@ -59,11 +59,19 @@ describeWith(['mosquitto'], 'on a broker', () => {
   afterAll(() => mosquitto[Symbol.asyncDispose]());
 
   const env = () => ({ MQTT_URL: mosquitto.url, MIPHA_NODE: 'test' });
+  /** A node that answers `answer()` after `lookMs`, once it is online and has a frame. */
+  const started = async (answer: () => unknown, { lookMs = 0, watches = {} }: { lookMs?: number; watches?: object } = {}) => {
+    await using ear = await listen(mosquitto.url);
+    const node = await startNode(mosquitto.url, { watches }, { loadModel: async () => fakeModel({ lookMs, answer }) });
+    await until('it is online', () => ear.on('availability').at(-1)?.text === 'online');
+    await until('a frame', () => node.service.cameras.get('kitchen')?.slot.newest());
+    return node;
+  };
   const robot = () => runNode([join(project, 'robot.js'), '1'], { cwd: project, env: env() });
 
   it('the robot moves when nobody is there, and not when somebody is', async () => {
     let person = false;
-    await using _node = await startNode(mosquitto.url, {}, { loadModel: async () => fakeModel({ answer: () => person }) });
+    await using _node = await started(() => person);
     expect((await robot()).stdout).toBe('step 1: the way is free, moving\n');
     person = true;
     expect((await robot()).stdout).toBe('step 1: standing still, somebody is there\n');
@@ -79,8 +87,7 @@ describeWith(['mosquitto'], 'on a broker', () => {
       );
       expect((await robot()).stdout).toMatch(/^step 1: standing still, (no answer in time|the node says TIMEOUT)/);
     }
-    await using blind = await startNode(mosquitto.url, { watches: {} }, { loadModel: async () => fakeModel({ answer: () => false }) });
-    await until('a frame', () => blind.service.cameras.get('kitchen')?.slot.newest());
+    await using blind = await started(() => false);
     await blind.service.cameras.get('kitchen')?.stop();
     await until('it is old', () => (blind.service.cameras.get('kitchen')?.status().frameAgeMs ?? 0) > 1600);
     expect((await robot()).stdout).toMatch(/^step 1: standing still, the node says STALE_FRAME/);
@@ -88,11 +95,9 @@ describeWith(['mosquitto'], 'on a broker', () => {
 
   it('the appliance follows events and knows nothing when the node is gone', async () => {
     let lamp = false;
-    const node = await startNode(
-      mosquitto.url,
-      { watches: { lamp: { camera: 'kitchen', question: 'Is the lamp on?', interval_ms: 100, change_percent: 0 } } },
-      { loadModel: async () => fakeModel({ answer: () => lamp }) },
-    );
+    const node = await started(() => lamp, {
+      watches: { lamp: { camera: 'kitchen', question: 'Is the lamp on?', interval_ms: 100, change_percent: 0 } },
+    });
     await using ear = await listen(mosquitto.url);
     await until('the first answer', () => ear.on('watch/lamp/state').at(-1)?.text === 'OFF');
     const child: ChildProcess = spawn(process.execPath, [join(project, 'appliance.js')], { cwd: project, env: { ...process.env, ...env() } });
