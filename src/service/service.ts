@@ -42,6 +42,9 @@ interface Parts {
   queries: Queries;
 }
 
+/** No look of a model that fits a board takes that long: the engine hangs, and systemd's watchdog may end it. */
+const HANGS_MS = 120_000;
+
 /** `restart`: somebody asked for one over MQTT. `failed`: the node cannot go on, see the error. */
 export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }> {
   readonly session = randomUUID();
@@ -301,8 +304,14 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
     const cameras = this.parts?.cameras.all() ?? [];
     const enabled = cameras.filter(({ id }) => this.config.cameras[id]?.enabled !== false);
     const fresh = enabled.filter(({ state }) => state === 'online');
+    const lookingMs = this.parts?.loop.status().lookingMs ?? 0;
+    const hangs = lookingMs > HANGS_MS;
     return [
-      { name: 'engine', ok: this.modelState === 'ready' && this.stopping === undefined, detail: this.modelState },
+      {
+        name: 'engine',
+        ok: this.modelState === 'ready' && this.stopping === undefined && !hangs,
+        detail: hangs ? `looking for ${Math.round(lookingMs / 1000)} s` : this.modelState,
+      },
       { name: 'cameras', ok: enabled.length === 0 || fresh.length > 0, detail: `${fresh.length} of ${enabled.length} online` },
       { name: 'broker', ok: this.side.link.connected, detail: this.side.link.connected ? 'online' : 'away' },
     ];

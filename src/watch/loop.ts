@@ -52,6 +52,8 @@ export interface CameraStatus {
 
 export interface LoopStatus {
   state: 'idle' | 'looking' | 'stopped';
+  /** How long the present look and its questions have taken; null when idle. */
+  lookingMs: number | null;
   /** Share of the last minute that the engine was used, 0 to 1. */
   busyRatio: number;
   watches: Record<string, WatchStatus>;
@@ -82,6 +84,7 @@ export class WatchLoop {
   private readonly usage: Usage;
   private state: 'new' | 'running' | 'stopped' = 'new';
   private running: Promise<void> | null = null;
+  private beganMs = 0; // the running one, or the last
   private alarm: NodeJS.Timeout | undefined;
 
   constructor(
@@ -173,6 +176,7 @@ export class WatchLoop {
     const cameras = [...this.posts].map(([id, { status }]) => [id, { ...status, skipped: { ...status.skipped } }] as const);
     return {
       state: this.state === 'stopped' ? 'stopped' : this.running === null ? 'idle' : 'looking',
+      lookingMs: this.running === null ? null : performance.now() - this.beganMs,
       busyRatio: this.usage.ratio(),
       watches: Object.fromEntries(watches),
       cameras: Object.fromEntries(cameras),
@@ -206,6 +210,7 @@ export class WatchLoop {
     }));
     if (chosen !== undefined) {
       for (const { post } of due) post.passed++;
+      this.beganMs = now;
       this.running = this.usage
         .during(() => this.look(chosen, now))
         .finally(() => {

@@ -39,6 +39,17 @@ afterEach(async () => {
   vi.useRealTimers();
 });
 
+it('tells how long a look has been under way', async () => {
+  const { loop, camera } = stage({ lookMs: 90_000 });
+  expect(loop.status().lookingMs).toBeNull();
+  loop.put('lamp', spec({ ...all, ttl_ms: 600_000 }));
+  camera.show();
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(loop.status()).toMatchObject({ state: 'looking', lookingMs: 60_000 });
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(loop.status()).toMatchObject({ state: 'idle', lookingMs: null });
+});
+
 describe('the newest frame', () => {
   it('is what is looked at: at 30 frames per second and with a slow engine it is never older than one interval', async () => {
     const { eyes, camera, loop, outcomes } = stage({ lookMs: 400, askMs: 70 });
