@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createConnection, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { pathOf } from './programs.js';
+import { pathOf } from './program-list.js';
 
 export interface MosquittoOptions {
   /** Further lines of the configuration, e.g. `max_packet_size 2000`. */

@@ -1,26 +1,9 @@
 /**
- * Tests that need programs from the system's package manager. Where one is missing they are skipped under a name that says what to install;
- * in CI, where everything must be there, they fail instead.
+ * Tests that need programs from the system's package manager. Where one is missing they are skipped, and announce-programs.ts says what to
+ * install; in CI, where everything must be there, they fail instead.
  */
-import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { describe, it } from 'vitest';
-
-const PROGRAMS = {
-  mosquitto: { probe: () => found('mosquitto'), install: 'mosquitto' },
-  mosquitto_sub: { probe: () => found('mosquitto_sub'), install: 'mosquitto-clients' },
-  gstreamer: {
-    probe: () => found('gst-launch-1.0') && elements(['pnmenc', 'rtspsrc', 'qtdemux', 'x264enc', 'avdec_h264', 'h264parse']),
-    install:
-      'gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav',
-  },
-  rtspServer: {
-    probe: () => spawnSync('pkg-config', ['--exists', 'gstreamer-rtsp-server-1.0']).status === 0 && found('gcc'),
-    install: 'libgstrtspserver-1.0-dev pkg-config gcc',
-  },
-  openssl: { probe: () => found('openssl'), install: 'openssl' },
-} as const satisfies Record<string, { probe: () => boolean; install: string }>;
-export type Program = keyof typeof PROGRAMS;
+import { PROGRAMS, type Program } from './program-list.js';
 
 /** A describe() block that needs these programs. */
 export function describeWith(programs: readonly Program[], name: string, body: () => void): void {
@@ -37,18 +20,4 @@ export function describeWith(programs: readonly Program[], name: string, body: (
   } else {
     describe.skip(`${name} (${remedy})`, body);
   }
-}
-
-/** The path of a program; Debian keeps servers in sbin, which a user's PATH may lack. */
-export function pathOf(program: string): string | undefined {
-  const folders = [...(process.env.PATH ?? '').split(':'), '/usr/sbin', '/usr/local/sbin'];
-  return folders.map((folder) => `${folder}/${program}`).find((path) => existsSync(path));
-}
-
-function found(program: string): boolean {
-  return pathOf(program) !== undefined;
-}
-
-function elements(names: readonly string[]): boolean {
-  return names.every((name) => spawnSync('gst-inspect-1.0', ['--exists', name]).status === 0);
 }
