@@ -70,7 +70,9 @@ export function handlersOf(context: VerbContext): Handlers {
       return { restart_required: [...restart], persisted };
     },
     'camera/restart': async ({ camera }) => {
-      cameraOf(context, camera).restart();
+      const found = cameraOf(context, camera);
+      if (loaded(context).cameras.config(camera)?.enabled !== true) throw new RequestError('FORBIDDEN', `The camera ${camera} is disabled`);
+      found.restart();
       return { camera };
     },
     restart: async () => {

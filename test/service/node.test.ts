@@ -141,8 +141,13 @@ describeWith(['mosquitto', 'mosquitto_sub'], 'a node', () => {
     await until('it is forgotten', () => ear.on('watch/person/result').at(-1)?.text === '');
     await ear.client.publishAsync(`${ROOT}/camera/kitchen/enabled/set`, 'OFF', { qos: 1 });
     await until('the camera is disabled', () => ear.on('camera/kitchen/status').at(-1)?.text === 'disabled');
+    await ear.request('camera/restart', { camera: 'kitchen', transaction: 'disabled' });
+    expect((await ear.response('disabled')).error?.code).toBe('FORBIDDEN');
     await ear.client.publishAsync(`${ROOT}/camera/kitchen/enabled/set`, 'ON', { qos: 1 });
     await until('the camera is back', () => ear.on('camera/kitchen/status').at(-1)?.text === 'online');
+    await ear.request('camera/restart', { camera: 'kitchen', transaction: 'again' });
+    expect(await ear.response('again')).toMatchObject({ status: 'ok' });
+    await until('it was restarted', () => node.service.cameras.get('kitchen')?.status().restarts === 1);
   });
 
   it('lives through garbage on every command topic, and answers the next question', async () => {
