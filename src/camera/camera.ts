@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import { Backoff, type BackoffOptions } from '../backoff.js';
 import { DROP_REASONS, type DropReason, type Frame, type Picture, type Source } from './frame.js';
+import { Lease } from './lease.js';
 import { pause } from './pace.js';
 import { Rate } from './rate.js';
 import { FrameSlot } from './slot.js';
@@ -64,6 +65,7 @@ export class Camera extends EventEmitter<CameraEvents> {
   private warning: string | null = null;
   private previous: Picture | undefined;
   private lastFrame: Frame | undefined;
+  private lease: Lease | undefined; // of the last frame
   private content = 0;
   private frozen = false; // stopped at `previous`, and nothing else has come since
   private wanted = false; // started, or to be started as soon as it has stopped
@@ -200,21 +202,27 @@ export class Camera extends EventEmitter<CameraEvents> {
       this.frozen = false;
     } else if (this.frozen) {
       this.drop('frozen');
+      picture.giveBack?.();
       return;
     }
     this.previous = picture;
+    const { giveBack, ...pixels } = picture;
+    const lease = giveBack === undefined ? undefined : new Lease(giveBack);
     const frame: Frame = {
       id: `${this.prefix}-${this.counts.frames++}`,
       monotonicMs: performance.now(),
       at: new Date(),
-      ...picture,
+      ...pixels,
       content: this.content,
+      ...(lease === undefined ? {} : { hold: () => lease.hold() }),
     };
     this.rate.count(frame.monotonicMs);
     this.lastFrame = frame;
     this.slot.put(frame);
     this.enter('online');
     this.tell('frame', frame);
+    this.lease?.retire(); // nobody who does not hold it can still come to the frame before
+    this.lease = lease;
   }
 
   private stall(kind: 'silent' | 'frozen', ms: number): void {

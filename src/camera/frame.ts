@@ -12,7 +12,10 @@ export interface Frame {
   width: number; // pixels
   height: number;
   format: 'rgb' | 'gray';
-  data: Uint8Array; // never written to again
+  /** Valid in the tick in which the frame was got, and for as long as it is held. */
+  data: Uint8Array;
+  /** Keeps `data` as it is; returns how to let go. Absent where nobody will ever write to it again. */
+  hold?: () => () => void;
   /**
    * Counts the pictures that differed from the one before: two frames of one camera with the same number have the same bytes.
    * A number that stands still while frames arrive is a frozen camera.
@@ -23,7 +26,10 @@ export interface Frame {
 }
 
 /** What a source yields; the camera that reads it adds the rest. */
-export type Picture = Pick<Frame, 'width' | 'height' | 'format' | 'data' | 'truth'>;
+export interface Picture extends Pick<Frame, 'width' | 'height' | 'format' | 'data' | 'truth'> {
+  /** Called once, when nobody needs `data` any more: its memory may be used again. */
+  giveBack?: () => void;
+}
 
 /**
  * Why a picture never became the newest frame that somebody looked at. unread: the source had a newer one before it was read; unreadable: a file

@@ -33,7 +33,10 @@ export async function choosePipeline(uri: string, sidePx: number): Promise<Pipel
 /** One child process from start to end; returns how many pictures were read. */
 async function* play(pipeline: Pipeline, signal: AbortSignal, onDropped: () => void): AsyncGenerator<Picture, number> {
   if (signal.aborted) return 0;
-  const mailbox = new Mailbox<Picture>(onDropped);
+  const mailbox = new Mailbox<Picture>(({ giveBack }) => {
+    giveBack?.();
+    onDropped();
+  });
   const child = new GstChild(pipeline, (picture) => mailbox.put(picture));
   child.ended.then(
     () => mailbox.close(),

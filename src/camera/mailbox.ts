@@ -5,10 +5,10 @@ export class Mailbox<T> {
   private wake: (() => void) | undefined;
 
   /** `onDropped` is called for each item that a newer one replaced before it was read. */
-  constructor(private readonly onDropped: () => void) {}
+  constructor(private readonly onDropped: (value: T) => void) {}
 
   put(value: T): void {
-    if (this.item !== undefined) this.onDropped();
+    if (this.item !== undefined) this.onDropped(this.item.value);
     this.item = { value };
     this.wake?.();
   }

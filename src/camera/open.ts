@@ -38,6 +38,7 @@ export class OpenCamera implements AsyncDisposable {
       const frame = await this.next(last, signal);
       if (frame === undefined) return;
       last = frame;
+      frame.hold?.(); // for ever: what the loop does with it is not ours to know
       yield frame;
     }
   }

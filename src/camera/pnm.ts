@@ -1,6 +1,7 @@
 /** Reads a stream of binary PNM pictures (P6 is rgb, P5 gray) that arrives in pieces of any size. */
 import { MiphaError } from '../errors.js';
 import type { Picture } from './frame.js';
+import { BufferPool } from './lease.js';
 
 const MOST_SIDE = 16_384; // pixels
 const MOST_HEADER = 256; // bytes; comments included
@@ -11,6 +12,7 @@ export class PnmReader {
   private header = '';
   private picture: (Picture & { data: Buffer }) | undefined;
   private filled = 0; // bytes of `picture`
+  private readonly pool = new BufferPool();
 
   constructor(private readonly onPicture: (picture: Picture) => void) {}
 
@@ -49,8 +51,8 @@ export class PnmReader {
       const format = this.header.startsWith('P6') ? 'rgb' : 'gray';
       this.header = '';
       this.filled = 0;
-      // Memory of its own: a slice of Node's shared pool would keep the pool alive.
-      this.picture = { ...size, format, data: Buffer.allocUnsafeSlow(size.width * size.height * (format === 'rgb' ? 3 : 1)) };
+      const data = this.pool.take(size.width * size.height * (format === 'rgb' ? 3 : 1));
+      this.picture = { ...size, format, data, giveBack: () => this.pool.give(data) };
       return at + 1;
     }
     return chunk.length;

@@ -19,7 +19,7 @@ export type ImageInput = string | Uint8Array | RawImage;
 
 const RAW_KEYS = ['data', 'width', 'height', 'format', 'stride'];
 /** What a camera's frame has besides its pixels. */
-const FRAME_KEYS = ['id', 'monotonicMs', 'at', 'content', 'truth'];
+const FRAME_KEYS = ['id', 'monotonicMs', 'at', 'content', 'truth', 'hold'];
 
 const FORMATS: Record<PixelFormat, number> = { rgb: 3, rgba: 4, bgr: 3, gray: 1, nv12: 1 }; // bytes per pixel in a row
 const CODECS = ['jpeg', 'png', 'webp', 'gif', 'tiff', 'heif'];

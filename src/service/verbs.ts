@@ -124,14 +124,9 @@ async function snapshot(context: VerbContext, request: RequestOf<'snapshot'>) {
     throw new RequestError('FORBIDDEN', `Pictures of the camera ${camera.id} are not published: its option images is off`);
   }
   const frame = freshFrame(camera, Number.POSITIVE_INFINITY);
-  const {
-    data: jpeg,
-    width,
-    height,
-  } = await jpegOf(frame, {
-    maxSidePx: request.max_side_px ?? JPEG_SIDE_PX,
-    quality: request.quality ?? JPEG_QUALITY,
-  });
+  const letGo = frame.hold?.();
+  const wanted = { maxSidePx: request.max_side_px ?? JPEG_SIDE_PX, quality: request.quality ?? JPEG_QUALITY };
+  const { data: jpeg, width, height } = await jpegOf(frame, wanted).finally(letGo);
   const { imageBytes } = context.limits();
   if (jpeg.length > imageBytes) {
     throw new RequestError('TOO_LARGE', `The picture has ${jpeg.length} bytes, at most ${imageBytes} may be sent: lower max_side_px or quality`);

@@ -183,7 +183,8 @@ export class Queries {
       priority: PRIORITY + (query.priority ?? 0),
     });
     const frame = query.frame();
-    const seen = await this.eyes.look(cropped(frame, crop), call());
+    const letGo = frame.hold?.();
+    const seen = await this.eyes.look(cropped(frame, crop), call()).finally(letGo);
     try {
       controller.signal.throwIfAborted();
       const { answer, truncated } = await ask(seen, query, call());

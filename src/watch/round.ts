@@ -22,6 +22,7 @@ export async function round(eyes: Eyes, frame: Frame, crop: Crop | undefined, in
 /** Cancelled only when none of the questions is of use any more. */
 async function look(eyes: Eyes, frame: Frame, crop: Crop | undefined, inquiries: readonly Inquiry[]): Promise<Seen> {
   const controller = new AbortController();
+  const letGo = frame.hold?.();
   const release = () => {
     if (inquiries.every(({ signal }) => signal.aborted)) controller.abort();
   };
@@ -35,6 +36,7 @@ async function look(eyes: Eyes, frame: Frame, crop: Crop | undefined, inquiries:
     });
   } finally {
     for (const { signal } of inquiries) signal.removeEventListener('abort', release);
+    letGo?.();
   }
 }
 
