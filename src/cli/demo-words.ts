@@ -27,7 +27,7 @@ export function frameLines({ cameras, latency_ms, engine }: Health, camera: stri
 export function followLines(topics: Topics, { url }: Config['mqtt'], counts?: DemoCounts): string[] {
   const { hostname, port, protocol } = new URL(url);
   const at = `-h ${hostname} -p ${port || (protocol === 'mqtts:' ? 8883 : 1883)}`;
-  const ask = `{"question":"What is on the table?","transaction":"1"}`;
+  const ask = `{"question":"What is on the table?"}`;
   return [
     ...(counts === undefined ? [] : [`broker    ${counts.messages} messages came back, ${counts.right} of ${counts.total} answers right`, '']),
     `follow    mosquitto_sub ${at} -t '${topics.all}' -v`,

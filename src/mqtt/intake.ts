@@ -1,4 +1,5 @@
 /** From a message on a request topic to a request that may be run, or to the error that refuses it. No handler is involved. */
+import { createHash } from 'node:crypto';
 import { nearestKey } from '../errors.js';
 import { isPublishable, matches } from './filters.js';
 import { parseJson } from './json.js';
@@ -91,7 +92,14 @@ export function takeIn(message: Incoming, options: IntakeOptions): Intake | unde
   const named = [envelope.data.deadline_ms, message.expiryS === undefined ? undefined : message.expiryS * 1000].filter((ms) => ms !== undefined);
   const deadlineMs = Math.min(LONGEST_DEADLINE_MS, ...(named.length > 0 ? named : [options.deadlineMs]));
   if (deadlineMs <= 0) return refuse(new RequestError('EXPIRED', 'The request arrived after its expiry'));
-  const admitted = { verb: parsed.verb, request: request.data, address, broadcast, deadlineMs, key: keyOf(address, parsed.verb) } as Admitted;
+  const admitted = {
+    verb: parsed.verb,
+    request: request.data,
+    address,
+    broadcast,
+    deadlineMs,
+    key: keyOf(address, parsed.verb, message.payload),
+  } as Admitted;
   return { kind: 'admitted', admitted };
 }
 
@@ -113,8 +121,12 @@ function isVerb(name: string): name is Verb {
   return Object.hasOwn(verbSchemas, name);
 }
 
-/** Sender (as far as MQTT tells: the reply topic), verb and id. */
-function keyOf({ topic, transaction, correlation }: Address, verb: Verb): string | null {
-  if (correlation !== undefined) return `${topic}\n${verb}\nc${correlation.toString('base64')}`;
-  return transaction === null ? null : `${topic}\n${verb}\nt${transaction}`;
+/**
+ * Sender (as far as MQTT tells: the reply topic), verb, id and payload: a client that counts its ids from 1 again after a restart, or shares the
+ * default reply topic with others, must not get the answer to another question.
+ */
+function keyOf({ topic, transaction, correlation }: Address, verb: Verb, payload: Buffer): string | null {
+  if (correlation === undefined && transaction === null) return null;
+  const id = correlation === undefined ? `t${transaction}` : `c${correlation.toString('base64')}`;
+  return `${topic}\n${verb}\n${id}\n${createHash('sha256').update(payload).digest('base64')}`;
 }

@@ -10,7 +10,7 @@ export const envelopeSchema = z.object({
     .min(1)
     .max(128)
     .optional()
-    .describe('repeated in every response; the same one again within the dedupe window is the same request'),
+    .describe('repeated in every response; the same request again within the dedupe window gets the same response'),
   reply_to: z.string().min(1).max(512).optional().describe('topic for the responses; must match the allow-list. Default: response/<verb>'),
   deadline_ms: z.int().min(1).max(600_000).optional().describe('milliseconds from its arrival after which the answer is of no use'),
 });

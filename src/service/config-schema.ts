@@ -104,7 +104,7 @@ export const configSchema = z
         queue: z.int().min(1).max(1000).default(16).describe('queries waiting or under way; one more is refused with QUEUE_FULL'),
         deadline_ms: z.int().min(100).max(600_000).default(30_000).meta(RESTART).describe('for requests that name none'),
         request_bytes: z.int().min(256).max(1_048_576).default(65_536).meta(RESTART).describe('larger ones are refused with TOO_LARGE'),
-        dedupe_ms: z.int().min(0).max(3_600_000).default(300_000).meta(RESTART).describe('how long a repeated request gets the same response again'),
+        dedupe_ms: z.int().min(0).max(3_600_000).default(60_000).meta(RESTART).describe('how long a repeated request gets the same response again'),
       })
       .prefault({}),
     http: z

@@ -279,17 +279,18 @@ describe('the same request again', () => {
     expect(run).toHaveBeenCalledTimes(2);
   });
 
-  it('is another one with another id, reply topic or verb, or without any id', async () => {
+  it('is another one with another id, reply topic, verb or payload, or without any id', async () => {
     const run = vi.fn(async () => ({}));
     const { ask } = router(run);
     ask({ ...question, transaction: 'a' });
     ask({ ...question, transaction: 'b' });
     ask({ ...question, transaction: 'a', reply_to: 'mipha/v1/r/reply/a' });
     ask(question, withId('a'));
+    ask({ ...question, max_age_ms: 100 }, withId('a')); // an id used again for something else
     ask(question);
     ask(question);
     await settle();
-    expect(run).toHaveBeenCalledTimes(6);
+    expect(run).toHaveBeenCalledTimes(7);
   });
 
   it('runs again when it was only told to come back', async () => {
