@@ -9,6 +9,8 @@ export interface CameraReporter {
   added(camera: Camera): void;
   removed(camera: Camera): void;
   publish(camera: Camera): void;
+  /** Leaves no timer behind; the last states stay published. */
+  stop(): void;
 }
 
 export interface ReporterOptions {
@@ -24,6 +26,10 @@ export function cameraReporter({ node, log, isEnabled, onChange }: ReporterOptio
   const publish = (camera: Camera) => node.camera(camera.id, camera.state, isEnabled(camera.id));
   return {
     publish,
+    stop() {
+      for (const end of following.values()) end();
+      following.clear();
+    },
     added(camera) {
       let lost = false;
       const onState = (state: CameraState) => {
@@ -47,9 +53,9 @@ export function cameraReporter({ node, log, isEnabled, onChange }: ReporterOptio
       camera.on('frame', onFrame);
       publish(camera);
       following.set(camera, () => {
+        camera.off('state', onState);
         camera.off('frame', onFrame);
         motion.stop();
-        // onState stays until the camera has stopped: its last state is published too
       });
     },
     removed(camera) {

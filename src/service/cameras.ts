@@ -6,7 +6,7 @@ import type { CameraConfig } from './config-schema.js';
 export interface CameraListener {
   /** A camera is there from now on; it is not running yet. */
   added(camera: Camera): void;
-  /** It has stopped, or is about to. */
+  /** It is configured no longer, or differently, and has stopped. */
   removed(camera: Camera): void;
 }
 
@@ -41,9 +41,10 @@ export class CameraSet {
     return this.inTurn(() => this.become(configs));
   }
 
+  /** They stay configured: nobody is told that they were removed. */
   stop(): Promise<void> {
     return this.inTurn(async () => {
-      await Promise.all([...this.running.keys()].map((id) => this.remove(id)));
+      await Promise.all(this.all().map((camera) => camera.stop()));
     });
   }
 
@@ -77,8 +78,8 @@ export class CameraSet {
     const entry = this.running.get(id);
     if (entry === undefined) return;
     this.running.delete(id);
-    this.listener.removed(entry.camera);
     await entry.camera.stop();
+    this.listener.removed(entry.camera);
   }
 
   /** Apart from being enabled, which needs no other camera. */

@@ -292,7 +292,6 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
 
   /** Health now, and again after the interval. */
   private async tick(): Promise<void> {
-    clearTimeout(this.healthTimer);
     await this.status.refresh();
     if (this.stopping !== undefined) return;
     this.side.node.health(this.status.health());
@@ -338,6 +337,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
       this.side.refuseRequests();
       await Promise.all([this.parts?.loop.stop(left() / 2), this.parts?.queries.stop(left() / 2)]);
       await this.parts?.cameras.stop();
+      this.reporter.stop();
       this.side.node.health(this.status.health());
       await this.side.link.stop(left());
       await this.http?.stop();

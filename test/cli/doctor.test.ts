@@ -25,6 +25,21 @@ describe('mipha doctor', () => {
     expect(nano.weightsBytes).toBeGreaterThan(8e6);
   });
 
+  it('tells for each kind of camera its pipeline, or what it lacks and the command that brings it', async () => {
+    const { stdout } = await mipha(['doctor', '--json']);
+    const { schemes } = JSON.parse(stdout).cameras as { schemes: { scheme: string; ready: boolean; pipeline: string | null; fix: string | null }[] };
+    expect(schemes.map(({ scheme }) => scheme)).toEqual(['synthetic', 'images', 'v4l2', 'v4l2 mjpeg', 'csi', 'rtsp', 'file', 'gst']);
+    for (const { scheme, ready, pipeline, fix } of schemes) {
+      if (scheme === 'synthetic' || scheme === 'images') expect({ ready, pipeline }).toEqual({ ready: true, pipeline: null });
+      else if (ready) expect(pipeline).toMatch(/^gst-launch-1\.0 -q .* ! pnmenc ! fdsink fd=3/);
+      else expect(fix).toMatch(/apt-get install/);
+    }
+    const csi = schemes.find(({ scheme }) => scheme === 'csi');
+    expect(csi?.pipeline).toContain('nvarguscamerasrc');
+    const words = (await mipha(['doctor'])).stdout;
+    for (const { scheme } of schemes) expect(words).toContain(`camera ${scheme} `);
+  });
+
   it('names a folder that is no package, and how to make one', async () => {
     const { stdout } = await mipha(['doctor', EVAL]);
     expect(stdout).toContain(`${EVAL}: no manifest.json`);

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { resultSchema } from '../../src/mqtt/messages.js';
 import { type Mosquitto, sleep, startMosquitto, until } from '../support/mosquitto.js';
 import { describeWith } from '../support/programs.js';
-import { type Ear, fakeModel, KITCHEN, LAMP, listen, ROOT, startNode } from './support.js';
+import { config, type Ear, fakeModel, KITCHEN, LAMP, listen, ROOT, startNode } from './support.js';
 
 const TEST_SOURCE = 'gst:videotestsrc is-live=true pattern=ball ! video/x-raw,width=160,height=120,framerate=10/1';
 
@@ -178,6 +178,21 @@ describeWith(['mosquitto', 'gstreamer'], 'a node in trouble', () => {
     const removed = Object.entries(components).filter(([key]) => key.includes('door'));
     expect(removed.length).toBeGreaterThan(0); // told to be removed, which is a component with nothing but its platform
     for (const [, component] of removed) expect(Object.keys(component)).toEqual(['platform']);
+  });
+
+  it('forgets a camera that is configured no longer, and leaves the others offline when it ends', async () => {
+    const values = { cameras: { kitchen: KITCHEN, attic: KITCHEN } };
+    const load = async () => config(mosquitto.url);
+    const node = await startNode(mosquitto.url, values, { loadModel: async () => fakeModel(), load });
+    await online();
+    await until('both cameras', () => ['kitchen', 'attic'].every((id) => ear.on(`camera/${id}/status`).at(-1)?.text === 'online'));
+    await node.service.reload();
+    await until('the attic is forgotten', () => ear.on('camera/attic/status').at(-1)?.text === '');
+    expect(ear.on('camera/attic/enabled/state').at(-1)?.text).toBe('');
+    expect(ear.on('camera/kitchen/status').at(-1)?.text).toBe('online');
+    await node[Symbol.asyncDispose]();
+    await until('the kitchen is offline', () => ear.on('camera/kitchen/status').at(-1)?.text === 'offline');
+    expect(ear.on('camera/attic/status').at(-1)?.text).toBe('');
   });
 
   it('refuses to be a second node of the same name', async () => {
