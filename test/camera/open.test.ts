@@ -1,8 +1,7 @@
-import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openCamera } from '../../src/camera/open.js';
 
-const PICTURES = join(import.meta.dirname, '..', 'fixtures', 'eval', 'pictures');
+const PICTURES = 'test/fixtures/eval/pictures';
 const pause = (ms: number) => new Promise((done) => setTimeout(done, ms));
 
 describe('openCamera', () => {
