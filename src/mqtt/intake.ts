@@ -98,7 +98,7 @@ export function takeIn(message: Incoming, options: IntakeOptions): Intake | unde
     address,
     broadcast,
     deadlineMs,
-    key: keyOf(address, parsed.verb, message.payload),
+    key: keyOf(address, parsed.verb, request.data),
   } as Admitted;
   return { kind: 'admitted', admitted };
 }
@@ -122,11 +122,11 @@ function isVerb(name: string): name is Verb {
 }
 
 /**
- * Sender (as far as MQTT tells: the reply topic), verb, id and payload: a client that counts its ids from 1 again after a restart, or shares the
- * default reply topic with others, must not get the answer to another question.
+ * Sender (as far as MQTT tells: the reply topic), verb, id and what is asked: a client that counts its ids from 1 again after a restart, or shares
+ * the default reply topic with others, must not get the answer to another question. A repetition may well have less time left.
  */
-function keyOf({ topic, transaction, correlation }: Address, verb: Verb, payload: Buffer): string | null {
+function keyOf({ topic, transaction, correlation }: Address, verb: Verb, request: object): string | null {
   if (correlation === undefined && transaction === null) return null;
   const id = correlation === undefined ? `t${transaction}` : `c${correlation.toString('base64')}`;
-  return `${topic}\n${verb}\n${id}\n${createHash('sha256').update(payload).digest('base64')}`;
+  return `${topic}\n${verb}\n${id}\n${createHash('sha256').update(JSON.stringify(request)).digest('base64')}`;
 }

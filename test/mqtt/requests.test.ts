@@ -269,7 +269,7 @@ describe('the same request again', () => {
     finish({ n: 1 });
     await settle();
     expect(sent).toHaveLength(1);
-    ask(question, withId('1'));
+    ask({ ...question, deadline_ms: 500 }, withId('1')); // a repetition has less time left
     await settle();
     expect(run).toHaveBeenCalledOnce();
     expect(sent[1]).toEqual(sent[0]);
