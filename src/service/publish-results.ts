@@ -1,5 +1,4 @@
 /** Outcomes of watches and queries → what is published about them. Remembers per watch what was last said, to know what is news. */
-
 import { MiphaError } from '../errors.js';
 import { type Result, type Stamp, stateOf, type WatchEvent } from '../mqtt/messages.js';
 import { requestErrorOf } from '../mqtt/request-error.js';
@@ -15,8 +14,6 @@ export class ResultPublisher {
   /** Last value that was published as true, by watch: a value that comes back unchanged after an outage is no event. */
   private readonly known = new Map<string, Value>();
   private readonly failing = new Set<string>();
-  /** What the `state` topics hold, and until when. */
-  private readonly stated = new Map<string, { text: string; untilMs: number }>();
 
   constructor(
     private readonly topics: Topics,
@@ -30,7 +27,7 @@ export class ResultPublisher {
     const result = this.result(topic, outcome);
     const life = outcome.status !== 'stale' && outcome.validUntil !== null ? { expiresAt: outcome.validUntil } : {};
     this.outlet.state(topic, result, life);
-    this.state(outcome.watch, stateOf(outcome.value), life.expiresAt);
+    this.outlet.state(this.topics.watch(outcome.watch, 'state'), stateOf(outcome.value), life);
     const before = this.known.get(outcome.watch) ?? null;
     const event = this.eventType(outcome, before);
     if (event !== null) this.event(event, before, outcome);
@@ -42,7 +39,6 @@ export class ResultPublisher {
     this.outlet.forget(this.topics.watch(watch, 'state'));
     this.known.delete(watch);
     this.failing.delete(watch);
-    this.stated.delete(watch);
   }
 
   /** The `data` of a query's response. */
@@ -70,16 +66,6 @@ export class ResultPublisher {
       truncated,
       error: null,
     };
-  }
-
-  /** The same word again only when half of its life is over: a watch that answers many times a second need not repeat itself. */
-  private state(watch: string, text: string, expiresAt: Date | undefined): void {
-    const before = this.stated.get(watch);
-    const untilMs = expiresAt?.getTime() ?? Number.POSITIVE_INFINITY;
-    const nowMs = Date.now();
-    if (before?.text === text && (before.untilMs - nowMs) * 2 > untilMs - nowMs) return;
-    this.stated.set(watch, { text, untilMs });
-    this.outlet.state(this.topics.watch(watch, 'state'), text, expiresAt === undefined ? {} : { expiresAt });
   }
 
   private result(topic: string, outcome: WatchOutcome): Result {

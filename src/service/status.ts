@@ -1,5 +1,6 @@
 /** The node as others see it: its factsheet, its health, and what a scrape of the metrics shows. Reads the parts, changes none. */
 import type { Camera } from '../camera/camera.js';
+import { mask } from '../camera/mask.js';
 import type { LinkStats } from '../mqtt/link.js';
 import { type Alert, type Health, type Info, SCHEMA_VERSION } from '../mqtt/messages.js';
 import { VERBS } from '../mqtt/request-schemas.js';
@@ -68,7 +69,7 @@ export class Status {
       api: 'v1',
       protocol: mqtt.protocol,
       models: [{ id: loaded?.name ?? '', rev: loaded?.revision ?? '', state }],
-      cameras: Object.entries(cameras).map(([id, { uri, enabled, images }]) => ({ id, uri: withoutSecrets(uri), enabled, images })),
+      cameras: Object.entries(cameras).map(([id, { uri, enabled, images }]) => ({ id, uri: mask(uri), enabled, images })),
       watches: Object.entries(watches).map(([id, { camera, question, answer, enabled, interval_ms, ttl_ms }]) => ({
         id,
         camera,
@@ -163,8 +164,4 @@ export class Status {
       error,
     };
   }
-}
-
-function withoutSecrets(uri: string): string {
-  return uri.replace(/\/\/[^/@]*@/, '//***@');
 }
