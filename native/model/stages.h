@@ -1,0 +1,64 @@
+// The FP32 forward pass in plain loops, one function per stage: Reference runs them in order, calibration runs one stage over many samples.
+// Follows arXiv 2403.06199 (Mipha), SigLIP (arXiv 2303.15343) and Phi-2. Slow on purpose; works on weights of any stored type.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "model/config.h"
+#include "model/weights.h"
+
+namespace mipha {
+
+class ThreadPool;
+
+using Rows = std::vector<float>;  // [rows, columns], row-major; every function below says which
+
+/// Sees what enters each weighted product, smoothed, by the name of the matrix in the recipe ("language.layers.3.qkv"), and may change it in
+/// place. Two matrices that share an input are each shown a copy of their own.
+using Tap = std::function<void(const std::string& matrix, float* data, int rows, int columns)>;
+
+/// Cosine and sine of the rotated dims, one row for each row of hidden states: [rows, rotary / 2].
+struct Angles {
+  Rows cosine, sine;
+};
+
+/// Rotary positions (RoFormer, arXiv 2104.09864) of rows at `first`, `first` + 1, …
+Angles angles(const LanguageConfig& config, int first, int rows);
+
+class Stages {
+ public:
+  /// `weights` (not what they point at) is copied. `pool` divides the output rows of each product; results are the same with any.
+  Stages(const Config& config, const Weights& weights, ThreadPool* pool = nullptr) : config_(config), weights_(weights), pool_(pool) {}
+
+  const Config& config() const { return config_; }
+  Weights& weights() { return weights_; }  // a calibration run puts a quantized matrix in the place of one of these
+
+  /// pixels uint8 [image_size, image_size, 3] → [tokens, vision.hidden]
+  Rows patches(const uint8_t* pixels, const Tap& tap = {}) const;
+  /// x [tokens, vision.hidden], in place.
+  void vision_layer(int layer, Rows& x, const Tap& tap = {}) const;
+  /// x [tokens, vision.hidden] → features [tokens, language.hidden]
+  Rows projector(Rows x, const Tap& tap = {}) const;
+
+  /// One row of the embedding: [language.hidden].
+  Rows embed(int id) const;
+  /// x [rows, hidden], in place. keys, values [past, hidden], keys rotated: the rows of this call are added behind them.
+  /// Row r looks at past rows and rows of this call where mask [rows, past + rows] is 0; anything below −1e4 hides. Null: causal.
+  void language_layer(int layer, Rows& x, const Angles& angles, Rows& keys, Rows& values, const float* mask = nullptr, const Tap& tap = {}) const;
+  /// x [rows, hidden] → [rows, hidden]
+  Rows final_norm(const Rows& x) const;
+  /// normed [rows, hidden] → logits [rows, vocab]
+  Rows head(const Rows& normed, const Tap& tap = {}) const;
+
+ private:
+  Rows linear(const Linear& w, const std::string& name, Rows x, const Tap& tap) const;
+
+  Config config_;
+  Weights weights_;
+  ThreadPool* pool_;
+};
+
+}  // namespace mipha
