@@ -17,6 +17,7 @@
       "native/model/image.cc",
       "native/model/reference.cc",
       "native/model/resize.cc",
+      "native/model/stages.cc",
       "native/model/weights.cc",
       "native/backend/backend.cc",
       "native/backend/cpu/attention.cc",

@@ -1,5 +1,4 @@
-// The FP32 forward pass in plain loops, pixels to logits: what calibration runs on and what every backend is compared with.
-// Follows arXiv 2403.06199 (Mipha), SigLIP (arXiv 2303.15343) and Phi-2. Slow on purpose; works on weights of any stored type.
+// The FP32 forward pass, pixels to logits: what every backend is compared with.
 #pragma once
 
 #include <cstdint>
@@ -7,8 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "model/config.h"
-#include "model/weights.h"
+#include "model/stages.h"
 
 namespace mipha {
 
@@ -24,7 +22,7 @@ class Reference {
   std::vector<float> encode(const uint8_t* pixels, const Probe& probe = {}) const;
 
   /// One row of the embedding: [language.hidden].
-  std::vector<float> embed(int id) const;
+  std::vector<float> embed(int id) const { return stages_.embed(id); }
 
   /// Feeds `rows` embedded rows [rows, hidden] after those already seen; → logits [rows, vocab]. Keys and values are kept in FP32.
   std::vector<float> append(const std::vector<float>& embedded, const Probe& probe = {});
@@ -33,10 +31,9 @@ class Reference {
   void reset();
 
  private:
-  const Config config_;
-  const Weights weights_;
+  const Stages stages_;
   int length_ = 0;
-  std::vector<std::vector<float>> keys_, values_;  // per layer [length, hidden]
+  std::vector<Rows> keys_, values_;  // per layer [length, hidden]
 };
 
 }  // namespace mipha

@@ -27,10 +27,10 @@ const char* describe(DType dtype) {
 
 class Binder {
  public:
-  explicit Binder(const Lookup& lookup) : lookup_(lookup) {}
+  Binder(const Lookup& lookup, const std::set<std::string>& wide) : lookup_(lookup), wide_(wide) {}
 
-  /// name.weight [out, in], name.scale [out] exactly with INT8, name.bias [out] when it has one.
-  Linear linear(const std::string& name, int out, int in, bool has_bias = true) const {
+  /// name.weight [out, in], name.scale [out] exactly with INT8, name.bias [out] when it has one, name.smooth [in] where smoothing needed it.
+  Linear linear(const std::string& name, int out, int in, bool has_bias = true, bool smoothable = false) const {
     const Tensor& weight = tensor(name + ".weight", {out, in});
     Linear linear;
     linear.dtype = weight.dtype;
@@ -44,6 +44,12 @@ class Binder {
       fail(name + ".scale", "none", std::string("one beside a weight of type ") + describe(weight.dtype));
     }
     if (has_bias) linear.bias = vector(name + ".bias", {out});
+    if (lookup_(name + ".smooth") != nullptr) {
+      if (!smoothable) fail(name + ".smooth", "none: smoothing of this matrix is folded into what stands before it", "one");
+      linear.smooth = vector(name + ".smooth", {in});
+    }
+    linear.wide = wide_.count(name) > 0;
+    if (linear.wide && linear.dtype != DType::kI8) fail(name + ".weight", "type I8, because the recipe says w8a16", describe(linear.dtype));
     linear.out = out;
     linear.in = in;
     return linear;
@@ -75,12 +81,13 @@ class Binder {
   }
 
   const Lookup& lookup_;
+  const std::set<std::string>& wide_;
 };
 
 }  // namespace
 
-Weights bind(const Config& config, const Lookup& lookup) {
-  const Binder binder(lookup);
+Weights bind(const Config& config, const Lookup& lookup, const std::set<std::string>& wide) {
+  const Binder binder(lookup, wide);
   Weights weights;
 
   const VisionConfig& vision = config.vision;
@@ -94,13 +101,14 @@ Weights bind(const Config& config, const Lookup& lookup) {
     layer.out = binder.linear(name + "out", vision.hidden, vision.hidden);
     layer.norm2 = binder.norm(name + "norm2", vision.hidden);
     layer.fc1 = binder.linear(name + "fc1", vision.intermediate, vision.hidden);
-    layer.fc2 = binder.linear(name + "fc2", vision.hidden, vision.intermediate);
+    layer.fc2 = binder.linear(name + "fc2", vision.hidden, vision.intermediate, true, true);
     weights.vision.push_back(layer);
   }
 
   const LanguageConfig& language = config.language;
   for (int i = 0; i < config.projector_layers; ++i) {
-    weights.projector.push_back(binder.linear("projector." + std::to_string(i), language.hidden, i == 0 ? vision.hidden : language.hidden));
+    weights.projector.push_back(
+        binder.linear("projector." + std::to_string(i), language.hidden, i == 0 ? vision.hidden : language.hidden, true, true));
   }
 
   weights.embedding = binder.linear("language.embedding", language.vocab, language.hidden, false);
@@ -111,7 +119,7 @@ Weights bind(const Config& config, const Lookup& lookup) {
     layer.qkv = binder.linear(name + "qkv", 3 * language.hidden, language.hidden);
     layer.dense = binder.linear(name + "dense", language.hidden, language.hidden);
     layer.fc1 = binder.linear(name + "fc1", language.intermediate, language.hidden);
-    layer.fc2 = binder.linear(name + "fc2", language.hidden, language.intermediate);
+    layer.fc2 = binder.linear(name + "fc2", language.hidden, language.intermediate, true, true);
     weights.language.push_back(layer);
   }
   weights.final_norm = binder.norm("language.final_norm", language.hidden);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -20,12 +21,14 @@ struct Tensor {
   size_t bytes = 0;
 };
 
-/// y = x · Wᵀ + b. INT8 weights carry one scale per output row: W[o, i] ≈ weight[o, i] * scale[o].
+/// y = (x ∘ smooth) · Wᵀ + b. INT8 weights carry one scale per output row: W[o, i] ≈ weight[o, i] * scale[o].
 struct Linear {
   DType dtype = DType::kF32;
-  const void* weight = nullptr;  // [out, in] int8, f16 or f32
-  const float* scale = nullptr;  // [out], only with int8
-  const float* bias = nullptr;   // [out], null for the embedding
+  const void* weight = nullptr;   // [out, in] int8, f16 or f32
+  const float* scale = nullptr;   // [out], only with int8
+  const float* bias = nullptr;    // [out], null for the embedding
+  const float* smooth = nullptr;  // [in], a factor of each input (SmoothQuant, arXiv 2211.10438); null: none
+  bool wide = false;              // recipe w8a16: INT8 weights, but the input is not quantized
   int out = 0;
   int in = 0;
 };
@@ -67,7 +70,8 @@ struct Weights {
 /// Looks a tensor up by its package name (native/package/README.md lists them); null when absent.
 using Lookup = std::function<const Tensor*(const std::string& name)>;
 
-/// Fills the structs, checking presence, type and shape of every tensor. Throws kModelFormat naming the tensor, what was expected and what came.
-Weights bind(const Config& config, const Lookup& lookup);
+/// Fills the structs, checking presence, type and shape of every tensor. `wide`: the matrices that the recipe calls w8a16. Throws kModelFormat naming
+/// the tensor, what was expected and what came.
+Weights bind(const Config& config, const Lookup& lookup, const std::set<std::string>& wide = {});
 
 }  // namespace mipha

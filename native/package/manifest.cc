@@ -97,4 +97,15 @@ Config parse_config(const std::string& manifest_json) {
   return config;
 }
 
+std::set<std::string> parse_wide(const std::string& manifest_json) {
+  std::set<std::string> wide;
+  const Json document = parse_json(manifest_json, "manifest.json");
+  const Json* const recipe = document.find("recipe");
+  if (recipe == nullptr) return wide;
+  for (const auto& [matrix, precision] : recipe->members) {
+    if (precision.string == "w8a16") wide.insert(matrix);
+  }
+  return wide;
+}
+
 }  // namespace mipha

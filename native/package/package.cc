@@ -11,27 +11,30 @@ namespace {
 
 constexpr size_t kMaxManifestBytes = 16u << 20;
 
-Config read_config(const std::string& path) {
+std::string read_manifest(const std::string& path) {
   const MappedFile file(path);
   if (file.bytes() > kMaxManifestBytes) throw Error(Code::kModelFormat, path + " is too large: " + std::to_string(file.bytes()) + " bytes");
-  return parse_config({reinterpret_cast<const char*>(file.data()), file.bytes()});
+  return {reinterpret_cast<const char*>(file.data()), file.bytes()};
 }
 
 class MappedPackage final : public Package {
  public:
-  explicit MappedPackage(const std::string& folder) : config_(read_config(folder + "/manifest.json")), file_(folder + "/weights.safetensors") {
-    const auto tensors = read_safetensors(file_.data(), file_.bytes(), file_.path());
-    weights_ = bind(config_, [&](const std::string& name) {
-      const auto found = tensors.find(name);
-      return found == tensors.end() ? nullptr : &found->second;
-    });
-  }
+  explicit MappedPackage(const std::string& folder) : MappedPackage(folder, read_manifest(folder + "/manifest.json")) {}
 
   const Config& config() const override { return config_; }
   const Weights& weights() const override { return weights_; }
   void release(const void* data, size_t bytes) const override { file_.release(data, bytes); }
 
  private:
+  MappedPackage(const std::string& folder, const std::string& manifest) : config_(parse_config(manifest)), file_(folder + "/weights.safetensors") {
+    const auto tensors = read_safetensors(file_.data(), file_.bytes(), file_.path());
+    const Lookup lookup = [&](const std::string& name) {
+      const auto found = tensors.find(name);
+      return found == tensors.end() ? nullptr : &found->second;
+    };
+    weights_ = mipha::bind(config_, lookup, parse_wide(manifest));
+  }
+
   const Config config_;
   const MappedFile file_;
   Weights weights_;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <set>
 #include <string>
 
 #include "model/config.h"
@@ -11,6 +12,9 @@ namespace mipha {
 
 /// Reads the `architecture` and `preprocessing` sections of a manifest. Throws kModelFormat naming the field.
 Config parse_config(const std::string& manifest_json);
+
+/// The matrices that the manifest's recipe calls w8a16: INT8 weights whose input is not quantized. A manifest without a recipe has none.
+std::set<std::string> parse_wide(const std::string& manifest_json);
 
 /// Immutable and shareable between threads; the weights stay mapped until the last owner lets go.
 class Package {

@@ -75,7 +75,7 @@ export const promptSchema = z.strictObject({
   end: z.string().max(100),
 });
 
-export const precisionSchema = z.enum(['w8a8', 'f16']);
+export const precisionSchema = z.enum(['w8a8', 'w8a16', 'f16']);
 export type Precision = z.infer<typeof precisionSchema>;
 
 export const manifestSchema = z.strictObject({

@@ -1,6 +1,9 @@
-/** The recipe: how each matrix is stored. Everything that is no matrix (biases, norms, position embedding) is F32. */
+/**
+ * The recipe: how each matrix is stored and multiplied. `w8a8`: INT8 weights and inputs; `w8a16`: INT8 weights, wide inputs; `f16`: both wide.
+ * Everything that is no matrix (biases, norms, position embedding, smoothing) is F32.
+ */
 import { nearestKey, optionError } from '../errors.js';
-import type { Precision } from './manifest.js';
+import { type Precision, precisionSchema } from './manifest.js';
 import type { TensorSpec } from './safetensors.js';
 import type { CanonicalTensor } from './tensors.js';
 
@@ -14,7 +17,7 @@ export function completeRecipe(tensors: { matrix: string | undefined }[], change
   const matrices = tensors.flatMap(({ matrix }) => (matrix === undefined ? [] : [matrix]));
   for (const [matrix, precision] of Object.entries(changes)) {
     if (!matrices.includes(matrix)) throw optionError('recipe', 'a matrix of the model', matrix, nearestKey(matrix, matrices));
-    if (precision !== 'w8a8' && precision !== 'f16') throw optionError(`recipe.${matrix}`, 'w8a8 or f16', precision);
+    if (!precisionSchema.options.includes(precision)) throw optionError(`recipe.${matrix}`, precisionSchema.options.join(' or '), precision);
     if (matrix === KEPT_WIDE && precision !== 'f16') throw optionError(`recipe.${matrix}`, 'f16', precision);
   }
   return Object.fromEntries(matrices.map((matrix) => [matrix, changes[matrix] ?? (matrix === KEPT_WIDE ? 'f16' : 'w8a8')]));

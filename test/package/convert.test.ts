@@ -160,7 +160,7 @@ describe('recipe', () => {
 
   it.each([
     [{ 'language.layers.1.fc3': 'f16' }, /recipe: .*did you mean language.layers.1.fc/],
-    [{ 'language.head': 'w4' }, /recipe.language.head: expected w8a8 or f16/],
+    [{ 'language.head': 'w4' }, /recipe.language.head: expected w8a8 or w8a16 or f16/],
     [{ 'vision.patch_embedding': 'w8a8' }, /recipe.vision.patch_embedding: expected f16/],
   ])('refuses %j', async (recipe, message) => {
     const conversion = convert(await tinyFolder(), join(await temporaryFolder(), 'out'), { recipe: recipe as never });

@@ -63,7 +63,7 @@ bool Forward::encode(const Team& team, const uint8_t* pixels, const Cancelled& c
   const int tokens = c.tokens(), width = c.hidden;
   const auto product = [&](const PackedLinear& weight, float* in, Then then, float* out, int out_width) {
     const Rows rows{in, q8_, q8_scale_, tokens, weight.in};
-    if (weight.tiles != nullptr) quantize_rows(team, rows);
+    prepare_rows(team, weight, rows);
     multiply(team, weight, rows, then, out, out_width);
   };
 
@@ -208,7 +208,7 @@ bool Forward::layers(const Team& team, const Attended* spans, int span_count, co
     quantize_rows(team, attended);
     multiply(team, w.dense, attended, Then::kAdd, x_, c.hidden);
     const Rows hidden{hidden_, q8_, q8_scale_, count, c.intermediate};
-    quantize_rows(team, hidden);
+    prepare_rows(team, w.fc2, hidden);
     multiply(team, w.fc2, hidden, Then::kAdd, x_, c.hidden);
     if (layer + 1 < c.layers) show("language", layer + 1, x_, count, c.hidden);
   }

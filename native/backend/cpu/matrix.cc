@@ -71,6 +71,16 @@ void quantize_rows(const Team& team, const Rows& rows) {
   });
 }
 
+void prepare_rows(const Team& team, const PackedLinear& weight, const Rows& rows) {
+  if (weight.smooth != nullptr) {
+    team.pool.each(rows.count, [&](int row, int) {
+      float* values = rows.values + static_cast<size_t>(row) * rows.width;
+      for (int i = 0; i < rows.width; ++i) values[i] *= weight.smooth[i];
+    });
+  }
+  if (weight.tiles != nullptr) quantize_rows(team, rows);
+}
+
 void multiply(const Team& team, const PackedLinear& weight, const Rows& rows, Then then, float* out, size_t out_stride) {
   const auto tile = weight.tiles != nullptr ? tile_s8 : tile_f32;
   team.pool.each((weight.out + kTile - 1) / kTile, [&](int index, int) { tile(team.kernels, weight, rows, index * kTile, then, out, out_stride); });

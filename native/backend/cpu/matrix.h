@@ -9,13 +9,15 @@
 
 namespace mipha::cpu {
 
-/// A Linear ready for the kernels. INT8 weights are panels; f16 and f32 weights become f32 transposed for gemm_f32.
+/// A Linear ready for the kernels. INT8 weights are panels; f16 and f32 weights, and INT8 ones whose input stays wide, become f32 transposed for
+/// gemm_f32.
 struct PackedLinear : Packed {
   const int8_t* tiles = nullptr;      // [padded_out / 16][padded_in / 4][16][4]
   const int32_t* sums = nullptr;      // [padded_out] Σ of each row
   const float* transposed = nullptr;  // [in][padded_out], instead of tiles
   const float* scale = nullptr;       // [out], with tiles
   const float* bias = nullptr;        // [out] or null
+  const float* smooth = nullptr;      // [in] or null
 };
 
 /// Rows going into a product: f32, and their INT8 twin once quantize_rows() has filled it.
@@ -38,6 +40,9 @@ struct Team {
 
 /// Fills rows.quantized and rows.scale, one scale per row (token).
 void quantize_rows(const Team& team, const Rows& rows);
+
+/// Makes rows ready to go into `weight` alone: smooths rows.values in place and quantizes them if the product is INT8.
+void prepare_rows(const Team& team, const PackedLinear& weight, const Rows& rows);
 
 /// out[r * out_stride + n] for every row. With INT8 weights the rows must have been quantized.
 void multiply(const Team& team, const PackedLinear& weight, const Rows& rows, Then then, float* out, size_t out_stride);

@@ -14,6 +14,10 @@ size_t aligned(size_t bytes) {
   return (bytes + Arena::kAlignment - 1) / Arena::kAlignment * Arena::kAlignment;
 }
 
+bool is_s8(const Linear& linear) {
+  return linear.dtype == DType::kI8 && !linear.wide;
+}
+
 size_t element_bytes(DType dtype) {
   return dtype == DType::kI8 ? 1 : dtype == DType::kF16 ? 2 : 4;
 }
@@ -22,20 +26,28 @@ struct Sizes {
   size_t matrix, sums;  // bytes
 };
 
-Sizes packed_sizes(const PackedLinear& linear, DType dtype) {
-  if (dtype != DType::kI8) return {aligned(sizeof(float) * linear.in * linear.padded_out()), 0};
+Sizes packed_sizes(const PackedLinear& linear, bool s8) {
+  if (!s8) return {aligned(sizeof(float) * linear.in * linear.padded_out()), 0};
   return {aligned(linear.bytes()), aligned(sizeof(int32_t) * linear.padded_out())};
 }
 
-/// f16 or f32 [out, in] → f32 [in][padded_out], rows of one panel.
+float value(const Linear& from, int row, size_t index) {
+  switch (from.dtype) {
+    case DType::kI8:
+      return static_cast<const int8_t*>(from.weight)[index] * from.scale[row];
+    case DType::kF16:
+      return from_half(static_cast<const uint16_t*>(from.weight)[index]);
+    case DType::kF32:
+      break;
+  }
+  return static_cast<const float*>(from.weight)[index];
+}
+
+/// Any type [out, in] → f32 [in][padded_out], rows of one panel.
 void transpose_panel(const Linear& from, int panel, int padded_out, float* transposed) {
   for (int row = panel * kPanel; row < std::min(from.out, (panel + 1) * kPanel); ++row) {
     const size_t start = static_cast<size_t>(row) * from.in;
-    for (int i = 0; i < from.in; ++i) {
-      transposed[static_cast<size_t>(i) * padded_out + row] = from.dtype == DType::kF16
-                                                                  ? from_half(static_cast<const uint16_t*>(from.weight)[start + i])
-                                                                  : static_cast<const float*>(from.weight)[start + i];
-    }
+    for (int i = 0; i < from.in; ++i) transposed[static_cast<size_t>(i) * padded_out + row] = value(from, row, start + i);
   }
 }
 
@@ -43,6 +55,7 @@ PackedLinear shape_of(const Linear& linear) {
   PackedLinear packed;
   packed.scale = linear.scale;
   packed.bias = linear.bias;
+  packed.smooth = linear.smooth;
   packed.out = linear.out;
   packed.in = linear.in;
   return packed;
@@ -80,7 +93,7 @@ PackedWeights::PackedWeights(Arena& arena, std::shared_ptr<const Package> packag
     size_t total = 0;
     for (const Part& part : group) {
       *part.to = shape_of(*part.from);
-      const Sizes sizes = packed_sizes(*part.to, part.from->dtype);
+      const Sizes sizes = packed_sizes(*part.to, is_s8(*part.from));
       total += sizes.matrix + sizes.sums;
     }
     bytes.push_back(total);
@@ -94,8 +107,8 @@ PackedWeights::PackedWeights(Arena& arena, std::shared_ptr<const Package> packag
 
 void PackedWeights::place(const Group& group, uint8_t* base) const {
   for (const Part& part : group) {
-    const Sizes sizes = packed_sizes(*part.to, part.from->dtype);
-    if (part.from->dtype == DType::kI8) {
+    const Sizes sizes = packed_sizes(*part.to, is_s8(*part.from));
+    if (is_s8(*part.from)) {
       part.to->tiles = reinterpret_cast<int8_t*>(base);
       part.to->sums = reinterpret_cast<int32_t*>(base + sizes.matrix);
     } else {

@@ -34,13 +34,13 @@ typedef struct mipha_trt mipha_trt;               /* the libraries, one stream *
 typedef struct mipha_trt_engine mipha_trt_engine; /* a plan in memory, one execution context for each of its profiles */
 
 typedef struct {
-  char tensorrt[32]; /* version of the library that runs, "10.3.0.30" */
-  char headers[32];  /* version this was compiled against */
-  char gpu[128];     /* "Orin" */
+  char tensorrt[32];          /* version of the library that runs, "10.3.0.30" */
+  char headers[32];           /* version this was compiled against */
+  char gpu[128];              /* "Orin" */
   int32_t compute_capability; /* 87: major * 10 + minor */
   int32_t cuda_runtime;       /* 12060: as cudaRuntimeGetVersion says it */
   int32_t cuda_driver;
-  int32_t integrated;         /* 1: shares the memory of the CPU, as on Jetson */
+  int32_t integrated; /* 1: shares the memory of the CPU, as on Jetson */
   int64_t total_bytes, free_bytes;
 } mipha_trt_facts;
 
