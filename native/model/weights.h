@@ -24,13 +24,13 @@ struct Tensor {
 /// y = (x ∘ smooth) · Wᵀ + b. INT8 weights carry one scale per output row: W[o, i] ≈ weight[o, i] * scale[o].
 struct Linear {
   DType dtype = DType::kF32;
-  const void* weight = nullptr;   // [out, in] int8, f16 or f32
-  const float* scale = nullptr;   // [out], only with int8
-  const float* bias = nullptr;    // [out], null for the embedding
-  const float* smooth = nullptr;  // [in], a factor of each input (SmoothQuant, arXiv 2211.10438); null: none
-  bool wide = false;              // recipe w8a16: INT8 weights, but the input is not quantized
+  const void* weight = nullptr;  // [out, in] int8, f16 or f32
+  const float* scale = nullptr;  // [out], only with int8
+  const float* bias = nullptr;   // [out], null for the embedding
   int out = 0;
   int in = 0;
+  const float* smooth = nullptr;  // [in], a factor of each input (SmoothQuant, arXiv 2211.10438); null: none
+  bool wide = false;              // recipe w8a16: INT8 weights, but the input is not quantized
 };
 
 struct Norm {

@@ -28,13 +28,14 @@ std::vector<int32_t> token_ids(int count, int first = 0) {
 }
 
 struct Loaded {
-  explicit Loaded(const std::string& isa = "", bool streamed = false, int cache_tokens = 0, int threads = 2) {
+  explicit Loaded(const std::string& isa = "", bool streamed = false, int cache_tokens = 0, int threads = 2,
+                  const std::shared_ptr<const Package>& package = std::make_shared<test::TinyModel>()) {
     BackendOptions options;
     options.isa = isa;
     options.threads = threads;
     options.stream_weights = streamed;
     options.cache_tokens = cache_tokens;
-    backend = create_backend("cpu", std::make_shared<test::TinyModel>(), options, {});
+    backend = create_backend("cpu", package, options, {});
     vocab = backend->config().language.vocab;
     const int side = backend->config().vision.image_size;
     pixels = picture(side);
@@ -79,41 +80,88 @@ double bound_after(int products) {
   return 2 * 6 / (127 * std::sqrt(12.0)) * std::sqrt(static_cast<double>(products));
 }
 
-TEST(CpuBackend, EveryLayerIsInsideTheBoundOfItsPrecisionOnEveryInstructionSet) {
-  const test::TinyModel model;
+const std::vector<int32_t> kBefore = token_ids(5), kAfter = token_ids(11, 40);
+
+/// Every intermediate of the FP32 reference on a picture between two texts.
+Layers reference_layers(const test::TinyModel& model) {
   Reference reference(model.config(), model.weights());
-  const std::vector<int32_t> before = token_ids(5), after = token_ids(11, 40);
-  Layers expected;
+  Layers layers;
   const Probe keep = [&](const std::string& name, const float* data, int rows, int columns) {
-    expected[name].assign(data, data + static_cast<size_t>(rows) * columns);
+    layers[name].assign(data, data + static_cast<size_t>(rows) * columns);
   };
   const std::vector<float> features = reference.encode(picture(42).data(), keep);
   std::vector<float> rows;
-  for (int32_t id : before)
+  for (int32_t id : kBefore)
     for (float value : reference.embed(id)) rows.push_back(value);
   rows.insert(rows.end(), features.begin(), features.end());
-  for (int32_t id : after)
+  for (int32_t id : kAfter)
     for (float value : reference.embed(id)) rows.push_back(value);
   reference.append(rows, keep);
+  return layers;
+}
 
+/// The same of a backend.
+Layers backend_layers(Loaded& loaded) {
+  Layers layers;
+  loaded.backend->set_probe([&](const std::string& name, const float* data, int count, int columns) {
+    layers[name].assign(data, data + static_cast<size_t>(count) * columns);
+  });
+  EXPECT_TRUE(loaded.backend->encode(loaded.image, {}, nullptr));
+  loaded.append(loaded.backend->sequence(), {{kBefore.data(), 5}, {nullptr, 9}, {kAfter.data(), 11}});
+  return layers;
+}
+
+/// INT8 products on the way from the picture to an intermediate of the tiny model.
+int products_before(const std::string& name) {
+  const int layer = name == "features" ? 2 : name.back() - '0';
+  if (name.rfind("tower", 0) == 0) return 4 * layer;
+  return name == "features" ? 4 * 2 + 2 : 4 * 2 + 2 + 4 * layer;
+}
+
+TEST(CpuBackend, EveryLayerIsInsideTheBoundOfItsPrecisionOnEveryInstructionSet) {
+  const Layers expected = reference_layers(test::TinyModel());
   for (const std::string& isa : instruction_sets()) {
     Loaded loaded(isa);
-    Layers seen;
-    loaded.backend->set_probe([&](const std::string& name, const float* data, int count, int columns) {
-      seen[name].assign(data, data + static_cast<size_t>(count) * columns);
-    });
-    ASSERT_TRUE(loaded.backend->encode(loaded.image, {}, nullptr));
-    const int sequence = loaded.backend->sequence();
-    loaded.append(sequence, {{before.data(), 5}, {nullptr, 9}, {after.data(), 11}});
+    Layers seen = backend_layers(loaded);
     ASSERT_EQ(seen.size(), expected.size());
     for (const auto& [name, values] : expected) {
       ASSERT_EQ(seen[name].size(), values.size()) << name;
-      const int layer = name == "features" ? 2 : name.back() - '0';
-      const int products = name.rfind("tower", 0) == 0 ? 4 * layer : name == "features" ? 4 * 2 + 2 : 4 * 2 + 2 + 4 * layer;
+      const int products = products_before(name);
       const double error = relative_error(seen[name], values), bound = products == 0 ? 1e-5 : bound_after(products);
       EXPECT_LE(error, bound) << isa << " " << name;
       std::printf("%-12s %-12s relative error %.2e, %.0f%% of the bound\n", isa.c_str(), name.c_str(), error, 100 * error / bound);
     }
+  }
+}
+
+TEST(CpuBackend, SmoothedInputsStayInsideTheBound) {
+  const auto model = std::make_shared<test::TinyModel>(test::tiny_config(), 1, std::set<std::string>{}, true);
+  const Layers expected = reference_layers(*model);
+  for (const std::string& isa : instruction_sets()) {
+    Loaded loaded(isa, false, 0, 2, model);
+    Layers seen = backend_layers(loaded);
+    // Random factors from 1/4 to 4 spread a row: its peak grows by up to 4 over an rms that grows by 1.6.
+    for (const auto& [name, values] : expected)
+      EXPECT_LE(relative_error(seen[name], values), 1e-5 + 2.5 * bound_after(products_before(name))) << name;
+  }
+  EXPECT_GT(relative_error(reference_layers(test::TinyModel()).at("features"), expected.at("features")), 0.1) << "the vectors do something";
+}
+
+TEST(CpuBackend, AMatrixOfRecipeW8A16IsMultipliedWide) {
+  std::set<std::string> all;
+  const test::TinyModel plain;
+  for (const auto& [name, tensor] : plain.tensors()) {
+    const std::string suffix = ".weight";
+    if (tensor.dtype == DType::kI8 && name != "language.embedding.weight") all.insert(name.substr(0, name.size() - suffix.size()));
+  }
+  const auto model = std::make_shared<test::TinyModel>(test::tiny_config(), 1, all);
+  const Layers expected = reference_layers(*model);
+  for (const bool streamed : {false, true}) {
+    Loaded loaded("", streamed, 0, 2, model);
+    Layers seen = backend_layers(loaded);
+    // Nothing but keys, values and the order of additions differs: FP16 keeps 11 bits, and a layer adds its own share.
+    for (const auto& [name, values] : expected)
+      EXPECT_LE(relative_error(seen[name], values), std::ldexp(1.0, -11) * products_before(name) + 1e-5) << name;
   }
 }
 

@@ -191,5 +191,12 @@ TEST_F(Bind, RefusesValuesThatAreNotNumbersAndNegativeScales) {
   }
 }
 
+TEST(Manifest, ListsTheMatricesWhoseInputsStayWide) {
+  EXPECT_TRUE(parse_wide(kManifest).empty());
+  const std::string recipe =
+      R"({"recipe":{"vision.layers.0.fc2":"w8a16","language.head":"w8a8","projector.0":"f16","language.layers.1.qkv":"w8a16"}})";
+  EXPECT_EQ(parse_wide(recipe), (std::set<std::string>{"language.layers.1.qkv", "vision.layers.0.fc2"}));
+}
+
 }  // namespace
 }  // namespace mipha

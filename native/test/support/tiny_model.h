@@ -1,9 +1,11 @@
 // A small random model in memory with the real structure: awkward sizes, real head sizes, INT8 matrices. For tests of backends and of the engine.
 #pragma once
 
+#include <cmath>
 #include <deque>
 #include <map>
 #include <random>
+#include <set>
 #include <string>
 
 #include "package/package.h"
@@ -20,7 +22,9 @@ inline Config tiny_config() {
 
 class TinyModel final : public Package {
  public:
-  explicit TinyModel(const Config& config = tiny_config(), unsigned seed = 1) : config_(config), random_(seed) {
+  /// `wide`: matrices of recipe w8a16. `smoothed`: fc2 and the projector have smoothing vectors, powers of two from 1/4 to 4.
+  explicit TinyModel(const Config& config = tiny_config(), unsigned seed = 1, const std::set<std::string>& wide = {}, bool smoothed = false)
+      : config_(config), random_(seed) {
     const VisionConfig& v = config.vision;
     const LanguageConfig& l = config.language;
     matrix("vision.patch_embedding", v.hidden, v.patch_values(), DType::kF16);
@@ -48,7 +52,13 @@ class TinyModel final : public Package {
     }
     norm("language.final_norm", l.hidden);
     matrix("language.head", l.vocab, l.hidden, DType::kI8);
-    weights_ = bind(config_, [this](const std::string& name) { return tensor(name); });
+    if (smoothed) {
+      for (int i = 0; i < v.layers; ++i) smooth("vision.layers." + std::to_string(i) + ".fc2", v.intermediate);
+      for (int i = 0; i < config.projector_layers; ++i) smooth("projector." + std::to_string(i), i == 0 ? v.hidden : l.hidden);
+      for (int i = 0; i < l.layers; ++i) smooth("language.layers." + std::to_string(i) + ".fc2", l.intermediate);
+    }
+    const Lookup lookup = [this](const std::string& name) { return tensor(name); };
+    weights_ = mipha::bind(config_, lookup, wide);
   }
 
   const Config& config() const override { return config_; }
@@ -78,6 +88,10 @@ class TinyModel final : public Package {
   void floats(const std::string& name, std::vector<int64_t> shape, float limit, float centre = 0) {
     float* out = store<float>(name, DType::kF32, shape);
     for (size_t i = 0; i < tensors_[name].bytes / sizeof(float); ++i) out[i] = centre + uniform(limit);
+  }
+  void smooth(const std::string& name, int width) {
+    float* out = store<float>(name + ".smooth", DType::kF32, {width});
+    for (int i = 0; i < width; ++i) out[i] = std::ldexp(1.0f, static_cast<int>(random_() % 5) - 2);
   }
   void norm(const std::string& name, int width) {
     floats(name + ".weight", {width}, 0.2f, 1.0f);
