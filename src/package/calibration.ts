@@ -9,7 +9,10 @@ const magnitude = z.number().min(0);
 
 /** One matrix. `inputScale` is exact in FP16: q = clamp(round(x / inputScale), −128, 127) of the smoothed input. */
 export const matrixCalibrationSchema = z.strictObject({
-  inputScale: z.number().min(2 ** -14).max(65504),
+  inputScale: z
+    .number()
+    .min(2 ** -14)
+    .max(65504),
   largest: magnitude, // of the input before smoothing
   smoothedLargest: magnitude,
   percentiles: z.strictObject({ p99: magnitude, p999: magnitude, p9999: magnitude }), // of |smoothed input|

@@ -40,3 +40,8 @@ async function openDisposable(path: string) {
   const handle = await open(path, 'r');
   return { handle, [Symbol.asyncDispose]: () => handle.close() };
 }
+
+/** Of a text in UTF-8. */
+export function sha256Of(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}
