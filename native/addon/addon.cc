@@ -7,6 +7,7 @@
 #include "addon/machine_functions.h"
 #include "addon/reference_object.h"
 #include "addon/resize_function.h"
+#include "addon/stages_object.h"
 #include "addon/trace_function.h"
 
 namespace {
@@ -19,6 +20,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   mipha::export_machine(env, exports);
   mipha::export_reference(env, exports);
   mipha::export_resize(env, exports);
+  mipha::export_stages(env, exports);
   mipha::export_trace(env, exports);
   return exports;
 }

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <atomic>
 #include <functional>
-#include <memory>
 #include <string>
 
+#include "addon/arrays_worker.h"
 #include "addon/convert.h"
 #include "addon/errors.h"
 #include "core/cpu_features.h"
@@ -30,11 +30,12 @@ struct Matrix {
   int64_t rows = 0, columns = 0;
   int8_t* weight = nullptr;  // [rows, columns]
   float* scale = nullptr;    // [rows]
+  bool half_scales = false;
 
   int64_t value_bytes() const { return type == SourceType::kF32 ? 4 : 2; }
 
   void quantize(int64_t begin, int64_t end) const {
-    quantize_rows(source + begin * columns * value_bytes(), type, end - begin, columns, weight + begin * columns, scale + begin);
+    quantize_rows(source + begin * columns * value_bytes(), type, end - begin, columns, weight + begin * columns, scale + begin, 0, half_scales);
   }
 
   void quantize_all() const {
@@ -58,60 +59,6 @@ SourceType source_type_from_js(const Napi::Value& value) {
   throw Error(Code::kOption, "dtype: expected BF16, F16 or F32, received " + name);
 }
 
-/// First byte of a typed array that must hold exactly `count` elements.
-uint8_t* array_from_js(const Napi::Value& value, const char* name, napi_typedarray_type type, int64_t count) {
-  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != type) {
-    throw Error(Code::kOption, std::string(name) + ": expected another kind of typed array");
-  }
-  const Napi::TypedArray array = value.As<Napi::TypedArray>();
-  if (static_cast<int64_t>(array.ElementLength()) != count) {
-    throw Error(Code::kOption,
-                std::string(name) + ": expected " + std::to_string(count) + " values, received " + std::to_string(array.ElementLength()));
-  }
-  return static_cast<uint8_t*>(array.ArrayBuffer().Data()) + array.ByteOffset();
-}
-
-/// Work on arrays of the caller's, on a thread of Node's pool, as a promise.
-class ArraysWorker : public Napi::AsyncWorker {
- public:
-  ArraysWorker(const Napi::CallbackInfo& info, const char* name, std::function<void()> work)
-      : Napi::AsyncWorker(info.Env(), name),
-        work_(std::move(work)),
-        deferred_(info.Env()),
-        error_(Napi::Persistent(Napi::Error::New(info.Env(), "").Value())),
-        arguments_(Napi::Persistent(Napi::Object::New(info.Env()))) {
-    for (uint32_t i = 0; i < info.Length(); ++i) arguments_.Set(i, info[i]);
-  }
-
-  static Napi::Promise start(const Napi::CallbackInfo& info, const char* name, std::function<void()> work) {
-    auto worker = std::make_unique<ArraysWorker>(info, name, std::move(work));
-    const Napi::Promise promise = worker->deferred_.Promise();
-    worker.release()->Queue();  // it deletes itself
-    return promise;
-  }
-
- private:
-  void Execute() override {
-    try {
-      work_();
-    } catch (...) {
-      failure_ = current_error();
-    }
-  }
-
-  void OnOK() override {
-    if (!failure_) return deferred_.Resolve(Env().Undefined());
-    fill_error(error_.Value(), *failure_);
-    deferred_.Reject(error_.Value());
-  }
-
-  const std::function<void()> work_;
-  const Napi::Promise::Deferred deferred_;
-  const Napi::ObjectReference error_;  // made with the call, so that its stack is the caller's
-  Napi::ObjectReference arguments_;    // the arrays are kept alive until the promise has settled
-  std::shared_ptr<const Error> failure_;
-};
-
 Napi::Value quantize(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     Matrix matrix;
@@ -122,6 +69,7 @@ Napi::Value quantize(const Napi::CallbackInfo& info) {
     matrix.source = array_from_js(info[0], "source", napi_uint8_array, count * matrix.value_bytes());
     matrix.weight = reinterpret_cast<int8_t*>(array_from_js(info[4], "weight", napi_int8_array, count));
     matrix.scale = reinterpret_cast<float*>(array_from_js(info[5], "scale", napi_float32_array, matrix.rows));
+    matrix.half_scales = info[6].ToBoolean();
     return ArraysWorker::start(info, "quantize", [matrix] { matrix.quantize_all(); });
   });
 }

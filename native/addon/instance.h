@@ -8,6 +8,7 @@ namespace mipha {
 struct Instance {
   Napi::FunctionReference engine;     // constructor of EngineObject
   Napi::FunctionReference reference;  // constructor of ReferenceObject
+  Napi::FunctionReference stages;     // constructor of StagesObject
 };
 
 inline Instance& instance(Napi::Env env) {

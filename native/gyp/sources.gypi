@@ -15,6 +15,7 @@
       "native/package/safetensors.cc",
       "native/model/config.cc",
       "native/model/image.cc",
+      "native/model/observe.cc",
       "native/model/reference.cc",
       "native/model/resize.cc",
       "native/model/stages.cc",
@@ -39,6 +40,7 @@
     ],
     "addon_sources": [
       "native/addon/addon.cc",
+      "native/addon/arrays_worker.cc",
       "native/addon/completion_queue.cc",
       "native/addon/convert.cc",
       "native/addon/engine_object.cc",
@@ -47,6 +49,7 @@
       "native/addon/conversion_functions.cc",
       "native/addon/reference_object.cc",
       "native/addon/resize_function.cc",
+      "native/addon/stages_object.cc",
       "native/addon/trace_function.cc"
     ],
     "avx2_sources": ["native/backend/cpu/avx2.cc"],

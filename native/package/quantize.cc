@@ -127,9 +127,19 @@ uint32_t largest_magnitude(const float* x, size_t count) {
               {{"row", static_cast<double>(row)}, {"column", static_cast<double>(column)}});
 }
 
+constexpr float kSmallestHalf = 0x1p-14f;  // below it FP16 loses bits
+
+float half_scale(float scale, int64_t row) {
+  const float rounded = from_half(to_half(std::fmax(scale, kSmallestHalf)));
+  if (std::isfinite(rounded)) return rounded;
+  throw Error(Code::kModelFormat, "row " + std::to_string(row) + " needs a scale of " + std::to_string(scale) + ": expected one within FP16",
+              {{"row", static_cast<double>(row)}});
+}
+
 }  // namespace
 
-void quantize_rows(const void* source, SourceType type, int64_t rows, int64_t columns, int8_t* weight, float* scale, int64_t first_row) {
+void quantize_rows(const void* source, SourceType type, int64_t rows, int64_t columns, int8_t* weight, float* scale, int64_t first_row,
+                   bool half_scales) {
   const size_t count = static_cast<size_t>(columns), padded = (count + kBlock - 1) / kBlock * kBlock;
   const size_t row_bytes = count * (type == SourceType::kF32 ? 4 : 2);
   std::vector<float> values(padded);
@@ -143,6 +153,7 @@ void quantize_rows(const void* source, SourceType type, int64_t rows, int64_t co
       continue;
     }
     scale[row] = best_scale(values.data(), padded, largest);
+    if (half_scales) scale[row] = half_scale(scale[row], first_row + row);
     write(values.data(), count, 1 / scale[row], weight);
   }
 }

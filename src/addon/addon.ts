@@ -107,6 +107,42 @@ export interface NativeEngine {
   dispose(): Promise<void>;
 }
 
+/** What one run of a stage does with the input of a matrix, in this order. */
+export interface ProductOptions {
+  /** [in] Each value is multiplied by the factor of its column, before anything else. */
+  factor?: Float32Array;
+  /** [in] Takes up the largest magnitude of each column. */
+  largest?: Float32Array;
+  /** [in, 448] Takes up the magnitudes of each column, in sixteen bins for each octave from 2^-14 to 2^14. */
+  magnitudes?: Uint32Array;
+  /** x becomes scale · clamp(round(x / scale), −128, 127). */
+  scale?: number;
+  /** The weights of the candidate package are used. */
+  candidate?: boolean;
+}
+
+/** Keys (rotated) and values of one layer, f32 [rows, hidden] each. */
+export interface KeysAndValues {
+  keys: Float32Array;
+  values: Float32Array;
+}
+
+/**
+ * The FP32 forward pass one stage at a time over several samples, on worker threads, for calibration; one call at a time. Stages:
+ * `vision.patches` (pixels → rows), `vision.layers.N`, `projector`, `language.layers.N` (rows of a sequence behind `pasts`, causal), `head` (rows →
+ * logits). `products` is by matrix. Results do not depend on the number of threads.
+ */
+export interface NativeStages {
+  run(
+    stage: string,
+    inputs: (Float32Array | Uint8Array)[],
+    products: Record<string, ProductOptions>,
+    pasts?: KeysAndValues[],
+  ): Promise<{ rows: Float32Array[]; pasts: KeysAndValues[] }>;
+  /** Rows of the embedding: [ids, hidden]. */
+  embed(ids: Int32Array): Float32Array;
+}
+
 /** The FP32 forward pass in plain loops; synchronous and slow. Tensors are added under package names, then it runs. */
 export interface NativeReference {
   /** `data` is f32, row-major, copied. */
@@ -138,6 +174,8 @@ export interface Addon {
   load(options: LoadOptions, onProgress?: (stage: string, fraction: number) => void): Job<NativeEngine>;
   /** `manifest` is the text of a manifest.json; only `architecture` and `preprocessing` are read. */
   reference(manifest: string): NativeReference;
+  /** `candidate`: a folder whose weights take the place of the package's where `products` says so; '' for none. */
+  stages(folder: string, candidate: string, threads: number): NativeStages;
   /** Runs a whole package's backend once with every intermediate shown, synchronously, for tests and calibration. Returns logits of all appended pieces' last row. */
   trace(folder: string, isa: string, image: NativeImage, prefix: Int32Array, ids: Int32Array, probe: Probe): Float32Array;
   /** Pads or squashes and resizes as the model wants: uint8 [size, size, 3]. Synchronous; for tests and calibration. */
@@ -146,7 +184,16 @@ export interface Addon {
    * Rows of a matrix to symmetric INT8 on a worker thread. `source` holds rows * columns values of `dtype`, little-endian.
    * Scale per row by the smallest squared error. Writes `weight` [rows, columns] and `scale` [rows]; rejects with ERR_MODEL_FORMAT on a NaN or infinity, naming row and column.
    */
-  quantize(source: Uint8Array, dtype: 'BF16' | 'F16' | 'F32', rows: number, columns: number, weight: Int8Array, scale: Float32Array): Promise<void>;
+  quantize(
+    source: Uint8Array,
+    dtype: 'BF16' | 'F16' | 'F32',
+    rows: number,
+    columns: number,
+    weight: Int8Array,
+    scale: Float32Array,
+    /** Scales exact in FP16 and at least 2^-14. */
+    halfScales?: boolean,
+  ): Promise<void>;
   /** out [rows, columns] += scale · b [rows, rank] · a [rank, columns] on a worker thread: a LoRA adapter merged into a weight. */
   addProduct(out: Float32Array, b: Float32Array, a: Float32Array, rows: number, rank: number, columns: number, scale: number): Promise<void>;
   /** Live native objects, for leak tests. */

@@ -13,6 +13,8 @@ const IN_FLIGHT = 3; // two being quantized while one is written and the next is
 export interface WriteOptions {
   signal?: AbortSignal | undefined;
   onProgress?: ((fraction: number) => void) | undefined;
+  /** Scales of INT8 rows are exact in FP16, as the graphs for TensorRT need them. */
+  halfScales?: boolean | undefined;
 }
 
 /** Throws ERR_MODEL_FORMAT for a NaN or infinity, naming tensor, row and column; `signal.reason` when aborted. */
@@ -30,7 +32,7 @@ export async function writeWeights(path: string, tensors: CanonicalTensor[], rec
     options.onProgress?.(written / total);
   };
   try {
-    for await (const piece of storedPieces(specs, tensors)) {
+    for await (const piece of storedPieces(specs, tensors, options.halfScales === true)) {
       if (piece instanceof Promise) piece.catch(() => undefined); // seen when its turn comes
       pending.push(piece);
       if (pending.length > IN_FLIGHT) await writeOldest();
@@ -45,7 +47,7 @@ export async function writeWeights(path: string, tensors: CanonicalTensor[], rec
 }
 
 /** The bytes of the file after its header, in order. Scales are filled by the blocks of their weight, which stand before them. */
-async function* storedPieces(specs: TensorSpec[], tensors: CanonicalTensor[]): AsyncGenerator<Promise<Uint8Array> | Uint8Array> {
+async function* storedPieces(specs: TensorSpec[], tensors: CanonicalTensor[], halfScales: boolean): AsyncGenerator<Promise<Uint8Array> | Uint8Array> {
   const canonical = new Map(tensors.map((tensor) => [tensor.name, tensor]));
   const scales = new Map<string, Float32Array>();
   for (const { name, dtype } of specs) {
@@ -59,15 +61,15 @@ async function* storedPieces(specs: TensorSpec[], tensors: CanonicalTensor[]): A
     const scale = dtype === 'I8' ? new Float32Array(tensor.rows) : undefined;
     if (scale !== undefined) scales.set(`${tensor.matrix}.scale`, scale);
     for await (const block of readBlocks(tensor, BLOCK_BYTES))
-      yield scale === undefined ? widened(tensor, block, dtype) : quantized(tensor, block, scale);
+      yield scale === undefined ? widened(tensor, block, dtype) : quantized(tensor, block, scale, halfScales);
   }
 }
 
-async function quantized(tensor: CanonicalTensor, block: Block, scale: Float32Array): Promise<Uint8Array> {
+async function quantized(tensor: CanonicalTensor, block: Block, scale: Float32Array, halfScales: boolean): Promise<Uint8Array> {
   const { firstRow, rows, dtype, bytes } = block;
   const weight = new Int8Array(rows * tensor.columns);
   try {
-    await loadAddon().quantize(bytes, dtype, rows, tensor.columns, weight, scale.subarray(firstRow, firstRow + rows));
+    await loadAddon().quantize(bytes, dtype, rows, tensor.columns, weight, scale.subarray(firstRow, firstRow + rows), halfScales);
   } catch (error) {
     const { details } = error as { details?: { row?: number; column?: number } };
     if (details?.row === undefined || details.column === undefined) throw error;

@@ -1,0 +1,77 @@
+/** Pictures and questions → what calibration runs: pixels as the model sees them, ids as it reads them. */
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { loadAddon } from '../addon/load.js';
+import { MiphaError, optionError } from '../errors.js';
+import type { Sample } from '../package/calibrate/stages.js';
+import type { Calibration } from '../package/calibration.js';
+import { fileError } from '../package/format.js';
+import { hashFile } from '../package/hash.js';
+import { imageTokens, TOKENIZER_FOLDER } from '../package/manifest.js';
+import { readManifest } from '../package/verify.js';
+import { toPixels } from './image.js';
+import { Prompt } from './prompt.js';
+import { loadTokenizer } from './tokenizer.js';
+
+export interface Samples {
+  samples: Sample[];
+  source: Pick<Calibration, 'pictures' | 'prompts'>;
+}
+
+const PICTURE = /\.(jpe?g|png|webp|avif|gif|tiff?)$/i;
+
+/**
+ * `count` samples: pictures of the folder in the order of their names, spread evenly over it, each with the next question of the file, round and
+ * round. One question per line; \n in it starts a new line, # a comment.
+ * Throws ERR_OPTION (no picture, no question), ERR_IMAGE, ERR_CONTEXT_FULL, and what reading the package throws.
+ */
+export async function readSamples(folder: string, pictures: string, prompts: string, count: number): Promise<Samples> {
+  const manifest = await readManifest(folder);
+  const { vision, language } = manifest.architecture;
+  const prompt = new Prompt(await loadTokenizer(join(folder, TOKENIZER_FOLDER)), manifest.prompt, language.context);
+  const questions = await readPrompts(prompts);
+  const names = spread(await listPictures(pictures), count);
+
+  const samples: Sample[] = [];
+  const source: Samples['source'] = { pictures: [], prompts: questions };
+  for (const [i, name] of names.entries()) {
+    const path = join(pictures, name);
+    const image = await toPixels(path);
+    const pixels = loadAddon().resize(image, vision.imageSize, manifest.preprocessing.aspect === 'pad');
+    const ids = prompt.afterPicture(questions[i % questions.length] as string);
+    const needed = prompt.prefix.length + imageTokens(vision) + ids.length;
+    if (needed > language.context) {
+      throw new MiphaError('ERR_CONTEXT_FULL', `${prompts}: a question needs ${needed} positions, the model has ${language.context}`, {
+        details: { neededTokens: needed, availableTokens: language.context },
+      });
+    }
+    samples.push({ pixels, prefix: prompt.prefix, ids });
+    source.pictures.push({ name, sha256: (await hashFile(path)).sha256 });
+  }
+  return { samples, source };
+}
+
+async function readPrompts(path: string): Promise<string[]> {
+  const text = await readFile(path, 'utf8').catch((error: unknown) => {
+    throw fileError(path, error);
+  });
+  const lines = text.split(/\r?\n/).map((line) => line.trim());
+  const questions = lines.filter((line) => line !== '' && !line.startsWith('#')).map((line) => line.replaceAll('\\n', '\n'));
+  if (questions.length === 0) throw optionError('prompts', 'a file with one question per line', path);
+  return questions;
+}
+
+async function listPictures(folder: string): Promise<string[]> {
+  const names = await readdir(folder).catch((error: unknown) => {
+    throw fileError(folder, error);
+  });
+  const pictures = names.filter((name) => PICTURE.test(name)).sort();
+  if (pictures.length === 0) throw optionError('pictures', 'a folder with JPEG, PNG, WebP, AVIF, GIF or TIFF files', folder);
+  return pictures;
+}
+
+/** `count` of them, evenly; all when there are fewer. */
+function spread(names: string[], count: number): string[] {
+  const most = Math.min(count, names.length);
+  return Array.from({ length: most }, (_, i) => names[Math.floor((i * names.length) / most)] as string);
+}
