@@ -8,6 +8,7 @@
 #include "addon/reference_object.h"
 #include "addon/resize_function.h"
 #include "addon/stages_object.h"
+#include "addon/tensorrt_functions.h"
 #include "addon/trace_function.h"
 
 namespace {
@@ -21,6 +22,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   mipha::export_reference(env, exports);
   mipha::export_resize(env, exports);
   mipha::export_stages(env, exports);
+  mipha::export_tensorrt(env, exports);
   mipha::export_trace(env, exports);
   return exports;
 }

@@ -84,6 +84,8 @@ BackendOptions backend_options_from_js(const Napi::Object& options) {
   result.threads = static_cast<int>(integer_from_js(options.Get("threads"), "threads", 0, 1024));
   result.isa = string_from_js(options.Get("isa"), "isa");
   result.cache_tokens = static_cast<int>(integer_from_js(options.Get("cacheTokens"), "cacheTokens", 0, kMost));
+  result.library = string_from_js(options.Get("library"), "library");
+  result.plans = string_from_js(options.Get("plans"), "plans");
   result.stream_weights = options.Get("streamWeights").ToBoolean();
   return result;
 }

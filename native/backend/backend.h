@@ -19,6 +19,8 @@ struct BackendOptions {
   int threads = 0;              // 0: one per physical core
   std::string isa;              // cpu only: force a row of the kernel table ("scalar", "avx2", …); empty: the best this machine has
   int cache_tokens = 0;         // rows of the key/value cache, shared by all sequences; 0: the context plus 128 for each sequence of a batch
+  std::string library;          // tensorrt only: path of mipha_tensorrt.so
+  std::string plans;            // tensorrt only: folder of the package's engines for this machine
   bool stream_weights = false;  // pack each layer when it is used instead of at load: slow, but needs memory for one layer only
 };
 

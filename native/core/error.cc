@@ -16,6 +16,10 @@ const char* code_name(Code code) {
       return "ERR_BACKEND_UNAVAILABLE";
     case Code::kMemory:
       return "ERR_MEMORY";
+    case Code::kDevice:
+      return "ERR_DEVICE";
+    case Code::kSelfTest:
+      return "ERR_SELF_TEST";
     case Code::kImage:
       return "ERR_IMAGE";
     case Code::kContextFull:

@@ -16,6 +16,8 @@ enum class Code {
   kModelFormat,   // ERR_MODEL_FORMAT: bad header, name, shape, type or value
   kBackend,       // ERR_BACKEND_UNAVAILABLE: this machine lacks what was asked for
   kMemory,        // ERR_MEMORY: details neededBytes, availableBytes
+  kDevice,        // ERR_DEVICE: the accelerator or its library failed; what runs on it is dead
+  kSelfTest,      // ERR_SELF_TEST: what was computed is not what the package says
   kImage,         // ERR_IMAGE: size, stride or format of a picture
   kContextFull,   // ERR_CONTEXT_FULL: details neededTokens, availableTokens
   kDisposed,      // ERR_DISPOSED: a handle was used after it was released

@@ -38,6 +38,8 @@ export interface LoadOptions {
   isa: string; // '' : best
   cacheTokens: number; // 0: the context plus 128 for each sequence of a batch
   streamWeights: boolean;
+  library: string; // tensorrt: path of the library; '' for cpu
+  plans: string; // tensorrt: folder of the package's engines for this machine; '' for cpu
   prefix: Int32Array;
   vocabulary: Uint8Array; // bytes of all ids, one after the other
   vocabularyOffsets: Uint32Array; // [ids + 1]; an empty range is never an answer
@@ -155,6 +157,43 @@ export interface NativeReference {
 }
 export type Probe = (name: string, data: Float32Array, rows: number, columns: number) => void;
 
+export interface TensorRtFacts {
+  tensorrt: string; // version of the library that runs, "10.3.0.30"
+  headers: string; // and of the headers that ours was compiled against
+  gpu: string; // "Orin"
+  computeCapability: number; // 87: major * 10 + minor
+  cudaRuntime: number; // 12060
+  cudaDriver: number;
+  integrated: boolean; // shares the memory of the CPU, as on Jetson
+  totalBytes: number;
+  freeBytes: number;
+  interfaceVersion: number;
+}
+
+/** What one input may be in one profile. */
+export interface TensorRtRange {
+  least: number[];
+  usual: number[];
+  most: number[];
+}
+
+export interface TensorRtBuild {
+  graph: string; // path of an .onnx file; its external data lies beside it
+  plan: string; // path to write, in place: give a temporary name
+  timingCache: string; // path, read if it is there and written back; '': none
+  switches: string | null; // of TensorRT's compiler; null: as the environment has them
+  workspaceBytes: number;
+  level: number; // 0..5
+  profiles: Record<string, TensorRtRange>[];
+}
+
+/** Relative RMS of one output of an engine. It passes when `deviation <= limit`, so never when it is NaN. */
+export interface TensorRtDeviation {
+  tensor: string;
+  deviation: number;
+  limit: number;
+}
+
 export interface Addon {
   version: string;
   /** Instruction sets: compiled into this binary, and runnable on this machine (best first). */
@@ -196,6 +235,15 @@ export interface Addon {
   ): Promise<void>;
   /** out [rows, columns] += scale · b [rows, rank] · a [rank, columns] on a worker thread: a LoRA adapter merged into a weight. */
   addProduct(out: Float32Array, b: Float32Array, a: Float32Array, rows: number, rank: number, columns: number, scale: number): Promise<void>;
+  /** Opens the library and the GPU. Rejects with ERR_BACKEND_UNAVAILABLE and the words of the library. */
+  tensorrtFacts(library: string): Promise<TensorRtFacts>;
+  /**
+   * Makes an engine of a graph, on a thread of its own: minutes. Rejects with ERR_BACKEND_UNAVAILABLE, ERR_MEMORY, ERR_DEVICE (`details.stage` is
+   * "build": the graph was refused, or the GPU failed) and, when cancelled, ERR_DISPOSED. `onProgress` gets what is being done and a fraction 0..1 of that.
+   */
+  tensorrtBuild(library: string, options: TensorRtBuild, onProgress?: (what: string, fraction: number) => void): Job<void>;
+  /** Runs the stored inputs of a calibrated package through one plan: every output with its deviation. */
+  tensorrtCheck(library: string, folder: string, plan: string): Promise<TensorRtDeviation[]>;
   /** Live native objects, for leak tests. */
   handles(): { engines: number; views: number; conversations: number; jobs: number; references: number };
 }

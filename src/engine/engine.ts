@@ -54,7 +54,10 @@ export class Engine {
     const prompt = new Prompt(tokenizer, manifest.prompt, context);
     const { vocabulary, offsets } = tokenizer.table(vocab);
     signal?.throwIfAborted();
-    const job = addon.load({ folder, isa: '', prefix: prompt.prefix, vocabulary, vocabularyOffsets: offsets, ...rest }, onProgress);
+    const job = addon.load(
+      { folder, isa: '', prefix: prompt.prefix, vocabulary, vocabularyOffsets: offsets, library: '', plans: '', ...rest },
+      onProgress,
+    );
     const abort = () => job.cancel();
     signal?.addEventListener('abort', abort, { once: true });
     try {

@@ -23,6 +23,8 @@ export function loadOptions(changes: Partial<LoadOptions> = {}): LoadOptions {
     isa: '',
     cacheTokens: 0,
     streamWeights: false,
+    library: '',
+    plans: '',
     prefix: Int32Array.of(1, 2, 3),
     vocabulary,
     vocabularyOffsets,
