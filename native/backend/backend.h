@@ -106,7 +106,7 @@ class Backend {
   virtual void set_probe(Probe probe) = 0;
 };
 
-/// The backends this binary has, best first. "auto" takes the first that loads.
+/// The backends this binary has, best first.
 struct BackendInfo {
   std::string name;
   bool available;
@@ -114,7 +114,8 @@ struct BackendInfo {
 };
 std::vector<BackendInfo> backends();
 
-/// Loads `package` on the named backend ("cpu" | "auto"). Throws kBackend with the reason when it is not there, kMemory before allocating too much.
+/// Loads `package` on the named backend ("tensorrt" | "cpu" | "auto": cpu, which needs nothing but the package). Throws kBackend with the reason when
+/// it is not there, kMemory before allocating too much.
 std::unique_ptr<Backend> create_backend(const std::string& name, std::shared_ptr<const Package> package, const BackendOptions& options,
                                         const Progress& progress);
 

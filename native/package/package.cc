@@ -21,12 +21,14 @@ class MappedPackage final : public Package {
  public:
   explicit MappedPackage(const std::string& folder) : MappedPackage(folder, read_manifest(folder + "/manifest.json")) {}
 
+  std::string folder() const override { return folder_; }
   const Config& config() const override { return config_; }
   const Weights& weights() const override { return weights_; }
   void release(const void* data, size_t bytes) const override { file_.release(data, bytes); }
 
  private:
-  MappedPackage(const std::string& folder, const std::string& manifest) : config_(parse_config(manifest)), file_(folder + "/weights.safetensors") {
+  MappedPackage(const std::string& folder, const std::string& manifest)
+      : folder_(folder), config_(parse_config(manifest)), file_(folder + "/weights.safetensors") {
     const auto tensors = read_safetensors(file_.data(), file_.bytes(), file_.path());
     const Lookup lookup = [&](const std::string& name) {
       const auto found = tensors.find(name);
@@ -35,6 +37,7 @@ class MappedPackage final : public Package {
     weights_ = mipha::bind(config_, lookup, parse_wide(manifest));
   }
 
+  const std::string folder_;
   const Config config_;
   const MappedFile file_;
   Weights weights_;

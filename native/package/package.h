@@ -23,6 +23,8 @@ class Package {
   static std::shared_ptr<const Package> open(const std::string& folder);
   virtual ~Package() = default;
 
+  /// Where its other files are; empty when it was never on a disk.
+  virtual std::string folder() const { return ""; }
   virtual const Config& config() const = 0;
   virtual const Weights& weights() const = 0;
 

@@ -86,7 +86,10 @@ describe('the machine', () => {
     expect(cpu.physicalCores).toBeGreaterThanOrEqual(1);
     expect(cpu.threads).toBeGreaterThanOrEqual(cpu.physicalCores);
     expect(cpu.memoryBytes).toBeGreaterThan(cpu.availableBytes);
-    expect(addon.backends()).toEqual([{ name: 'cpu', available: true, reason: '' }]);
+    const [tensorrt, ...others] = addon.backends();
+    expect(others).toEqual([{ name: 'cpu', available: true, reason: '' }]);
+    expect(tensorrt).toMatchObject({ name: 'tensorrt' });
+    if (tensorrt?.available === false) expect(tensorrt.reason).toMatch(/^there is no .*mipha_tensorrt\.so; `mipha doctor`/);
     expect(addon.version).toMatch(/^\d+\.\d+\.\d+$/);
   });
 });

@@ -3,12 +3,13 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
-import type { TensorRtBuild, TensorRtRange } from '../../src/addon/addon.js';
+import type { NativeEngine, TensorRtBuild, TensorRtRange } from '../../src/addon/addon.js';
 import { loadAddon } from '../../src/addon/load.js';
 import { openGraphSource } from '../../src/package/onnx/source.js';
 import { type Segment, segmentsOf, writeGraph } from '../../src/package/onnx/write.js';
 import { calibrateNano } from '../support/calibrated.js';
 import { standin } from '../support/standin.js';
+import { CONTEXT, END, loadOptions, picture, question } from './raw-engine.js';
 
 const addon = loadAddon();
 const folder = mkdtempSync(join(tmpdir(), 'mipha-tensorrt-'));
@@ -130,6 +131,64 @@ describe('a plan', () => {
       writeFileSync(plan, broken);
       await expect(addon.tensorrtCheck(library, calibrated, plan)).rejects.toMatchObject({ code: 'ERR_BACKEND_UNAVAILABLE' });
     }
+  });
+});
+
+describe('an engine', () => {
+  const load = (changes = {}) => addon.load(loadOptions({ folder: calibrated, backend: 'tensorrt', library, plans: folder, ...changes })).done;
+
+  /** A look and four questions at once, twice; ids of all answers. */
+  async function answers(engine: NativeEngine): Promise<number[][]> {
+    const { view } = await engine.look(picture(), {}).done;
+    const ask = (id: number) => engine.ask(question({ view, ids: Int32Array.of(10, 11, id), maxTokens: 8, stopIds: Int32Array.of(END) })).done;
+    const all: number[][] = [];
+    for (let round = 0; round < 2; round++) {
+      for (const { ids } of await Promise.all([20, 21, 22, 23].map(ask))) all.push([...ids]);
+    }
+    engine.releaseView(view);
+    return all;
+  }
+
+  beforeAll(async () => {
+    for (const { name } of segments) await built(name);
+  });
+
+  it('answers as the CPU does', async () => {
+    const engine = await load();
+    expect(engine.status()).toMatchObject({ backend: 'tensorrt', detail: 'TensorRT 10.3.0.30, Orin, 2 segments' });
+    expect(engine.status().memory.map(({ name }) => name)).toEqual(['weights', 'cache', 'activations', 'staging']);
+    const cpu = await addon.load(loadOptions({ folder: calibrated })).done;
+    const [here, there] = [await answers(engine), await answers(cpu)];
+    await Promise.all([engine.dispose(), cpu.dispose()]);
+    const same = here.filter((ids, i) => ids.join() === there[i]?.join()).length;
+    expect(same).toBeGreaterThanOrEqual(here.length - 2); // random questions: two logits may lie as close as quantization is coarse
+    expect(here.slice(0, 4)).toEqual(here.slice(4));
+  });
+
+  it('is refused when one plan computes something else', async () => {
+    vi.stubEnv('MIPHA_STANDIN_WRONG', 'language.1');
+    await built('language.1');
+    await expect(load()).rejects.toMatchObject({
+      code: 'ERR_SELF_TEST',
+      message: expect.stringMatching(/engine language\.1: language\.prefill\.logits deviates by 1, expected at most 0\.\d+; .*mipha build/),
+    });
+    vi.unstubAllEnvs();
+    await built('language.1');
+  });
+
+  it('is refused when the memory does not suffice, a plan is missing or the cache is larger than what was built', async () => {
+    await expect(load({ cacheTokens: CACHE_ROWS + 1 })).rejects.toMatchObject({ code: 'ERR_BACKEND_UNAVAILABLE' });
+    await expect(load({ plans: join(folder, 'graphs') })).rejects.toMatchObject({ code: 'ERR_MODEL_MISSING' });
+    vi.stubEnv('MIPHA_STANDIN_MEMORY', '9000000');
+    await expect(load()).rejects.toMatchObject({ code: 'ERR_MEMORY' });
+  });
+
+  it('whose device falls silent fails what it was asked', async () => {
+    const engine = await load();
+    vi.stubEnv('MIPHA_STANDIN_RUNS', '0');
+    await expect(engine.ask(question({ maxTokens: CONTEXT - 5 })).done).rejects.toMatchObject({ code: 'ERR_DEVICE' });
+    vi.unstubAllEnvs();
+    await engine.dispose();
   });
 });
 

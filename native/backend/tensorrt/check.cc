@@ -69,6 +69,10 @@ class LanguageCheck {
   }
 
   std::vector<Deviation> run() {
+    if (engine_.max_rows() < SelfTest::kRows) {
+      throw Error(Code::kBackend, "TensorRT: engine " + engine_.engine().name() + ": expected room for " + std::to_string(SelfTest::kRows) +
+                                      " rows in a run, received " + std::to_string(engine_.max_rows()));
+    }
     phase("language.prefill.", 0, 0, SelfTest::kRows);
     // What follows stands on the stored keys and values, so that one fault is not counted twice.
     for (int layer = engine_.first(); layer < engine_.end(); ++layer) {
