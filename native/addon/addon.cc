@@ -5,6 +5,7 @@
 #include "addon/engine_object.h"
 #include "addon/instance.h"
 #include "addon/machine_functions.h"
+#include "addon/product_function.h"
 #include "addon/reference_object.h"
 #include "addon/resize_function.h"
 #include "addon/stages_object.h"
@@ -19,6 +20,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   mipha::export_conversion(env, exports);
   mipha::export_engine(env, exports);
   mipha::export_machine(env, exports);
+  mipha::export_product(env, exports);
   mipha::export_reference(env, exports);
   mipha::export_resize(env, exports);
   mipha::export_stages(env, exports);

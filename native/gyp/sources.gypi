@@ -56,6 +56,7 @@
       "native/addon/errors.cc",
       "native/addon/machine_functions.cc",
       "native/addon/conversion_functions.cc",
+      "native/addon/product_function.cc",
       "native/addon/reference_object.cc",
       "native/addon/resize_function.cc",
       "native/addon/stages_object.cc",

@@ -233,6 +233,8 @@ export interface Addon {
     /** Scales exact in FP16 and at least 2^-14. */
     halfScales?: boolean,
   ): Promise<void>;
+  /** The CPU backend's integer product, x [rows, in] · weight [out, in]ᵀ → [rows, out], of one instruction set; values from −127. For tests. */
+  multiplyInteger(x: Int8Array, weight: Int8Array, rows: number, columns: number, out: number, isa: string): Int32Array;
   /** out [rows, columns] += scale · b [rows, rank] · a [rank, columns] on a worker thread: a LoRA adapter merged into a weight. */
   addProduct(out: Float32Array, b: Float32Array, a: Float32Array, rows: number, rank: number, columns: number, scale: number): Promise<void>;
   /** Opens the library and the GPU. Rejects with ERR_BACKEND_UNAVAILABLE and the words of the library. */

@@ -32,9 +32,21 @@ const SIZES: Record<ModelSize, Sizes> = {
 };
 const PATCH = 14; // pixels per side
 
-/** The text of config.json, misleading bos and eos ids included. */
-export function publishedConfig(size: ModelSize): string {
+/** Fewer layers and smaller pictures than published, everything else as it is: for tests of the real widths. */
+export interface Cut {
+  layers: number; // that run, in tower and language model each
+  imagePx: number;
+}
+
+function sizesOf(size: ModelSize, cut: Cut | undefined): Sizes {
   const { vision, language, fused } = SIZES[size];
+  if (cut === undefined) return { vision, language, fused };
+  return { vision: { ...vision, layers: cut.layers + 1, image: cut.imagePx }, language: { ...language, layers: cut.layers }, fused };
+}
+
+/** The text of config.json, misleading bos and eos ids included. */
+export function publishedConfig(size: ModelSize, cut?: Cut): string {
+  const { vision, language, fused } = sizesOf(size, cut);
   const config = {
     architectures: ['MiphaPhiForCausalLM'],
     model_type: fused ? 'mipha-phi' : 'mipha_phi',
@@ -92,8 +104,8 @@ export interface PublishedTensor {
 }
 
 /** Sorted by name, as in the published files. */
-export function publishedTensors(size: ModelSize): PublishedTensor[] {
-  const { vision, language, fused } = SIZES[size];
+export function publishedTensors(size: ModelSize, cut?: Cut): PublishedTensor[] {
+  const { vision, language, fused } = sizesOf(size, cut);
   const tensors: PublishedTensor[] = [];
   const add = (name: string, ...shape: number[]) => tensors.push({ name, shape });
   const linear = (name: string, out: number, columns: number) => [add(`${name}.weight`, out, columns), add(`${name}.bias`, out)];

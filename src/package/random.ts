@@ -12,7 +12,7 @@ import { parseConfig } from './config.js';
 import { BYTES_OF, toFloat16 } from './floats.js';
 import { FORMAT_VERSION, type Manifest, PHI_PROMPT, TOKENIZER_FOLDER, WEIGHTS_FILE } from './manifest.js';
 import { atomically, writeManifest } from './output.js';
-import { type ModelSize, modelSizes, publishedConfig, publishedTensors } from './published.js';
+import { type Cut, type ModelSize, modelSizes, publishedConfig, publishedTensors } from './published.js';
 import { completeRecipe, storedSpecs } from './recipe.js';
 import { bytesOf, SafetensorsWriter, storageOrder, type TensorSpec } from './safetensors.js';
 import { canonicalTensors } from './tensors.js';
@@ -23,6 +23,8 @@ export interface RandomOptions {
   seed?: number | undefined;
   /** Folder with the tokenizer files to use; default: those of the shipped mipha-nano. */
   tokenizer?: string | undefined;
+  /** A smaller model with the widths of the published one. */
+  cut?: Cut | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -34,8 +36,8 @@ export async function writeRandomPackage(out: string, size: ModelSize, options: 
   checkSize(size);
   const tokenizer = await readTokenizerFiles(options.tokenizer ?? shippedTokenizer());
   return atomically(out, async (folder) => {
-    const config = parseConfig('config.json', publishedConfig(size));
-    const shapes = new Map(publishedTensors(size).map((tensor) => [tensor.name, tensor.shape]));
+    const config = parseConfig('config.json', publishedConfig(size, options.cut));
+    const shapes = new Map(publishedTensors(size, options.cut).map((tensor) => [tensor.name, tensor.shape]));
     const canonical = canonicalTensors(config, (name) => shapeOnly(name, shapes.get(name)));
     const recipe = completeRecipe(canonical);
     const weights = await writePackageWeights(

@@ -27,7 +27,7 @@ export class OnnxModel {
 
   private constructor(
     readonly manifest: Manifest,
-    private readonly embedding: Float32Array,
+    private readonly embedding: (id: number) => Float32Array,
     private readonly vision: InferenceSession,
     private readonly language: LanguageSegment[],
   ) {
@@ -61,8 +61,7 @@ export class OnnxModel {
   }
 
   embed(ids: Iterable<number>): Float32Array {
-    const { hidden } = this.manifest.architecture.language;
-    return Float32Array.from([...ids].flatMap((id) => [...this.embedding.subarray(id * hidden, (id + 1) * hidden)]));
+    return joinedFloats(...[...ids].map(this.embedding));
   }
 
   /** Runs the spans together. Returns the cache rows that each got, and the logits of each one's last row; `show` sees hidden rows at segment ends. */
@@ -99,7 +98,12 @@ export class OnnxModel {
         feeds[`past_keys.${layer}`] = new Tensor('float16', keys, [past, heads, hidden / heads]);
         feeds[`past_values.${layer}`] = new Tensor('float16', values, [past, heads, hidden / heads]);
       }
-      if (segment.end === layers) feeds.rows = new Tensor('int32', Int32Array.from(rows, (own) => (own.at(-1) as number) - past), [spans.length]);
+      if (segment.end === layers)
+        feeds.rows = new Tensor(
+          'int32',
+          Int32Array.from(rows, (own) => (own.at(-1) as number) - past),
+          [spans.length],
+        );
       const outputs = await session.run(feeds);
       for (let layer = segment.first; layer < segment.end; layer++) {
         const cached = this.#cache[layer] as { keys: Uint16Array; values: Uint16Array };
@@ -127,7 +131,11 @@ export class OnnxModel {
     this.reset();
     const view = await this.append([{ hidden: joinedFloats(this.embed(prefix), features), sees: [] }]);
     const first = await this.append(questions.map((ids) => ({ hidden: this.embed(ids), sees: view.rows[0] as number[] })));
-    const running = questions.map((_, i) => ({ ids: [] as number[], sees: [...(view.rows[0] as number[]), ...(first.rows[i] as number[])], logits: first.logits[i] as Float32Array }));
+    const running = questions.map((_, i) => ({
+      ids: [] as number[],
+      sees: [...(view.rows[0] as number[]), ...(first.rows[i] as number[])],
+      logits: first.logits[i] as Float32Array,
+    }));
     let active = running;
     while (active.length > 0) {
       const going: typeof running = [];
@@ -159,7 +167,7 @@ function isLanguage(entry: { segment: Segment; session: InferenceSession }): ent
   return entry.segment.kind === 'language';
 }
 
-async function readEmbedding(folder: string): Promise<Float32Array> {
+async function readEmbedding(folder: string): Promise<(id: number) => Float32Array> {
   const file = await openSafetensors(join(folder, WEIGHTS_FILE));
   try {
     const read = async (name: string) => {
@@ -169,10 +177,9 @@ async function readEmbedding(folder: string): Promise<Float32Array> {
       return { ...entry, bytes };
     };
     const weight = await read('language.embedding.weight');
-    if (weight.dtype === 'F16') return toFloat32(weight.bytes, 'F16');
     const scale = toFloat32((await read('language.embedding.scale')).bytes, 'F32');
     const width = weight.shape[1] as number;
-    return Float32Array.from(new Int8Array(weight.bytes.buffer), (value, at) => value * (scale[Math.floor(at / width)] as number));
+    return (id) => Float32Array.from(new Int8Array(weight.bytes.buffer, id * width, width), (value) => value * (scale[id] as number));
   } finally {
     await file.close();
   }

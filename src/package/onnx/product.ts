@@ -3,6 +3,8 @@ import { formatError } from '../format.js';
 import type { Graph, Value } from './graph.js';
 import type { GraphSource } from './source.js';
 
+const SMALLEST_SCALE = 2 ** -14; // the smallest FP16 value with all its bits
+
 export class Products {
   readonly #quantized = new Map<string, Value>(); // by input and scale: products that share an input share its quantization
 
@@ -52,6 +54,8 @@ export class Products {
     const rows = place.length / columns / (dtype === 'I8' ? 1 : 2);
     const stored = graph.external(name, dtype === 'I8' ? 'i8' : 'f16', [rows, columns], place);
     if (dtype === 'F16') return stored;
-    return graph.dequantize(stored, graph.halves(`${matrix}.scale`, source.floats(`${matrix}.scale`), [rows]), 0);
+    // A row of zeros has scale 0, which TensorRT refuses; any other is as good.
+    const scales = source.floats(`${matrix}.scale`).map((scale) => scale || SMALLEST_SCALE);
+    return graph.dequantize(stored, graph.halves(`${matrix}.scale`, scales, [rows]), 0);
   }
 }

@@ -9,6 +9,7 @@ import { WEIGHTS_FILE } from '../manifest.js';
 import { writeDurably } from '../output.js';
 import type { Graph } from './graph.js';
 import { type LayerRange, languageGraph } from './language.js';
+import type { LintContext } from './lint.js';
 import { encodeModel, type Model } from './proto.js';
 import type { GraphSource } from './source.js';
 import { visionGraph } from './vision.js';
@@ -54,6 +55,21 @@ export function modelOf(source: GraphSource, segment: Segment, wide: boolean): M
     'mipha.manifest': source.manifestText,
     'mipha.calibration': source.calibrationText,
   });
+}
+
+/** What the lint must find in the graph of a segment. */
+export function lintContext(source: GraphSource, segment: Segment, wide: boolean): LintContext {
+  const { recipe, files } = source.manifest;
+  const isOurs = (matrix: string) => {
+    const [model, , layer] = matrix.split('.');
+    if (matrix === 'vision.patch_embedding' || matrix === 'language.embedding') return false; // a convolution; a lookup outside
+    if (segment.kind === 'vision') return model === 'vision' || model === 'projector';
+    if (matrix === 'language.head') return segment.end === source.manifest.architecture.language.layers;
+    return model === 'language' && Number(layer) >= segment.first && Number(layer) < segment.end;
+  };
+  const ours = Object.entries(recipe).filter(([matrix]) => isOurs(matrix));
+  const written = ours.map(([matrix, precision]) => [matrix, wide && precision === 'w8a8' ? 'w8a16' : precision] as const);
+  return { recipe: new Map(written), weightsBytes: files[WEIGHTS_FILE]?.bytes ?? 0 };
 }
 
 /** A hard link where the file system has them: readers of external data may refuse a symbolic one. */
