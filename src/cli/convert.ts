@@ -8,6 +8,7 @@ import { bytes, milliseconds, ProgressBar, printJson, totalBytes } from './outpu
 interface ConvertCommand {
   name?: string;
   lora?: string;
+  wide?: boolean;
   json?: boolean;
 }
 
@@ -19,6 +20,7 @@ export function addConvert(program: Command): void {
     .argument('<out>', 'folder to write; must not exist yet')
     .option('--name <name>', "the package's name (the checkpoint's folder name)")
     .option('--lora <folder>', 'a PEFT adapter to merge: adapter_config.json and adapter_model.safetensors')
+    .option('--wide', 'every matrix in F16 instead of INT8, twice the size: for mipha calibrate')
     .option('--json', 'print what was written as JSON')
     .addHelpText(
       'after',
@@ -40,6 +42,7 @@ async function run(checkpoint: string, out: string, options: ConvertCommand): Pr
     const manifest = await convert(checkpoint, out, {
       ...(options.name === undefined ? {} : { name: options.name }),
       ...(options.lora === undefined ? {} : { lora: options.lora }),
+      wide: options.wide === true,
       onProgress: (stage, fraction) => bar.update(stage, fraction),
       signal,
       selfTest: recordGolden,

@@ -19,6 +19,8 @@ export interface ConvertOptions {
   lora?: string | undefined;
   /** Precision of single matrices; all others keep their default. */
   recipe?: Recipe | undefined;
+  /** Every matrix in F16, twice the size: what calibration makes the best of. `recipe` still comes first. */
+  wide?: boolean | undefined;
   /** Runs the finished but not yet renamed package and gives the JSON of its golden.json. Without it the package has no self-test. */
   selfTest?: ((folder: string, signal: AbortSignal | undefined) => Promise<unknown>) | undefined;
   /** Called often, with a fraction of 0 to 1 of the stage. */
@@ -54,10 +56,10 @@ async function writePackage(
   checkpoint: Checkpoint,
   tokenizer: TokenizerFiles,
   adapter: Adapter | undefined,
-  { name, recipe: changes, selfTest, onProgress, signal }: ConvertOptions,
+  { name, recipe: changes, wide = false, selfTest, onProgress, signal }: ConvertOptions,
 ): Promise<Manifest> {
   const tensors = canonicalTensors(checkpoint, adapter?.sources ?? checkpoint.tensor);
-  const recipe = completeRecipe(tensors, changes);
+  const recipe = completeRecipe(tensors, changes, wide ? 'f16' : 'w8a8');
   // The checkpoint is hashed while it is converted, close behind or ahead of the reads of its tensors; the first failure stops both.
   const stop = new AbortController();
   const either = signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal]);

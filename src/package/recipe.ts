@@ -12,15 +12,15 @@ export type Recipe = Record<string, Precision>;
 // Reads raw pixels, is 0.02 % of the weights, and every later layer lives on it.
 const KEPT_WIDE = 'vision.patch_embedding';
 
-/** Every matrix of the model with its precision; `changes` overrides the default. Throws ERR_OPTION for a matrix the model does not have. */
-export function completeRecipe(tensors: { matrix: string | undefined }[], changes: Recipe = {}): Recipe {
+/** Every matrix of the model with its precision; `changes` overrides the usual one. Throws ERR_OPTION for a matrix the model does not have. */
+export function completeRecipe(tensors: { matrix: string | undefined }[], changes: Recipe = {}, usual: Precision = 'w8a8'): Recipe {
   const matrices = tensors.flatMap(({ matrix }) => (matrix === undefined ? [] : [matrix]));
   for (const [matrix, precision] of Object.entries(changes)) {
     if (!matrices.includes(matrix)) throw optionError('recipe', 'a matrix of the model', matrix, nearestKey(matrix, matrices));
     if (!precisionSchema.options.includes(precision)) throw optionError(`recipe.${matrix}`, precisionSchema.options.join(' or '), precision);
     if (matrix === KEPT_WIDE && precision !== 'f16') throw optionError(`recipe.${matrix}`, 'f16', precision);
   }
-  return Object.fromEntries(matrices.map((matrix) => [matrix, changes[matrix] ?? (matrix === KEPT_WIDE ? 'f16' : 'w8a8')]));
+  return Object.fromEntries(matrices.map((matrix) => [matrix, changes[matrix] ?? (matrix === KEPT_WIDE ? 'f16' : usual)]));
 }
 
 /** What is written for a canonical tensor: itself, and the scales of an INT8 matrix. */
