@@ -1,0 +1,250 @@
+/** Calibration of mipha-nano: what it keeps, what it writes, and that it can be interrupted at any moment. */
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { loadAddon } from '../../../src/addon/load.js';
+import { readSamples, type Samples } from '../../../src/engine/samples.js';
+import { recordGolden } from '../../../src/engine/self-test.js';
+import { Mipha } from '../../../src/index.js';
+import { type CalibrateOptions, calibrate } from '../../../src/package/calibrate/calibrate.js';
+import { foldedTensors } from '../../../src/package/calibrate/folded.js';
+import { factorsOf, smoothingGroups } from '../../../src/package/calibrate/smoothing.js';
+import { runStage, stagesOf } from '../../../src/package/calibrate/stages.js';
+import { CALIBRATION_FILE, calibrationSchema, SELF_TEST_FILE } from '../../../src/package/calibration.js';
+import { convert } from '../../../src/package/convert.js';
+import { toFloat16, toFloat32 } from '../../../src/package/floats.js';
+import { WEIGHTS_FILE } from '../../../src/package/manifest.js';
+import { writeManifest } from '../../../src/package/output.js';
+import { openSafetensors } from '../../../src/package/safetensors.js';
+import { openPackage, readManifest } from '../../../src/package/verify.js';
+import { writeWeights } from '../../../src/package/weights-writer.js';
+import { calibrationFiles, nanoSamples } from '../../support/calibrated.js';
+import { evalScenes, NANO } from '../../support/nano.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'mipha-calibrate-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+let samples: Samples;
+let wide: string;
+beforeAll(async () => {
+  samples = await nanoSamples(join(folder, 'samples'), NANO, 6);
+  wide = join(folder, 'wide');
+  await convert(join(NANO, 'checkpoint'), wide, { wide: true });
+});
+
+const run = (name: string, options: Partial<CalibrateOptions> = {}, model = NANO, count = 6) =>
+  calibrate(model, join(folder, name), samples.samples.slice(0, count), { budget: 0.05, source: samples.source, ...options });
+
+function hashes(path: string): Record<string, string> {
+  const files = readdirSync(path, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+  return Object.fromEntries(
+    files.map((entry) => {
+      const file = join(entry.parentPath, entry.name);
+      return [file.slice(path.length), createHash('sha256').update(readFileSync(file)).digest('hex')];
+    }),
+  );
+}
+
+/** Every F32 tensor of a safetensors file. */
+async function floats(path: string): Promise<Map<string, Float32Array>> {
+  const file = await openSafetensors(path);
+  const all = new Map<string, Float32Array>();
+  for (const [name, { dtype, offset, bytes }] of file.tensors) {
+    if (dtype !== 'F32') continue;
+    const data = new Uint8Array(bytes);
+    await file.read(offset, data);
+    all.set(name, toFloat32(data, 'F32'));
+  }
+  await file.close();
+  return all;
+}
+
+describe('a calibrated package', () => {
+  let before: Record<string, string>;
+  beforeAll(async () => {
+    before = hashes(NANO);
+    await run('plain', { selfTest: recordGolden });
+  });
+  const out = join(folder, 'plain');
+
+  it('is whole, answers, and left the one it was made from as it was', async () => {
+    expect(hashes(NANO)).toEqual(before);
+    expect(existsSync(`${out}.calibration`)).toBe(false);
+    await openPackage(out);
+    await using mipha = await Mipha.load(out);
+    const scene = evalScenes()[0];
+    await using view = await mipha.look(scene?.picture as string);
+    for (const [question, answer] of scene?.qa ?? []) expect((await view.ask(question)).text).toBe(answer);
+  });
+
+  it('describes each product: a scale that FP16 holds, ranges in order, nothing clipped without need', () => {
+    const calibration = calibrationSchema.parse(JSON.parse(readFileSync(join(out, CALIBRATION_FILE), 'utf8')));
+    expect(calibration.samples).toBe(6);
+    expect(calibration.pictures).toHaveLength(6);
+    expect(Object.keys(calibration.matrices)).toHaveLength(35);
+    for (const [name, { inputScale, percentiles, smoothedLargest, clipped }] of Object.entries(calibration.matrices)) {
+      expect(toFloat32(new Uint8Array(toFloat16(Float32Array.of(inputScale)).buffer), 'F16')[0], name).toBe(inputScale);
+      expect(percentiles.p99).toBeLessThanOrEqual(percentiles.p999);
+      expect(percentiles.p9999).toBeLessThanOrEqual(smoothedLargest);
+      expect(inputScale * 127, name).toBeLessThanOrEqual(smoothedLargest * 1.001);
+      expect(clipped, name).toBeLessThan(0.01);
+    }
+  });
+
+  it('has scales that FP16 holds, and smoothing in powers of two where it could not be folded', async () => {
+    const tensors = await floats(join(out, WEIGHTS_FILE));
+    const scales = [...tensors].filter(([name]) => name.endsWith('.scale'));
+    expect(scales.length).toBe(36);
+    for (const [name, values] of scales) {
+      const halves = toFloat32(new Uint8Array(toFloat16(values).buffer), 'F16');
+      expect(values, name).toEqual(halves);
+      expect(
+        values.every((value) => value === 0 || value >= 2 ** -14),
+        name,
+      ).toBe(true);
+    }
+    const smooth = [...tensors].filter(([name]) => name.endsWith('.smooth'));
+    expect(smooth.map(([name]) => name).sort()).toEqual(
+      [0, 1, 2, 3]
+        .flatMap((l) => [`language.layers.${l}.fc2.smooth`, `vision.layers.${l}.fc2.smooth`])
+        .concat(['projector.0.smooth', 'projector.1.smooth'])
+        .sort(),
+    );
+    for (const [name, values] of smooth)
+      expect(
+        values.every((value) => Number.isInteger(Math.log2(value))),
+        name,
+      ).toBe(true);
+  });
+
+  it('holds stored tensors of every layer boundary for engines to reproduce', async () => {
+    const tensors = await floats(join(out, SELF_TEST_FILE));
+    expect(tensors.get('vision.features')?.length).toBe(64 * 320);
+    for (let layer = 0; layer <= 4; layer++) {
+      expect(tensors.get(`language.prefill.${layer}`)?.length).toBe(16 * 320);
+      expect(tensors.get(`language.decode.${layer}`)?.length).toBe(320);
+    }
+    const noise = tensors.get('language.noise') as Float32Array;
+    expect(noise).toHaveLength(5);
+    expect(noise.every((value) => value > 1e-4 && value < 0.1)).toBe(true);
+  });
+
+  it('is the same bytes when it is made again, and when it was interrupted again and again', async () => {
+    await run('again', { selfTest: recordGolden });
+    expect(hashes(join(folder, 'again'))).toEqual(hashes(out));
+
+    const seen: string[] = [];
+    for (let steps = 5; ; steps += 23) {
+      const controller = new AbortController();
+      let left = steps;
+      const options = {
+        selfTest: recordGolden,
+        signal: controller.signal,
+        onProgress: (stage: string, fraction: number) => {
+          seen.push(`${stage} ${fraction}`);
+          if (stage !== 'verify' && --left === 0) controller.abort(new Error('enough'));
+        },
+      };
+      const ended = await run('interrupted', options).catch((error: Error) => error.message);
+      if (typeof ended !== 'string') break;
+      expect(ended).toBe('enough');
+      expect(existsSync(join(folder, 'interrupted'))).toBe(false);
+    }
+    expect(hashes(join(folder, 'interrupted'))).toEqual(hashes(out));
+    expect(existsSync(join(folder, 'interrupted.calibration'))).toBe(false);
+    const first = seen.filter((step) => step === `ranges ${1 / 72}`).length;
+    expect(first, 'the first stage is not run each time').toBeLessThanOrEqual(2);
+  });
+
+  it('can be calibrated again', async () => {
+    const calibration = await run('twice', {}, out);
+    expect(calibration.error).toBeLessThan(0.05);
+    await openPackage(join(folder, 'twice'));
+  });
+});
+
+describe('smoothing', () => {
+  it('by powers of two changes no bit of the FP32 function', async () => {
+    const manifest = await readManifest(wide);
+    const groups = smoothingGroups(manifest.architecture);
+    const factors = new Map(
+      groups.flatMap(({ matrices, columns }, g) => {
+        const factor = Float32Array.from({ length: columns }, (_, column) => 2 ** (((column * 5 + g) % 7) - 3));
+        return matrices.map((matrix) => [matrix, factor] as const);
+      }),
+    );
+    const smoothed = join(folder, 'smoothed');
+    mkdirSync(smoothed);
+    const file = await openSafetensors(join(wide, WEIGHTS_FILE));
+    // Stored in F32: dividing FP16's smallest numbers would lose bits.
+    const tensors = foldedTensors(file, manifest, groups, factors).map((tensor) => ({ ...tensor, matrix: undefined }));
+    const weights = await writeWeights(join(smoothed, WEIGHTS_FILE), tensors, manifest.recipe);
+    await file.close();
+    await writeManifest(smoothed, { ...manifest, files: { [WEIGHTS_FILE]: weights } });
+
+    const sample = samples.samples[0] as Samples['samples'][0];
+    const logits = [];
+    for (const model of [wide, smoothed]) {
+      const native = loadAddon().stages(model, '', 0);
+      let rows: Float32Array | Uint8Array = sample.pixels;
+      for (const stage of stagesOf(manifest.architecture)) rows = await runStage(native, stage, sample, rows, {});
+      logits.push(rows);
+    }
+    expect(logits[1]).toEqual(logits[0]);
+  });
+
+  it('leaves input and weights equally large', () => {
+    expect([...factorsOf(Float32Array.of(16, 1, 0, 3, 1e9), Float32Array.of(1, 4, 5, 0, 1e-9))]).toEqual([0.25, 2, 1, 1, 2 ** -12]);
+  });
+});
+
+describe('the recipe', () => {
+  it('keeps the most harmful matrices wide until the error is within the budget, and says why', async () => {
+    const loose = await run('loose', {}, wide, 2);
+    const tight = await run('tight', { budget: loose.error / 2 }, wide, 2);
+    expect(Object.values(loose.matrices).every(({ precision, error }) => precision === 'w8a8' && error === null)).toBe(true);
+    expect(tight.error).toBeLessThanOrEqual(loose.error / 2);
+    const entries = Object.values(tight.matrices);
+    const kept = entries.filter(({ precision }) => precision !== 'w8a8');
+    const narrow = entries.filter(({ precision }) => precision === 'w8a8');
+    expect(kept.length).toBeGreaterThan(0);
+    expect(narrow.length).toBeGreaterThan(0);
+    expect(Math.min(...kept.map(({ error }) => error as number))).toBeGreaterThanOrEqual(Math.max(...narrow.map(({ error }) => error as number)));
+    expect(kept.every(({ why }) => why.startsWith('alone it moves the logits by'))).toBe(true);
+    expect((await readManifest(join(folder, 'tight'))).recipe).toMatchObject(
+      Object.fromEntries(Object.entries(tight.matrices).map(([name, { precision }]) => [name, precision])),
+    );
+    await using mipha = await Mipha.load(join(folder, 'tight'));
+    expect(mipha.status().backend).toBe('cpu');
+  });
+
+  it('goes to F16 weights where INT8 ones are too coarse and the original has better, and refuses a budget that nothing meets', async () => {
+    const kept = await run('f16', { budget: 0.003 }, wide, 1);
+    expect(Object.values(kept.matrices).some(({ precision }) => precision === 'f16')).toBe(true);
+    expect(kept.error).toBeLessThanOrEqual(0.003);
+    await expect(run('impossible', { budget: 1e-9 }, NANO, 1)).rejects.toMatchObject({ code: 'ERR_OPTION', details: { option: 'budget' } });
+    expect(existsSync(join(folder, 'impossible'))).toBe(false);
+  });
+});
+
+describe('bad input', () => {
+  const read = (pictures: string, prompts: string) => readSamples(NANO, pictures, prompts, 4);
+
+  it('is named', async () => {
+    const { pictures, prompts } = calibrationFiles(join(folder, 'bad'));
+    const empty = join(folder, 'bad', 'empty');
+    mkdirSync(empty);
+    writeFileSync(join(empty, 'prompts.txt'), '# nothing\n\n');
+    await expect(read(empty, prompts)).rejects.toMatchObject({ code: 'ERR_OPTION', details: { option: 'pictures', received: empty } });
+    await expect(read(join(empty, 'none'), prompts)).rejects.toMatchObject({ code: 'ERR_MODEL_MISSING' });
+    await expect(read(pictures, join(empty, 'prompts.txt'))).rejects.toMatchObject({ code: 'ERR_OPTION', details: { option: 'prompts' } });
+    writeFileSync(join(empty, 'a.png'), 'no picture');
+    await expect(read(empty, prompts)).rejects.toMatchObject({ code: 'ERR_IMAGE' });
+    writeFileSync(join(empty, 'prompts.txt'), 'why '.repeat(3000));
+    await expect(read(pictures, join(empty, 'prompts.txt'))).rejects.toMatchObject({ code: 'ERR_CONTEXT_FULL' });
+    await expect(run('plain')).rejects.toMatchObject({ code: 'ERR_OPTION', details: { option: 'out' } });
+    await expect(run('no-budget', { budget: 0 })).rejects.toMatchObject({ code: 'ERR_OPTION', details: { option: 'budget' } });
+  });
+});
