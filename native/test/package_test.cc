@@ -3,13 +3,12 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <string>
 
 #include "core/error.h"
+#include "test/support/stored_model.h"
 #include "test/support/tiny_model.h"
 
 namespace mipha {
@@ -18,47 +17,17 @@ namespace {
 class PackageTest : public testing::Test {
  protected:
   PackageTest() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "mipha-package-XXXXXX").string();
-    folder_ = mkdtemp(pattern.data());
-    write("manifest.json", manifest());
-    write("weights.safetensors", weights());
-  }
-  ~PackageTest() override { std::filesystem::remove_all(folder_); }
-
-  void write(const std::string& name, const std::string& bytes) const { std::ofstream(folder_ + "/" + name, std::ios::binary) << bytes; }
-
-  std::string manifest() const {
-    const VisionConfig& v = model_.config().vision;
-    const LanguageConfig& l = model_.config().language;
-    const auto field = [](const char* name, double value) { return "\"" + std::string(name) + "\":" + std::to_string(value); };
-    return "{\"architecture\":{\"vision\":{" + field("imageSize", v.image_size) + "," + field("patchSize", v.patch_size) + "," +
-           field("hidden", v.hidden) + "," + field("intermediate", v.intermediate) + "," + field("heads", v.heads) + "," + field("layers", v.layers) +
-           "," + field("epsilon", v.epsilon) + "},\"projector\":{" + field("layers", model_.config().projector_layers) + "},\"language\":{" +
-           field("hidden", l.hidden) + "," + field("intermediate", l.intermediate) + "," + field("layers", l.layers) + "," + field("heads", l.heads) +
-           "," + field("rotary", l.rotary) + "," + field("vocab", l.vocab) + "," + field("tokens", l.tokens) + "," + field("context", l.context) +
-           "," + field("epsilon", l.epsilon) + "," + field("ropeTheta", l.rope_theta) + "}},\"preprocessing\":{\"aspect\":\"pad\"}}";
+    folder_.write("manifest.json", manifest());
+    folder_.write("weights.safetensors", weights());
   }
 
-  std::string weights() const {
-    static constexpr const char* kNames[] = {"I8", "F16", "F32"};
-    std::string header = "{", body;
-    for (const auto& [name, tensor] : model_.tensors()) {
-      std::string shape;
-      for (const int64_t size : tensor.shape) shape += (shape.empty() ? "" : ",") + std::to_string(size);
-      header += (header.size() > 1 ? ",\"" : "\"") + name + "\":{\"dtype\":\"" + kNames[static_cast<int>(tensor.dtype)] + "\",\"shape\":[" + shape +
-                "],\"data_offsets\":[" + std::to_string(body.size()) + "," + std::to_string(body.size() + tensor.bytes) + "]}";
-      body.append(static_cast<const char*>(tensor.data), tensor.bytes);
-    }
-    header += "}";
-    while (header.size() % 8 != 0) header.push_back(' ');
-    std::string length;
-    for (int i = 0; i < 8; ++i) length.push_back(static_cast<char>(header.size() >> (8 * i)));
-    return length + header + body;
-  }
+  void write(const std::string& name, const std::string& bytes) const { folder_.write(name, bytes); }
+  std::string manifest() const { return test::manifest_of(model_.config()); }
+  std::string weights() const { return test::safetensors_of(model_.tensors()); }
 
   Code refusal() const {
     try {
-      Package::open(folder_);
+      Package::open(folder_.path());
     } catch (const Error& error) {
       return error.code;
     }
@@ -67,11 +36,11 @@ class PackageTest : public testing::Test {
   }
 
   const test::TinyModel model_;
-  std::string folder_;
+  const test::TemporaryFolder folder_;
 };
 
 TEST_F(PackageTest, OpensWithTheWeightsThatWereWritten) {
-  const auto package = Package::open(folder_);
+  const auto package = Package::open(folder_.path());
   EXPECT_EQ(package->config().language.vocab, model_.config().language.vocab);
   const Linear &read = package->weights().language[1].fc1, &written = model_.weights().language[1].fc1;
   ASSERT_EQ(read.dtype, DType::kI8);
@@ -83,15 +52,15 @@ TEST_F(PackageTest, OpensWithTheWeightsThatWereWritten) {
 }
 
 TEST_F(PackageTest, StaysReadableAfterItsFilesAreGone) {
-  const auto package = Package::open(folder_);
-  std::filesystem::remove_all(folder_);
+  const auto package = Package::open(folder_.path());
+  std::filesystem::remove_all(folder_.path());
   EXPECT_EQ(package->weights().final_norm.gain[3], model_.weights().final_norm.gain[3]);
 }
 
 TEST_F(PackageTest, NamesMissingFilesAsMissing) {
-  std::filesystem::remove(folder_ + "/weights.safetensors");
+  std::filesystem::remove(folder_.path() + "/weights.safetensors");
   EXPECT_EQ(refusal(), Code::kModelMissing);
-  std::filesystem::remove(folder_ + "/manifest.json");
+  std::filesystem::remove(folder_.path() + "/manifest.json");
   EXPECT_EQ(refusal(), Code::kModelMissing);
 }
 
