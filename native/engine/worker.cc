@@ -243,6 +243,7 @@ void Worker::prefill() {
       budget -= std::max(look_next ? append(*look_, limit) : append(asks, limit), kLeastRows);
     } catch (...) {
       const std::shared_ptr<const Error> error = current_error();
+      if (error->code == Code::kDevice) throw;  // nobody will be served any more
       if (look_next)
         look_->fail(error);
       else
@@ -330,6 +331,7 @@ void Worker::decode() {
     backend_->step(sequences, ids, static_cast<int>(batch.size()), logits_.data());
   } catch (...) {
     const std::shared_ptr<const Error> error = current_error();
+    if (error->code == Code::kDevice) throw;
     for (Ask* ask : batch) ask->fail(error);
     return;
   }

@@ -97,6 +97,22 @@ TEST_F(EngineTest, FailingStepFailsTheBatchAndTheEngineGoesOn) {
   EXPECT_EQ(ask(job).value().ids, expected({5, 6}, 10));
 }
 
+TEST_F(EngineTest, ADeviceThatFailedServesNobodyAnyMore) {
+  for (const std::string at : {"append", "step", "encode"}) {
+    start();
+    bool broken = false;
+    world.at = [&](const std::string& where) {
+      if (where == at && std::exchange(broken, true) == false) throw Error(Code::kDevice, "fallen off the bus");
+    };
+    auto seen = look();
+    auto asked = ask(question({1}, 10));
+    EXPECT_EQ((at == "encode" ? seen.error() : asked.error()), Code::kDevice) << at;
+    EXPECT_EQ(ask(question({1})).error(), Code::kDevice) << at;
+    EXPECT_EQ(look().error(), Code::kDevice) << at;
+    engine.reset();
+  }
+}
+
 TEST_F(EngineTest, BadJobsAreRefused) {
   start();
   EXPECT_EQ(ask(question({})).error(), Code::kOption);

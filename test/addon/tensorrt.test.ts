@@ -1,10 +1,11 @@
 /** tensorrtFacts, tensorrtBuild and tensorrtCheck through the stand-in: graphs of nano become plans, and plans compute what the package stores. */
+import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { NativeEngine, TensorRtBuild, TensorRtRange } from '../../src/addon/addon.js';
-import { loadAddon } from '../../src/addon/load.js';
+import { loadAddon, packageRoot } from '../../src/addon/load.js';
 import { openGraphSource } from '../../src/package/onnx/source.js';
 import { type Segment, segmentsOf, writeGraph } from '../../src/package/onnx/write.js';
 import { calibrateNano } from '../support/calibrated.js';
@@ -188,6 +189,7 @@ describe('an engine', () => {
     vi.stubEnv('MIPHA_STANDIN_RUNS', '0');
     await expect(engine.ask(question({ maxTokens: CONTEXT - 5 })).done).rejects.toMatchObject({ code: 'ERR_DEVICE' });
     vi.unstubAllEnvs();
+    await expect(engine.ask(question()).done).rejects.toMatchObject({ code: 'ERR_DEVICE' }); // for good
     await engine.dispose();
   });
 });
@@ -209,6 +211,18 @@ describe('a build', () => {
     await expect(job.done).rejects.toMatchObject({ code: 'ERR_DISPOSED' });
     expect(performance.now() - start).toBeLessThan(20_000);
     expect(existsSync(plan)).toBe(false);
+  });
+
+  it('may be under way when the process exits', () => {
+    const script = `
+      const addon = require(${JSON.stringify(join(packageRoot(), 'build/Release/mipha_edge.node'))});
+      addon.tensorrtBuild(${JSON.stringify(library)}, ${JSON.stringify(options('language.0'))}, () => process.exit(7));`;
+    const { status, signal, stderr } = spawnSync(process.execPath, ['-e', script], {
+      env: { ...process.env, MIPHA_STANDIN_SLOW: '60000' },
+      encoding: 'utf8',
+      timeout: 30_000,
+    });
+    expect({ status, signal, stderr }).toEqual({ status: 7, signal: null, stderr: '' });
   });
 
   it('that fails says why', async () => {
