@@ -9,7 +9,7 @@ export type { Answers, QuestionSpec } from './engine/asker.js';
 export type { CallOptions } from './engine/call.js';
 export type { Conversation } from './engine/conversation.js';
 export type { ImageInput, RawImage } from './engine/image.js';
-export { type LoadOptions, type LookOptions, Mipha } from './engine/mipha.js';
+export { type Backend, type LoadOptions, type LookOptions, Mipha, type MiphaStatus, type PassedOver } from './engine/mipha.js';
 export type { Turn } from './engine/prompt.js';
 export type { View } from './engine/view.js';
 export { type ErrorCode, errorCodes, MiphaError } from './errors.js';

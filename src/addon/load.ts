@@ -21,6 +21,11 @@ export function loadAddon(root?: string): Addon {
   return load(root);
 }
 
+/** Path of the library behind the tensorrt backend: MIPHA_TENSORRT, or what setup compiles where it finds TensorRT's headers. It need not be there. */
+export function tensorRtLibrary(): string {
+  return process.env.MIPHA_TENSORRT || join(packageRoot(), 'build', 'Release', 'mipha_tensorrt.so');
+}
+
 /** The folder of this project's package.json: two levels above, from src/addon as well as from dist/addon. */
 export function packageRoot(): string {
   return dirname(dirname(dirname(fileURLToPath(import.meta.url))));

@@ -1,13 +1,14 @@
 import { type Command, Option } from 'commander';
 import { optionError } from '../errors.js';
-import { Mipha } from '../index.js';
+import { type Backend, Mipha } from '../index.js';
 import { AS_HELP, parseAs } from './as.js';
 import { interruption } from './failure.js';
-import { SHIPPED_MODEL, wholeNumber } from './options.js';
+import { backendOption, SHIPPED_MODEL, warnPassedOver, wholeNumber } from './options.js';
 import { milliseconds, printJson } from './output.js';
 
 interface AskCommand {
   model: string;
+  backend: Backend;
   as?: string;
   maxTokens?: number;
   stream?: boolean;
@@ -22,6 +23,7 @@ export function addAsk(program: Command): void {
     .argument('<question>', 'in words')
     .addOption(new Option('--as <kind>', `the answer must be of this kind: ${AS_HELP}`))
     .option('--model <folder>', 'the package to ask', SHIPPED_MODEL)
+    .addOption(backendOption())
     .addOption(new Option('--max-tokens <n>', 'longest answer').argParser(wholeNumber(1, 32_767)).conflicts('as'))
     .addOption(new Option('--stream', 'print the answer while it is written').conflicts(['as', 'json']))
     .option('--json', 'print value, confidence, tokens and timings as JSON')
@@ -43,7 +45,8 @@ async function ask(image: string, question: string, options: AskCommand): Promis
   const as = options.as === undefined ? undefined : parseAs(options.as);
   const { signal, release } = interruption();
   try {
-    await using mipha = await Mipha.load(options.model, { signal });
+    await using mipha = await Mipha.load(options.model, { backend: options.backend, signal });
+    warnPassedOver(mipha.status().passedOver);
     await using view = await mipha.look(image, { signal });
     const limits = { signal, ...(options.maxTokens === undefined ? {} : { maxTokens: options.maxTokens }) };
     if (options.stream) {

@@ -2,9 +2,10 @@
 import { z } from 'zod';
 import type { KitchenFrame } from '../camera/kitchen.js';
 import { COLORS } from '../camera/kitchen.js';
-import { Mipha } from '../index.js';
+import { type Backend, Mipha } from '../index.js';
 import type { Architecture } from '../package/manifest.js';
 import { readManifest } from '../package/verify.js';
+import { warnPassedOver } from './options.js';
 
 const ROUNDS = 5;
 const BUDGET_MS = 8000; // a slow package gets fewer rounds
@@ -37,16 +38,18 @@ export interface BenchReport {
 }
 
 export interface MeasureOptions {
+  backend: Backend;
   signal: AbortSignal;
   progress: (stage: string, fraction: number) => void;
 }
 
-export async function measure(folder: string, frame: KitchenFrame, { signal, progress }: MeasureOptions): Promise<BenchReport> {
+export async function measure(folder: string, frame: KitchenFrame, { backend: wanted, signal, progress }: MeasureOptions): Promise<BenchReport> {
   const { name, architecture } = await readManifest(folder);
   const begin = performance.now();
-  await using mipha = await Mipha.load(folder, { signal, onProgress: (stage, fraction) => progress(stage, fraction) });
+  await using mipha = await Mipha.load(folder, { backend: wanted, signal, onProgress: (stage, fraction) => progress(stage, fraction) });
   const loadMs = performance.now() - begin;
-  const { backend, detail, memory } = mipha.status();
+  const { backend, detail, memory, passedOver } = mipha.status();
+  warnPassedOver(passedOver);
 
   progress('looking', 0);
   const looks = await rounds(signal, async () => {

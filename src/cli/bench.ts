@@ -5,15 +5,17 @@ import { type Command, Option } from 'commander';
 import { loadAddon } from '../addon/load.js';
 import { makeScene, renderScene } from '../camera/kitchen.js';
 import { optionError } from '../errors.js';
+import type { Backend } from '../index.js';
 import { type ModelSize, modelSizes } from '../package/published.js';
 import { writeRandomPackage } from '../package/random.js';
 import { type BenchReport, measure } from './bench-measure.js';
 import { interruption } from './failure.js';
-import { SHIPPED_MODEL } from './options.js';
+import { backendOption, SHIPPED_MODEL } from './options.js';
 import { bytes, milliseconds, ProgressBar, printJson, table } from './output.js';
 
 interface BenchCommand {
   random?: ModelSize;
+  backend: Backend;
   json?: boolean;
 }
 
@@ -23,6 +25,7 @@ export function addBench(program: Command): void {
     .description('How fast this machine loads, looks and answers, and how close decoding comes to the speed of its memory.')
     .argument('[package]', 'the package to run (the shipped mipha-nano)')
     .addOption(new Option('--random <size>', 'make a package of random weights of this size instead, and remove it afterwards').choices(modelSizes))
+    .addOption(backendOption())
     .option('--json', 'print the figures as JSON')
     .addHelpText(
       'after',
@@ -35,7 +38,7 @@ Example:
     .action(bench);
 }
 
-async function bench(folder: string | undefined, { random, json }: BenchCommand): Promise<void> {
+async function bench(folder: string | undefined, { random, backend, json }: BenchCommand): Promise<void> {
   if (folder !== undefined && random !== undefined) throw optionError('--random', 'no package beside it', random);
   const { signal, release } = interruption();
   const bar = new ProgressBar();
@@ -51,7 +54,7 @@ async function bench(folder: string | undefined, { random, json }: BenchCommand)
     const { model, physicalCores } = loadAddon().cpu();
     progress('measuring memory', 0);
     const readBytesPerSecond = loadAddon().readBandwidth();
-    const report = await measure(target, await renderScene(makeScene(1)), { signal, progress });
+    const report = await measure(target, await renderScene(makeScene(1)), { backend, signal, progress });
     bar.end();
     const decodeBytesPerSecond = report.decodeTokensPerSecond * report.bytesPerToken;
     const full = { processor: model, physicalCores, readBytesPerSecond, decodeBytesPerSecond, ...report };

@@ -3,6 +3,7 @@
 import { Command } from 'commander';
 import { addAsk } from './ask.js';
 import { addBench } from './bench.js';
+import { addBuild } from './build.js';
 import { addCalibrate } from './calibrate.js';
 import { addCheckConfig } from './check-config.js';
 import { addConvert } from './convert.js';
@@ -21,7 +22,8 @@ const program = new Command('mipha')
   .option('--verbose', 'show the stack of an error')
   .showHelpAfterError('(--help shows the options)')
   .exitOverride();
-for (const add of [addAsk, addRun, addConvert, addCalibrate, addDoctor, addBench, addDemo, addCheckConfig, addPrintConfig, addSchema]) add(program);
+for (const add of [addAsk, addRun, addConvert, addCalibrate, addBuild, addDoctor, addBench, addDemo, addCheckConfig, addPrintConfig, addSchema])
+  add(program);
 
 try {
   await program.parseAsync();

@@ -1,10 +1,21 @@
 /** What several commands share: where the shipped model lies, the version, and how numbers and assignments are read. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { InvalidArgumentError } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
 import { packageRoot } from '../addon/load.js';
+import { BACKENDS, type PassedOver } from '../engine/mipha.js';
 
 export const SHIPPED_MODEL = join(packageRoot(), 'models', 'mipha-nano');
+
+/** For commander: which backend runs the model. */
+export function backendOption(): Option {
+  return new Option('--backend <name>', 'what runs the model').choices(BACKENDS).default('auto');
+}
+
+/** On stderr: what `auto` would have preferred, and why it is not in use. */
+export function warnPassedOver(passedOver: PassedOver[]): void {
+  for (const { backend, reason } of passedOver) process.stderr.write(`mipha: ${backend} is not in use: ${reason}\n`);
+}
 
 /** A parser for commander: a whole number from `min` to `max`. */
 export function wholeNumber(min: number, max: number): (text: string) => number {

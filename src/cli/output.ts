@@ -19,6 +19,14 @@ export function milliseconds(ms: number): string {
   return `${ms < 10 ? ms.toFixed(2) : ms < 100 ? ms.toFixed(1) : ms.toFixed(0)} ms`;
 }
 
+/** Hours, minutes or seconds, for what takes long. */
+export function duration(ms: number): string {
+  const seconds = Math.round(ms / 1000);
+  if (seconds < 90) return `${seconds} s`;
+  const minutes = Math.round(seconds / 60);
+  return minutes < 90 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
 /** Lines of "name   value", the values in one column. */
 export function table(rows: [name: string, value: string][]): string {
   const width = Math.max(...rows.map(([name]) => name.length));
@@ -38,16 +46,17 @@ export class ProgressBar {
 
   constructor(readonly sink: ProgressSink = process.stderr) {}
 
-  update(stage: string, fraction: number): void {
+  /** `detail` is for a terminal only: it may change with every call. */
+  update(stage: string, fraction: number, detail = ''): void {
     const share = Math.min(1, Math.max(0, fraction));
     const percent = Math.floor(share * 100 + 1e-9);
-    const shown = this.sink.isTTY ? `${stage} ${percent}` : `${stage} ${Math.floor(percent / 25) * 25}`;
+    const shown = this.sink.isTTY ? `${stage} ${percent} ${detail}` : `${stage} ${Math.floor(percent / 25) * 25}`;
     if (shown === this.#shown) return;
     this.#shown = shown;
     if (this.sink.isTTY) {
       const width = Math.max(10, Math.min(40, (this.sink.columns ?? 80) - 40));
       const full = Math.round(share * width);
-      this.sink.write(`\r\x1b[K${'█'.repeat(full)}${'░'.repeat(width - full)} ${String(percent).padStart(3)} %  ${stage}`);
+      this.sink.write(`\r\x1b[K${'█'.repeat(full)}${'░'.repeat(width - full)} ${String(percent).padStart(3)} %  ${stage}${detail}`);
     } else {
       this.sink.write(`${shown} %\n`);
     }

@@ -16,6 +16,8 @@ export interface EngineOptions {
   cacheTokens: number; // 0: the backend's default
   /** Pack each layer when it is used: slow, but memory for one layer only. */
   streamWeights: boolean;
+  library?: string; // of the tensorrt backend, and the folder of its engines
+  plans?: string;
   onProgress: (stage: string, fraction: number) => void;
   signal?: AbortSignal | undefined;
 }

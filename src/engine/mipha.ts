@@ -1,20 +1,22 @@
 /** The public entry: load a package, look at pictures, ask. */
-import { statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import type { NativeStatus } from '../addon/addon.js';
-import { callSite, checkKeys, MiphaError, nearestKey, optionError } from '../errors.js';
+import { loadAddon, tensorRtLibrary } from '../addon/load.js';
+import { callSite, checkKeys, type ErrorCode, fromNative, MiphaError, nearestKey, optionError } from '../errors.js';
+import { findPlans } from '../package/build/plan.js';
 import { WEIGHTS_FILE } from '../package/manifest.js';
-import { openPackage } from '../package/verify.js';
+import { type OpenedPackage, openPackage } from '../package/verify.js';
 import { Asker } from './asker.js';
 import { CALL_KEYS, Call, type CallOptions, checkNumber, checkSignal } from './call.js';
 import { Conversation } from './conversation.js';
-import { Engine, type Place } from './engine.js';
+import { Engine, type EngineOptions, type Place } from './engine.js';
 import { frameId, type ImageInput, toPixels } from './image.js';
 import { checkGolden } from './self-test.js';
 import { View } from './view.js';
 
 export interface LoadOptions {
-  /** Default `auto`: the best this machine has. */
-  backend?: 'auto' | 'cpu' | undefined;
+  /** Default `auto`: TensorRT where engines of this package were built for this machine and hold, else the CPU. */
+  backend?: Backend | undefined;
   /** Threads of the CPU backend. Default: one per physical core. */
   threads?: number | undefined;
   /** Rows of the key/value cache that all views and questions share. Default: enough for one view and a batch of questions. */
@@ -30,7 +32,22 @@ export interface LookOptions extends CallOptions {
   frame?: string | number | undefined;
 }
 
-const BACKENDS = ['auto', 'cpu'];
+export const BACKENDS = ['auto', 'cpu', 'tensorrt'] as const;
+export type Backend = (typeof BACKENDS)[number];
+
+/** Failures of a backend after which `auto` takes the next one. */
+const PASSED_OVER: ErrorCode[] = ['ERR_BACKEND_UNAVAILABLE', 'ERR_SELF_TEST', 'ERR_MEMORY', 'ERR_DEVICE', 'ERR_MODEL_MISSING'];
+
+/** A backend that `auto` would have preferred, and why it is not in use. */
+export interface PassedOver {
+  backend: string;
+  code: ErrorCode;
+  reason: string;
+}
+
+export interface MiphaStatus extends NativeStatus {
+  passedOver: PassedOver[];
+}
 
 export class Mipha extends Asker implements AsyncDisposable {
   private constructor(
@@ -41,6 +58,7 @@ export class Mipha extends Asker implements AsyncDisposable {
     readonly revision: string,
     /** Side of the square that the model sees, in pixels: larger pictures are scaled down to it. */
     readonly imageSize: number,
+    private readonly passedOver: PassedOver[],
   ) {
     super(engine);
   }
@@ -57,18 +75,13 @@ export class Mipha extends Asker implements AsyncDisposable {
     signal?.throwIfAborted();
     onProgress('verify', 0);
     const opened = await openPackage(folder, { signal, onProgress: (fraction) => onProgress('verify', fraction) });
-    const engine = await Engine.open(opened, { backend, threads, cacheTokens, streamWeights: false, onProgress, signal }, site);
-    try {
-      onProgress('self-test', 0);
-      await checkGolden(engine, opened, signal);
-      signal?.throwIfAborted();
-      onProgress('self-test', 1);
-      const { name, files, architecture } = opened.manifest;
-      return new Mipha(engine, name, files[WEIGHTS_FILE]?.sha256.slice(0, 12) ?? '', architecture.vision.imageSize);
-    } catch (error) {
-      await engine.dispose();
-      throw error;
-    }
+    const passedOver: PassedOver[] = [];
+    const engine = await openFirst(candidates(backend), passedOver, async (name) => {
+      const place = name === 'tensorrt' ? await findEngines(folder, site) : {};
+      return await openChecked(opened, { backend: name, threads, cacheTokens, streamWeights: false, ...place, onProgress, signal }, site);
+    });
+    const { name, files, architecture } = opened.manifest;
+    return new Mipha(engine, name, files[WEIGHTS_FILE]?.sha256.slice(0, 12) ?? '', architecture.vision.imageSize, passedOver);
   }
 
   /** Looks at a picture once; questions about it are asked on the view. Throws ERR_OPTION, ERR_IMAGE, ERR_CONTEXT_FULL, ERR_MEMORY. */
@@ -100,9 +113,9 @@ export class Mipha extends Asker implements AsyncDisposable {
     return this.engine.tokenizer.encode(text);
   }
 
-  /** Backend, memory in bytes by purpose, and what is open and waiting. */
-  status(): NativeStatus {
-    return this.engine.status();
+  /** Backend, memory in bytes by purpose, what is open and waiting, and which better backend could not be had. */
+  status(): MiphaStatus {
+    return { ...this.engine.status(), passedOver: this.passedOver };
   }
 
   /** Cancels everything under way (those calls reject with ERR_DISPOSED) and frees all memory. Further calls wait for the same end. */
@@ -120,6 +133,51 @@ export class Mipha extends Asker implements AsyncDisposable {
   }
 }
 
+/** Without the library `auto` does not speak of TensorRT: most machines have none. */
+function candidates(backend: Backend): string[] {
+  if (backend !== 'auto') return [backend];
+  return existsSync(tensorRtLibrary()) ? ['tensorrt', 'cpu'] : ['cpu'];
+}
+
+/** The first that opens; why the others did not is added to `passedOver`. */
+async function openFirst(names: string[], passedOver: PassedOver[], open: (name: string) => Promise<Engine>): Promise<Engine> {
+  for (const backend of names.slice(0, -1)) {
+    try {
+      return await open(backend);
+    } catch (error) {
+      if (!(error instanceof MiphaError) || !PASSED_OVER.includes(error.code)) throw error;
+      passedOver.push({ backend, code: error.code, reason: error.message });
+    }
+  }
+  return await open(names.at(-1) as string);
+}
+
+/** Library and plans of the TensorRT backend. Throws ERR_BACKEND_UNAVAILABLE. */
+async function findEngines(folder: string, site: string): Promise<{ library: string; plans: string }> {
+  const library = tensorRtLibrary();
+  const facts = await loadAddon()
+    .tensorrtFacts(library)
+    .catch((error: unknown) => {
+      throw fromNative(error, site);
+    });
+  return { library, plans: (await findPlans(folder, facts)).folder };
+}
+
+/** An engine that has reproduced the package's golden answer. */
+async function openChecked(opened: OpenedPackage, options: EngineOptions, site: string): Promise<Engine> {
+  const engine = await Engine.open(opened, options, site);
+  try {
+    options.onProgress('self-test', 0);
+    await checkGolden(engine, opened, options.signal);
+    options.signal?.throwIfAborted();
+    options.onProgress('self-test', 1);
+    return engine;
+  } catch (error) {
+    await engine.dispose();
+    throw error;
+  }
+}
+
 function textOnly(ids: Int32Array): Place {
   return { view: -1, rows: 0, ids, preprocessMs: 0, visionMs: 0 };
 }
@@ -129,7 +187,7 @@ function checkLoad(folder: unknown, options: LoadOptions): void {
   checkKeys('load', options, ['backend', 'threads', 'cacheTokens', 'onProgress', 'signal']);
   const { backend, threads, cacheTokens, onProgress, signal } = options;
   if (backend !== undefined && !BACKENDS.includes(backend)) {
-    throw optionError('load.backend', BACKENDS.join(' or '), backend, nearestKey(String(backend), BACKENDS));
+    throw optionError('load.backend', `one of ${BACKENDS.join(', ')}`, backend, nearestKey(String(backend), BACKENDS));
   }
   checkNumber('load.threads', threads, { whole: true, least: 1, most: 1024 });
   checkNumber('load.cacheTokens', cacheTokens, { whole: true, least: 1, most: 10_000_000 });

@@ -9,7 +9,7 @@ export interface LoadedModel extends Eyes {
   readonly name: string;
   readonly revision: string;
   readonly imageSize: number; // pixels
-  status(): Pick<ReturnType<Mipha['status']>, 'backend' | 'memory'>;
+  status(): Pick<ReturnType<Mipha['status']>, 'backend' | 'memory' | 'passedOver'>;
   dispose(): Promise<void>;
 }
 

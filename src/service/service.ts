@@ -222,6 +222,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
     this.log.info('loading the model');
     const model = await this.options.loadModel(this.config.model, this.ending.signal);
     this.model = model;
+    for (const { backend, code, reason } of model.status().passedOver) this.log.warn({ backend, code }, `${backend} is not in use: ${reason}`);
     this.modelState = 'ready';
     this.ending.signal.throwIfAborted();
   }

@@ -37,7 +37,10 @@ describe('what is refused', () => {
       [mipha.look('a.png', { frame: {} as string }), /Option look\.frame: expected a string or a number/],
       [mipha.look('a.png', { frames: 1 } as object), /did you mean frame\?/],
       [Mipha.load(''), /Option load\.folder: expected the path/],
-      [Mipha.load(NANO, { backend: 'cpuu' as 'cpu' }), /Option load\.backend: expected auto or cpu, received "cpuu" \(did you mean cpu\?\)/],
+      [
+        Mipha.load(NANO, { backend: 'cpuu' as 'cpu' }),
+        /Option load\.backend: expected one of auto, cpu, tensorrt, received "cpuu" \(did you mean cpu\?\)/,
+      ],
       [Mipha.load(NANO, { threads: 0 }), /Option load\.threads: expected a whole number from 1/],
       [Mipha.load(NANO, { onProgress: 1 as never }), /Option load\.onProgress: expected a function/],
       [Mipha.load(NANO, { thread: 1 } as object), /did you mean threads\?/],

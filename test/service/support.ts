@@ -124,7 +124,7 @@ export function fakeModel({ lookMs = 0, askMs = 0, answer = (): unknown => true 
     name: 'fake',
     revision: '0',
     imageSize: 112,
-    status: () => ({ backend: 'fake', memory: [] }),
+    status: () => ({ backend: 'fake', memory: [], passedOver: [] }),
     dispose: async () => {},
     async look(_image, { signal } = {}) {
       model.looks++;
