@@ -119,6 +119,7 @@ void Segment::run_language(const Bindings& bindings) const {
   Rows answers;
   for (int64_t i = 0; i < answered.dims[0]; ++i) {
     const int32_t row = static_cast<const int32_t*>(answered.data)[i];
+    if (row < 0 || row >= static_cast<int32_t>(x.size()) / config.hidden) throw std::runtime_error("rows: no row " + std::to_string(row));
     answers.insert(answers.end(), x.begin() + row * static_cast<std::ptrdiff_t>(config.hidden),
                    x.begin() + (row + 1) * static_cast<std::ptrdiff_t>(config.hidden));
   }

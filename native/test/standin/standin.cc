@@ -1,12 +1,11 @@
 // mipha_trt_interface of the stand-in.
-#include <cmath>
 #include <cstring>
 #include <memory>
 #include <string>
 
 #include "core/cpu_features.h"
-#include "core/half.h"
 #include "core/thread_pool.h"
+#include "test/standin/bindings.h"
 #include "test/standin/build.h"
 #include "test/standin/device.h"
 #include "test/standin/segment.h"
@@ -17,7 +16,7 @@ struct mipha_trt {
   Device device;
   mipha::ThreadPool pool{mipha::physical_cores()};
   std::string error;
-  int engines = 0, runs = 0;
+  int runs = 0;
 };
 
 struct mipha_trt_engine {
@@ -29,6 +28,10 @@ struct mipha_trt_engine {
 namespace {
 
 constexpr int64_t kScratchBytes = 4096;
+
+[[noreturn]] void refuse(const std::string& why) {
+  throw Failure(MIPHA_TRT_ARGUMENT, why);
+}
 
 /// Runs the body of a function of the table; what it throws becomes status and words.
 template <typename Body>
@@ -42,82 +45,6 @@ mipha_trt_status guarded(mipha_trt* trt, Body&& body) {
   } catch (const std::exception& error) {
     trt->error = error.what();
     return MIPHA_TRT_DEVICE;
-  }
-}
-
-size_t value_bytes(const GraphTensor& tensor) {
-  return tensor.type == 10 ? 2 : 4;
-}
-
-size_t bytes_of(const GraphTensor& tensor, const std::vector<int64_t>& dims) {
-  size_t bytes = value_bytes(tensor);
-  for (int64_t size : dims) bytes *= static_cast<size_t>(size);
-  return bytes;
-}
-
-std::string show(const std::vector<int64_t>& dims) {
-  std::string text = "[";
-  for (size_t i = 0; i < dims.size(); ++i) text += (i ? ", " : "") + std::to_string(dims[i]);
-  return text + "]";
-}
-
-[[noreturn]] void refuse(const std::string& why) {
-  throw Failure(MIPHA_TRT_ARGUMENT, why);
-}
-
-const GraphTensor& tensor_of(const Plan& plan, const std::string& name, size_t* input = nullptr) {
-  size_t index = 0;
-  for (const GraphTensor& tensor : plan.tensors) {
-    if (tensor.name == name) {
-      if (input != nullptr) *input = index;
-      return tensor;
-    }
-    ++index;
-  }
-  refuse("no tensor " + name);
-}
-
-void check_finite(const GraphTensor& tensor, const Binding& binding) {
-  const size_t count = bytes_of(tensor, binding.dims) / value_bytes(tensor);
-  for (size_t i = 0; i < count && tensor.type != 6; ++i) {
-    const float value =
-        tensor.type == 10 ? mipha::from_half(static_cast<const uint16_t*>(binding.data)[i]) : static_cast<const float*>(binding.data)[i];
-    if (!std::isfinite(value)) refuse(tensor.name + ": value " + std::to_string(i) + " is not finite");
-  }
-}
-
-/// Sizes that have a name are one size throughout; columns of the mask are past and new rows.
-void resolve(const Plan& plan, Bindings& bindings) {
-  std::map<std::string, int64_t> sizes;
-  for (const GraphTensor& tensor : plan.tensors) {
-    Binding& binding = bindings.at(tensor.name);
-    if (!tensor.input) binding.dims.assign(tensor.dims.size(), -1);
-    for (size_t i = 0; i < tensor.dims.size(); ++i) {
-      if (tensor.dims[i].size >= 0) binding.dims[i] = tensor.dims[i].size;
-      const std::string& name = tensor.dims[i].name;
-      if (name.empty()) continue;
-      if (!tensor.input) binding.dims[i] = sizes.at(name);
-      if (sizes.emplace(name, binding.dims[i]).first->second != binding.dims[i])
-        refuse(tensor.name + ": " + show(binding.dims) + " does not fit its " + name);
-    }
-  }
-  if (sizes.count("columns") > 0 && sizes["columns"] != sizes["past"] + sizes["rows"]) refuse("mask: expected past + rows columns");
-}
-
-void check_apart(const Plan& plan, const Bindings& bindings) {
-  std::map<uintptr_t, std::pair<size_t, std::string>> ranges;
-  for (const GraphTensor& tensor : plan.tensors) {
-    const Binding& binding = bindings.at(tensor.name);
-    const size_t bytes = bytes_of(tensor, binding.dims);
-    if (bytes > 0 && !ranges.emplace(reinterpret_cast<uintptr_t>(binding.data), std::pair(bytes, tensor.name)).second)
-      refuse(tensor.name + ": shares its address");
-  }
-  uintptr_t end = 0;
-  std::string before;
-  for (const auto& [address, range] : ranges) {
-    if (address < end) refuse(range.second + " overlaps " + before);
-    end = address + range.first;
-    before = range.second;
   }
 }
 
@@ -209,56 +136,21 @@ int64_t weight_bytes(const mipha_trt_engine* engine) {
   return engine->segment.weight_bytes();
 }
 
-mipha_trt_status bind(mipha_trt_engine* engine, int32_t profile, const char* name, const int64_t* dims, int32_t count, void* device) {
-  return guarded(engine->trt, [&] {
-    size_t input = 0;
-    const GraphTensor& tensor = tensor_of(engine->segment.plan(), name, &input);
-    Binding binding{device, {}};
-    if (tensor.input) {
-      const InputRange& range = engine->segment.plan().profiles.at(profile).at(input);
-      if (dims == nullptr || count != static_cast<int32_t>(range.most.size()))
-        refuse(std::string(name) + ": expected " + std::to_string(range.most.size()) + " sizes");
-      binding.dims.assign(dims, dims + count);
-      for (int32_t i = 0; i < count; ++i) {
-        if (dims[i] < range.least[i] || dims[i] > range.most[i]) {
-          refuse(std::string(name) + ": " + show(binding.dims) + " is outside of profile " + std::to_string(profile) + ", at most " +
-                 show(range.most));
-        }
-      }
-    } else if (dims != nullptr) {
-      refuse(std::string(name) + " is an output");
-    }
-    engine->bound.at(profile)[name] = binding;
-  });
+mipha_trt_status bind_tensor(mipha_trt_engine* engine, int32_t profile, const char* name, const int64_t* dims, int32_t count, void* device) {
+  return guarded(engine->trt, [&] { engine->bound.at(profile)[name] = bind(engine->segment.plan(), profile, name, dims, count, device); });
 }
 
 mipha_trt_status run(mipha_trt_engine* engine, int32_t profile, void* scratch, int64_t bytes) {
   mipha_trt* const trt = engine->trt;
   return guarded(trt, [&] {
-    const Plan& plan = engine->segment.plan();
-    Bindings bindings = engine->bound.at(profile);
-    for (const GraphTensor& tensor : plan.tensors) {
-      if (bindings.count(tensor.name) == 0) refuse(tensor.name + " is not bound");
-    }
-    resolve(plan, bindings);
-    for (const GraphTensor& tensor : plan.tensors) {
-      const Binding& binding = bindings.at(tensor.name);
-      const size_t size = bytes_of(tensor, binding.dims);
-      if (size == 0) continue;
-      if (reinterpret_cast<uintptr_t>(binding.data) % 256 != 0) refuse(tensor.name + ": its address is not a multiple of 256");
-      trt->device.check(binding.data, size, tensor.name);
-    }
-    check_apart(plan, bindings);
+    const Bindings bindings = complete(engine->segment.plan(), engine->bound.at(profile), trt->device);
     if (bytes < kScratchBytes) refuse("scratch: expected " + std::to_string(kScratchBytes) + " bytes");
     trt->device.check(scratch, kScratchBytes, "scratch");
     trt->device.queue([trt, engine, bindings] {
       if (++trt->runs > std::stoi(setting("MIPHA_STANDIN_RUNS", "2000000000"))) throw Failure(MIPHA_TRT_DEVICE, "the device fell silent");
-      for (const bool input : {true, false}) {
-        if (!input) engine->segment.run(bindings);
-        for (const GraphTensor& tensor : engine->segment.plan().tensors) {
-          if (tensor.input == input) check_finite(tensor, bindings.at(tensor.name));
-        }
-      }
+      check_finite(engine->segment.plan(), bindings, true);
+      engine->segment.run(bindings);
+      check_finite(engine->segment.plan(), bindings, false);
     });
   });
 }
@@ -285,8 +177,8 @@ mipha_trt_status wait(mipha_trt* trt) {
   return guarded(trt, [&] { trt->device.wait(); });
 }
 
-const mipha_trt_table kTable = {MIPHA_TRT_VERSION, open,          close,        error, facts, build_plan, load,    unload, profiles,
-                                describe,          scratch_bytes, weight_bytes, bind,  run,   allocate,   release, copy,   wait};
+const mipha_trt_table kTable = {MIPHA_TRT_VERSION, open,          close,        error,       facts, build_plan, load,    unload, profiles,
+                                describe,          scratch_bytes, weight_bytes, bind_tensor, run,   allocate,   release, copy,   wait};
 
 }  // namespace
 
