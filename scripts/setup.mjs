@@ -1,17 +1,22 @@
-// Makes a clone ready to run: packages, the native addon, dist/. Runs before `npm run demo` and `npm test`, has no dependencies,
+// Makes a clone ready to run: packages, the native addon, the TensorRT shim where its headers are, dist/. Runs before `npm run demo` and `npm test`, has no dependencies,
 // does only what is missing and prints nothing when nothing is.
 //   node scripts/setup.mjs          everything
-//   node scripts/setup.mjs addon    the native addon only: the "install" script of package.json
+//   node scripts/setup.mjs addon    the native code only: the "install" script of package.json
+//   node scripts/setup.mjs shim     the TensorRT shim only
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { findHeaders, shimCommand } from './tensorrt-shim.mjs';
 
 const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 const at = (...parts) => join(ROOT, ...parts);
 const ADDON = at('build', 'Release', 'mipha_edge.node');
 const ADDON_STAMP = at('build', 'stamp');
+const SHIM = at('build', 'Release', 'mipha_tensorrt.so');
+const SHIM_STAMP = at('build', 'tensorrt-stamp');
+const SHIM_ERROR = at('build', 'tensorrt-error.txt'); // read by `mipha doctor`
 const DIST_STAMP = at('dist', '.stamp');
 /** Something the user can put right: shown without a stack. */
 class SetupError extends Error {}
@@ -19,13 +24,11 @@ const TOOLCHAIN_HINT = 'On Debian and Ubuntu (Jetson too): sudo apt-get install 
 
 try {
   checkNode();
-  if (process.argv[2] === 'addon') {
-    compileAddon();
-  } else {
-    installPackages();
-    compileAddon();
-    compileTypeScript();
-  }
+  const only = process.argv[2];
+  if (only === undefined) installPackages();
+  if (only !== 'shim') compileAddon();
+  compileShim();
+  if (only === undefined) compileTypeScript();
 } catch (error) {
   if (!(error instanceof SetupError)) throw error;
   console.error(`mipha-edge: ${error.message}`);
@@ -60,7 +63,7 @@ function packagesMatchLock() {
 
 function compileAddon() {
   const { version } = readJson(at('package.json')); // compiled in
-  const native = files('native', (path) => /\.(h|cc|cu|cuh|gypi|js)$/.test(path) && !/^native\/(test|bench)\//.test(path));
+  const native = files('native', (path) => /\.(h|cc|cu|cuh|gypi|js)$/.test(path) && !/^native\/(test|bench)\/|\/shim[^/]*$/.test(path));
   const stamp = fingerprint(['binding.gyp', ...native], version);
   if (existsSync(ADDON) && upToDate(ADDON_STAMP, stamp)) return;
   checkToolchain();
@@ -70,6 +73,30 @@ function compileAddon() {
   step('compiling the native addon (1 to 3 minutes)', [...gyp, 'configure', 'build', '-j', 'max', ...nodeHeaders()], TOOLCHAIN_HINT);
   if (!existsSync(ADDON)) throw new SetupError(`the build did not produce ${ADDON}`);
   writeFileSync(ADDON_STAMP, stamp);
+}
+
+/** TensorRT is an extra: where the shim cannot be compiled, everything else still works. */
+function compileShim() {
+  const headers = findHeaders();
+  if (headers === null || headers.missing.length > 0) return;
+  const native = files('native/backend/tensorrt', (path) => /\/(shim[^/]*|interface\.h)$/.test(path));
+  const stamp = fingerprint(native, JSON.stringify(headers));
+  if (existsSync(SHIM) && upToDate(SHIM_STAMP, stamp)) return;
+  rmSync(SHIM_STAMP, { force: true });
+  rmSync(SHIM_ERROR, { force: true });
+  mkdirSync(dirname(SHIM), { recursive: true });
+  const part = `${SHIM}.part`;
+  const sources = native.filter((path) => path.endsWith('.cc'));
+  try {
+    step(`compiling the TensorRT shim for ${headers.version} (seconds)`, shimCommand(headers, sources, part), '');
+  } catch (error) {
+    if (!(error instanceof SetupError)) throw error;
+    writeFileSync(SHIM_ERROR, error.message);
+    console.error(`mipha-edge: TensorRT cannot be used, everything else can: ${error.message}`);
+    return;
+  }
+  renameSync(part, SHIM); // a running process keeps the old one
+  writeFileSync(SHIM_STAMP, stamp);
 }
 
 /** Node's own headers where they came with the installation, so that node-gyp need not download them. */

@@ -15,7 +15,7 @@
 namespace {
 
 const mipha_trt_table* shim_of(int major) {
-  const std::string path = std::string(MIPHA_SHIMS) + "/" + std::to_string(major) + "/mipha_tensorrt.so";
+  const std::string path = std::string(MIPHA_SHIMS) + "/mipha_tensorrt_" + std::to_string(major) + ".so";
   void* const library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);  // RTLD_NOW: no undefined symbol of TensorRT or CUDA
   if (library == nullptr) return ADD_FAILURE() << dlerror(), nullptr;
   return reinterpret_cast<const mipha_trt_table* (*)()>(dlsym(library, "mipha_trt_interface"))();

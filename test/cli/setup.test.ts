@@ -1,4 +1,4 @@
-import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { appendFile, cp, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -7,7 +7,8 @@ import { node, ROOT } from './run.js';
 let clone = '';
 beforeEach(async () => {
   clone = await mkdtemp(join(tmpdir(), 'mipha-setup-'));
-  for (const path of ['scripts/setup.mjs', 'package.json', 'package-lock.json']) await cp(join(ROOT, path), join(clone, path));
+  for (const path of ['scripts/setup.mjs', 'scripts/tensorrt-shim.mjs', 'package.json', 'package-lock.json'])
+    await cp(join(ROOT, path), join(clone, path));
   await mkdir(join(clone, 'native'));
   await writeFile(join(clone, 'binding.gyp'), '{}');
 });
@@ -34,5 +35,50 @@ describe('setup', () => {
     expect(code).toBe(1);
     expect(stderr).toContain('installing packages');
     expect(stderr).toContain('no network today');
+  });
+});
+
+describe('setup of the TensorRT shim', () => {
+  const stub = join(ROOT, 'native', 'test', 'tensorrt_stub', 'include');
+  const setup = (env: NodeJS.ProcessEnv = { MIPHA_TENSORRT_INCLUDE: join(clone, 'include') }) =>
+    node([join(clone, 'scripts', 'setup.mjs'), 'shim'], { env: { MIPHA_CUDA_INCLUDE: '', ...env } });
+  const shim = () => join(clone, 'build', 'Release', 'mipha_tensorrt.so');
+  const version = () => join(clone, 'include', 'NvInferVersion.h');
+
+  beforeEach(async () => {
+    await cp(join(ROOT, 'native', 'backend', 'tensorrt'), join(clone, 'native', 'backend', 'tensorrt'), { recursive: true });
+    await cp(stub, join(clone, 'include'), { recursive: true });
+    const header = await readFile(version(), 'utf8');
+    await writeFile(version(), header.replace('MAJOR STUB_TENSORRT_MAJOR', 'MAJOR 10')); // a number, as in NVIDIA's
+  });
+
+  it('does nothing and says nothing without headers, or with only some of them', async () => {
+    await rm(join(clone, 'include', 'NvOnnxParser.h'));
+    for (const env of [{ MIPHA_TENSORRT_INCLUDE: '' }, undefined]) {
+      expect(await setup(env)).toEqual({ code: 0, stdout: '', stderr: '' });
+      await expect(stat(shim())).rejects.toThrow('ENOENT');
+    }
+  });
+
+  it('compiles it once, and again when the sources or the headers change', async () => {
+    const compiling = /^mipha-edge: compiling the TensorRT shim for 10\.3\.0\.26 \(seconds\) \.\.\. [\d.]+ s\n$/;
+    expect((await setup()).stderr).toMatch(compiling);
+    const first = await stat(shim());
+    expect(first.size).toBeGreaterThan(10_000);
+    expect(await setup()).toEqual({ code: 0, stdout: '', stderr: '' });
+    await appendFile(join(clone, 'native', 'backend', 'tensorrt', 'shim.cc'), '// changed\n');
+    expect((await setup()).stderr).toMatch(compiling);
+    expect((await stat(shim())).ino).not.toBe(first.ino); // not written into: a process may have it open
+    await writeFile(version(), (await readFile(version(), 'utf8')).replace('MINOR 3', 'MINOR 13'));
+    expect((await setup()).stderr).toContain('for 10.13.0.26');
+  });
+
+  it('warns in the words of the compiler and goes on when it does not compile', async () => {
+    await appendFile(join(clone, 'include', 'NvInfer.h'), '#error these headers want another compiler\n');
+    const { code, stderr } = await setup();
+    expect(code).toBe(0);
+    expect(stderr).toContain('TensorRT cannot be used, everything else can');
+    expect(stderr).toContain('error: #error these headers want another compiler');
+    expect(await readFile(join(clone, 'build', 'tensorrt-error.txt'), 'utf8')).toContain('error:');
   });
 });
