@@ -8,6 +8,7 @@ import { loadAddon, packageRoot } from '../addon/load.js';
 import { type CameraReport, inspectCameras } from '../camera/inspect.js';
 import { MiphaError } from '../errors.js';
 import { type Architecture, MANIFEST_FILE, parseManifest } from '../package/manifest.js';
+import { examineGpu, type GpuReport, gpuRows, thisMachine } from './doctor-gpu.js';
 import { EXIT_FAILURE } from './failure.js';
 import { SHIPPED_MODEL } from './options.js';
 import { bytes, printJson, table, totalBytes } from './output.js';
@@ -23,6 +24,7 @@ interface Report {
   addon: { loaded: boolean; version: string | null; reason: string | null };
   cpu: ReturnType<Addon['cpu']> | null; // null: the addon could not be loaded
   backends: ReturnType<Addon['backends']>;
+  gpu: GpuReport | null; // null: neither an NVIDIA driver nor a Jetson is seen
   packages: PackageReport[];
   cameras: CameraReport;
   problems: { what: string; fix: string }[];
@@ -81,6 +83,8 @@ async function examine(folders: string[]): Promise<Report> {
       });
     }
   }
+  const gpu = await examineGpu(thisMachine(addon));
+  problems.push(...(gpu?.problems ?? []));
   return {
     ok: addon !== null && packages.some(({ problem }) => problem === null),
     node: process.versions.node,
@@ -89,6 +93,7 @@ async function examine(folders: string[]): Promise<Report> {
     addon: { loaded: addon !== null, version: addon?.version ?? null, reason },
     cpu,
     backends: addon?.backends() ?? [],
+    gpu,
     packages,
     cameras: await inspectCameras(SIDE_PX),
     problems,
@@ -147,6 +152,7 @@ function render(report: Report): string {
     );
   }
   for (const { name, available, reason } of report.backends) rows.push([`backend ${name}`, available ? 'ready' : `not available: ${reason}`]);
+  if (report.gpu !== null) rows.push(...gpuRows(report.gpu));
   for (const { folder, name, weightsBytes, cacheBytes: cache, problem } of report.packages) {
     rows.push([
       'package',
