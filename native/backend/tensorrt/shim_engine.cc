@@ -252,7 +252,7 @@ mipha_trt_status run(mipha_trt_engine* engine, int32_t index, void* scratch, int
                                             ", received " + std::to_string(scratch == nullptr ? 0 : bytes));
     }
     if (scratch != profile.scratch || bytes != profile.scratch_bytes) {
-      profile.context->setDeviceMemoryV2(scratch == nullptr ? engine->placeholders : scratch, bytes);
+      profile.context->setDeviceMemoryV2(scratch, bytes);
       profile.scratch = scratch;
       profile.scratch_bytes = bytes;
     }
