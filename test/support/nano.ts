@@ -2,7 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-export const NANO = 'models/mipha-nano';
+/** Where the suites of the SDK run on another backend, a package made for it. */
+export const NANO = process.env.MIPHA_TEST_NANO ?? 'models/mipha-nano';
 export const EVAL = 'test/fixtures/eval';
 
 export interface EvalScene {
