@@ -42,13 +42,18 @@ constexpr nvinfer1::NetworkDefinitionCreationFlags strongly_typed() {
 #endif
 }
 
+std::string text(const char* words) {
+  return words == nullptr ? "" : words;
+}
+
 void parse(nvonnxparser::IParser& parser, const char* graph, uint64_t mark) {
-  const bool parsed = parser.parseFromFile(graph, static_cast<int>(nvinfer1::ILogger::Severity::kERROR));
-  if (parsed && parser.getNbErrors() == 0) return;
+  if (parser.parseFromFile(graph, static_cast<int>(nvinfer1::ILogger::Severity::kERROR))) return;
   std::string words = std::string(graph) + " was refused";
   for (int i = 0; i < parser.getNbErrors(); ++i) {
     const nvonnxparser::IParserError& error = *parser.getError(i);
-    words += std::string("\nnode ") + std::to_string(error.node()) + " " + error.nodeName() + " (" + error.nodeOperator() + "): " + error.desc();
+    words += "\n";
+    if (error.node() >= 0) words += "node " + std::to_string(error.node()) + " " + text(error.nodeName()) + " (" + text(error.nodeOperator()) + "): ";
+    words += text(error.desc());
   }
   throw tensorrt_failure(MIPHA_TRT_BUILD, words, mark);
 }
