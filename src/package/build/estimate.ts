@@ -1,0 +1,86 @@
+/**
+ * What a build and the engines will need, from sizes alone. Deliberately on the high side: a board that runs out of memory while it builds kills more
+ * than the build.
+ */
+import { type Architecture, imageTokens, type Manifest } from '../manifest.js';
+import type { Segment } from '../onnx/write.js';
+import { segmentsOf } from '../onnx/write.js';
+import type { PlanOptions } from './key.js';
+
+export interface SegmentEstimate {
+  name: string;
+  weightBytes: number;
+  planBytes: number;
+  scratchBytes: number; // activations while it runs
+  buildBytes: number; // peak of the process while it is built
+}
+
+export interface Estimate {
+  segments: SegmentEstimate[];
+  buildBytes: number; // the largest of the segments: they are built one after the other
+  run: { weights: number; cache: number; activations: number; staging: number; process: number; total: number };
+}
+
+// Node, the addon, CUDA's context and TensorRT's own libraries, as their sizes on disk suggest; not measured on a board.
+const PROCESS_BYTES = 600e6;
+// TensorRT 10.3 reads each weight into memory of the parser and copies it into the network; the builder holds a third copy where kernels are tried,
+// and the serialized plan is a fourth.
+const WEIGHT_COPIES = 4;
+// FP32 scores, what the softmax makes of them, and FP16 probabilities with their two parts.
+const SCORE_COPIES = 3;
+
+export function estimateOf({ architecture, recipe }: Pick<Manifest, 'architecture' | 'recipe'>, options: PlanOptions): Estimate {
+  const segments = segmentsOf(architecture.language.layers, options.segments).map((segment) => {
+    const weightBytes = weightBytesOf(segment, architecture, recipe);
+    const scratchBytes = segment.kind === 'vision' ? visionScratch(architecture) : languageScratch(architecture, options);
+    return {
+      name: segment.name,
+      weightBytes,
+      planBytes: Math.ceil(1.02 * weightBytes), // and its kernels
+      scratchBytes,
+      buildBytes: PROCESS_BYTES + WEIGHT_COPIES * weightBytes + options.workspaceBytes + scratchBytes,
+    };
+  });
+  const { language, vision } = architecture;
+  const weights = segments.reduce((sum, segment) => sum + segment.planBytes, 0);
+  const cache = language.layers * 2 * options.cacheRows * language.hidden * 2;
+  const activations = Math.max(...segments.map(({ scratchBytes }) => scratchBytes)); // engines run one after the other and share it
+  const mask = options.maxRows * (options.cacheRows + options.maxRows);
+  const staging =
+    4 * (2 * options.maxRows * language.hidden + mask + 8 * language.vocab + imageTokens(vision) * language.hidden + 3 * vision.imageSize ** 2);
+  const run = { weights, cache, activations, staging, process: PROCESS_BYTES };
+  return {
+    segments,
+    buildBytes: Math.max(...segments.map(({ buildBytes }) => buildBytes)),
+    run: { ...run, total: Object.values(run).reduce((sum, bytes) => sum + bytes, 0) },
+  };
+}
+
+function weightBytesOf(segment: Segment, { vision, projector, language }: Architecture, recipe: Manifest['recipe']): number {
+  const bytes = (matrix: string, out: number, columns: number) => out * columns * (recipe[matrix] === 'f16' ? 2 : 1);
+  const block = (name: string, output: string, hidden: number, intermediate: number) =>
+    bytes(`${name}.qkv`, 3 * hidden, hidden) +
+    bytes(`${name}.${output}`, hidden, hidden) +
+    bytes(`${name}.fc1`, intermediate, hidden) +
+    bytes(`${name}.fc2`, hidden, intermediate);
+  const sum = (first: number, end: number, of: (i: number) => number) =>
+    Array.from({ length: end - first }, (_, i) => of(first + i)).reduce((a, b) => a + b, 0);
+  if (segment.kind === 'vision') {
+    const embedding = 4 * vision.hidden * (3 * vision.patchSize ** 2 + imageTokens(vision)); // FP32, inside the graph
+    const tower = sum(0, vision.layers, (i) => block(`vision.layers.${i}`, 'out', vision.hidden, vision.intermediate));
+    return embedding + tower + sum(0, projector.layers, (i) => bytes(`projector.${i}`, language.hidden, i === 0 ? vision.hidden : language.hidden));
+  }
+  const head = segment.end === language.layers ? bytes('language.head', language.vocab, language.hidden) : 0;
+  return head + sum(segment.first, segment.end, (i) => block(`language.layers.${i}`, 'dense', language.hidden, language.intermediate));
+}
+
+/** FP16 scores of all heads unless TensorRT fuses them, the wide rows of the MLP, FP32 residual streams. */
+function visionScratch({ vision }: Architecture): number {
+  const tokens = imageTokens(vision);
+  return SCORE_COPIES * 2 * vision.heads * tokens ** 2 + tokens * (2 * 2 * vision.intermediate + 4 * 6 * vision.hidden);
+}
+
+function languageScratch({ language }: Architecture, { maxRows, cacheRows }: PlanOptions): number {
+  const scores = SCORE_COPIES * 4 * language.heads * maxRows * (cacheRows + maxRows);
+  return scores + maxRows * (2 * 2 * language.intermediate + 4 * 8 * language.hidden) + 8 * language.vocab * 6;
+}

@@ -1,0 +1,37 @@
+/** One build at a time in a folder. A lock whose process is gone, or is another one by now, is no lock. */
+import { readFileSync } from 'node:fs';
+import { readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { MiphaError } from '../../errors.js';
+
+const LOCK_FILE = 'lock';
+
+/** "PID START", where START is when the process began; undefined when there is none of that number. */
+function processOf(pid: number): string | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return `${pid} ${stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]}`; // field 22 of proc(5), after the name
+  } catch {
+    return undefined;
+  }
+}
+
+/** Throws ERR_BUSY when another build is under way. */
+export async function lock(folder: string): Promise<{ release: () => Promise<void> }> {
+  const path = join(folder, LOCK_FILE);
+  const own = processOf(process.pid) as string;
+  for (;;) {
+    try {
+      await writeFile(path, own, { flag: 'wx' });
+      return { release: () => rm(path, { force: true }) };
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    }
+    const holder = await readFile(path, 'utf8').catch(() => '');
+    const pid = Number(holder.split(' ')[0]);
+    if (holder !== '' && processOf(pid) === holder) {
+      throw new MiphaError('ERR_BUSY', `${folder}: process ${pid} is building these engines`, { details: { path, pid } });
+    }
+    await rm(path, { force: true });
+  }
+}
