@@ -1,6 +1,8 @@
-// Where TensorRT's headers are on this machine, and the command that compiles the shim over them. Used by setup.mjs, check-tensorrt.mjs and `mipha doctor`.
+// Where TensorRT's headers are on this machine, and the command that compiles the shim over them. Used by setup.mjs and check-tensorrt.mjs.
+//   node scripts/tensorrt-shim.mjs    prints what findHeaders() gives as JSON: read by `mipha doctor`
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 const HEADERS = ['NvInfer.h', 'NvInferVersion.h', 'NvOnnxParser.h', 'cuda_runtime_api.h'];
 const MULTIARCH = { arm64: '/usr/include/aarch64-linux-gnu', x64: '/usr/include/x86_64-linux-gnu' }[process.arch];
@@ -52,3 +54,5 @@ function cudaFolders() {
   const perTarget = existsSync(targets) ? readdirSync(targets).map((target) => join(targets, target, 'include')) : [];
   return ['/usr/local/cuda/include', ...perTarget];
 }
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) console.log(JSON.stringify(findHeaders()));

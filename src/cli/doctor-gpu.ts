@@ -2,7 +2,6 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
-import { findHeaders, type Headers } from '../../scripts/tensorrt-shim.mjs';
 import type { Addon, TensorRtFacts } from '../addon/addon.js';
 import { packageRoot } from '../addon/load.js';
 import { cudaVersion, fastestPowerMode, l4tRelease, librariesNamed, powerMode, versionInName } from './jetson.js';
@@ -11,6 +10,13 @@ import { bytes } from './output.js';
 const JETSON_FIX = 'sudo apt-get update && sudo apt-get install -y nvidia-jetpack';
 const PC_FIX = "install TensorRT and CUDA with their headers from NVIDIA's packages (tensorrt-dev, cuda-toolkit)";
 const COMPILE_FIX = 'npm rebuild mipha-edge (in a clone: npm run setup)';
+
+/** What scripts/tensorrt-shim.mjs prints. */
+export interface Headers {
+  folder: string; // of NvInfer.h
+  version: string | null; // of TensorRT, "10.3.0.26"
+  missing: string[]; // other headers that the shim needs
+}
 
 /** What is looked at; tests give the texts of other machines. */
 export interface Machine {
@@ -32,15 +38,16 @@ export interface GpuReport {
 }
 
 export function thisMachine(addon: Addon | null): Machine {
+  const run = (command: string, ...args: string[]) => {
+    const { status, stdout } = spawnSync(command, args, { encoding: 'utf8', timeout: 10_000 });
+    return status === 0 ? stdout : null;
+  };
   return {
     exists: existsSync,
     read: (path) => (existsSync(path) ? readFileSync(path, 'utf8') : null),
-    run: (command, ...args) => {
-      const { status, stdout } = spawnSync(command, args, { encoding: 'utf8', timeout: 10_000 });
-      return status === 0 ? stdout : null;
-    },
+    run,
     target: (path) => (existsSync(path) ? realpathSync(path) : path),
-    headers: findHeaders,
+    headers: () => JSON.parse(run(process.execPath, join(packageRoot(), 'scripts', 'tensorrt-shim.mjs')) ?? 'null'),
     facts: (library) => (addon === null ? Promise.reject(new Error('the native addon cannot be loaded')) : addon.tensorrtFacts(library)),
   };
 }

@@ -1,6 +1,7 @@
+import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import type { TensorRtFacts } from '../../src/addon/addon.js';
-import { examineGpu, gpuRows, type Machine } from '../../src/cli/doctor-gpu.js';
+import { examineGpu, gpuRows, type Machine, thisMachine } from '../../src/cli/doctor-gpu.js';
 
 const FACTS: TensorRtFacts = {
   tensorrt: '10.3.0.30',
@@ -14,7 +15,7 @@ const FACTS: TensorRtFacts = {
   freeBytes: 5.1e9,
   interfaceVersion: 1,
 };
-const HEADERS = { folder: '/usr/include/aarch64-linux-gnu', version: '10.3.0.26', cuda: '12.6', include: [], missing: [] as string[] };
+const HEADERS = { folder: '/usr/include/aarch64-linux-gnu', version: '10.3.0.26', missing: [] as string[] };
 
 /** An Orin Nano with JetPack 6.2 where everything is in place; `changes` takes something away. */
 function orin(changes: Partial<Machine> = {}, files: Record<string, string | null> = {}): Machine {
@@ -62,6 +63,16 @@ describe('mipha doctor on a GPU', () => {
       'power mode': 'MAXN_SUPER',
     });
     expect(problems).toEqual([]);
+  });
+
+  it('asks the script of setup for the headers', () => {
+    const stub = fileURLToPath(new URL('../../native/test/tensorrt_stub', import.meta.url));
+    process.env.MIPHA_TENSORRT_INCLUDE = stub;
+    try {
+      expect(thisMachine(null).headers()).toMatchObject({ folder: stub, missing: [] });
+    } finally {
+      delete process.env.MIPHA_TENSORRT_INCLUDE;
+    }
   });
 
   it('names the first thing that is missing and what brings it', async () => {

@@ -51,7 +51,6 @@ describe('mipha doctor', () => {
     const folder = await mkdtemp(join(tmpdir(), 'mipha-doctor-'));
     try {
       await cp(join(ROOT, 'dist'), join(folder, 'dist'), { recursive: true });
-      await cp(join(ROOT, 'scripts'), join(folder, 'scripts'), { recursive: true });
       await symlink(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
       await writeFile(join(folder, 'package.json'), await readFile(join(ROOT, 'package.json')));
       const { code, stdout } = await node([join(folder, 'dist', 'cli', 'main.js'), 'doctor', '--json'], { env: { PATH: folder } });

@@ -40,7 +40,7 @@ describe('setup', () => {
 });
 
 describe('setup of the TensorRT shim', () => {
-  const stub = join(ROOT, 'native', 'test', 'tensorrt_stub', 'include');
+  const stub = join(ROOT, 'native', 'test', 'tensorrt_stub');
   const setup = (env: NodeJS.ProcessEnv = { MIPHA_TENSORRT_INCLUDE: join(clone, 'include') }) =>
     node([join(clone, 'scripts', 'setup.mjs'), 'shim'], { env: { MIPHA_CUDA_INCLUDE: '', ...env } });
   const shim = () => join(clone, 'build', 'Release', 'mipha_tensorrt.so');
@@ -91,5 +91,15 @@ describe('setup of the TensorRT shim', () => {
     expect(stderr).toContain('TensorRT cannot be used, everything else can');
     expect(stderr).toContain('error: #error these headers want another compiler');
     expect(await readFile(join(clone, 'build', 'tensorrt-error.txt'), 'utf8')).toContain('error:');
+  });
+
+  it('check:tensorrt names missing headers, and fails when the compiler does', async () => {
+    await cp(join(ROOT, 'scripts', 'check-tensorrt.mjs'), join(clone, 'scripts', 'check-tensorrt.mjs'));
+    const check = (CXX: string) =>
+      node([join(clone, 'scripts', 'check-tensorrt.mjs')], { env: { MIPHA_TENSORRT_INCLUDE: join(clone, 'include'), MIPHA_CUDA_INCLUDE: '', CXX } });
+    expect(await check('true')).toMatchObject({ code: 0, stdout: expect.stringMatching(/^TensorRT 99\.3\.0\.26, .*: the shim compiles\n$/) });
+    expect(await check('false')).toMatchObject({ code: 1, stdout: expect.stringContaining('the shim does not compile') });
+    await rm(join(clone, 'include', 'NvOnnxParser.h'));
+    expect(await check('true')).toMatchObject({ code: 1, stderr: expect.stringMatching(/^NvOnnxParser\.h not found\./) });
   });
 });

@@ -1,4 +1,4 @@
-// Declarations of TensorRT's ONNX parser that shim*.cc uses, written for this project's tests: see ../README.md.
+// Declarations of TensorRT's ONNX parser that shim*.cc uses, written for this project's tests: see README.md.
 #pragma once
 
 #include "NvInfer.h"

@@ -1,4 +1,4 @@
-// Declarations of the CUDA runtime that shim*.cc uses, written for this project's tests: see ../README.md.
+// Declarations of the CUDA runtime that shim*.cc uses, written for this project's tests: see README.md.
 #pragma once
 
 #include <stddef.h>

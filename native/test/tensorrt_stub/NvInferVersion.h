@@ -1,4 +1,4 @@
-// Declarations of TensorRT that shim*.cc uses, written for this project's tests: see ../README.md.
+// Declarations of TensorRT that shim*.cc uses, written for this project's tests: see README.md.
 #pragma once
 
 #ifndef STUB_TENSORRT_MAJOR
