@@ -1,5 +1,5 @@
 /** Rules about the file: what the parser takes at all. */
-import { nameOf, valuesOf } from './facts.js';
+import { intOf, nameOf, valuesOf } from './facts.js';
 import { IR_VERSION, OPSET } from './graph.js';
 import type { Rule } from './lint.js';
 import type { ElementType, Initializer } from './proto.js';
@@ -32,7 +32,8 @@ const names: Rule = ({ model }, complain) => {
 };
 
 const elementTypes: Rule = ({ model }, complain) => {
-  for (const { name, type } of [...model.inputs, ...model.outputs, ...model.initializers]) {
+  const casts = model.nodes.filter(({ op }) => op === 'Cast').map(({ name, attributes }) => ({ name, type: intOf(attributes, 'to') ?? 0 }));
+  for (const { name, type } of [...model.inputs, ...model.outputs, ...model.initializers, ...casts]) {
     if (nameOf(type) === undefined) complain('element-type', name, `data type ${type}: expected FP32, FP16, INT8, INT32 or INT64`);
   }
 };

@@ -66,12 +66,20 @@ const fusedQkv: Rule = (facts, complain) => {
   const layers = new Set(facts.products.map(({ matrix }) => layerOf(matrix)).filter((layer) => layer.includes('.layers.')));
   for (const layer of layers) {
     const products = facts.products.filter(({ matrix }) => layerOf(matrix) === layer);
-    const fused = products.filter(({ matrix }) => matrix.endsWith('.qkv')).length;
-    if (fused !== 1) complain('fused-qkv', layer, `${fused} products with qkv: expected one`);
+    const fused = products.filter(({ matrix }) => matrix.endsWith('.qkv'));
+    if (fused.length !== 1) complain('fused-qkv', layer, `${fused.length} products with qkv: expected one`);
+    for (const { node } of fused) if (!readsNorm(facts, node.inputs[0])) complain('fused-qkv', node.name, 'its input is no LayerNormalization');
     if (products.length !== 4)
       complain('fused-qkv', layer, `${products.length} weighted products: expected qkv, the output of attention, fc1 and fc2`);
   }
 };
+
+/** A LayerNormalization stands before it, with nothing but changes of type between. */
+function readsNorm(facts: Facts, value: string | undefined): boolean {
+  const maker = facts.maker(value);
+  if (maker?.op === 'LayerNormalization') return true;
+  return ['Cast', 'QuantizeLinear', 'DequantizeLinear'].includes(maker?.op ?? '') && readsNorm(facts, maker?.inputs[0]);
+}
 
 /** Rows of the cache lie one after the other, [time, heads, head size], so that new ones are bound right behind the past. */
 const timeMajor: Rule = ({ model }, complain) => {

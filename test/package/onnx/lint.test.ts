@@ -87,6 +87,13 @@ const BROKEN: Broken[] = [
     breakIt: (m) => set(constant(m, 'language.layers.1.qkv.weight'), { type: 2 }),
   },
   {
+    rule: 'element-type',
+    how: 'BF16 on the way',
+    segment: FIRST,
+    node: 'language.layers.1/Cast',
+    breakIt: (m) => set(attribute(node(m, 'language.layers.1/Cast'), 'to'), { value: { int: 16 } }),
+  },
+  {
     rule: 'strong-type',
     how: 'FP32 added to FP16',
     segment: FIRST,
@@ -280,6 +287,13 @@ const BROKEN: Broken[] = [
       constant(m, 'language.layers.1.qkv.weight').name = 'language.layers.1.q.weight';
       node(m, WEIGHT).inputs[0] = 'language.layers.1.q.weight';
     },
+  },
+  {
+    rule: 'fused-qkv',
+    how: 'a product past the LayerNorm',
+    segment: FIRST,
+    node: PRODUCT,
+    breakIt: (m) => set(node(m, PRODUCT).inputs, { 0: 'hidden_in' }),
   },
   {
     rule: 'reshape',
