@@ -208,11 +208,11 @@ TEST_P(Shim, KeepsTheTimingCache) {
 TEST_P(Shim, NamesFileAndBytesWhenTheDiskIsFull) {
   if (!std::filesystem::exists("/dev/full")) GTEST_SKIP();
   plan = "/dev/full";
-  EXPECT_EQ(build(), MIPHA_TRT_ARGUMENT);
+  EXPECT_EQ(build(), MIPHA_TRT_FILE);
   EXPECT_TRUE(contains(error(), "/dev/full: cannot write ")) << error();
   EXPECT_TRUE(contains(error(), " bytes, 0 were written: No space left on device")) << error();
   plan = at("no/such/folder");
-  EXPECT_EQ(build(), MIPHA_TRT_ARGUMENT);
+  EXPECT_EQ(build(), MIPHA_TRT_FILE);
   EXPECT_TRUE(contains(error(), "No such file or directory"));
 }
 

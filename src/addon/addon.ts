@@ -241,7 +241,7 @@ export interface Addon {
   tensorrtFacts(library: string): Promise<TensorRtFacts>;
   /**
    * Makes an engine of a graph, on a thread of its own: minutes. Rejects with ERR_BACKEND_UNAVAILABLE, ERR_MEMORY, ERR_DEVICE (`details.stage` is
-   * "build": the graph was refused, or the GPU failed) and, when cancelled, ERR_DISPOSED. `onProgress` gets what is being done and a fraction 0..1 of that.
+   * "build": the graph was refused, or the GPU failed), ERR_OPTION (the plan cannot be written) and, when cancelled, ERR_DISPOSED. `onProgress` gets what is being done and a fraction 0..1 of that.
    */
   tensorrtBuild(library: string, options: TensorRtBuild, onProgress?: (what: string, fraction: number) => void): Job<void>;
   /** Runs the stored inputs of a calibrated package through one plan: every output with its deviation. */

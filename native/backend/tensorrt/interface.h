@@ -24,7 +24,8 @@ typedef enum {
   MIPHA_TRT_BUILD = 4,       /* the graph was refused or no engine could be made of it */
   MIPHA_TRT_PLAN = 5,        /* the plan is damaged, or was built by another TensorRT or for another GPU */
   MIPHA_TRT_CANCELLED = 6,   /* build(): the callback said so */
-  MIPHA_TRT_ARGUMENT = 7     /* a name, shape or type that the engine does not have, a file that cannot be written */
+  MIPHA_TRT_ARGUMENT = 7,    /* a name, shape or type that the engine does not have */
+  MIPHA_TRT_FILE = 8         /* build(): the plan cannot be written */
 } mipha_trt_status;
 
 typedef enum { MIPHA_TRT_F32 = 0, MIPHA_TRT_F16 = 1, MIPHA_TRT_I32 = 2, MIPHA_TRT_I8 = 3 } mipha_trt_type;

@@ -65,6 +65,8 @@ void Library::check(mipha_trt_status status, const std::string& what) const {
       throw Error(Code::kDevice, message);
     case MIPHA_TRT_PLAN:
       throw Error(Code::kBackend, message + "; build it again: mipha build");
+    case MIPHA_TRT_FILE:
+      throw Error(Code::kOption, message);
     case MIPHA_TRT_CANCELLED:
       throw Error(Code::kDisposed, "TensorRT: " + what + ": cancelled");
     default:

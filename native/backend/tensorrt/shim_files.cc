@@ -33,7 +33,7 @@ void write_file(const std::string& path, const void* data, size_t bytes) {
   const int reason = errno;
   if (file >= 0) close(file);
   if (good) return;
-  throw Failure(MIPHA_TRT_ARGUMENT,
+  throw Failure(MIPHA_TRT_FILE,
                 path + ": cannot write " + std::to_string(bytes) + " bytes, " + std::to_string(written) + " were written: " + std::strerror(reason));
 }
 

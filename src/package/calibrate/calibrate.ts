@@ -1,4 +1,5 @@
 /** A package → a package whose inputs can be quantized with fixed scales: observe, smooth, choose a recipe, write. The old one is never changed. */
+import { createHash } from 'node:crypto';
 import { copyFile, mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { NativeStages } from '../../addon/addon.js';
@@ -68,7 +69,7 @@ export async function calibrate(folder: string, out: string, samples: Sample[], 
 }
 
 function fingerprintOf(manifest: Manifest, samples: Sample[], { budget, smooth = true, source }: CalibrateOptions): string {
-  const inputs = samples.map(({ prefix, ids }) => [[...prefix], [...ids]]);
+  const inputs = samples.map(({ pixels, prefix, ids }) => [createHash('sha256').update(pixels).digest('hex'), [...prefix], [...ids]]);
   return sha256Of(JSON.stringify([manifest, inputs, budget, smooth, source]));
 }
 
