@@ -25,7 +25,7 @@ export function addCalibrate(program: Command): void {
     .requiredOption('--pictures <folder>', 'pictures like those the model will see')
     .requiredOption('--prompts <file>', 'questions like those it will be asked, one per line; \\n in a line starts a new one')
     .addOption(new Option('--budget <share>', 'largest relative error of the logits that quantization may cause').argParser(share).default(0.05))
-    .addOption(new Option('--samples <n>', 'pictures to run, each with one question').argParser(wholeNumber(1, 10_000)).default(32))
+    .addOption(new Option('--samples <n>', 'pairs of a picture and a question to run').argParser(wholeNumber(1, 10_000)).default(32))
     .option('--json', 'print what was found as JSON')
     .addHelpText(
       'after',
@@ -55,6 +55,10 @@ async function run(folder: string, out: string, options: CalibrateCommand): Prom
       budget: options.budget,
       source,
       onProgress: (stage, fraction) => bar.update(stage, fraction),
+      onNotice: (text) => {
+        bar.end();
+        process.stderr.write(`mipha: ${text}\n`);
+      },
       signal,
       selfTest: recordGolden,
     });

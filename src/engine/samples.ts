@@ -5,7 +5,6 @@ import { loadAddon } from '../addon/load.js';
 import { MiphaError, optionError } from '../errors.js';
 import type { Sample } from '../package/calibrate/stages.js';
 import type { Calibration } from '../package/calibration.js';
-import { fileError } from '../package/format.js';
 import { hashFile } from '../package/hash.js';
 import { imageTokens, TOKENIZER_FOLDER } from '../package/manifest.js';
 import { readManifest } from '../package/verify.js';
@@ -21,8 +20,9 @@ export interface Samples {
 const PICTURE = /\.(jpe?g|png|webp|avif|gif|tiff?)$/i;
 
 /**
- * `count` samples: pictures of the folder in the order of their names, spread evenly over it, each with the next question of the file, round and
- * round. One question per line; \n in it starts a new line, # a comment.
+ * `count` pairs, or every pair when there are fewer. Pictures in the order of their names, spread evenly over the folder, each with the next question
+ * of the file; where there are fewer pictures than pairs, the next round gives each picture the question after its last.
+ * One question per line; \n in it starts a new line, # a comment.
  * Throws ERR_OPTION (no picture, no question), ERR_IMAGE, ERR_CONTEXT_FULL, and what reading the package throws.
  */
 export async function readSamples(folder: string, pictures: string, prompts: string, count: number): Promise<Samples> {
@@ -31,14 +31,18 @@ export async function readSamples(folder: string, pictures: string, prompts: str
   const prompt = new Prompt(await loadTokenizer(join(folder, TOKENIZER_FOLDER)), manifest.prompt, language.context);
   const questions = await readPrompts(prompts);
   const names = spread(await listPictures(pictures), count);
+  const pairs = Math.min(count, names.length * questions.length);
 
   const samples: Sample[] = [];
   const source: Samples['source'] = { pictures: [], prompts: questions };
-  for (const [i, name] of names.entries()) {
-    const path = join(pictures, name);
-    const image = await toPixels(path);
+  for (let pair = 0; pair < pairs; pair++) {
+    const picture = pair % names.length;
+    const round = Math.floor(pair / names.length);
+    const name = names[picture] as string;
+    const image = await toPixels(join(pictures, name));
+    if (round === 0) source.pictures.push({ name, sha256: (await hashFile(join(pictures, name))).sha256 });
     const pixels = loadAddon().resize(image, vision.imageSize, manifest.preprocessing.aspect === 'pad');
-    const ids = prompt.afterPicture(questions[i % questions.length] as string);
+    const ids = prompt.afterPicture(questions[(picture + round) % questions.length] as string);
     const needed = prompt.prefix.length + imageTokens(vision) + ids.length;
     if (needed > language.context) {
       throw new MiphaError('ERR_CONTEXT_FULL', `${prompts}: a question needs ${needed} positions, the model has ${language.context}`, {
@@ -46,27 +50,28 @@ export async function readSamples(folder: string, pictures: string, prompts: str
       });
     }
     samples.push({ pixels, prefix: prompt.prefix, ids });
-    source.pictures.push({ name, sha256: (await hashFile(path)).sha256 });
   }
   return { samples, source };
 }
 
 async function readPrompts(path: string): Promise<string[]> {
-  const text = await readFile(path, 'utf8').catch((error: unknown) => {
-    throw fileError(path, error);
+  const expected = 'a file with one question per line';
+  const text = await readFile(path, 'utf8').catch(() => {
+    throw optionError('prompts', expected, path);
   });
   const lines = text.split(/\r?\n/).map((line) => line.trim());
   const questions = lines.filter((line) => line !== '' && !line.startsWith('#')).map((line) => line.replaceAll('\\n', '\n'));
-  if (questions.length === 0) throw optionError('prompts', 'a file with one question per line', path);
+  if (questions.length === 0) throw optionError('prompts', expected, path);
   return questions;
 }
 
 async function listPictures(folder: string): Promise<string[]> {
-  const names = await readdir(folder).catch((error: unknown) => {
-    throw fileError(folder, error);
+  const expected = 'a folder with JPEG, PNG, WebP, AVIF, GIF or TIFF files';
+  const names = await readdir(folder).catch(() => {
+    throw optionError('pictures', expected, folder);
   });
   const pictures = names.filter((name) => PICTURE.test(name)).sort();
-  if (pictures.length === 0) throw optionError('pictures', 'a folder with JPEG, PNG, WebP, AVIF, GIF or TIFF files', folder);
+  if (pictures.length === 0) throw optionError('pictures', expected, folder);
   return pictures;
 }
 

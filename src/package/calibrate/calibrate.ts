@@ -17,7 +17,7 @@ import { type Chosen, chooseRecipe } from './choose.js';
 import { foldedTensors } from './folded.js';
 import { observeStage, type RangeResult } from './ranges.js';
 import { writeSelfTest } from './self-test.js';
-import { baselineOf, logitsError, productsOf } from './sensitivity.js';
+import { Baseline, logitsError, productsOf } from './sensitivity.js';
 import { type SmoothingGroup, smoothingGroups } from './smoothing.js';
 import { type Rows, type Sample, type Stage, stagesOf } from './stages.js';
 import { State } from './state.js';
@@ -35,6 +35,8 @@ export interface CalibrateOptions {
   selfTest?: ((folder: string, signal: AbortSignal | undefined) => Promise<unknown>) | undefined;
   /** Called often, with a fraction of 0 to 1 of the stage. */
   onProgress?: ((stage: CalibrationStage, fraction: number) => void) | undefined;
+  /** Told when what an earlier try left behind is of no use, in words. */
+  onNotice?: ((text: string) => void) | undefined;
   /** Aborting rejects with its reason; what is finished is kept for the next try. */
   signal?: AbortSignal | undefined;
 }
@@ -53,6 +55,7 @@ export async function calibrate(folder: string, out: string, samples: Sample[], 
   if (!(options.budget > 0)) throw optionError('budget', 'a number above 0', options.budget);
   const { manifest } = await openPackage(folder, { signal: options.signal, onProgress: (fraction) => options.onProgress?.('verify', fraction) });
   const state = await State.open(out, fingerprintOf(manifest, samples, options));
+  if (state.startedAnew) options.onNotice?.(`${state.folder}: of another package, other samples or options; starting anew`);
   const file = await openSafetensors(join(folder, WEIGHTS_FILE));
   try {
     const work = new Work(folder, manifest, file, samples, options, state);
@@ -125,12 +128,12 @@ class Work {
     const native = this.#open(this.folder, candidate);
     const errors = await this.state.readErrors();
     const samples = this.samples.slice(0, SENSITIVITY_SAMPLES);
-    const baseline = await baselineOf(native, this.#stages, samples, () => this.#step('sensitivity', 0));
+    const baseline = await Baseline.of(native, this.#stages, samples, () => this.#step('sensitivity', 0));
     let done = 0;
     const measured = async (name: string, recipe: ReadonlyMap<string, Precision>): Promise<number> => {
       const known = errors.get(name);
       const fraction = () => this.#step('sensitivity', Math.min(1, done / (this.#matrices.length + 4)));
-      const error = known ?? (await logitsError(native, this.#stages, baseline, productsOf(recipe, ranges), fraction));
+      const error = known ?? (await logitsError(baseline, productsOf(recipe, ranges), fraction));
       if (known === undefined) await this.state.writeErrors(errors.set(name, error));
       done++;
       return error;
@@ -173,6 +176,7 @@ class Work {
       manifest.architecture,
       products,
       this.samples[0] as Sample,
+      () => this.#step('self-test', 0),
     );
     if (selfTest !== undefined) {
       const golden = `${JSON.stringify(await selfTest(partial, signal), null, 2)}\n`;

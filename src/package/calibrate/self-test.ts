@@ -23,6 +23,7 @@ export async function writeSelfTest(
   { vision, language }: Architecture,
   products: Products,
   sample: Sample,
+  onStage: () => void,
 ): Promise<FileRecord> {
   const tensors: Stored[] = [];
   const add = (name: string, shape: number[], data: Float32Array) => tensors.push({ name, dtype: 'F32', shape, data });
@@ -35,6 +36,7 @@ export async function writeSelfTest(
     const run = await both(native, stage, input, products);
     noise += run.noise ** 2;
     rows = run.rows;
+    onStage();
   }
   add('vision.pixels', [3, vision.imageSize, vision.imageSize], planes(sample.pixels, vision.imageSize));
   add('vision.features', [rows.length / hidden, hidden], rows);
@@ -62,6 +64,7 @@ export async function writeSelfTest(
         tensors.push({ name: `language.${phase}.${layer}.${kind}`, dtype: 'F16', shape: [count, heads, hidden / heads], data });
       }
       x = run.rows;
+      onStage();
     }
     add(`language.${phase}.${language.layers}`, [count, hidden], x);
     const head = await both(native, stages.at(-1) as Stage, x.slice(-hidden), products);

@@ -31,45 +31,66 @@ export function productsOf(recipe: ReadonlyMap<string, Precision>, { factors, se
   return products;
 }
 
-/** What enters each stage for a few samples, and the logits of the original. */
-export interface Baseline {
-  samples: Sample[];
-  entering: Rows[][]; // [stage][sample]
-  logits: Float32Array[];
-}
+/** A few samples with the logits of the original. Holds what enters one stage, the last that was asked for: asked in order, every stage is run once. */
+export class Baseline {
+  #stage = 0;
+  #rows: Rows[];
 
-export async function baselineOf(native: NativeStages, stages: Stage[], samples: Sample[], onStage: () => void): Promise<Baseline> {
-  const entering: Rows[][] = [];
-  let rows: Rows[] = samples.map(({ pixels }) => pixels);
-  for (const stage of stages) {
-    entering.push(rows);
-    const next: Rows[] = [];
-    for (const [i, sample] of samples.entries()) next.push(await runStage(native, stage, sample, rows[i] as Rows, {}));
-    rows = next;
-    onStage();
+  private constructor(
+    readonly native: NativeStages,
+    readonly stages: Stage[],
+    readonly samples: Sample[],
+    readonly logits: Float32Array[],
+  ) {
+    this.#rows = samples.map(({ pixels }) => pixels);
   }
-  return { samples, entering, logits: rows as Float32Array[] };
+
+  static async of(native: NativeStages, stages: Stage[], samples: Sample[], onRun: () => void): Promise<Baseline> {
+    const logits: Float32Array[] = [];
+    for (const sample of samples) {
+      let rows: Rows = sample.pixels;
+      for (const stage of stages) {
+        rows = await runStage(native, stage, sample, rows, {});
+        onRun();
+      }
+      logits.push(rows as Float32Array);
+    }
+    return new Baseline(native, stages, samples, logits);
+  }
+
+  /** What enters `stage`, one entry for each sample. */
+  async entering(stage: number, onRun: () => void): Promise<Rows[]> {
+    if (stage < this.#stage) {
+      this.#stage = 0;
+      this.#rows = this.samples.map(({ pixels }) => pixels);
+    }
+    for (; this.#stage < stage; this.#stage++) {
+      const rows: Rows[] = [];
+      for (const [i, sample] of this.samples.entries()) {
+        rows.push(await runStage(this.native, this.stages[this.#stage] as Stage, sample, this.#rows[i] as Rows, {}));
+        onRun();
+      }
+      this.#rows = rows;
+    }
+    return this.#rows;
+  }
 }
 
 /** Relative RMS error of the logits, all samples together. Only the stages from the first quantized one on are run. */
-export async function logitsError(
-  native: NativeStages,
-  stages: Stage[],
-  baseline: Baseline,
-  products: Products,
-  check: () => void = () => {},
-): Promise<number> {
+export async function logitsError(baseline: Baseline, products: Products, onRun: () => void = () => {}): Promise<number> {
+  const { native, stages, samples, logits } = baseline;
   const first = stages.findIndex(({ matrices }) => matrices.some((matrix) => matrix in products));
   if (first < 0) return 0;
+  const entering = await baseline.entering(first, onRun);
   let squares = 0;
-  for (const [i, sample] of baseline.samples.entries()) {
-    let rows = baseline.entering[first]?.[i] as Rows;
+  for (const [i, sample] of samples.entries()) {
+    let rows = entering[i] as Rows;
     for (const stage of stages.slice(first)) {
       const own = Object.fromEntries(Object.entries(products).filter(([matrix]) => stage.matrices.includes(matrix)));
       rows = await runStage(native, stage, sample, rows, own);
-      check();
+      onRun();
     }
-    squares += relativeError(rows as Float32Array, baseline.logits[i] as Float32Array) ** 2;
+    squares += relativeError(rows as Float32Array, logits[i] as Float32Array) ** 2;
   }
-  return Math.sqrt(squares / baseline.samples.length);
+  return Math.sqrt(squares / samples.length);
 }

@@ -20,7 +20,10 @@ interface SavedRanges {
 }
 
 export class State {
-  private constructor(readonly folder: string) {}
+  private constructor(
+    readonly folder: string,
+    readonly startedAnew: boolean, // what was there was for another fingerprint
+  ) {}
 
   /** The folder of `out` for this fingerprint, emptied when it was for another. */
   static async open(out: string, fingerprint: string): Promise<State> {
@@ -31,7 +34,7 @@ export class State {
       await mkdir(folder, { recursive: true });
       await writeDurably(join(folder, FINGERPRINT), new TextEncoder().encode(fingerprint));
     }
-    return new State(folder);
+    return new State(folder, found !== undefined && found !== fingerprint);
   }
 
   /** Number of finished stages, with the rows that leave the last one and what was seen so far. */

@@ -1,12 +1,13 @@
 /** Calibration of mipha-nano: what it keeps, what it writes, and that it can be interrupted at any moment. */
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadAddon } from '../../../src/addon/load.js';
 import { readSamples, type Samples } from '../../../src/engine/samples.js';
 import { recordGolden } from '../../../src/engine/self-test.js';
+import { loadTokenizer } from '../../../src/engine/tokenizer.js';
 import { Mipha } from '../../../src/index.js';
 import { type CalibrateOptions, calibrate } from '../../../src/package/calibrate/calibrate.js';
 import { foldedTensors } from '../../../src/package/calibrate/folded.js';
@@ -15,7 +16,7 @@ import { runStage, stagesOf } from '../../../src/package/calibrate/stages.js';
 import { CALIBRATION_FILE, calibrationSchema, SELF_TEST_FILE } from '../../../src/package/calibration.js';
 import { convert } from '../../../src/package/convert.js';
 import { toFloat16, toFloat32 } from '../../../src/package/floats.js';
-import { WEIGHTS_FILE } from '../../../src/package/manifest.js';
+import { TOKENIZER_FOLDER, WEIGHTS_FILE } from '../../../src/package/manifest.js';
 import { writeManifest } from '../../../src/package/output.js';
 import { openSafetensors } from '../../../src/package/safetensors.js';
 import { openPackage, readManifest } from '../../../src/package/verify.js';
@@ -131,8 +132,8 @@ describe('a calibrated package', () => {
     expect(noise.every((value) => value > 1e-4 && value < 0.1)).toBe(true);
   });
 
-  it('is the same bytes when it is made again, and when it was interrupted again and again', async () => {
-    await run('again', { selfTest: recordGolden });
+  it('is the same bytes when it is made again on another number of threads, and when it was interrupted again and again', async () => {
+    await run('again', { selfTest: recordGolden, threads: 3 });
     expect(hashes(join(folder, 'again'))).toEqual(hashes(out));
 
     const seen: string[] = [];
@@ -229,6 +230,33 @@ describe('the recipe', () => {
   });
 });
 
+describe('samples', () => {
+  it('pair pictures with questions in turn, and again with the next questions where there are fewer pictures than samples', async () => {
+    const few = join(folder, 'few');
+    mkdirSync(few);
+    for (const [i, { picture }] of evalScenes().slice(0, 3).entries()) copyFileSync(picture, join(few, `${i}.png`));
+    writeFileSync(join(few, 'prompts.txt'), 'Is it day?\n# a comment\nHow many cups?\\nSay a number.\n');
+    const shown = async (count: number) => {
+      const { samples, source } = await readSamples(NANO, few, join(few, 'prompts.txt'), count);
+      const tokenizer = await loadTokenizer(join(NANO, TOKENIZER_FOLDER));
+      const { pictures, prompts } = source;
+      const which = new Map<string, number>();
+      const pairs = samples.map(({ pixels, ids }) => {
+        const key = createHash('sha256').update(pixels).digest('hex');
+        if (!which.has(key)) which.set(key, which.size);
+        return `${which.get(key)}${tokenizer.decode([...ids]).includes('day') ? 'a' : 'b'}`;
+      });
+      return { pairs, names: pictures.map(({ name }) => name), prompts };
+    };
+    expect(await shown(100)).toEqual({
+      pairs: ['0a', '1b', '2a', '0b', '1a', '2b'],
+      names: ['0.png', '1.png', '2.png'],
+      prompts: ['Is it day?', 'How many cups?\nSay a number.'],
+    });
+    expect(await shown(2)).toMatchObject({ pairs: ['0a', '1b'], names: ['0.png', '1.png'] });
+  });
+});
+
 describe('bad input', () => {
   const read = (pictures: string, prompts: string) => readSamples(NANO, pictures, prompts, 4);
 
@@ -238,7 +266,8 @@ describe('bad input', () => {
     mkdirSync(empty);
     writeFileSync(join(empty, 'prompts.txt'), '# nothing\n\n');
     await expect(read(empty, prompts)).rejects.toMatchObject({ code: 'ERR_OPTION', details: { option: 'pictures', received: empty } });
-    await expect(read(join(empty, 'none'), prompts)).rejects.toMatchObject({ code: 'ERR_MODEL_MISSING' });
+    await expect(read(join(empty, 'none'), prompts)).rejects.toMatchObject({ code: 'ERR_OPTION', details: { option: 'pictures' } });
+    await expect(read(pictures, join(empty, 'none'))).rejects.toMatchObject({ code: 'ERR_OPTION', details: { option: 'prompts' } });
     await expect(read(pictures, join(empty, 'prompts.txt'))).rejects.toMatchObject({ code: 'ERR_OPTION', details: { option: 'prompts' } });
     writeFileSync(join(empty, 'a.png'), 'no picture');
     await expect(read(empty, prompts)).rejects.toMatchObject({ code: 'ERR_IMAGE' });
