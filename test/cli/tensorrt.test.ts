@@ -1,5 +1,5 @@
 /** From the shipped model to an answer of the tensorrt backend by the command line alone, with the stand-in for TensorRT. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -19,37 +19,6 @@ beforeAll(async () => {
   expect(made.code, made.stderr).toBe(0);
   expect(made.stdout).toMatch(/^35 of 35 products in INT8, 0 kept wide; error of the logits [\d.]+ % of 5\.0 % allowed, 8 samples\n/);
   expect(made.stderr).toContain('ranges 100 %\n');
-});
-
-describe('mipha calibrate', () => {
-  it('shows what was kept wide and why, and prints JSON', async () => {
-    const { pictures, prompts } = calibrationFiles(join(folder, 'tight'));
-    const args = [
-      'calibrate',
-      NANO,
-      join(folder, 'tight', 'out'),
-      '--pictures',
-      pictures,
-      '--prompts',
-      prompts,
-      '--samples',
-      '1',
-      '--budget',
-      '0.012',
-    ];
-    const made = await mipha(args);
-    expect(made.code, made.stderr).toBe(0);
-    expect(made.stdout).toMatch(/^(vision|language|projector)\.\S+ +w8a16 {2}alone it moves the logits by [\d.]+ %\n/);
-    const json = JSON.parse((await mipha([...args.with(2, join(folder, 'tight', 'json')), '--json'])).stdout);
-    expect(json).toMatchObject({ samples: 1, budget: 0.012, error: expect.any(Number), matrices: { 'language.head': expect.any(Object) } });
-  });
-
-  it('names what is wrong', async () => {
-    writeFileSync(join(folder, 'empty.txt'), '# none\n');
-    const bad = await mipha(['calibrate', NANO, join(folder, 'bad'), '--pictures', join(EVAL, 'pictures'), '--prompts', join(folder, 'empty.txt')]);
-    expect(bad).toMatchObject({ code: 2, stderr: expect.stringContaining('ERR_OPTION: Option prompts: expected a file with one question per line') });
-    expect((await mipha(['calibrate', NANO, join(folder, 'bad')])).code).toBe(2);
-  });
 });
 
 describe('mipha build', () => {
