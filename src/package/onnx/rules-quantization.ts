@@ -14,7 +14,11 @@ const count = ({ dims }: Initializer) => dims.reduce((product, dim) => product *
 const axes: Rule = (facts, complain) => {
   for (const { name, inputs, attributes } of quantizing(facts)) {
     const scale = facts.constant(inputs[1]);
-    if (scale === undefined || scale.dims.length === 0) continue;
+    if (scale === undefined) continue;
+    if (scale.dims.length === 0) {
+      if (facts.constant(inputs[0]) !== undefined) complain('axis', name, 'weights with one scale for all rows');
+      continue;
+    }
     const axis = intOf(attributes, 'axis');
     const size = axis === undefined ? undefined : facts.constant(inputs[0])?.dims[axis];
     if (axis === undefined) complain('axis', name, 'one scale per row, but no axis');

@@ -103,6 +103,13 @@ const BROKEN: Broken[] = [
   { rule: 'axis', how: 'no axis', segment: FIRST, node: WEIGHT, breakIt: (m) => set(node(m, WEIGHT), { attributes: [] }) },
   {
     rule: 'axis',
+    how: 'one scale for all rows',
+    segment: FIRST,
+    node: WEIGHT,
+    breakIt: (m) => own(m, WEIGHT, 1, (t) => set(t, { dims: [], data: Uint8Array.of(0, 0x3c) })),
+  },
+  {
+    rule: 'axis',
     how: 'the other axis',
     segment: FIRST,
     node: WEIGHT,
