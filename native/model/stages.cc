@@ -14,6 +14,7 @@ namespace mipha {
 namespace {
 
 constexpr float kHidden = -1e4f;  // a mask below this hides
+constexpr int kOutputs = 8;       // outputs taken together: a row of inputs is read from memory once for all of them
 
 /// Row `o` of W as f32: out [in].
 void weight_row(const Linear& w, int o, float* out) {
@@ -173,11 +174,16 @@ Rows Stages::linear(const Linear& w, const std::string& name, Rows x, const Tap&
   }
   if (tap) tap(name, x.data(), static_cast<int>(rows), w.in);
   Rows y(rows * w.out);
-  each(pool_, w.out, [&](int o) {
-    Rows weight(w.in);
-    weight_row(w, o, weight.data());
-    const float bias = w.bias != nullptr ? w.bias[o] : 0.0f;
-    for (size_t r = 0; r < rows; ++r) y[r * w.out + o] = dot(x.data() + r * w.in, weight.data(), w.in) + bias;
+  each(pool_, (w.out + kOutputs - 1) / kOutputs, [&](int tile) {
+    const int first = tile * kOutputs, count = std::min(kOutputs, w.out - first);
+    Rows weight(static_cast<size_t>(count) * w.in);
+    for (int o = 0; o < count; ++o) weight_row(w, first + o, weight.data() + static_cast<size_t>(o) * w.in);
+    for (size_t r = 0; r < rows; ++r) {
+      for (int o = 0; o < count; ++o) {
+        const float bias = w.bias != nullptr ? w.bias[first + o] : 0.0f;
+        y[r * w.out + first + o] = dot(x.data() + r * w.in, weight.data() + static_cast<size_t>(o) * w.in, w.in) + bias;
+      }
+    }
   });
   return y;
 }
