@@ -19,6 +19,9 @@ const REMEDY: Partial<Record<ErrorCode, string>> = {
   ERR_MQTT: 'check that the broker runs and its address is right',
 };
 
+/** A message that says what to run needs no second advice. */
+const NAMES_A_COMMAND = /\b(mipha|npm run) [a-z]/;
+
 class Interrupted extends Error {}
 
 /** Aborted by Ctrl-C or SIGTERM; the second one ends the process at once. `release` gives the signals back. */
@@ -49,7 +52,8 @@ export function report(error: unknown, verbose: boolean): number {
 function line(error: unknown): string {
   if (!(error instanceof MiphaError)) return `${(error as Error)?.message ?? error} (--verbose shows where)`;
   const remedy = REMEDY[error.code];
-  return `${error.code}: ${error.message}${remedy === undefined ? '' : ` - ${remedy}`}`;
+  const told = remedy === undefined || NAMES_A_COMMAND.test(error.message);
+  return `${error.code}: ${error.message}${told ? '' : ` - ${remedy}`}`;
 }
 
 function trace(error: unknown): string {

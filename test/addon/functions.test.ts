@@ -89,7 +89,7 @@ describe('the machine', () => {
     const [tensorrt, ...others] = addon.backends();
     expect(others).toEqual([{ name: 'cpu', available: true, reason: '' }]);
     expect(tensorrt).toMatchObject({ name: 'tensorrt' });
-    if (tensorrt?.available === false) expect(tensorrt.reason).toMatch(/^there is no .*mipha_tensorrt\.so; `mipha doctor`/);
+    if (tensorrt?.available === false) expect(tensorrt.reason).toMatch(/^there is no .*mipha_tensorrt\.so, which `npm run setup` compiles/);
     expect(addon.version).toMatch(/^\d+\.\d+\.\d+$/);
   });
 });
