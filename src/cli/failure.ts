@@ -19,8 +19,8 @@ const REMEDY: Partial<Record<ErrorCode, string>> = {
   ERR_MQTT: 'check that the broker runs and its address is right',
 };
 
-/** A message that says what to run needs no second advice. */
-const NAMES_A_COMMAND = /\b(mipha|npm run) [a-z]/;
+/** A message that says what to run needs no second advice. The commands by name: folders are called "mipha models" too. */
+const NAMES_A_COMMAND = /\b(mipha (build|calibrate|convert|doctor)|npm rebuild mipha-edge)\b/;
 
 class Interrupted extends Error {}
 

@@ -89,7 +89,8 @@ describe('the machine', () => {
     const [tensorrt, ...others] = addon.backends();
     expect(others).toEqual([{ name: 'cpu', available: true, reason: '' }]);
     expect(tensorrt).toMatchObject({ name: 'tensorrt' });
-    if (tensorrt?.available === false) expect(tensorrt.reason).toMatch(/^there is no .*mipha_tensorrt\.so, which `npm run setup` compiles/);
+    if (tensorrt?.available === false)
+      expect(tensorrt.reason).toMatch(/^there is no .*mipha_tensorrt\.so, compiled where TensorRT is installed by: npm rebuild mipha-edge/);
     expect(addon.version).toMatch(/^\d+\.\d+\.\d+$/);
   });
 });

@@ -51,7 +51,7 @@ describe('mipha build', () => {
     const plain = await mipha(['build', NANO], { env });
     expect(plain).toMatchObject({ code: 1, stderr: expect.stringMatching(/ERR_MODEL_MISSING: .* is not calibrated; mipha calibrate makes one/) });
     const none = await mipha(['build', model], { env: { MIPHA_TENSORRT: join(ROOT, 'none.so') } });
-    expect(none).toMatchObject({ code: 1, stderr: expect.stringMatching(/: [^-]*; `mipha doctor` says what this machine needs\n$/) });
+    expect(none).toMatchObject({ code: 1, stderr: expect.stringMatching(/; `mipha doctor` says what this machine needs\n$/) });
     expect((await mipha(['build', model, '--workspace', 'much'], { env })).code).toBe(2);
   });
 });

@@ -23,7 +23,7 @@ const mipha_trt_table& open_table(const std::string& path) {
   const mipha_trt_table& table = *get();
   if (table.version == MIPHA_TRT_VERSION) return table;
   throw Error(Code::kBackend, "TensorRT: " + path + ": expected interface " + std::to_string(MIPHA_TRT_VERSION) + ", received " +
-                                  std::to_string(table.version) + "; compile it again: npm run setup");
+                                  std::to_string(table.version) + "; compile it again: npm rebuild mipha-edge (in a clone: npm run setup)");
 }
 
 std::string name_of(const std::string& path) {
@@ -45,7 +45,9 @@ Library::Library(const std::string& path) : table_(&open_table(path)) {
   char words[1024] = "";
   const mipha_trt_status status = table_->open(&trt_, words, sizeof words);
   if (status == MIPHA_TRT_OK) return;
-  throw Error(status == MIPHA_TRT_MEMORY ? Code::kMemory : Code::kBackend, "TensorRT: " + std::string(words) + kHint);
+  const std::string message = "TensorRT: " + std::string(words);
+  if (status == MIPHA_TRT_MEMORY) throw Error(Code::kMemory, message);
+  throw Error(Code::kBackend, message + kHint);
 }
 
 Library::~Library() {

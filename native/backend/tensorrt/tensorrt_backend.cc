@@ -144,7 +144,7 @@ std::string default_library() {
 std::string missing() {
   const std::string library = default_library();
   if (access(library.c_str(), R_OK) == 0) return "";
-  return "there is no " + library + ", which `npm run setup` compiles where TensorRT is installed";
+  return "there is no " + library + ", compiled where TensorRT is installed by: npm rebuild mipha-edge (in a clone: npm run setup)";
 }
 
 std::unique_ptr<Backend> create_tensorrt_backend(std::shared_ptr<const Package> package, const BackendOptions& options, const Progress& progress) {
