@@ -11,7 +11,7 @@ import { WATCHES } from '../dist/cli/demo-watches.js';
 import { SHIPPED_MODEL } from '../dist/cli/options.js';
 import { startBroker } from '../dist/mqtt/broker.js';
 import { follow } from '../dist/mqtt/follow.js';
-import { configOf } from '../dist/service/config.js';
+import { configOf } from '../dist/service/config/config.js';
 import { Log } from '../dist/service/log.js';
 import { modelLoader } from '../dist/service/model.js';
 import { Service } from '../dist/service/service.js';

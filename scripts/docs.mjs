@@ -2,7 +2,7 @@
 //   node scripts/docs.mjs            rewrites the file
 //   node scripts/docs.mjs --check    changes nothing; status 1 when the file is not what the schema gives
 import { readFileSync, writeFileSync } from 'node:fs';
-import { configReference } from '../dist/service/config-reference.js';
+import { configReference } from '../dist/service/config/reference.js';
 
 const FILE = new URL('../docs/configuration.md', import.meta.url);
 const text = configReference();

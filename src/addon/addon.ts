@@ -31,7 +31,7 @@ export interface NativeConstraint {
   decided: Uint8Array; // [states]
 }
 
-export interface LoadOptions {
+export interface NativeLoadOptions {
   folder: string; // a package, already checked by TypeScript
   backend: string;
   threads: number; // 0: one per physical core
@@ -210,7 +210,7 @@ export interface Addon {
   readBandwidth(): number;
   backends(): { name: string; available: boolean; reason: string }[];
   /** Rejects with the typed error of the load. `onProgress` gets a stage and a fraction 0..1. */
-  load(options: LoadOptions, onProgress?: (stage: string, fraction: number) => void): Job<NativeEngine>;
+  load(options: NativeLoadOptions, onProgress?: (stage: string, fraction: number) => void): Job<NativeEngine>;
   /** `manifest` is the text of a manifest.json; only `architecture` and `preprocessing` are read. */
   reference(manifest: string): NativeReference;
   /** `candidate`: a folder whose weights take the place of the package's where `products` says so; '' for none. */

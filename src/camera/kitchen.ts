@@ -5,7 +5,7 @@
 import sharp from 'sharp';
 
 export const SHAPES = ['ball', 'box', 'cup', 'bottle', 'cone'] as const;
-export type Shape = (typeof SHAPES)[number];
+export type ObjectShape = (typeof SHAPES)[number];
 
 const COLOR_HEX = {
   red: '#d22f2f',
@@ -24,7 +24,7 @@ export const WIDTH = 320; // pixels
 export const HEIGHT = 240;
 
 export interface Thing {
-  shape: Shape;
+  shape: ObjectShape;
   color: Color;
   x: number; // centre, pixels from the left
   size: number; // 0.85 .. 1.15
@@ -93,7 +93,7 @@ const EDGE = '#00000055';
 const TABLE_LINE = 206; // y on which everything stands
 const UNIT = 22; // half the width of a thing of size 1
 
-const BODY: Record<Shape, (x: number, s: number, fill: string) => string> = {
+const BODY: Record<ObjectShape, (x: number, s: number, fill: string) => string> = {
   ball: (x, s, fill) =>
     `<circle cx="${x}" cy="${TABLE_LINE - s}" r="${s}" fill="${fill}" stroke="${EDGE}"/>` +
     `<circle cx="${x - s * 0.35}" cy="${TABLE_LINE - s * 1.35}" r="${s * 0.22}" fill="#ffffff88"/>`,

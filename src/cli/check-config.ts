@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { loadConfig } from '../service/config.js';
+import { loadConfig } from '../service/config/config.js';
 import { issueLines, issuesIn } from './config-lines.js';
 import { EXIT_FAILURE } from './failure.js';
 import { assignment } from './options.js';

@@ -1,6 +1,6 @@
 /** What a command about configurations prints: issues as lines. */
 import { MiphaError } from '../errors.js';
-import type { ConfigIssue } from '../service/config.js';
+import type { ConfigIssue } from '../service/config/config.js';
 
 /** Empty for an error that is not about single settings. */
 export function issuesIn(error: unknown): readonly ConfigIssue[] {

@@ -1,5 +1,5 @@
 /** The demo as a configuration: what anybody could write into a file for `mipha run`. */
-import { type ConfigInput, configOf, type LoadedConfig } from '../service/config.js';
+import { type ConfigInput, configOf, type LoadedConfig } from '../service/config/config.js';
 import { WATCHES } from './demo-watches.js';
 
 export interface DemoSetup {

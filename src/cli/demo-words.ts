@@ -1,7 +1,7 @@
 /** The sentences around the demo's table. */
 import type { Health } from '../mqtt/messages.js';
 import type { Topics } from '../mqtt/topics.js';
-import type { Config } from '../service/config.js';
+import type { Config } from '../service/config/config.js';
 import type { DemoCounts, DemoLedger } from './demo-ledger.js';
 import { milliseconds } from './output.js';
 

@@ -3,7 +3,7 @@ import { type Broker, startBroker } from '../mqtt/broker.js';
 import { type Follower, follow } from '../mqtt/follow.js';
 import { resultSchema } from '../mqtt/messages.js';
 import { type Topics, topicsOf } from '../mqtt/topics.js';
-import type { LoadedConfig } from '../service/config.js';
+import type { LoadedConfig } from '../service/config/config.js';
 import { Log } from '../service/log.js';
 import { modelLoader } from '../service/model.js';
 import { Service } from '../service/service.js';

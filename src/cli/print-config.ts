@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
-import { loadConfig } from '../service/config.js';
-import { settingsOf } from '../service/config-settings.js';
+import { loadConfig } from '../service/config/config.js';
+import { settingsOf } from '../service/config/settings.js';
 import { assignment } from './options.js';
 import { printJson, table } from './output.js';
 

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { MiphaError } from '../errors.js';
-import { loadConfig } from '../service/config.js';
+import { loadConfig } from '../service/config/config.js';
 import { Log } from '../service/log.js';
 import { modelLoader } from '../service/model.js';
 import { Service } from '../service/service.js';

@@ -7,7 +7,7 @@ import { MiphaError, optionError } from '../errors.js';
 import { type Automaton, compile, MAX_STATES } from './automaton.js';
 import { choice, literal, Nfa, numbers, text } from './nfa.js';
 import { SHORT } from './prompt.js';
-import type { Shape } from './schema.js';
+import type { AnswerShape } from './schema.js';
 
 export interface Constraint {
   automaton: Automaton;
@@ -21,11 +21,11 @@ export interface Constraint {
 const MAX_CHOICES = 1024;
 
 /** Throws ERR_OPTION when the automaton would be too large. */
-export function constraintOf(shape: Shape): Constraint {
+export function constraintOf(shape: AnswerShape): Constraint {
   return shape.kind === 'object' ? objectConstraint(shape) : scalarConstraint(shape);
 }
 
-function scalarConstraint(shape: Exclude<Shape, { kind: 'object' }>): Constraint {
+function scalarConstraint(shape: Exclude<AnswerShape, { kind: 'object' }>): Constraint {
   const nfa = new Nfa();
   const finite = scalarSpellings(shape);
   const start = nfa.state({ kind: 'literal', settled: finite?.values.length === 1 });
@@ -43,7 +43,7 @@ function scalarConstraint(shape: Exclude<Shape, { kind: 'object' }>): Constraint
   return { automaton: built(nfa, start, end), suffix: SHORT, read: Number };
 }
 
-function objectConstraint(shape: Shape): Constraint {
+function objectConstraint(shape: AnswerShape): Constraint {
   const parts = jsonParts(shape);
   const lastOpen = parts.findLastIndex((part) => (part instanceof Map ? new Set(part.values()).size > 1 : typeof part !== 'string'));
   const nfa = new Nfa();
@@ -73,15 +73,15 @@ function built(nfa: Nfa, start: number, end: number): Automaton {
   });
 }
 
-type Free = Extract<Shape, { kind: 'number' | 'text' }>;
+type Free = Extract<AnswerShape, { kind: 'number' | 'text' }>;
 
-function free(nfa: Nfa, from: number, to: number, shape: Exclude<Shape, { kind: 'object' }>, json: boolean): void {
+function free(nfa: Nfa, from: number, to: number, shape: Exclude<AnswerShape, { kind: 'object' }>, json: boolean): void {
   if (shape.kind === 'text') text(nfa, from, to, shape.min, shape.max, json);
   else if (shape.kind === 'number') numbers(nfa, from, to, shape.low, shape.high);
 }
 
 /** Every spelling of every value; undefined for text and for numbers that are too many. A value's own spelling beats a variant of another. */
-function scalarSpellings(shape: Exclude<Shape, { kind: 'object' }>): { values: unknown[]; spellings: Map<string, number> } | undefined {
+function scalarSpellings(shape: Exclude<AnswerShape, { kind: 'object' }>): { values: unknown[]; spellings: Map<string, number> } | undefined {
   if (shape.kind === 'text') return undefined;
   if (shape.kind === 'number') {
     const listed = listNumbers(shape);
@@ -116,7 +116,7 @@ function variants(form: string): string[] {
 }
 
 /** Per value its decimal forms, shortest first ("0.5", "0.50"); undefined when there are too many values. */
-function listNumbers({ decimals, step, low, high }: Extract<Shape, { kind: 'number' }>): string[][] | undefined {
+function listNumbers({ decimals, step, low, high }: Extract<AnswerShape, { kind: 'number' }>): string[][] | undefined {
   const least = low[decimals] as bigint;
   const most = high[decimals] as bigint;
   const first = least + ((((-least % step) + step) % step) as bigint);
@@ -148,7 +148,7 @@ function written(units: bigint, decimals: number): string {
 /** Fixed text, choices (JSON spelling → value), and free parts, in order. Quotes belong to the fixed text. */
 type JsonPart = string | Map<string, number> | Free;
 
-function jsonParts(shape: Shape): JsonPart[] {
+function jsonParts(shape: AnswerShape): JsonPart[] {
   switch (shape.kind) {
     case 'boolean':
       return [
@@ -174,7 +174,7 @@ function jsonParts(shape: Shape): JsonPart[] {
   }
 }
 
-function jsonHint(shape: Shape): string {
+function jsonHint(shape: AnswerShape): string {
   switch (shape.kind) {
     case 'boolean':
       return 'true or false';

@@ -3,13 +3,13 @@ import type { z } from 'zod';
 import { type MiphaError, optionError } from '../errors.js';
 import { type Bound, type Decimal, decimal, highest, lowest } from './decimal.js';
 
-export type Shape =
+export type AnswerShape =
   | { kind: 'boolean' }
   | { kind: 'choice'; values: readonly (string | number | boolean | null)[] }
   /** Multiples of `step` / 10^decimals between the bounds; `low[j]`, `high[j]` in units of 10^-j. */
   | { kind: 'number'; decimals: number; step: bigint; low: bigint[]; high: bigint[] }
   | { kind: 'text'; min: number; max: number }
-  | { kind: 'object'; fields: readonly (readonly [string, Shape])[] };
+  | { kind: 'object'; fields: readonly (readonly [string, AnswerShape])[] };
 
 export const SUPPORTED =
   'z.boolean(), z.enum(), z.literal(), z.int() or z.number() with .min() and .max(), z.string().max(n), or z.object() of these, without refinements';
@@ -36,7 +36,7 @@ interface Definition extends Check {
 }
 
 /** Throws ERR_OPTION that names the part of the schema and what is supported. `path` is where the schema stands, e.g. "as.colour". */
-export function shapeOf(schema: unknown, path = 'as'): Shape {
+export function shapeOf(schema: unknown, path = 'as'): AnswerShape {
   const internals = (schema as { _zod?: { def: Definition; values?: Set<unknown> } } | null | undefined)?._zod;
   if (internals === undefined) throw optionError(path, `a zod 4 schema: ${SUPPORTED}`, schema);
   const { def } = internals;
@@ -77,7 +77,7 @@ function refuseChecks(path: string, checks: readonly Check[]): void {
   if (first !== undefined) throw unsupported(path, SUPPORTED, `a check of kind ${first.check}`);
 }
 
-function numberShape(path: string, checks: readonly Check[]): Shape {
+function numberShape(path: string, checks: readonly Check[]): AnswerShape {
   let whole = false;
   let step: Decimal | undefined;
   const lows: Bound[] = [];
@@ -109,7 +109,7 @@ function numberShape(path: string, checks: readonly Check[]): Shape {
   return { kind: 'number', decimals, step: units, low, high };
 }
 
-function textShape(path: string, checks: readonly Check[]): Shape {
+function textShape(path: string, checks: readonly Check[]): AnswerShape {
   let min = 0;
   let max = Number.POSITIVE_INFINITY;
   for (const check of checks) {

@@ -6,7 +6,7 @@ import { Conversation } from './conversation.js';
 import type { Engine, Place } from './engine.js';
 
 /** What looking cost. `width` and `height` are those of the upright picture. */
-export interface Seen {
+export interface LookResult {
   handle: number;
   tokens: number;
   width: number;
@@ -20,12 +20,12 @@ export class View extends Asker implements AsyncDisposable {
   readonly tokens: number;
   readonly width: number;
   readonly height: number;
-  readonly timings: Seen['timings'];
+  readonly timings: LookResult['timings'];
   readonly frame: string | number | undefined;
   private readonly handle: number;
   private disposed = false;
 
-  constructor(engine: Engine, { handle, tokens, width, height, frame, timings }: Seen) {
+  constructor(engine: Engine, { handle, tokens, width, height, frame, timings }: LookResult) {
     super(engine);
     this.handle = handle;
     this.tokens = tokens;

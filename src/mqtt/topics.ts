@@ -7,7 +7,7 @@ export const WATCH_SETTINGS = ['enabled', 'prompt', 'interval'] as const;
 export type WatchSetting = (typeof WATCH_SETTINGS)[number];
 
 /** A topic this node listens to, taken apart. */
-export type Incoming =
+export type ParsedTopic =
   | { kind: 'request'; verb: string; broadcast: boolean }
   | { kind: 'camera-set'; camera: string } // enabled
   | { kind: 'watch-set'; watch: string; setting: WatchSetting }
@@ -30,7 +30,7 @@ export interface Topics {
   /** Filters this node subscribes to: commands and its own availability. */
   subscriptions: string[];
   /** Null for a topic that is none of this node's commands. */
-  parse(topic: string): Incoming | null;
+  parse(topic: string): ParsedTopic | null;
 }
 
 /** Throws ERR_OPTION when `base` or `node` is no id: lower-case letters, digits and hyphens, at most 64. */

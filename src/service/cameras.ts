@@ -1,7 +1,7 @@
 /** The cameras of a configuration, running. */
 import { Camera } from '../camera/camera.js';
 import { openSource } from '../camera/source.js';
-import type { CameraConfig } from './config-schema.js';
+import type { CameraConfig } from './config/schema.js';
 
 export interface CameraListener {
   /** A camera is there from now on; it is not running yet. */

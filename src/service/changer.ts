@@ -4,8 +4,8 @@
  */
 import { MiphaError } from '../errors.js';
 import type { WatchSpec } from '../watch/spec.js';
-import { type Config, type ConfigInput, type LoadedConfig, mergeOptions, replaceWatch, withChanges } from './config.js';
-import { type ConfigDiff, diffConfig, inForce } from './config-diff.js';
+import { type Config, type ConfigInput, type LoadedConfig, mergeOptions, replaceWatch, withChanges } from './config/config.js';
+import { type ConfigDiff, diffConfig, inForce } from './config/diff.js';
 import type { StateDir } from './state-dir.js';
 
 export interface ChangerOptions {

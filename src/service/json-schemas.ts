@@ -1,7 +1,7 @@
 /** Payloads and configuration as JSON Schema, for programs in other languages and for editors. */
 import { z } from 'zod';
 import { payloadSchemas } from '../mqtt/schemas.js';
-import { configSchema } from './config-schema.js';
+import { configSchema } from './config/schema.js';
 
 const schemas: Readonly<Record<string, z.ZodType>> = { ...payloadSchemas, config: configSchema };
 export const schemaNames: readonly string[] = Object.keys(schemas);

@@ -1,6 +1,6 @@
 /** The `mqtt` section as the link takes it. */
 import type { LinkOptions } from '../mqtt/link.js';
-import type { Config } from './config.js';
+import type { Config } from './config/config.js';
 
 export function linkOptions(mqtt: Config['mqtt']): Omit<LinkOptions, 'clientId' | 'topics' | 'session' | 'subscriptions'> {
   const { url, protocol, keepalive_s, max_packet_bytes, username, password_file, ca_file, cert_file, key_file } = mqtt;

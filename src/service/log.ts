@@ -1,7 +1,7 @@
 /** Logging: JSON lines on stdout, or coloured lines for people; passwords, questions and answers never get into it. */
 import { type DestinationStream, destination, type Logger, pino } from 'pino';
 import pretty from 'pino-pretty';
-import type { Config } from './config-schema.js';
+import type { Config } from './config/schema.js';
 import { maskSecrets } from './secrets.js';
 import { type Warning, WarningRelay } from './warning-relay.js';
 

@@ -1,7 +1,7 @@
 /** The model a node asks: loaded from a package, or put in its place by a test. */
 import { Mipha } from '../engine/mipha.js';
 import type { Eyes } from '../watch/outcome.js';
-import type { Config } from './config.js';
+import type { Config } from './config/config.js';
 
 export type ModelState = 'loading' | 'ready' | 'failed';
 

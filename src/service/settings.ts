@@ -1,10 +1,10 @@
 /** The `…/set` topics: bare words that change one setting. A word that does not fit changes nothing and is told to the log; the `…/state` topic keeps the truth. */
 import { MiphaError, optionError } from '../errors.js';
-import type { Incoming as Parsed } from '../mqtt/topics.js';
+import type { ParsedTopic } from '../mqtt/topics.js';
 import { watchSpecSchema } from '../watch/spec.js';
 import type { Changer } from './changer.js';
 
-export type Setting = Extract<Parsed, { kind: 'camera-set' | 'watch-set' }>;
+export type Setting = Extract<ParsedTopic, { kind: 'camera-set' | 'watch-set' }>;
 
 /** Throws ERR_OPTION or ERR_CONFIG. */
 export async function applySetting(setting: Setting, word: string, changer: Changer): Promise<void> {

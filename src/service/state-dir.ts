@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { MiphaError } from '../errors.js';
 import { idSchema, watchSpecSchema } from '../watch/spec.js';
-import { type ConfigInput, isPlain } from './config-layers.js';
+import { type ConfigInput, isPlain } from './config/layers.js';
 
 const CHANGES_FILE = 'changes.json';
 const CLIENT_ID_FILE = 'client-id';

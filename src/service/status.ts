@@ -7,7 +7,7 @@ import { VERBS } from '../mqtt/request-schemas.js';
 import { schemaNames } from '../mqtt/schemas.js';
 import type { LoopStatus } from '../watch/loop.js';
 import { QUESTION_CHARS } from '../watch/spec.js';
-import type { Config } from './config.js';
+import type { Config } from './config/config.js';
 import type { Latency } from './latency.js';
 import type { MetricsSnapshot } from './metrics.js';
 import type { LoadedModel, ModelState } from './model.js';

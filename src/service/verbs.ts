@@ -13,7 +13,7 @@ import type { Queries, QueryOutcome } from '../watch/queries.js';
 import type { AnswerSpec, WatchSpec } from '../watch/spec.js';
 import type { CameraSet } from './cameras.js';
 import type { Changer } from './changer.js';
-import type { ConfigIssue } from './config.js';
+import type { ConfigIssue } from './config/config.js';
 import type { Outlet } from './outlet.js';
 import type { ResultPublisher } from './publish-results.js';
 

@@ -43,7 +43,7 @@ export interface WatchStatus {
 }
 
 /** Sums over the watches of a camera, those that were deleted since included. */
-export interface CameraStatus {
+export interface CameraTally {
   lastAskedAt: Date | null;
   looks: number;
   asked: number;
@@ -57,7 +57,7 @@ export interface LoopStatus {
   /** Share of the last minute that the engine was used, 0 to 1. */
   busyRatio: number;
   watches: Record<string, WatchStatus>;
-  cameras: Record<string, CameraStatus>;
+  cameras: Record<string, CameraTally>;
 }
 
 interface Post {
@@ -66,7 +66,7 @@ interface Post {
   inspection: Inspection | null; // of the newest frame
   passed: number;
   lastMs: number;
-  status: CameraStatus;
+  status: CameraTally;
 }
 
 /** A post with the watches that want to ask about its newest frame. */

@@ -10,11 +10,11 @@ import type { AnswerType, Value } from './spec.js';
 
 /** What watches and queries need of a Mipha; tests put something else in its place. */
 export interface Eyes {
-  look(image: RawImage, options?: CallOptions): Promise<Seen>;
+  look(image: RawImage, options?: CallOptions): Promise<Sight>;
 }
 
 /** What they need of a View. */
-export interface Seen {
+export interface Sight {
   /** Of looking alone. */
   readonly timings: { queueMs: number; preprocessMs: number; visionMs: number; prefillMs: number };
   ask<T>(question: string, options?: Omit<QuestionSpec<T>, 'question'> & CallOptions): Promise<Answer<T>>;

@@ -4,7 +4,7 @@ import type { Answer } from '../engine/answer.js';
 import { MiphaError } from '../errors.js';
 import { answerType } from './answer-type.js';
 import { cropped } from './crop.js';
-import type { Eyes, Seen, SeenFrame, Timing } from './outcome.js';
+import type { Eyes, SeenFrame, Sight, Timing } from './outcome.js';
 import { seenFrame, timingOf } from './seen.js';
 import type { AnswerSpec, AnswerType, Value } from './spec.js';
 import { Usage } from './usage.js';
@@ -208,7 +208,7 @@ export class Queries {
 type CallOf = Required<Pick<Query, 'deadlineMs' | 'priority'>> & { signal: AbortSignal };
 
 async function ask(
-  seen: Seen,
+  seen: Sight,
   { question, answer: spec, maxTokens, onText }: Query,
   call: CallOf,
 ): Promise<{ answer: Answer<Value>; truncated: boolean }> {
@@ -222,9 +222,9 @@ async function ask(
 
 /** What is longer than `most` characters is left unwritten. */
 async function stream(
-  seen: Seen,
+  seen: Sight,
   question: string,
-  options: NonNullable<Parameters<Seen['stream']>[1]>,
+  options: NonNullable<Parameters<Sight['stream']>[1]>,
   most: number,
   onText: (piece: string) => void,
 ): Promise<{ answer: Answer<Value>; truncated: boolean }> {

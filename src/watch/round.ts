@@ -2,13 +2,13 @@
 import type { Crop, Frame } from '../camera/frame.js';
 import { MiphaError } from '../errors.js';
 import { cropped } from './crop.js';
-import type { Eyes, Seen } from './outcome.js';
+import type { Eyes, Sight } from './outcome.js';
 import type { Inquiry } from './watch.js';
 
 /** Never rejects, and settles when nothing is under way any more: false when the engine has been disposed. Answers and errors go to the watches. */
 export async function round(eyes: Eyes, frame: Frame, crop: Crop | undefined, inquiries: readonly Inquiry[]): Promise<boolean> {
   const beganMs = performance.now();
-  let seen: Seen;
+  let seen: Sight;
   try {
     seen = await look(eyes, frame, crop, inquiries);
   } catch (error) {
@@ -20,7 +20,7 @@ export async function round(eyes: Eyes, frame: Frame, crop: Crop | undefined, in
 }
 
 /** Cancelled only when none of the questions is of use any more. */
-async function look(eyes: Eyes, frame: Frame, crop: Crop | undefined, inquiries: readonly Inquiry[]): Promise<Seen> {
+async function look(eyes: Eyes, frame: Frame, crop: Crop | undefined, inquiries: readonly Inquiry[]): Promise<Sight> {
   const controller = new AbortController();
   const letGo = frame.hold?.();
   const release = () => {
@@ -40,7 +40,7 @@ async function look(eyes: Eyes, frame: Frame, crop: Crop | undefined, inquiries:
   }
 }
 
-async function ask(seen: Seen, inquiry: Inquiry, beganMs: number): Promise<boolean> {
+async function ask(seen: Sight, inquiry: Inquiry, beganMs: number): Promise<boolean> {
   const { watch, signal, deadlineMs } = inquiry;
   if (signal.aborted) return true;
   const { question, priority } = watch.spec;

@@ -1,14 +1,14 @@
 /** Parts that the outcomes of watches and of queries have in common. */
 import type { Crop, Frame } from '../camera/frame.js';
 import type { Answer } from '../engine/answer.js';
-import type { Seen, SeenFrame, Timing } from './outcome.js';
+import type { SeenFrame, Sight, Timing } from './outcome.js';
 
 export function seenFrame({ id, at, monotonicMs, width, height }: Frame, crop: Crop | undefined): SeenFrame {
   return { id, at, monotonicMs, width, height, crop: crop ?? null };
 }
 
 /** `beganMs`: when it was decided to look, in milliseconds of performance.now(). */
-export function timingOf({ timings: look }: Seen, { queueMs, prefillMs, decodeMs }: Answer['timings'], beganMs: number): Timing {
+export function timingOf({ timings: look }: Sight, { queueMs, prefillMs, decodeMs }: Answer['timings'], beganMs: number): Timing {
   return {
     queueMs: look.queueMs + queueMs,
     prepMs: look.preprocessMs,

@@ -1,5 +1,5 @@
 /** Whose turn it is when several want the engine. */
-export interface Turn {
+export interface Claim {
   /** Higher goes first. */
   priority: number;
   /** Turns that others got while this one was waiting; each counts like a step of priority, so nobody waits for ever. */
@@ -8,7 +8,7 @@ export interface Turn {
   lastMs: number;
 }
 
-export function nextTurn<T>(waiting: readonly T[], turnOf: (one: T) => Turn): T | undefined {
+export function nextTurn<T>(waiting: readonly T[], turnOf: (one: T) => Claim): T | undefined {
   let best: { one: T; rank: number; lastMs: number } | undefined;
   for (const one of waiting) {
     const { priority, passed, lastMs } = turnOf(one);

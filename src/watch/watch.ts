@@ -8,7 +8,7 @@ import { answerType } from './answer-type.js';
 import { cropKey } from './crop.js';
 import { Gate } from './gate.js';
 import type { Inspection } from './inspection.js';
-import type { Seen, WatchOutcome } from './outcome.js';
+import type { Sight, WatchOutcome } from './outcome.js';
 import { seenFrame, timingOf } from './seen.js';
 import type { Value, WatchSpec } from './spec.js';
 
@@ -92,7 +92,7 @@ export class Watch {
     return { watch: this, frame, signal: this.inquiry.signal, deadlineMs: frame.monotonicMs + this.present.ttl_ms };
   }
 
-  succeed({ frame, deadlineMs }: Inquiry, seen: Seen, { value, text, confidence, tokens, timings }: Answer<Value>, beganMs: number): void {
+  succeed({ frame, deadlineMs }: Inquiry, seen: Sight, { value, text, confidence, tokens, timings }: Answer<Value>, beganMs: number): void {
     this.inquiry = null;
     this.answered++;
     const verdict = this.agreement.observe(value, confidence);

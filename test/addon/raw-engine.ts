@@ -1,6 +1,6 @@
 /** The shipped model through the bare addon, without tokenizer and prompt: ids in, ids out. */
 import { join } from 'node:path';
-import type { AskOptions, LoadOptions, NativeEngine, NativeImage } from '../../src/addon/addon.js';
+import type { AskOptions, NativeEngine, NativeImage, NativeLoadOptions } from '../../src/addon/addon.js';
 import { loadAddon, packageRoot } from '../../src/addon/load.js';
 
 export const addon = loadAddon();
@@ -9,7 +9,7 @@ export const END = 555;
 export const CONTEXT = 512;
 
 /** Every id below the end token is a byte or two; what they spell is of no matter here. */
-export function loadOptions(changes: Partial<LoadOptions> = {}): LoadOptions {
+export function loadOptions(changes: Partial<NativeLoadOptions> = {}): NativeLoadOptions {
   const vocabulary = new Uint8Array(END * 2);
   const vocabularyOffsets = new Uint32Array(END + 1);
   for (let id = 0; id < END; id++) {
@@ -32,7 +32,7 @@ export function loadOptions(changes: Partial<LoadOptions> = {}): LoadOptions {
   };
 }
 
-export const load = (changes: Partial<LoadOptions> = {}): Promise<NativeEngine> => addon.load(loadOptions(changes)).done;
+export const load = (changes: Partial<NativeLoadOptions> = {}): Promise<NativeEngine> => addon.load(loadOptions(changes)).done;
 
 export function question(changes: Partial<AskOptions> = {}): AskOptions {
   return {

@@ -22,7 +22,7 @@ export function linkOptions(url: string, changes: Partial<LinkOptions> = {}): Li
   };
 }
 
-export interface Seen {
+export interface Heard {
   topic: string;
   payload: string;
   retained: boolean;
@@ -32,7 +32,7 @@ export interface Seen {
 export interface Observer extends AsyncDisposable {
   client: MqttClient;
   /** Everything that came, in order. */
-  seen: Seen[];
+  seen: Heard[];
   /** Payloads of one topic, in order. */
   on(topic: string): string[];
   close(): Promise<void>;
@@ -42,7 +42,7 @@ export interface Observer extends AsyncDisposable {
 export async function observe(url: string, filter: string | string[] = '#', options: IClientOptions & { live?: boolean } = {}): Promise<Observer> {
   const { live = false, ...rest } = options;
   const client = await connectAsync(url, { protocolVersion: 5, reconnectPeriod: 0, ...rest });
-  const seen: Seen[] = [];
+  const seen: Heard[] = [];
   client.on('error', () => {});
   client.on('message', (topic: string, payload: Buffer, packet: IPublishPacket) => {
     seen.push({ topic, payload: payload.toString(), retained: packet.retain, packet });

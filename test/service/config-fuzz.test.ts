@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
 import { MiphaError } from '../../src/errors.js';
-import { type ConfigInput, type ConfigIssue, type LoadedConfig, loadConfig, mergeOptions } from '../../src/service/config.js';
-import { diffConfig, inForce } from '../../src/service/config-diff.js';
-import { configSchema } from '../../src/service/config-schema.js';
-import { configShape, keysOf, type Shape } from '../../src/service/config-shape.js';
+import { type ConfigInput, type ConfigIssue, type LoadedConfig, loadConfig, mergeOptions } from '../../src/service/config/config.js';
+import { diffConfig, inForce } from '../../src/service/config/diff.js';
+import { configSchema } from '../../src/service/config/schema.js';
+import { configShape, keysOf, type SettingShape } from '../../src/service/config/shape.js';
 import { ROOT } from '../cli/run.js';
 
 let folder = '';
@@ -70,7 +70,7 @@ class Maker {
     readonly nonsense: number,
   ) {}
 
-  value(shape: Shape, key = '', depth = 0): unknown {
+  value(shape: SettingShape, key = '', depth = 0): unknown {
     const { random } = this;
     if (random() < this.nonsense || depth > 6) return pick(random, ODD);
     if (shape.const !== undefined) return shape.const;
@@ -93,7 +93,7 @@ class Maker {
     }
   }
 
-  private object(shape: Shape, depth: number): unknown {
+  private object(shape: SettingShape, depth: number): unknown {
     const { random } = this;
     const chosen = keysOf(shape).filter((key) => shape.required?.includes(key) || random() < 0.2);
     const result = new Map(chosen.map((key) => [key, this.value(shape.properties?.[key] ?? {}, key, depth + 1)]));

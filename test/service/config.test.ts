@@ -5,15 +5,15 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { MiphaError } from '../../src/errors.js';
 import {
   type ConfigIssue,
+  type ConfigSources,
   configOf,
-  type LoadOptions,
   loadConfig,
   mergeOptions,
   originOf,
   replaceWatch,
   withChanges,
-} from '../../src/service/config.js';
-import { diffConfig, inForce } from '../../src/service/config-diff.js';
+} from '../../src/service/config/config.js';
+import { diffConfig, inForce } from '../../src/service/config/diff.js';
 
 let folder = '';
 beforeEach(async () => {
@@ -31,7 +31,7 @@ watches:
     question: Is the door open?
 `;
 
-async function load(text: string, options: Omit<LoadOptions, 'file'> = {}) {
+async function load(text: string, options: Omit<ConfigSources, 'file'> = {}) {
   const file = join(folder, 'mipha.yaml');
   await writeFile(file, text);
   return loadConfig({ file, env: {}, ...options });

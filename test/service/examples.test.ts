@@ -3,16 +3,16 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { loadConfig } from '../../src/service/config.js';
-import { configReference } from '../../src/service/config-reference.js';
-import { configShape, type Shape } from '../../src/service/config-shape.js';
+import { loadConfig } from '../../src/service/config/config.js';
+import { configReference } from '../../src/service/config/reference.js';
+import { configShape, type SettingShape } from '../../src/service/config/shape.js';
 import { MAIN, ROOT } from '../cli/run.js';
 
 const CONFIG = join(ROOT, 'examples', 'config.yaml');
 const UNIT = join(ROOT, 'examples', 'mipha.service');
 
 /** Names of all settings, ids left out: `cameras.uri`, `watches.answer.min`. */
-function settings(shape: Shape = configShape(), above: string[] = []): string[] {
+function settings(shape: SettingShape = configShape(), above: string[] = []): string[] {
   const parts = [shape, ...(shape.oneOf ?? [])];
   const named = parts.flatMap(({ properties }) => Object.entries(properties ?? {}));
   if (typeof shape.additionalProperties === 'object') return settings(shape.additionalProperties, above);

@@ -1,7 +1,7 @@
 /** A whole node against a real broker: with the shipped model or a fake one whose speed and answers a test decides. */
 import { connectAsync, type IClientPublishOptions, type IPublishPacket, type MqttClient } from 'mqtt';
 import type { Answer } from '../../src/engine/answer.js';
-import { type ConfigInput, configOf, type LoadedConfig } from '../../src/service/config.js';
+import { type ConfigInput, configOf, type LoadedConfig } from '../../src/service/config/config.js';
 import { Log } from '../../src/service/log.js';
 import { type LoadedModel, type LoadModel, modelLoader } from '../../src/service/model.js';
 import { Service } from '../../src/service/service.js';

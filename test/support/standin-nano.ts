@@ -3,7 +3,7 @@ import { copyFileSync, cpSync, mkdirSync, mkdtempSync, renameSync, rmSync, symli
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { packageRoot } from '../../src/addon/load.js';
-import { build, planOptions } from '../../src/package/build/build.js';
+import { build, planOptions } from '../../src/package/plans/build.js';
 import { readManifest } from '../../src/package/verify.js';
 import { calibrateNano } from './calibrated.js';
 import { standin } from './standin.js';

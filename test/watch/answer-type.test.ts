@@ -4,7 +4,7 @@ import { shapeOf } from '../../src/engine/schema.js';
 import type { Mipha, View } from '../../src/index.js';
 import { answerType } from '../../src/watch/answer-type.js';
 import type { Watched } from '../../src/watch/loop.js';
-import type { Eyes, Seen } from '../../src/watch/outcome.js';
+import type { Eyes, Sight } from '../../src/watch/outcome.js';
 import { type AnswerSpec, answerSpecSchema } from '../../src/watch/spec.js';
 
 const specs: Record<string, { spec: AnswerSpec; shape: object; fits: unknown[]; not: unknown[] }> = {
@@ -55,7 +55,7 @@ describe('answer types', () => {
 describe('the interfaces of the watch room', () => {
   it('are what a Mipha, a View and a Camera have', () => {
     expectTypeOf<Mipha>().toExtend<Eyes>();
-    expectTypeOf<View>().toExtend<Seen>();
+    expectTypeOf<View>().toExtend<Sight>();
     expectTypeOf<Camera>().toExtend<Watched>();
   });
 });

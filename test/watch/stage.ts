@@ -8,7 +8,7 @@ import type { CallOptions } from '../../src/engine/call.js';
 import type { RawImage } from '../../src/engine/image.js';
 import { MiphaError } from '../../src/errors.js';
 import type { Watched } from '../../src/watch/loop.js';
-import type { Eyes, Seen } from '../../src/watch/outcome.js';
+import type { Eyes, Sight } from '../../src/watch/outcome.js';
 import { type WatchSpec, watchSpecSchema } from '../../src/watch/spec.js';
 
 export interface Picture {
@@ -67,7 +67,7 @@ export class FakeEyes implements Eyes {
     return this.looks.reduce((sum, { questions }) => sum + questions.length, 0);
   }
 
-  async look(image: RawImage, options: CallOptions = {}): Promise<Seen> {
+  async look(image: RawImage, options: CallOptions = {}): Promise<Sight> {
     const call: FakeCall = { atMs: performance.now(), image, options, questions: [], disposed: false };
     this.looks.push(call);
     await this.work(this.speed.lookMs, options);

@@ -6,13 +6,13 @@ import { BINS, type Range, rangeOf } from './magnitudes.js';
 import { factorsOf, type SmoothingGroup } from './smoothing.js';
 import { type Products, type Rows, runStage, type Sample, type Stage } from './stages.js';
 
-export interface Seen extends Range {
+export interface ObservedRange extends Range {
   largest: number; // of the input before smoothing
 }
 
 export interface RangeResult {
   factors: Factors;
-  seen: Map<string, Seen>;
+  seen: Map<string, ObservedRange>;
 }
 
 /** Moves `rows` (one entry for each sample) over the stage, and adds what was seen to `result`. */

@@ -5,12 +5,12 @@
 import type { NativeStages, ProductOptions } from '../../addon/addon.js';
 import type { Precision } from '../manifest.js';
 import type { Factors } from './folded.js';
-import type { Seen } from './ranges.js';
+import type { ObservedRange } from './ranges.js';
 import { type Products, type Rows, relativeError, runStage, type Sample, type Stage } from './stages.js';
 
 export interface Quantized {
   factors: Factors;
-  seen: ReadonlyMap<string, Seen>;
+  seen: ReadonlyMap<string, ObservedRange>;
 }
 
 /** Options of every product when the matrices of `recipe` are as it says and all others as in the original. */
@@ -19,7 +19,7 @@ export function productsOf(recipe: ReadonlyMap<string, Precision>, { factors, se
   for (const [matrix, precision] of recipe) {
     if (precision === 'f16') continue;
     const factor = factors.get(matrix) as Float32Array;
-    const scale = precision === 'w8a8' ? { scale: (seen.get(matrix) as Seen).inputScale } : {};
+    const scale = precision === 'w8a8' ? { scale: (seen.get(matrix) as ObservedRange).inputScale } : {};
     products[matrix] = { factor, candidate: true, ...scale };
   }
   // V of a candidate comes out smoothed: what reads it must not be smoothed again, and an original must have it undone.

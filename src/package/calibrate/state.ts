@@ -5,7 +5,7 @@
 import { mkdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeDurably } from '../output.js';
-import type { RangeResult, Seen } from './ranges.js';
+import type { ObservedRange, RangeResult } from './ranges.js';
 import type { Rows } from './stages.js';
 
 const FINGERPRINT = 'fingerprint';
@@ -16,7 +16,7 @@ interface SavedRanges {
   stages: number; // finished
   lengths: number[]; // of each sample's rows
   factors: [string, number[]][];
-  seen: [string, Seen][];
+  seen: [string, ObservedRange][];
 }
 
 export class State {

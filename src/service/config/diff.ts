@@ -1,8 +1,8 @@
 /** What a new configuration changes. */
 import { isDeepStrictEqual } from 'node:util';
-import { isPlain } from './config-layers.js';
-import type { Config } from './config-schema.js';
-import { needsRestart, type Path } from './config-shape.js';
+import { isPlain } from './layers.js';
+import type { Config } from './schema.js';
+import { needsRestart, type Path } from './shape.js';
 
 export interface ConfigDiff {
   /** Paths of the settings that differ: `log.level`, `cameras.front.uri`, `watches.door` when all of it is new or gone. */

@@ -1,8 +1,9 @@
 /** A configuration as a list of settings, each with its origin: what `print-config` shows. */
+
+import { maskSecrets } from '../secrets.js';
 import { type LoadedConfig, originOf } from './config.js';
-import { isPlain, type Origin } from './config-layers.js';
-import type { Path } from './config-shape.js';
-import { maskSecrets } from './secrets.js';
+import { isPlain, type Origin } from './layers.js';
+import type { Path } from './shape.js';
 
 export interface SettingRow {
   path: string;

@@ -1,11 +1,11 @@
 /** What is wrong with a configuration, in words: path, what was expected, what came, the nearest key, and where it was written. */
 import type { z } from 'zod';
-import { MiphaError, nearestKey } from '../errors.js';
-import { checkTogether } from './config-checks.js';
-import type { Layer, Origin } from './config-layers.js';
-import { says } from './config-layers.js';
-import { configShape, inWords, keysOf, type Path, shapeAt } from './config-shape.js';
-import { maskSecrets } from './secrets.js';
+import { MiphaError, nearestKey } from '../../errors.js';
+import { maskSecrets } from '../secrets.js';
+import { checkTogether } from './checks.js';
+import type { Layer, Origin } from './layers.js';
+import { says } from './layers.js';
+import { configShape, inWords, keysOf, type Path, shapeAt } from './shape.js';
 
 export interface ConfigIssue {
   /** `cameras.front.uri`; empty: the whole file. */

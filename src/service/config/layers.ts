@@ -1,8 +1,8 @@
 /** Where a configuration comes from: a YAML file, the environment, flags, changes made over MQTT. Each is a layer over the one before. */
 import { dirname, resolve } from 'node:path';
 import { type Document, isAlias, isCollection, isMap, isPair, isScalar, LineCounter, parseDocument, visit } from 'yaml';
-import type { ConfigIssue } from './config-issues.js';
-import { childShape, configShape, isRecordShape, keysOf, type Path, type Shape, shapeAt } from './config-shape.js';
+import type { ConfigIssue } from './issues.js';
+import { childShape, configShape, isRecordShape, keysOf, type Path, type SettingShape, shapeAt } from './shape.js';
 
 /** A configuration as somebody wrote it: keys absent, nothing checked. */
 export type ConfigInput = Record<string, unknown>;
@@ -131,7 +131,7 @@ export function readFlags(flags: readonly (readonly [path: string, value: string
 }
 
 function pathOfVariable(name: string): string[] {
-  let shape: Shape | undefined = configShape();
+  let shape: SettingShape | undefined = configShape();
   return name
     .slice(ENV_PREFIX.length)
     .toLowerCase()
@@ -183,7 +183,7 @@ function readAssignments(origin: 'env' | 'flag', assignments: Assignment[]): Rea
 }
 
 /** What the schema takes as text stays as it was written; elsewhere one YAML value. Nothing at all is null: not set. Undefined: no YAML. */
-function parseValue(text: string, shape: Shape | undefined): unknown {
+function parseValue(text: string, shape: SettingShape | undefined): unknown {
   if (text.trim() === '') return null;
   if (shape?.type === 'string') return text;
   if (text.length > FILE_CHARS) return undefined;
@@ -216,7 +216,7 @@ export function isPlain(value: unknown): value is ConfigInput {
 }
 
 /** A known setting that is null is as if it were not there: "cameras:" with all its lines commented out. */
-function withoutNulls(value: unknown, shape: Shape | undefined): unknown {
+function withoutNulls(value: unknown, shape: SettingShape | undefined): unknown {
   if (!isPlain(value) || shape === undefined) return value;
   const known = keysOf(shape);
   return Object.fromEntries(
@@ -227,7 +227,7 @@ function withoutNulls(value: unknown, shape: Shape | undefined): unknown {
 }
 
 /** Relative paths become absolute, from `folder`. */
-function absolute<T>(value: T, folder: string, shape: Shape | undefined = configShape()): T {
+function absolute<T>(value: T, folder: string, shape: SettingShape | undefined = configShape()): T {
   if (shape === undefined) return value;
   if (typeof value === 'string' && value !== '') {
     if (shape.path === 'file') return resolve(folder, value) as T;

@@ -1,5 +1,5 @@
 /** docs/configuration.md, made from the schema: keys, types, defaults and marks cannot differ from what the program does. */
-import { configShape, inWords, isRecordShape, type Path, type Shape } from './config-shape.js';
+import { configShape, inWords, isRecordShape, type Path, type SettingShape } from './shape.js';
 
 const INTRODUCTION = `# Configuration
 
@@ -31,7 +31,7 @@ MIPHA_CONFIG_LOG__LEVEL=debug mipha run --config mipha.yaml --set http.port=8080
 
 interface Row {
   path: Path;
-  shape: Shape;
+  shape: SettingShape;
   required: boolean;
   restart: boolean;
   local: boolean;
@@ -48,19 +48,19 @@ export function configReference(): string {
       continue;
     }
     const title = isRecordShape(shape) ? `\`${key}.ID\`` : `\`${key}\``;
-    const inner = isRecordShape(shape) ? (shape.additionalProperties as Shape) : shape;
+    const inner = isRecordShape(shape) ? (shape.additionalProperties as SettingShape) : shape;
     const start: Row = { ...row, path: isRecordShape(shape) ? [key, 'ID'] : [key] };
     sections.push(`## ${title}${inner.description === undefined ? '' : `: ${inner.description}`}\n\n${table(rowsOf(inner, start))}`);
   }
   return `${[INTRODUCTION, `## The node\n\n${table(plain)}`, ...sections].join('\n')}\n`.replace(/\n+$/, '\n');
 }
 
-function rowOf(path: Path, shape: Shape, required: boolean, above: Pick<Row, 'restart' | 'local'>): Row {
+function rowOf(path: Path, shape: SettingShape, required: boolean, above: Pick<Row, 'restart' | 'local'>): Row {
   return { path, shape, required, restart: above.restart || shape.restart === true, local: above.local || shape.local === true };
 }
 
 /** Leaves below an object, in the order of the schema; the branches of a union one after the other. */
-function rowsOf(shape: Shape, above: Row): Row[] {
+function rowsOf(shape: SettingShape, above: Row): Row[] {
   if (shape.oneOf !== undefined) {
     const kinds = shape.oneOf.map((branch) => branch.properties?.type?.const);
     const type: Row = { ...above, path: [...above.path, 'type'], shape: { enum: kinds, default: (shape.default as { type?: unknown })?.type } };
@@ -105,6 +105,6 @@ function cell(text: string): string {
 }
 
 /** The type alone; what the words of an error say beyond it stands in the description. */
-function kindOf({ words: _, ...shape }: Shape): string {
+function kindOf({ words: _, ...shape }: SettingShape): string {
   return inWords(shape);
 }

@@ -1,8 +1,8 @@
 /** What the 3B package needs to be built and to run, on a board with 8 GB. */
 import { describe, expect, it } from 'vitest';
-import { planOptions } from '../../../src/package/build/build.js';
-import { estimateOf } from '../../../src/package/build/estimate.js';
 import { parseConfig } from '../../../src/package/config.js';
+import { planOptions } from '../../../src/package/plans/build.js';
+import { estimateOf } from '../../../src/package/plans/estimate.js';
 import { type ModelSize, publishedConfig } from '../../../src/package/published.js';
 
 const BOARD = 8 * 2 ** 30;

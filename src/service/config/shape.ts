@@ -1,17 +1,17 @@
 /** The configuration's schema as a tree to walk: which keys exist where, how a setting is called in words, and how it is marked. */
 import { z } from 'zod';
-import { configSchema } from './config-schema.js';
+import { configSchema } from './schema.js';
 
-/** A node of the JSON Schema, with the marks of config-schema.ts. */
-export interface Shape {
+/** A node of the JSON Schema, with the marks of schema.ts. */
+export interface SettingShape {
   type?: string;
   description?: string;
   default?: unknown;
-  properties?: Record<string, Shape>;
+  properties?: Record<string, SettingShape>;
   required?: string[];
-  additionalProperties?: Shape | boolean;
-  items?: Shape;
-  oneOf?: Shape[];
+  additionalProperties?: SettingShape | boolean;
+  items?: SettingShape;
+  oneOf?: SettingShape[];
   enum?: unknown[];
   const?: unknown;
   minimum?: number;
@@ -31,25 +31,25 @@ const ID_PATTERN = '^[a-z0-9-]{1,64}$';
 
 export type Path = readonly (string | number)[];
 
-let shape: Shape | undefined;
+let shape: SettingShape | undefined;
 
-export function configShape(): Shape {
-  shape ??= z.toJSONSchema(configSchema, { io: 'input' }) as Shape;
+export function configShape(): SettingShape {
+  shape ??= z.toJSONSchema(configSchema, { io: 'input' }) as SettingShape;
   return shape;
 }
 
 /** Names that are known at this place; empty where any id may stand. */
-export function keysOf(shape: Shape): string[] {
+export function keysOf(shape: SettingShape): string[] {
   return [...new Set([shape, ...(shape.oneOf ?? [])].flatMap(({ properties }) => Object.keys(properties ?? {})))];
 }
 
 /** The ids of a record are chosen by the user. */
-export function isRecordShape(shape: Shape): boolean {
+export function isRecordShape(shape: SettingShape): boolean {
   return typeof shape.additionalProperties === 'object';
 }
 
 /** Undefined where the schema knows no such key. `owner` is the value at `shape`: its `type` picks the branch of a union. */
-export function childShape(shape: Shape, key: string | number, owner?: unknown): Shape | undefined {
+export function childShape(shape: SettingShape, key: string | number, owner?: unknown): SettingShape | undefined {
   if (shape.items !== undefined) return shape.items;
   for (const branch of branches(shape, owner)) {
     if (branch.properties !== undefined && Object.hasOwn(branch.properties, key)) return branch.properties[key];
@@ -58,7 +58,7 @@ export function childShape(shape: Shape, key: string | number, owner?: unknown):
   return undefined;
 }
 
-function branches(shape: Shape, owner: unknown): Shape[] {
+function branches(shape: SettingShape, owner: unknown): SettingShape[] {
   if (shape.oneOf === undefined) return [shape];
   const type = (owner as { type?: unknown } | null | undefined)?.type;
   const chosen = shape.oneOf.filter(({ properties }) => properties?.type?.const === type);
@@ -66,11 +66,11 @@ function branches(shape: Shape, owner: unknown): Shape[] {
 }
 
 /** The shapes from the root to `path`, as far as the schema knows it; `input` is the configuration the path leads through. */
-export function trail(path: Path, input?: unknown): Shape[] {
+export function trail(path: Path, input?: unknown): SettingShape[] {
   const shapes = [configShape()];
   let value = input;
   for (const key of path) {
-    const next = childShape(shapes.at(-1) as Shape, key, value);
+    const next = childShape(shapes.at(-1) as SettingShape, key, value);
     if (next === undefined) break;
     shapes.push(next);
     value = (value as Record<string, unknown> | null | undefined)?.[key];
@@ -79,7 +79,7 @@ export function trail(path: Path, input?: unknown): Shape[] {
 }
 
 /** Undefined when the schema does not know the path. */
-export function shapeAt(path: Path, input?: unknown): Shape | undefined {
+export function shapeAt(path: Path, input?: unknown): SettingShape | undefined {
   const shapes = trail(path, input);
   return shapes.length === path.length + 1 ? shapes.at(-1) : undefined;
 }
@@ -100,14 +100,14 @@ export function holdsLocal(path: Path): boolean {
   return shape !== undefined && containsLocal(shape);
 }
 
-function containsLocal(shape: Shape): boolean {
+function containsLocal(shape: SettingShape): boolean {
   if (shape.local === true) return true;
   const parts = [...Object.values(shape.properties ?? {}), ...(typeof shape.additionalProperties === 'object' ? [shape.additionalProperties] : [])];
   return parts.some(containsLocal);
 }
 
 /** What may stand there, in words: "a whole number from 1 to 9". */
-export function inWords(shape: Shape): string {
+export function inWords(shape: SettingShape): string {
   const { oneOf, enum: values, properties } = shape;
   if (shape.words !== undefined) return shape.words;
   if (shape.const !== undefined) return String(shape.const);

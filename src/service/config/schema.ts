@@ -1,8 +1,8 @@
 /** The configuration of a node: one strict schema with defaults, units in the names. docs/configuration.md is generated from it. */
 import { z } from 'zod';
-import { SCHEMES } from '../camera/source.js';
-import { idSchema, watchSpecSchema } from '../watch/spec.js';
-import { checkCameraUri, checkTogether, isBrokerUrl, isTopicFilter, isTopicPrefix } from './config-checks.js';
+import { SCHEMES } from '../../camera/source.js';
+import { idSchema, watchSpecSchema } from '../../watch/spec.js';
+import { checkCameraUri, checkTogether, isBrokerUrl, isTopicFilter, isTopicPrefix } from './checks.js';
 
 /** Marks a setting that only a restart applies; all others are applied while running. */
 const RESTART = { restart: true };

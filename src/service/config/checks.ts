@@ -1,9 +1,9 @@
 /** What the configuration's schema asks of single texts, and of settings that only make sense together. */
 import type { z } from 'zod';
-import { openSource } from '../camera/source.js';
-import { splitUri } from '../camera/uri.js';
-import type { MiphaError } from '../errors.js';
-import { checkPlaintext, parseAddress } from '../mqtt/address.js';
+import { openSource } from '../../camera/source.js';
+import { splitUri } from '../../camera/uri.js';
+import type { MiphaError } from '../../errors.js';
+import { checkPlaintext, parseAddress } from '../../mqtt/address.js';
 
 const MOST_CAMERAS = 64;
 const MOST_WATCHES = 256;

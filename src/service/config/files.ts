@@ -2,10 +2,10 @@
 import { constants } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { decodePath, splitUri } from '../camera/uri.js';
-import type { Config } from './config-schema.js';
-import type { Path } from './config-shape.js';
-import { readSecret } from './secrets.js';
+import { decodePath, splitUri } from '../../camera/uri.js';
+import { readSecret } from '../secrets.js';
+import type { Config } from './schema.js';
+import type { Path } from './shape.js';
 
 export interface MissingFile {
   path: Path;

@@ -1,17 +1,17 @@
 /** A node's configuration: read from its layers, validated whole, changed while it runs. */
 import { readFile } from 'node:fs/promises';
-import { fileIssues } from './config-files.js';
-import { type ConfigIssue, issuesOf, refuse, whereIs } from './config-issues.js';
-import { type ConfigInput, isPlain, type Layer, mergeInto, type Origin, type Read, readEnvironment, readFlags, readYaml } from './config-layers.js';
-import { type Config, configSchema } from './config-schema.js';
-import { holdsLocal, isLocal, type Path, shapeAt } from './config-shape.js';
-import { type Changes, patchOver } from './state-dir.js';
+import { type Changes, patchOver } from '../state-dir.js';
+import { fileIssues } from './files.js';
+import { type ConfigIssue, issuesOf, refuse, whereIs } from './issues.js';
+import { type ConfigInput, isPlain, type Layer, mergeInto, type Origin, type Read, readEnvironment, readFlags, readYaml } from './layers.js';
+import { type Config, configSchema } from './schema.js';
+import { holdsLocal, isLocal, type Path, shapeAt } from './shape.js';
 
-export type { ConfigIssue } from './config-issues.js';
-export type { ConfigInput, Origin } from './config-layers.js';
-export type { Config } from './config-schema.js';
+export type { ConfigIssue } from './issues.js';
+export type { ConfigInput, Origin } from './layers.js';
+export type { Config } from './schema.js';
 
-export interface LoadOptions {
+export interface ConfigSources {
   /** YAML; without it environment and flags alone make the configuration. */
   file?: string;
   env?: NodeJS.ProcessEnv;
@@ -33,7 +33,7 @@ export interface LoadedConfig {
 }
 
 /** Throws ERR_CONFIG; `details.issues` lists every ConfigIssue of all layers. */
-export async function loadConfig({ file, env = process.env, flags = [], checkFiles = true }: LoadOptions): Promise<LoadedConfig> {
+export async function loadConfig({ file, env = process.env, flags = [], checkFiles = true }: ConfigSources): Promise<LoadedConfig> {
   const yaml = file === undefined ? null : readYaml(file, await readConfigFile(file));
   if (yaml !== null && yaml.issues.length > 0) refuse(yaml.issues); // nothing in it can be read
   const loaded = validate([...(yaml === null ? [] : [yaml]), readEnvironment(env), readFlags(flags)]);
@@ -44,7 +44,7 @@ export async function loadConfig({ file, env = process.env, flags = [], checkFil
 }
 
 /** A configuration that a program makes itself; `flags` are assignments over it. Throws ERR_CONFIG. */
-export function configOf(values: ConfigInput, flags: LoadOptions['flags'] = []): LoadedConfig {
+export function configOf(values: ConfigInput, flags: ConfigSources['flags'] = []): LoadedConfig {
   const layer: Layer = { origin: 'default', values, place: () => ({ source: 'the program' }) };
   return validate([{ layer, issues: [] }, readFlags(flags)]);
 }
