@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { type IClientOptions, type IClientPublishOptions, type IPublishPacket, type MqttClient, connect as mqttConnect } from 'mqtt';
 import { MiphaError } from '../errors.js';
 import { type BrokerAddress, parseAddress } from './address.js';
+import { BrokerLacks, lackOf } from './needs.js';
 import type { Incoming, Publish } from './wire.js';
 
 /** The `mqtt` section of the configuration, as far as it is about connecting. */
@@ -80,6 +81,9 @@ const REFUSED_FOR_GOOD = new Set([2, 4, 5, 133, 134, 135, 138, 140]);
 /** Why connecting failed, in words, and whether somebody has to do something about it. */
 export function failureOf(error: unknown): { text: string; lasting: boolean } {
   const { code, message } = error as { code?: unknown; message?: string };
+  if (error instanceof BrokerLacks) return { text: error.message, lasting: true };
+  const lack = typeof code === 'number' ? lackOf(code) : undefined;
+  if (lack !== undefined) return { text: lack, lasting: true };
   if (typeof code === 'number') return { text: message ?? `reason ${code}`, lasting: REFUSED_FOR_GOOD.has(code) };
   if (code === 'CERT_HAS_EXPIRED') return { text: 'the certificate of the broker has expired', lasting: false };
   return { text: message || (typeof code === 'string' ? code : '') || String(error), lasting: false };

@@ -4,6 +4,7 @@ import { Socket } from 'node:net';
 import type { IPublishPacket, MqttClient } from 'mqtt';
 import { Backoff } from '../backoff.js';
 import { type BrokerOptions, failureOf, incomingOf, openClient, publishOptions, readSecrets } from './client.js';
+import { checkGranted, lackIn, lackOf, suspectedLack } from './needs.js';
 import type { Incoming, Publish, Wire } from './wire.js';
 
 export interface ConnectionOptions extends BrokerOptions {
@@ -36,6 +37,14 @@ const WILL_DELAY_S = 2;
 /** Messages we take before acknowledging the first. */
 const RECEIVE_MAXIMUM = 16;
 const CLOSE_MS = 1000;
+/** So many connections in a row that end like this did not end by chance. */
+const BY_CHANCE = 3;
+
+/** Why a connection ended or could not be made, and whether somebody has to do something about it. */
+interface Failure {
+  text: string;
+  lasting: boolean;
+}
 
 /**
  * `up`: connected, with the wire to use until `down` follows with the reason. `message`: from the broker. `alert`: why there is no connection,
@@ -49,6 +58,12 @@ export class Connection extends EventEmitter<{ up: [Wire]; down: [string]; messa
   private timer: NodeJS.Timeout | undefined;
   private running: AbortController | undefined;
   private attemptsMade = 0;
+  /** The broker has acknowledged a retained message, on whatever connection. */
+  private retains = false;
+  /** One was sent on this connection. */
+  private retainedSent = false;
+  /** Connections that ended right after one, in a row. */
+  private endedByRetained = 0;
   private ended: Promise<void> = Promise.resolve();
 
   constructor(private readonly options: ConnectionOptions) {
@@ -94,7 +109,7 @@ export class Connection extends EventEmitter<{ up: [Wire]; down: [string]; messa
 
   /** One attempt and, if it succeeds, the life of the connection. Never rejects. */
   private async attempt(): Promise<void> {
-    let failure: { text: string; lasting: boolean };
+    let failure: Failure;
     this.attemptsMade++;
     try {
       if (this.running === undefined) return;
@@ -131,12 +146,12 @@ export class Connection extends EventEmitter<{ up: [Wire]; down: [string]; messa
   }
 
   /** Resolves, with the reason, when the client is done for. */
-  private live(client: MqttClient): Promise<{ text: string; lasting: boolean }> {
+  private live(client: MqttClient): Promise<Failure> {
     this.client = client;
     const { stream } = client;
     if (stream instanceof Socket) stream.setNoDelay(true); // small messages that answer each other: 40 ms each way otherwise
     return new Promise((resolve) => {
-      let reason: { text: string; lasting: boolean } | undefined;
+      let reason: Failure | undefined;
       let steady: NodeJS.Timeout | undefined;
       let giveUp: NodeJS.Timeout | undefined;
       let up = false;
@@ -149,11 +164,11 @@ export class Connection extends EventEmitter<{ up: [Wire]; down: [string]; messa
         clearTimeout(giveUp);
         for (const timer of acks) clearTimeout(timer);
         acks.clear();
-        reason ??= { text: 'the connection was closed', lasting: false };
+        reason = this.explained(reason ?? { text: 'the connection was closed', lasting: false });
         if (up) this.emit('down', reason.text);
         resolve(reason);
       };
-      const breakOff = (why: { text: string; lasting: boolean }) => {
+      const breakOff = (why: Failure) => {
         reason ??= why;
         client.end(true);
         client.stream?.destroy();
@@ -163,14 +178,20 @@ export class Connection extends EventEmitter<{ up: [Wire]; down: [string]; messa
       client.on('disconnect', ({ reasonCode }) => {
         // Two processes with one client id would throw each other out for ever: the one that was thrown out takes its time.
         const takenOver = reasonCode === 142;
+        const lack = lackOf(reasonCode ?? 0);
         reason ??= {
-          text: takenOver ? 'another client took over this client id' : `the broker disconnected (reason ${reasonCode})`,
-          lasting: takenOver,
+          text: takenOver ? 'another client took over this client id' : (lack ?? `the broker disconnected (reason ${reasonCode})`),
+          lasting: takenOver || lack !== undefined,
         };
       });
       client.on('close', over);
       client.on('message', (topic: string, payload: Buffer, packet: IPublishPacket) => this.emit('message', incomingOf(topic, payload, packet)));
       client.on('connect', () => {
+        const lack = lackIn(client.serverProperties ?? {});
+        if (lack !== undefined) {
+          breakOff({ text: lack, lasting: true });
+          return;
+        }
         up = true;
         steady = setTimeout(() => {
           this.backoff.reset();
@@ -179,13 +200,22 @@ export class Connection extends EventEmitter<{ up: [Wire]; down: [string]; messa
         this.emit('alert', null);
         this.emit(
           'up',
-          this.wire(client, acks, (text) => breakOff({ text, lasting: false })),
+          this.wire(client, acks, (text, lasting = false) => breakOff({ text, lasting })),
         );
       });
     });
   }
 
-  private wire(client: MqttClient, acks: Set<NodeJS.Timeout>, breakOff: (reason: string) => void): Wire {
+  /** Where the broker gives no reason, one that cannot retain is known by what it never does. */
+  private explained(reason: Failure): Failure {
+    const because = this.retainedSent && !this.retains;
+    this.endedByRetained = because ? this.endedByRetained + 1 : 0;
+    this.retainedSent = false;
+    if (!because || reason.lasting) return reason;
+    return { text: suspectedLack(reason.text), lasting: this.endedByRetained >= BY_CHANCE };
+  }
+
+  private wire(client: MqttClient, acks: Set<NodeJS.Timeout>, breakOff: Wire['breakOff']): Wire {
     const { maximumPacketSize = Number.POSITIVE_INFINITY, receiveMaximum = 65_535 } = client.serverProperties ?? {};
     const { protocol } = this.options;
     const { ackMs } = this.timing;
@@ -199,6 +229,8 @@ export class Connection extends EventEmitter<{ up: [Wire]; down: [string]; messa
       },
       publish: (message: Publish, done) => {
         if (this.client !== client || !client.connected) return; // `down` is on its way
+        const proof = message.retain && message.qos === 1;
+        if (proof) this.retainedSent = true;
         const timer = message.qos === 0 ? undefined : setTimeout(() => breakOff(`no acknowledgement within ${ackMs} ms`), ackMs);
         if (timer !== undefined) acks.add(timer);
         client.publish(message.topic, message.payload, publishOptions(message), (error) => {
@@ -207,13 +239,15 @@ export class Connection extends EventEmitter<{ up: [Wire]; down: [string]; messa
           // MQTT.js also calls back for what it gives up on when the connection ends: only a reason code is an answer of the broker.
           const refusal = error ?? null;
           const answered = refusal === null || typeof (refusal as { code?: unknown }).code === 'number';
-          if (answered && this.client === client && client.connected) done(refusal);
+          if (!answered || this.client !== client || !client.connected) return;
+          if (proof && refusal === null) this.retains = true;
+          done(refusal);
         });
       },
       subscribe: async (filters) => {
         // Retained commands are refused, not obeyed: their flag is kept as published, and those of the past are not asked for.
         const flags = protocol === '5' ? { qos: 1 as const, nl: true, rap: true, rh: 2 } : { qos: 1 as const };
-        await client.subscribeAsync(Object.fromEntries(filters.map((filter) => [filter, flags])));
+        checkGranted(await client.subscribeAsync(Object.fromEntries(filters.map((filter) => [filter, flags]))));
       },
     };
   }

@@ -3,6 +3,7 @@ import { EventEmitter } from 'node:events';
 import { MiphaError } from '../errors.js';
 import type { BrokerOptions } from './client.js';
 import { Connection, type ConnectionOptions, type ConnectionTiming } from './connection.js';
+import { BrokerLacks } from './needs.js';
 import { type EventBody, Outbox, type OutboxStats } from './outbox.js';
 import { lookAround } from './probe.js';
 import type { Topics } from './topics.js';
@@ -32,7 +33,8 @@ export type LinkAlert = 'mqtt-connection' | 'mqtt-refused';
 
 /**
  * `online`: subscribed, all states with the broker, availability announced. `offline`: not any more, and why. `message`: commands and what else
- * was subscribed to; may come before `online`. `remembered`: once, before the first `online`, the `info` that an earlier process left behind. `alert`: on every change. `fault`: a handler threw; without a listener the process ends.
+ * was subscribed to; may come before `online`. `remembered`: once, before the first `online`, the `info` that an earlier process left behind.
+ * `alert`: on every change. What a handler throws is thrown again where it ends the process: a node that has missed a message is not whole.
  */
 export class Link extends EventEmitter<{
   online: [];
@@ -40,7 +42,6 @@ export class Link extends EventEmitter<{
   message: [Incoming];
   alert: [LinkAlert, string | null];
   remembered: [Buffer];
-  fault: [unknown];
 }> {
   private readonly connection: Connection;
   private readonly outbox: Outbox;
@@ -51,6 +52,8 @@ export class Link extends EventEmitter<{
   private connections = 0;
   private reasserted = 0;
   private announcing = false;
+  private announceAgain = false;
+  private dead = false;
   private readonly alerts = new Map<LinkAlert, string | null>();
   private begun: { resolve: () => void; reject: (error: MiphaError) => void; promise: Promise<void> } | undefined;
 
@@ -108,6 +111,22 @@ export class Link extends EventEmitter<{
     return this.stopping;
   }
 
+  /**
+   * For a process that must end because something broke: nothing goes out any more but `offline`. Resolves as soon as the broker has it or
+   * cannot have it, at the latest after the budget. The connection stays, so that its end without a farewell makes the broker publish the will.
+   */
+  async lastWords(budgetMs: number): Promise<void> {
+    this.dead = true;
+    this.up = false;
+    this.stopping ??= Promise.resolve();
+    try {
+      this.outbox.detach();
+    } catch {
+      // it may be what broke; it has let go of the connection first
+    }
+    await this.sayOffline(budgetMs);
+  }
+
   /** Retained, latest wins, published again on every connection; see Outbox.state. */
   state(topic: string, payload: string | Buffer, options: { expiryS?: number } = {}): void {
     this.outbox.state(topic, Buffer.from(payload), options.expiryS);
@@ -118,10 +137,10 @@ export class Link extends EventEmitter<{
     this.outbox.forget(topic);
   }
 
-  /** Publishes availability and all states once more, for somebody who has lost them. */
-  restate(): void {
-    this.outbox.restate();
-    if (this.up) this.announce();
+  /** Publishes one state once more; without a topic availability and all states, for somebody who has lost them. */
+  restate(topic?: string): void {
+    this.outbox.restate(topic);
+    if (topic === undefined && this.up) this.announce();
   }
 
   /** QoS 1, not retained; kept through an outage for up to a minute and then marked `replayed`. */
@@ -172,9 +191,13 @@ export class Link extends EventEmitter<{
     try {
       await wire.subscribe([...topics.subscriptions, ...subscriptions]);
     } catch (error) {
+      const { message } = error as Error;
       if (this.wire !== wire) return;
-      this.alert('mqtt-connection', `The broker refuses a subscription: ${(error as Error).message}`);
-      wire.breakOff(`subscription refused: ${(error as Error).message}`);
+      if (error instanceof BrokerLacks) wire.breakOff(message, true);
+      else {
+        this.alert('mqtt-connection', `The broker refuses a subscription: ${message}`);
+        wire.breakOff(`subscription refused: ${message}`);
+      }
       return;
     }
     if (this.wire !== wire || this.stopping !== undefined) return;
@@ -194,23 +217,29 @@ export class Link extends EventEmitter<{
   private goDown(reason: string): void {
     this.wire = undefined;
     this.announcing = false;
+    this.announceAgain = false;
     this.outbox.detach();
     const { up } = this;
     this.up = false;
     if (up) this.tell(() => this.emit('offline', reason));
   }
 
+  /** Says `online`, one at a time; once more when that was asked for meanwhile. `done`: the broker has answered. */
   private announce(done: () => void = () => {}): void {
+    this.announceAgain = this.announcing;
     if (this.announcing) return;
     this.announcing = true;
-    this.wire?.publish({ topic: this.options.topics.availability, payload: Buffer.from('online'), qos: 1, retain: true }, (refusal) => {
+    const { availability } = this.options.topics;
+    this.wire?.publish({ topic: availability, payload: Buffer.from('online'), qos: 1, retain: true }, (refusal) => {
       this.announcing = false;
-      if (refusal !== null) this.alert('mqtt-refused', `${this.options.topics.availability}: ${refusal.message}`);
+      if (refusal !== null) this.alert('mqtt-refused', `${availability}: ${refusal.message}`);
       done();
+      if (this.announceAgain && this.stopping === undefined) this.announce();
     });
   }
 
   private take(message: Incoming): void {
+    if (this.dead) return;
     if (message.topic === this.options.topics.availability) {
       if (!this.up || this.stopping !== undefined || message.payload.toString() !== 'offline') return;
       this.reasserted++;
@@ -220,42 +249,45 @@ export class Link extends EventEmitter<{
     this.tell(() => this.emit('message', message));
   }
 
-  /** Handlers run inside MQTT.js, where nobody could catch what they throw. */
+  /** Handlers run inside MQTT.js: what they throw must neither be lost there nor leave it half way through a packet. */
   private tell(emit: () => void): void {
     try {
       emit();
     } catch (error) {
-      if (this.listenerCount('fault') > 0) this.emit('fault', error);
-      else {
-        setImmediate(() => {
-          throw error;
-        });
-      }
+      setImmediate(() => {
+        throw error;
+      });
     }
   }
 
   /** Once per change. */
   private alert(id: LinkAlert, text: string | null): void {
-    if ((this.alerts.get(id) ?? null) === text) return;
+    if (this.dead || (this.alerts.get(id) ?? null) === text) return;
     this.alerts.set(id, text);
     this.tell(() => this.emit('alert', id, text));
   }
 
   private async goOffline(budgetMs: number): Promise<void> {
-    const { wire } = this;
     const end = performance.now() + budgetMs;
-    if (wire !== undefined) {
+    if (this.wire !== undefined) {
       await within(budgetMs, this.outbox.drained());
       this.up = false;
-      const said = new Promise<void>((resolve) => {
-        this.connection.once('down', () => resolve());
-        wire.publish({ topic: this.options.topics.availability, payload: Buffer.from('offline'), qos: 1, retain: true }, () => resolve());
-      });
-      if (this.wire === wire) await within(Math.max(200, end - performance.now()), said);
+      await this.sayOffline(Math.max(200, end - performance.now()));
     }
     await this.connection.stop();
     this.up = false;
     this.begun?.resolve();
+  }
+
+  /** Resolves when the broker has it, the connection is gone (then the will says it), or the time is over. */
+  private async sayOffline(withinMs: number): Promise<void> {
+    const { wire } = this;
+    if (wire === undefined) return;
+    const said = new Promise<void>((resolve) => {
+      this.connection.once('down', () => resolve());
+      wire.publish({ topic: this.options.topics.availability, payload: Buffer.from('offline'), qos: 1, retain: true }, () => resolve());
+    });
+    await within(withinMs, said);
   }
 }
 

@@ -4,6 +4,8 @@
  *
  * States (retained): the newest per topic, all of them again on every connection. Events: a ring, kept through outages while they are news.
  * Responses: sent at once or not at all. Transient messages (QoS 0): likewise, and only on a link that keeps up.
+ *
+ * Whoever is told something (refusals, states settled, nothing left) may publish at once: it is told between two messages, never inside one.
  */
 import { Ring } from './ring.js';
 import { type State, States } from './states.js';
@@ -36,7 +38,6 @@ export type EventBody = { id: string; replayed: boolean } & Record<string, unkno
 
 interface Waiting {
   message: Publish;
-  suspicion: number;
 }
 interface Event {
   topic: string;
@@ -44,12 +45,10 @@ interface Event {
   at: number; // monotonic ms
   /** The count of connections when it happened. */
   connection: number;
+  /** How often a connection broke right after it. */
   suspicion: number;
 }
-type Sent =
-  | { kind: 'state'; topic: string; state: State; at: number }
-  | { kind: 'event'; event: Event; bytes: number; at: number }
-  | { kind: 'response'; at: number };
+type Sent = { at: number } & ({ kind: 'state'; state: State } | { kind: 'event'; event: Event; bytes: number } | { kind: 'response' });
 
 const WINDOW = 16;
 const STATES = 4096;
@@ -63,16 +62,17 @@ const EVENT_LIFE_MS = 60_000;
 const SUSPICIOUS_MS = 2000;
 /** ... and after so many times, sent alone, it certainly has. */
 const SUSPICIONS = 3;
-/** It may have been the network after all: a state is tried again on the first connection after this. */
-const FORGIVEN_MS = 600_000;
+/** It may have been the network after all: its topic is tried again after this. */
+const BARRED_MS = 600_000;
 const REFUSED = `the broker broke the connection ${SUSPICIONS} times when it came`;
 
 export class Outbox {
-  private readonly states = new States(STATES);
+  private readonly states = new States({ count: STATES, suspicions: SUSPICIONS, barredMs: BARRED_MS });
   private readonly events = new Ring<Event>(RING, () => this.drop('overflow'));
   private readonly responses = new Ring<Waiting>(RESPONSES, () => this.drop(this.wire === undefined ? 'offline' : 'overflow'));
+  /** Topics of events that broke the connection, and when; monotonic ms. */
+  private readonly barred = new Map<string, number>();
   private readonly inFlight = new Map<number, Sent>();
-  private readonly topicsInFlight = new Set<string>();
   private readonly published = { qos0: 0, qos1: 0 };
   private readonly dropped: Record<DropReason, number> = { offline: 0, overflow: 0, expired: 0, too_large: 0, refused: 0, slow_link: 0 };
   private wire: Wire | undefined;
@@ -80,12 +80,14 @@ export class Outbox {
   private statesFlow = false;
   private eventsFlow = false;
   private eventsFirst = false;
+  /** A suspect is in flight: nothing else may be, or the next broken connection would prove nothing. */
   private alone = false;
   private pumping = false;
+  private again = false;
   private nextId = 0;
   private lastAckAt = 0;
-  private unsettled: Set<string> | undefined;
   private onSettled: (() => void) | undefined;
+  private readonly refusals: [topic: string, reason: string][] = []; // to be told
   private readonly idle = new Set<() => void>();
 
   constructor(private readonly options: OutboxOptions) {}
@@ -101,9 +103,7 @@ export class Outbox {
   /** All states go out now; `onSettled` is called when the broker has them. */
   restore(onSettled: () => void): void {
     this.statesFlow = true;
-    this.states.touchAll();
-    this.states.forgive(performance.now() - FORGIVEN_MS, SUSPICIONS - 1);
-    this.unsettled = new Set(this.states.dirty);
+    for (const topic of this.states.restore()) this.refusals.push([topic, REFUSED]);
     this.onSettled = onSettled;
     this.pump();
   }
@@ -114,43 +114,50 @@ export class Outbox {
     this.pump();
   }
 
-  /** The connection is gone: what it owed is dirty, waiting or lost again. */
+  /** The connection is gone: what it owed is due, waiting or lost again. */
   detach(): void {
     if (this.wire === undefined) return;
     this.wire = undefined;
     this.onSettled = undefined;
-    this.unsettled = undefined;
+    this.alone = false;
     const now = performance.now();
     const events: { value: Event; bytes: number }[] = [];
     for (const sent of this.inFlight.values()) {
       const suspicious = now - sent.at < SUSPICIOUS_MS && this.lastAckAt <= sent.at;
       if (sent.kind === 'response') this.drop('offline');
-      else if (sent.kind === 'state') this.returnState(sent, suspicious);
-      else if (!this.convict(sent.event, sent.event.topic, suspicious)) {
-        events.push({ value: sent.event, bytes: sent.bytes });
+      else if (sent.kind === 'state') {
+        if (this.states.lost(sent.state, suspicious)) this.refuse('refused', sent.state.topic, REFUSED);
+      } else {
+        if (suspicious) sent.event.suspicion++;
+        if (sent.event.suspicion >= SUSPICIONS) {
+          this.barred.set(sent.event.topic, now);
+          this.refuse('refused', sent.event.topic, REFUSED);
+        } else events.push({ value: sent.event, bytes: sent.bytes });
       }
     }
     this.inFlight.clear();
-    this.topicsInFlight.clear();
-    this.alone = false;
+    this.states.abandon();
     this.events.putBack(events);
     this.responses.dropAll();
-    this.wake();
+    this.pump();
   }
 
-  /** Retained, QoS 1. After `expiryS` seconds it is published no more, and with MQTT 5 the broker drops it too. */
+  /**
+   * Retained, QoS 1. After `expiryS` seconds it is published no more, and with MQTT 5 the broker drops it too. Without an expiry, what the broker
+   * has already is not sent again.
+   */
   state(topic: string, payload: Buffer, expiryS?: number): void {
-    this.queued(topic, this.states.set(topic, payload, expiryS === undefined ? null : performance.now() + expiryS * 1000));
+    this.take(topic, this.states.set(topic, payload, expiryS === undefined ? null : performance.now() + expiryS * 1000));
   }
 
   /** Takes a state back: the broker forgets it too, even if it came from an earlier process. */
   forget(topic: string): void {
-    this.queued(topic, this.states.forget(topic));
+    this.take(topic, this.states.forget(topic));
   }
 
-  /** Publishes every state once more. */
-  restate(): void {
-    this.states.touchAll();
+  /** Publishes a state once more, or every one. */
+  restate(topic?: string): void {
+    this.states.restate(topic);
     this.pump();
   }
 
@@ -168,7 +175,10 @@ export class Outbox {
     const message: Publish = { topic, payload, qos: 0, retain, ...rest };
     const { wire } = this;
     if (wire === undefined) return this.drop('offline');
-    if (!this.fits(message)) return false;
+    if (!this.fits(message)) {
+      this.pump();
+      return false;
+    }
     if (wire.backlogBytes > 2 * this.options.maxPacketBytes) return this.drop('slow_link');
     wire.publish(message, () => {
       this.published.qos0++;
@@ -187,17 +197,17 @@ export class Outbox {
       this.drop('offline');
       return 'offline';
     }
-    if (!this.fits(message)) return 'too_large';
-    this.responses.push({ message, suspicion: 0 }, payload.length);
+    const fits = this.fits(message);
+    if (fits) this.responses.push({ message }, payload.length);
     this.pump();
-    return 'sent';
+    return fits ? 'sent' : 'too_large';
   }
 
   /** Resolves when nothing waits any more or there is no connection. */
   drained(): Promise<void> {
     return new Promise((resolve) => {
       this.idle.add(resolve);
-      this.wake();
+      this.pump();
     });
   }
 
@@ -205,29 +215,37 @@ export class Outbox {
     return {
       published: { ...this.published },
       dropped: { ...this.dropped },
-      queued: this.states.dirty.size + this.events.size + this.responses.size + this.inFlight.size,
+      queued: this.states.due + this.events.size + this.responses.size + this.inFlight.size,
     };
   }
 
-  private queued(topic: string, fits: boolean): void {
-    if (fits) this.pump();
-    else {
-      this.drop('overflow');
-      this.options.onRefused(topic, `more than ${STATES} retained topics`);
-    }
+  private take(topic: string, taken: ReturnType<States['set']>): void {
+    if (taken === 'barred') this.drop('refused'); // the operator knows
+    if (taken === 'full') this.refuse('overflow', topic, `more than ${STATES} retained topics`);
+    this.pump();
   }
 
+  /** Sends what may be sent and tells what there is to tell, until there is neither. What is called from inside only asks for another round. */
   private pump(): void {
-    const { wire } = this;
-    if (wire === undefined || this.pumping) return; // the one that pumps sees what a callback has added
+    this.again = true;
+    if (this.pumping) return;
     this.pumping = true;
-    const window = Math.min(WINDOW, wire.receiveMaximum);
     try {
-      while (this.wire === wire && this.inFlight.size < window && !this.alone && this.sendNext(wire));
+      while (this.again) {
+        this.again = false;
+        while (this.wire !== undefined && this.hasRoom(this.wire) && this.sendNext(this.wire));
+        this.tell();
+      }
     } finally {
       this.pumping = false;
     }
-    this.wake();
+  }
+
+  private hasRoom({ receiveMaximum }: Wire): boolean {
+    if (this.inFlight.size === 0) return true;
+    if (this.alone || this.inFlight.size >= Math.min(WINDOW, receiveMaximum)) return false;
+    // A suspect is sent alone; what comes before it must not keep it waiting for ever.
+    return !(this.statesFlow && this.states.suspects) && !(this.eventsFlow && (this.events.peek()?.suspicion ?? 0) > 0);
   }
 
   /** Responses first, states and events by turns. False when there is nothing to send now. */
@@ -241,35 +259,33 @@ export class Outbox {
     return this.eventsFirst ? this.sendEvent(wire) || this.sendState(wire) : this.sendState(wire) || this.sendEvent(wire);
   }
 
+  /** True when it sent one, or got one out of the way. */
   private sendState(wire: Wire): boolean {
-    if (!this.statesFlow) return false;
+    const state = this.statesFlow ? this.states.next() : undefined;
+    if (state === undefined) return false;
     const now = performance.now();
-    for (const topic of this.states.dirty) {
-      if (this.topicsInFlight.has(topic)) continue; // newest wins: it goes out when the one before is acknowledged
-      const state = this.states.get(topic) as State;
-      const expired = state.expiresAt !== null && state.expiresAt <= now;
-      // 3.1.1 brokers do not expire: there an empty payload takes the old one away.
-      const payload = expired ? Buffer.alloc(0) : state.payload;
-      const message: Publish = { topic, payload, qos: 1, retain: true };
-      if (!expired && state.expiresAt !== null) message.expiryS = (state.expiresAt - now) / 1000;
-      if (state.suspicion > 0 && state.suspicion < SUSPICIONS && this.inFlight.size > 0) return false;
-      this.states.clean(topic); // before anybody is told: who hears of a refusal may publish about it
-      if (expired) {
-        this.drop('expired');
-        this.states.drop(topic);
-      }
-      if (state.suspicion >= SUSPICIONS) this.options.onRefused(topic, REFUSED);
-      if ((expired && wire.protocol === '5') || state.suspicion >= SUSPICIONS || !this.fits(message)) {
-        this.settle(topic);
-        continue;
-      }
-      this.topicsInFlight.add(topic);
-      this.send(wire, message, { kind: 'state', topic, state, at: now }, state.suspicion > 0);
+    if (state.expiresAt !== null && state.expiresAt <= now) {
+      this.drop('expired');
+      this.states.expire(state, wire.protocol === '3.1.1'); // those brokers do not expire
       return true;
     }
-    return false;
+    if (state.suspicion > 0 && this.inFlight.size > 0) return false;
+    const message: Publish = { topic: state.topic, payload: state.payload, qos: 1, retain: true };
+    let lifeMs = Number.POSITIVE_INFINITY;
+    if (state.expiresAt !== null) {
+      message.expiryS = (state.expiresAt - now) / 1000;
+      if (wire.protocol === '5') lifeMs = Math.ceil(message.expiryS) * 1000;
+    }
+    if (!this.fits(message)) {
+      this.states.refused(state);
+      return true;
+    }
+    this.states.sent(state, lifeMs);
+    this.send(wire, message, { kind: 'state', state, at: now }, state.suspicion > 0);
+    return true;
   }
 
+  /** Likewise. */
   private sendEvent(wire: Wire): boolean {
     if (!this.eventsFlow) return false;
     const now = performance.now();
@@ -278,6 +294,11 @@ export class Outbox {
     if (event === undefined) return false;
     if (event.suspicion > 0 && this.inFlight.size > 0) return false;
     this.events.shift();
+    if (now < (this.barred.get(event.topic) ?? Number.NEGATIVE_INFINITY) + BARRED_MS) {
+      this.drop('refused');
+      return true;
+    }
+    this.barred.delete(event.topic);
     // It may have gone out over an earlier connection, or an outage held it up.
     const replayed = event.body.replayed || event.connection !== this.connections;
     const payload = Buffer.from(JSON.stringify({ ...event.body, replayed }));
@@ -302,52 +323,23 @@ export class Outbox {
       this.lastAckAt = performance.now();
       this.alone = false;
       if (refusal === null) this.published.qos1++;
-      else {
-        this.drop('refused');
-        // Where responses go is the choice of whoever asked: no business of the operator.
-        if (sent.kind !== 'response') this.options.onRefused(message.topic, refusal.message);
-      }
-      if (sent.kind === 'state') {
-        this.topicsInFlight.delete(sent.topic);
-        if (refusal === null) this.states.settled(sent.topic, sent.state);
-        this.settle(sent.topic);
-      }
+      // Where responses go is the choice of whoever asked: no business of the operator.
+      else if (sent.kind === 'response') this.drop('refused');
+      else this.refuse('refused', message.topic, refusal.message);
+      if (sent.kind === 'state') this.states[refusal === null ? 'acknowledged' : 'refused'](sent.state);
       this.pump();
     });
   }
 
-  private returnState({ topic, state }: Sent & { kind: 'state' }, suspicious: boolean): void {
-    if (suspicious) state.suspectedAt = performance.now();
-    if (this.states.get(topic) === state && this.convict(state, topic, suspicious)) this.states.clean(topic);
-    else this.states.touch(topic);
-  }
-
-  /** True when the message has broken too many connections to be tried again. */
-  private convict(suspect: { suspicion: number }, topic: string, suspicious: boolean): boolean {
-    if (!suspicious) return false;
-    suspect.suspicion++;
-    if (suspect.suspicion < SUSPICIONS) return false;
-    this.drop('refused');
-    this.options.onRefused(topic, REFUSED);
-    return true;
-  }
-
-  private settle(topic: string): void {
-    if (this.unsettled === undefined) return;
-    this.unsettled.delete(topic);
-    if (this.unsettled.size === 0) this.wake();
-  }
-
-  private wake(): void {
-    if (this.unsettled?.size === 0) {
+  private tell(): void {
+    for (let refusal = this.refusals.shift(); refusal !== undefined; refusal = this.refusals.shift()) this.options.onRefused(...refusal);
+    if (this.onSettled !== undefined && !this.states.awaited) {
       const { onSettled } = this;
-      this.unsettled = undefined;
       this.onSettled = undefined;
-      onSettled?.();
+      onSettled();
     }
-    const waiting = this.responses.size + (this.statesFlow ? this.states.dirty.size : 0) + (this.eventsFlow ? this.events.size : 0);
-    const busy = this.inFlight.size + waiting > 0;
-    if (this.wire !== undefined && busy) return;
+    const waiting = () => this.responses.size + (this.statesFlow ? this.states.due : 0) + (this.eventsFlow ? this.events.size : 0);
+    if (this.again || this.idle.size === 0 || (this.wire !== undefined && this.inFlight.size + waiting() > 0)) return;
     for (const resolve of this.idle) resolve();
     this.idle.clear();
   }
@@ -362,10 +354,12 @@ export class Outbox {
   private fits(message: Publish): boolean {
     const limit = Math.min(this.options.maxPacketBytes, this.wire?.maxPacketBytes ?? Number.POSITIVE_INFINITY);
     const bytes = packetBytes(message);
-    if (bytes <= limit) return true;
-    this.drop('too_large');
-    this.options.onRefused(message.topic, `${bytes} bytes, at most ${limit} may be sent`);
-    return false;
+    return bytes <= limit || this.refuse('too_large', message.topic, `${bytes} bytes, at most ${limit} may be sent`);
+  }
+
+  private refuse(reason: DropReason, topic: string, text: string): false {
+    this.refusals.push([topic, text]);
+    return this.drop(reason);
   }
 
   private drop(reason: DropReason): false {

@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { IPublishPacket, MqttClient } from 'mqtt';
 import { type BrokerOptions, openClient, readSecrets } from './client.js';
+import { BrokerLacks, lackIn } from './needs.js';
 import type { Topics } from './topics.js';
 
 /** Milliseconds. */
@@ -18,7 +19,7 @@ export interface Findings {
 
 /**
  * Asks for a sign of life only where the broker holds `online`, and waits `answerMs` for it. Uses a client of its own without will or session.
- * Rejects when the broker cannot be reached or refuses.
+ * Rejects when the broker cannot be reached, refuses, or says that it lacks what a node needs.
  */
 export async function lookAround(options: BrokerOptions, topics: Topics, signal: AbortSignal, answerMs = 2000): Promise<Findings> {
   const client = openClient({ ...options, clientId: `${options.clientId}-probe` }, await readSecrets(options), {
@@ -30,6 +31,8 @@ export async function lookAround(options: BrokerOptions, topics: Topics, signal:
   signal.addEventListener('abort', stop);
   try {
     await connected(client);
+    const lack = lackIn(client.serverProperties ?? {});
+    if (lack !== undefined) throw new BrokerLacks(lack);
     const transaction = randomUUID();
     const replies = topics.response(`probe-${transaction}`);
     const retained = (wanted: string) => nextMessage(client, (topic, _, { retain }) => topic === wanted && retain, RETAINED_MS);

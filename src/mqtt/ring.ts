@@ -12,7 +12,12 @@ export class Ring<T> {
     return this.entries.length;
   }
 
+  /** One that is larger than the whole falls out itself, not the others for it. */
   push(value: T, bytes: number): void {
+    if (bytes > this.limit.bytes) {
+      this.onDrop(value);
+      return;
+    }
     this.entries.push({ value, bytes });
     this.total += bytes;
     this.trim();

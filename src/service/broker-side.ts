@@ -80,7 +80,6 @@ export class BrokerSide extends EventEmitter<{ online: []; failed: [MiphaError];
       this.emit('online');
     });
     link.on('offline', (reason) => log.warn({ reason }, 'offline'));
-    link.on('fault', (error) => log.error({ err: error }, 'a message handler failed'));
     link.on('alert', (id, text) => {
       if (text !== null) log.warn(text);
       this.node.alert(id, text);

@@ -68,9 +68,5 @@ export async function retained(url: string, filter = '#', options: IClientOption
 }
 
 export function linkTo(url: string, changes: Partial<LinkOptions> = {}): Link {
-  const link = new Link(linkOptions(url, changes));
-  link.on('fault', (error) => {
-    throw error;
-  });
-  return link;
+  return new Link(linkOptions(url, changes));
 }

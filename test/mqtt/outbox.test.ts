@@ -9,13 +9,15 @@ const collectGarbage = runInNewContext('gc') as () => void;
 
 /** A broker that acknowledges when told to. */
 class FakeWire implements Wire {
-  readonly protocol = '5' as const;
   maxPacketBytes = Number.POSITIVE_INFINITY;
   receiveMaximum = 65_535;
   backlogBytes = 0;
   readonly sent: Publish[] = [];
   private readonly open: { message: Publish; done: (refusal: Error | null) => void }[] = [];
-  constructor(private readonly auto = false) {}
+  constructor(
+    private readonly auto = false,
+    readonly protocol: '5' | '3.1.1' = '5',
+  ) {}
   publish(message: Publish, done: (refusal: Error | null) => void) {
     this.sent.push(message);
     if (this.auto || message.qos === 0) queueMicrotask(() => done(null));
@@ -123,6 +125,114 @@ describe('states', () => {
     expect(settledOld).not.toHaveBeenCalled();
   });
 
+  it.each(['5', '3.1.1'] as const)('that expire before they go out take away what stands there from before (MQTT %s)', (protocol) => {
+    vi.useFakeTimers();
+    const { box } = outbox();
+    const wire = new FakeWire(false, protocol);
+    box.state('a', Buffer.from('for ever'));
+    box.attach(wire);
+    box.restore(() => {});
+    box.state('a', Buffer.from('for a second'), 1);
+    vi.advanceTimersByTime(1000);
+    wire.ack();
+    expect(wire.topics()).toEqual(['a=for ever', 'a=']);
+    box.detach(); // before that was acknowledged
+    const next = new FakeWire(false, protocol);
+    box.attach(next);
+    box.restore(() => {});
+    expect(next.topics()).toEqual(['a=']);
+    next.ack();
+    expect(box.stats()).toMatchObject({ queued: 0, dropped: { expired: 1 } });
+  });
+
+  it('that never went out and have expired leave nothing to say with MQTT 5; older brokers may have kept them from before', () => {
+    for (const [protocol, topics] of [
+      ['5', []],
+      ['3.1.1', ['a=']],
+    ] as const) {
+      vi.useFakeTimers();
+      const { box } = outbox();
+      box.state('a', Buffer.from('x'), 1);
+      vi.advanceTimersByTime(1000);
+      const wire = new FakeWire(true, protocol);
+      box.attach(wire);
+      box.restore(() => {});
+      expect(wire.topics()).toEqual(topics);
+    }
+  });
+
+  it('are not sent again when nothing changed, unless somebody asks or they live longer', async () => {
+    const { box } = outbox();
+    const wire = new FakeWire();
+    box.attach(wire);
+    box.restore(() => {});
+    const say = (text: string, lifeS?: number) => box.state('a', Buffer.from(text), lifeS);
+    say('ON');
+    say('ON'); // the first is on its way
+    wire.ack();
+    say('ON');
+    expect(wire.topics()).toEqual(['a=ON']);
+    say('OFF');
+    say('ON');
+    wire.ack();
+    expect(wire.topics()).toEqual(['a=ON', 'a=OFF', 'a=ON']);
+    wire.ack();
+    box.restate('a');
+    box.restate('unknown');
+    wire.ack();
+    expect(wire.sent).toHaveLength(4);
+    say('ON', 10);
+    wire.ack();
+    say('ON', 10);
+    wire.ack();
+    expect(wire.sent).toHaveLength(6);
+    say('refused');
+    wire.ack(new Error('no'));
+    say('refused');
+    expect(wire.topics().slice(6)).toEqual(['a=refused', 'a=refused']);
+  });
+
+  it('that are forgotten while they are on their way, and said again while that is, end as they were said last', () => {
+    const { box } = outbox();
+    const wire = new FakeWire();
+    box.attach(wire);
+    box.restore(() => {});
+    box.state('a', Buffer.from('1'));
+    box.forget('a');
+    box.restate();
+    wire.ack();
+    box.restate();
+    box.state('a', Buffer.from('1'));
+    wire.ack();
+    wire.ack();
+    expect(wire.topics()).toEqual(['a=1', 'a=', 'a=1']);
+    box.forget('a');
+    wire.ack();
+    box.restate();
+    expect(wire.sent).toHaveLength(4);
+    expect(box.stats().queued).toBe(0);
+  });
+
+  it('that the broker refuses to forget are asked to be forgotten on every connection, and make room for others', () => {
+    const { box, refused } = outbox();
+    const wire = new FakeWire();
+    box.attach(wire);
+    box.restore(() => {});
+    box.forget('a');
+    wire.ack(new Error('not authorized'));
+    box.restate();
+    expect(wire.topics()).toEqual(['a=']);
+    box.detach();
+    const next = new FakeWire();
+    box.attach(next);
+    box.restore(() => {});
+    expect(next.topics()).toEqual(['a=']);
+    next.ack(new Error('not authorized'));
+    for (let i = 0; i < 4096; i++) box.state(`t${i}`, Buffer.from('x'));
+    expect(refused).toEqual(['a: not authorized', 'a: not authorized']);
+    expect(box.stats().dropped).toMatchObject({ refused: 2, overflow: 0 });
+  });
+
   it('count against a limit of topics', () => {
     const { box, refused } = outbox();
     for (let i = 0; i < 4097; i++) box.state(`t${i}`, Buffer.from('x'));
@@ -183,6 +293,17 @@ describe('events', () => {
     await vi.advanceTimersByTimeAsync(0);
     expect(third.sent).toEqual([]);
     expect(box.stats().dropped.expired).toBe(1);
+  });
+
+  it('go out when they are released in the middle of something else', () => {
+    const { box } = outbox();
+    const wire = new FakeWire();
+    wire.maxPacketBytes = 100;
+    box.state('too large', Buffer.alloc(200)); // so that states are settled without anything being sent
+    box.attach(wire);
+    box.event('e', event('1'));
+    box.restore(() => box.release());
+    expect(wire.bodies()).toEqual([event('1')]);
   });
 
   it('fall out at the old end of the ring', async () => {
@@ -368,6 +489,51 @@ describe('limits', () => {
     box.detach();
     vi.advanceTimersByTime(600_001);
     expect([attempt(), attempt()]).toEqual([false, true]);
+  });
+
+  it('bar a topic, not a payload: what is newer and no smaller is left out and counted, until later', () => {
+    vi.useFakeTimers();
+    const { box, refused } = outbox();
+    const attempt = (text: string) => {
+      const wire = new FakeWire();
+      box.attach(wire);
+      box.restore(() => {});
+      box.state('a', Buffer.from(text));
+      if (wire.sent.length === 0) return false;
+      vi.advanceTimersByTime(10);
+      box.detach();
+      return true;
+    };
+    expect(['one1', 'two2', 'tri3'].map(attempt)).toEqual([true, true, true]);
+    expect(refused).toHaveLength(1);
+    expect(attempt('four')).toBe(false);
+    expect(box.stats().dropped.refused).toBe(2);
+    box.detach();
+    expect(attempt('xyz')).toBe(true); // it may have been the size: one more chance
+    expect(attempt('abc')).toBe(false);
+    box.detach();
+    vi.advanceTimersByTime(600_001);
+    expect(attempt('abcdef')).toBe(true);
+  });
+
+  it('bar a topic of events that broke the connection three times, for ten minutes', async () => {
+    vi.useFakeTimers();
+    const { box } = outbox();
+    const attempt = () => {
+      const wire = new FakeWire();
+      box.attach(wire);
+      box.restore(() => box.release());
+      box.event('bad', event('1'));
+      vi.advanceTimersByTime(10);
+      const sent = wire.unacknowledged;
+      if (sent > 0) box.detach();
+      return sent;
+    };
+    expect([attempt(), attempt(), attempt(), attempt()]).toEqual([1, 1, 1, 0]);
+    expect(box.stats()).toMatchObject({ queued: 0, dropped: { refused: 4 } });
+    box.detach();
+    vi.advanceTimersByTime(600_001);
+    expect(attempt()).toBe(1);
   });
 
   it('never estimate a packet below its size', () => {
