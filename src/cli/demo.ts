@@ -12,6 +12,7 @@ import { DemoLedger } from './demo-ledger.js';
 import { DemoScreen } from './demo-screen.js';
 import { WATCHES } from './demo-watches.js';
 import { followLines, frameLines, summaryLines } from './demo-words.js';
+import { endOnEscape } from './escaped.js';
 import { EXIT_FAILURE, interruption } from './failure.js';
 import { assignment, SHIPPED_MODEL, version, wholeNumber } from './options.js';
 
@@ -77,6 +78,7 @@ async function show(loaded: LoadedConfig, { frames }: DemoCommand, signal: Abort
   }));
   await using _follower = await listen(mqtt, topics, ledger, screen, service.session);
   await using _service = { [Symbol.asyncDispose]: () => service.stop() };
+  using _escapes = { [Symbol.dispose]: endOnEscape(() => service) };
   using _screen = { [Symbol.dispose]: () => screen.end() };
   const failed = new Promise<never>((_, reject) => service.once('failed', reject));
   failed.catch(() => {});

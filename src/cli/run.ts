@@ -4,6 +4,7 @@ import { loadConfig } from '../service/config/config.js';
 import { Log } from '../service/log.js';
 import { modelLoader } from '../service/model.js';
 import { Service } from '../service/service.js';
+import { endOnEscape } from './escaped.js';
 import { interruption } from './failure.js';
 import { assignment, SHIPPED_MODEL, version } from './options.js';
 
@@ -36,6 +37,7 @@ async function run({ config: file, set: flags }: RunCommand): Promise<void> {
   let service: Service | null = null;
   const reload = () => void service?.reload(); // between two lives the file is read anyway
   process.on('SIGHUP', reload);
+  const endEscapes = endOnEscape(() => service);
   try {
     let again = true;
     while (again && !signal.aborted) {
@@ -46,6 +48,7 @@ async function run({ config: file, set: flags }: RunCommand): Promise<void> {
     }
   } finally {
     process.off('SIGHUP', reload);
+    endEscapes();
     release();
   }
 }

@@ -180,7 +180,7 @@ export class Link extends EventEmitter<{
       return false;
     }
     this.alone = true;
-    if (info !== null) this.emit('remembered', info);
+    if (info !== null) this.tell(() => this.emit('remembered', info));
     return true;
   }
 

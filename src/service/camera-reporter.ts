@@ -2,6 +2,7 @@
 import type { Camera, CameraState } from '../camera/camera.js';
 import type { Frame } from '../camera/frame.js';
 import { Motion } from '../watch/motion.js';
+import { rethrowing } from './last-words.js';
 import type { Logger } from './log.js';
 import type { NodePublisher } from './publish-node.js';
 
@@ -32,7 +33,7 @@ export function cameraReporter({ node, log, isEnabled, onChange }: ReporterOptio
     },
     added(camera) {
       let lost = false;
-      const onState = (state: CameraState) => {
+      const onState = rethrowing((state: CameraState) => {
         publish(camera);
         onChange();
         const refs = { camera: camera.id };
@@ -46,9 +47,9 @@ export function cameraReporter({ node, log, isEnabled, onChange }: ReporterOptio
           if (!lost) node.event('camera_lost', error, refs);
           lost = true;
         }
-      };
+      });
       const motion = new Motion((moving) => node.motion(camera.id, moving));
-      const onFrame = (frame: Frame) => motion.see(frame);
+      const onFrame = rethrowing((frame: Frame) => motion.see(frame));
       camera.on('state', onState);
       camera.on('frame', onFrame);
       publish(camera);

@@ -31,7 +31,7 @@ export class Notifier {
 
   /** Start-up is done. Watchdog pings begin, at half of the time that systemd allows. */
   async ready(status?: string): Promise<void> {
-    await this.send('READY=1', ...(status === undefined ? [] : [`STATUS=${status.replaceAll('\n', ' ')}`]));
+    await this.send('READY=1', ...statusLine(status));
     const everyMs = this.watchdogMs();
     if (everyMs === null || this.timer !== null) return;
     this.timer = setInterval(() => this.ping(), everyMs);
@@ -39,10 +39,10 @@ export class Notifier {
   }
 
   /** No more pings; systemd waits for the end. */
-  async stopping(): Promise<void> {
+  async stopping(status?: string): Promise<void> {
     if (this.timer !== null) clearInterval(this.timer);
     this.timer = null;
-    await this.send('STOPPING=1');
+    await this.send('STOPPING=1', ...statusLine(status));
   }
 
   /** Null: this process is not watched. */
@@ -82,4 +82,8 @@ export class Notifier {
       }
     });
   }
+}
+
+function statusLine(status: string | undefined): string[] {
+  return status === undefined ? [] : [`STATUS=${status.replaceAll('\n', ' ')}`];
 }

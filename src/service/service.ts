@@ -17,6 +17,7 @@ import { Changer } from './changer.js';
 import { type Config, type LoadedConfig, withChanges } from './config/config.js';
 import type { ConfigDiff } from './config/diff.js';
 import { type Check, HttpServer } from './http.js';
+import { rethrow, sayLastWords } from './last-words.js';
 import { Latency } from './latency.js';
 import type { Log } from './log.js';
 import { Metrics } from './metrics.js';
@@ -110,6 +111,18 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
   stop(): Promise<void> {
     this.stopping ??= this.shutDown();
     return this.stopping;
+  }
+
+  /** For a process that must end because of an error that nobody caught: says so everywhere, `offline` too. Never rejects; nothing may follow. */
+  async abandon(error: unknown, withinMs: number): Promise<void> {
+    this.stopping ??= Promise.resolve();
+    clearTimeout(this.healthTimer);
+    const { log, notifier, side } = this;
+    const others = {
+      notify: notifier && ((status: string) => notifier.stopping(status)),
+      sayOffline: side && ((ms: number) => side.link.lastWords(ms)),
+    };
+    await sayLastWords(error, { log, ...others }, withinMs);
   }
 
   /** Reads the configuration again and applies it, or keeps the old one and raises an alert. Never rejects. */
@@ -231,7 +244,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
     const model = this.model as LoadedModel;
     const loop = new WatchLoop(model, {
       onOutcome: (outcome) => this.answered(outcome),
-      onFault: (error) => this.log.error({ err: error }, 'an outcome could not be published'),
+      onFault: rethrow, // an answer would be lost, uncounted
       usage: this.usage,
     });
     const queries = new Queries(model, { limit: this.config.requests.queue, usage: this.usage });

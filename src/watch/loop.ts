@@ -97,7 +97,13 @@ export class WatchLoop {
   /** Watches of this camera are asked from now on; one with the same id is replaced. */
   addCamera(camera: Watched): void {
     this.removeCamera(camera.id);
-    const listener = () => this.arrived(post);
+    const listener = () => {
+      try {
+        this.arrived(post);
+      } catch (error) {
+        this.fault(error); // cameras keep to themselves what a listener throws
+      }
+    };
     const status = { lastAskedAt: null, looks: 0, asked: 0, skipped: noSkips() };
     const post: Post = { camera, listener, inspection: null, passed: 0, lastMs: Number.NEGATIVE_INFINITY, status };
     this.posts.set(camera.id, post);

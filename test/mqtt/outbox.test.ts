@@ -301,9 +301,9 @@ describe('events', () => {
     wire.maxPacketBytes = 100;
     box.state('too large', Buffer.alloc(200)); // so that states are settled without anything being sent
     box.attach(wire);
-    box.event('e', event('1'));
+    for (const id of ['1', '2']) box.event('e', event(id)); // states and events have turns: with two it is that of the events
     box.restore(() => box.release());
-    expect(wire.bodies()).toEqual([event('1')]);
+    expect(wire.bodies()).toEqual([event('1'), event('2')]);
   });
 
   it('fall out at the old end of the ring', async () => {
