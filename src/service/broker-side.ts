@@ -9,6 +9,7 @@ import { type Handlers, Requests } from '../mqtt/requests.js';
 import { type Topics, topicsOf } from '../mqtt/topics.js';
 import type { Incoming } from '../mqtt/wire.js';
 import type { Changer } from './changer.js';
+import type { Config } from './config/config.js';
 import { linkOptions } from './link-options.js';
 import type { Log } from './log.js';
 import { Outlet } from './outlet.js';
@@ -26,8 +27,8 @@ export interface BrokerSideOptions {
 }
 
 /**
- * `online`: the broker is there again. `failed`: the node must not go on, see the error. `outdated`: info and settings must be told again, because
- * a setting was refused or because an earlier process left something behind.
+ * `online`: the broker is there again. `failed`: the node must not go on, see the error. `outdated`: an earlier process left something behind that
+ * info and settings must be told over.
  */
 export class BrokerSide extends EventEmitter<{ online: []; failed: [MiphaError]; outdated: [] }> {
   readonly topics: Topics;
@@ -141,14 +142,26 @@ export class BrokerSide extends EventEmitter<{ online: []; failed: [MiphaError];
   }
 
   private async set(setting: Setting, { retained, payload }: Incoming): Promise<void> {
+    const { changer } = this.options;
+    const before = changer.config;
     try {
       if (retained) this.log.warn({ setting }, 'a retained command is ignored');
-      else await applySetting(setting, payload.toString(), this.options.changer);
+      else await applySetting(setting, payload.toString(), changer);
     } catch (error) {
       this.log.warn({ setting }, (error as Error).message);
-      this.emit('outdated'); // whoever shows the new value must show the old one again
     }
+    // Whoever shows the new value already must show the old one again, and whoever said what is so already hears that it is.
+    if (sameSetting(setting, before, changer.config)) this.node.repeat(setting);
   }
+}
+
+function sameSetting(setting: Setting, before: Config, after: Config): boolean {
+  const valueIn = ({ cameras, watches }: Config) => {
+    if (setting.kind === 'camera-set') return cameras[setting.camera]?.enabled;
+    const { enabled, question, interval_ms } = watches[setting.watch] ?? {};
+    return { enabled, prompt: question, interval: interval_ms }[setting.setting];
+  };
+  return valueIn(before) === valueIn(after);
 }
 
 function parsed(payload: Buffer): unknown {

@@ -9,7 +9,7 @@ const HEALTH_LIFE_S = 90;
 export class Outlet {
   constructor(private readonly link: Pick<Link, 'state' | 'forget' | 'event' | 'transient' | 'restate'>) {}
 
-  /** Retained until it is replaced, forgotten, or `expiresAt`. A string is published bare. */
+  /** Retained until it is replaced, forgotten, or `expiresAt`; without `expiresAt` only when it is news. A string is published bare. */
   state(topic: string, body: object | string, { expiresAt }: { expiresAt?: Date } = {}): void {
     const expiry = expiresAt === undefined ? {} : { expiryS: Math.max(0, (expiresAt.getTime() - Date.now()) / 1000) };
     this.link.state(topic, typeof body === 'string' ? body : JSON.stringify(body), expiry);
@@ -32,8 +32,8 @@ export class Outlet {
     return this.link.transient(topic, typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body), properties);
   }
 
-  /** Publishes every retained topic again. */
-  restate(): void {
-    this.link.restate();
+  /** Publishes a retained topic again, or every one. */
+  restate(topic?: string): void {
+    this.link.restate(topic);
   }
 }

@@ -1,12 +1,14 @@
 /** What the node says about itself and its cameras. */
 import type { CameraState } from '../camera/camera.js';
 import { type Alert, type Health, type Info, type NodeEvent, SCHEMA_VERSION, type Stamp } from '../mqtt/messages.js';
-import type { Topics } from '../mqtt/topics.js';
+import { type Topics, WATCH_SETTINGS, type WatchSetting } from '../mqtt/topics.js';
 import type { WatchSpec } from '../watch/spec.js';
 import type { Outlet } from './outlet.js';
+import type { Setting } from './settings.js';
 
 export class NodePublisher {
   private readonly alerts = new Map<string, Pick<Alert, 'level' | 'message'>>(); // standing, by id
+  private said = ''; // info, without its time
 
   constructor(
     private readonly topics: Topics,
@@ -14,7 +16,12 @@ export class NodePublisher {
     private readonly outlet: Outlet,
   ) {}
 
+  /** Saying the same again but for its time publishes nothing. */
   info(info: Info): void {
+    const { ts: _, ...said } = info;
+    const text = JSON.stringify(said);
+    if (text === this.said) return;
+    this.said = text;
     this.outlet.state(this.topics.info, info);
   }
 
@@ -45,7 +52,7 @@ export class NodePublisher {
   }
 
   camera(id: string, state: CameraState, enabled: boolean): void {
-    this.outlet.state(this.topics.camera(id, 'enabled/state'), enabled ? 'ON' : 'OFF');
+    this.outlet.state(this.topics.camera(id, 'enabled/state'), onOff(enabled));
     this.outlet.state(this.topics.camera(id, 'status'), enabled ? (state === 'online' ? 'online' : 'offline') : 'disabled');
   }
 
@@ -55,16 +62,33 @@ export class NodePublisher {
   }
 
   motion(camera: string, moving: boolean): void {
-    this.outlet.transient(this.topics.camera(camera, 'motion'), moving ? 'ON' : 'OFF');
+    this.outlet.transient(this.topics.camera(camera, 'motion'), onOff(moving));
   }
 
-  watchSettings(id: string, { enabled, question, interval_ms }: WatchSpec): void {
-    this.outlet.state(this.topics.watch(id, 'enabled/state'), enabled ? 'ON' : 'OFF');
-    this.outlet.state(this.topics.watch(id, 'prompt/state'), question);
-    this.outlet.state(this.topics.watch(id, 'interval/state'), String(interval_ms / 1000));
+  watchSettings(id: string, spec: WatchSpec): void {
+    const words = wordsOf(spec);
+    for (const setting of WATCH_SETTINGS) this.outlet.state(this.topics.watch(id, `${setting}/state`), words[setting]);
   }
 
   forgetWatchSettings(id: string): void {
-    for (const setting of ['enabled/state', 'prompt/state', 'interval/state'] as const) this.outlet.forget(this.topics.watch(id, setting));
+    for (const setting of WATCH_SETTINGS) this.outlet.forget(this.topics.watch(id, `${setting}/state`));
   }
+
+  /** Says once more what a setting is, and nothing else: for whoever shows already what did not come about. */
+  repeat(setting: Setting): void {
+    this.outlet.restate(
+      setting.kind === 'camera-set'
+        ? this.topics.camera(setting.camera, 'enabled/state')
+        : this.topics.watch(setting.watch, `${setting.setting}/state`),
+    );
+  }
+}
+
+/** Settings as their topics have them. */
+function wordsOf({ enabled, question, interval_ms }: WatchSpec): Record<WatchSetting, string> {
+  return { enabled: onOff(enabled), prompt: question, interval: String(interval_ms / 1000) };
+}
+
+function onOff(value: boolean): string {
+  return value ? 'ON' : 'OFF';
 }

@@ -69,8 +69,8 @@ export class Status {
       api: 'v1',
       protocol: mqtt.protocol,
       models: [{ id: loaded?.name ?? '', rev: loaded?.revision ?? '', state }],
-      cameras: Object.entries(cameras).map(([id, { uri, enabled, images }]) => ({ id, uri: mask(uri), enabled, images })),
-      watches: Object.entries(watches).map(([id, { camera, question, answer, enabled, interval_ms, ttl_ms }]) => ({
+      cameras: byId(cameras).map(([id, { uri, enabled, images }]) => ({ id, uri: mask(uri), enabled, images })),
+      watches: byId(watches).map(([id, { camera, question, answer, enabled, interval_ms, ttl_ms }]) => ({
         id,
         camera,
         question,
@@ -164,4 +164,9 @@ export class Status {
       error,
     };
   }
+}
+
+/** In an order that a change of one does not change. */
+function byId<T>(record: Record<string, T>): [string, T][] {
+  return Object.entries(record).sort(([a], [b]) => (a < b ? -1 : 1));
 }
