@@ -179,10 +179,10 @@ export class Connection extends EventEmitter<{ up: [Wire]; down: [string]; messa
         // Two processes with one client id would throw each other out for ever: the one that was thrown out takes its time.
         const takenOver = reasonCode === 142;
         const lack = lackOf(reasonCode ?? 0);
-        reason ??= {
+        breakOff({
           text: takenOver ? 'another client took over this client id' : (lack ?? `the broker disconnected (reason ${reasonCode})`),
           lasting: takenOver || lack !== undefined,
-        };
+        });
       });
       client.on('close', over);
       client.on('message', (topic: string, payload: Buffer, packet: IPublishPacket) => this.emit('message', incomingOf(topic, payload, packet)));
