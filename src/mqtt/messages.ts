@@ -28,7 +28,7 @@ export const errorCodes = [
   'NO_FRAME', // the camera has not delivered any
   'STALE_FRAME', // the newest frame is older than max_age_ms
   'QUEUE_FULL', // see retry_after_ms
-  'EXPIRED', // the deadline had passed when it came, or before it was admitted
+  'EXPIRED', // the deadline had passed when it came, or before it was admitted; or the answer had lost its validity before it was there
   'TIMEOUT', // the deadline passed after it was admitted
   'CANCELLED',
   'MODEL_LOADING',

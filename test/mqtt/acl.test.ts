@@ -4,7 +4,7 @@ import type { Link } from '../../src/mqtt/link.js';
 import { type Handlers, Requests } from '../../src/mqtt/requests.js';
 import { type Mosquitto, sleep, startMosquitto, until } from '../support/mosquitto.js';
 import { describeWith } from '../support/programs.js';
-import { linkTo, observe, topics } from './nodes.js';
+import { handle, linkTo, observe, topics } from './nodes.js';
 
 /** What the documentation recommends: the node, a robot that asks, somebody who looks at pictures; and a stranger with an account. */
 const ACL = `${readFileSync('examples/mosquitto.acl', 'utf8').replaceAll('kitchen-1', 'node-1')}
@@ -38,7 +38,7 @@ describeWith(['mosquitto'], 'with an access list', () => {
       dedupeMs: 300_000,
       replyTopics: [],
     });
-    node.on('message', (message) => requests.handle(message));
+    node.on('message', (message) => handle(requests, message));
     await node.start();
   });
   afterAll(async () => {
