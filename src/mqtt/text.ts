@@ -16,8 +16,7 @@ export function cutText(text: string, most: number): string {
 }
 
 /** At most `most` UTF-16 units that leave no half of a code point. */
-export function wholeUnits(text: string, most: number): number {
-  if (text.length <= most) return text.length;
+function wholeUnits(text: string, most: number): number {
   const code = text.charCodeAt(most - 1);
   return code >= 0xd800 && code < 0xdc00 ? most - 1 : most;
 }

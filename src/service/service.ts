@@ -215,6 +215,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
       if (this.parts !== null) this.emit('failed', error);
     });
     this.publishInfo();
+    this.publishIgnorance();
     this.side.connect();
   }
 
@@ -281,6 +282,12 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
     this.side.announce(this.status.info());
   }
 
+  /** Until cameras deliver and watches are answered: what an earlier process that crashed has left on the broker must not look true. */
+  private publishIgnorance(): void {
+    for (const [id, { enabled }] of Object.entries(this.config.cameras)) this.side.node.camera(id, 'offline', enabled);
+    for (const id of Object.keys(this.config.watches)) this.side.results.unknown(id);
+  }
+
   private republish(): void {
     this.publishInfo();
     this.publishSettings();
@@ -296,6 +303,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
     await this.status.refresh();
     if (this.stopping !== undefined) return;
     this.side.node.health(this.status.health());
+    this.reporter.repeatMotion();
     clearTimeout(this.healthTimer);
     this.healthTimer = setTimeout(() => void this.tick(), this.config.health_interval_ms);
   }

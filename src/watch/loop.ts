@@ -105,7 +105,7 @@ export class WatchLoop {
     this.next();
   }
 
-  /** Its watches stay, without anything to look at; what is under way about it is cancelled. */
+  /** Its watches stay, without anything to look at: what is under way about it is cancelled, what is believed becomes `stale`. */
   removeCamera(id: string): void {
     const post = this.posts.get(id);
     if (post === undefined) return;
@@ -114,6 +114,7 @@ export class WatchLoop {
     for (const watch of this.of(id)) {
       watch.cancel();
       watch.gate.forget();
+      watch.expire();
     }
   }
 
@@ -157,13 +158,13 @@ export class WatchLoop {
   }
 
   /**
-   * For good: nothing new begins, what is under way may finish within the budget and is cancelled after it. No answer expires any more.
+   * For good: nothing new begins, what is under way may finish within the budget and is cancelled after it. Then every watch reports `stale`.
    * Resolves when the engine has let go, or a second after the budget.
    */
   async stop(budgetMs: number): Promise<void> {
     this.end();
     if (this.running !== null) await within(this.running, budgetMs);
-    for (const watch of this.watches.values()) watch.close();
+    for (const watch of this.watches.values()) watch.end();
     if (this.running !== null) await within(this.running, GRACE_MS);
   }
 

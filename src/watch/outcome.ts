@@ -47,7 +47,7 @@ export interface WatchOutcome {
   watch: string;
   camera: string;
   type: AnswerType;
-  /** `stale`: the last answer has expired. `error`: asking failed. */
+  /** `stale`: the last answer has expired, or nobody asks any more. `error`: asking failed. */
   status: 'ok' | 'stale' | 'error';
   /** The agreed value; null while there is no agreement, and when stale. */
   value: Value | null;
@@ -63,9 +63,11 @@ export interface WatchOutcome {
   stableCount: number;
   /** What the model wrote. */
   answer: string;
+  /** It ended at a limit, not where the model ended it. */
+  truncated: boolean;
   /**
    * After this moment `value` must not be relied upon: `ttl_ms` after the capture of the last frame that spoke for it. With `stale` it has
-   * passed. Null with an error when nothing was answered yet, or that has expired.
+   * passed. Null when nothing was answered yet, or that has expired.
    */
   validUntil: Date | null;
   /** Null only for `stale` and `error` without a frame. */
