@@ -24,20 +24,15 @@ export class ResultPublisher {
 
   watch(given: WatchOutcome): void {
     const outcome = hasPassed(given.validUntil) ? worthless(given) : given;
-    const { watch, value, status, validUntil } = outcome;
+    const { watch, value, validUntil } = outcome;
     const topic = this.topics.watch(watch, 'result');
-    const life = status !== 'stale' && validUntil !== null ? { expiresAt: validUntil } : {};
+    const life = validUntil === null || hasPassed(validUntil) ? {} : { expiresAt: validUntil };
     this.outlet.state(topic, this.result(topic, outcome), life);
     const state = stateOf(value);
     this.outlet.state(this.topics.watch(watch, 'state'), state, state === '' ? {} : life);
     const before = this.known.get(watch) ?? null;
     const event = this.eventType(outcome, before);
     if (event !== null) this.event(event, before, outcome);
-  }
-
-  /** Nothing is known about a watch: what an earlier process may have left is worth nothing. */
-  unknown(watch: string): void {
-    for (const leaf of ['result', 'state'] as const) this.outlet.state(this.topics.watch(watch, leaf), '');
   }
 
   /** Takes back all that is retained about a watch. */

@@ -7,7 +7,7 @@ import { EventEmitter } from 'node:events';
 import type { MiphaError } from '../errors.js';
 import type { Health } from '../mqtt/messages.js';
 import { WatchLoop } from '../watch/loop.js';
-import type { WatchOutcome } from '../watch/outcome.js';
+import { nothingKnown, type WatchOutcome } from '../watch/outcome.js';
 import { Queries } from '../watch/queries.js';
 import { Usage } from '../watch/usage.js';
 import { BrokerSide } from './broker-side.js';
@@ -274,6 +274,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
       this.side.results.forget(id);
       this.side.node.forgetWatchSettings(id);
     }
+    for (const id of diff.watches.added) this.side.results.watch(nothingKnown(id, config.watches[id] as Config['watches'][string]));
     for (const id of [...diff.watches.added, ...diff.watches.changed]) loop.put(id, config.watches[id] as Config['watches'][string]);
     queries.setLimit(config.requests.queue);
   }
@@ -285,7 +286,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
   /** Until cameras deliver and watches are answered: what an earlier process that crashed has left on the broker must not look true. */
   private publishIgnorance(): void {
     for (const [id, { enabled }] of Object.entries(this.config.cameras)) this.side.node.camera(id, 'offline', enabled);
-    for (const id of Object.keys(this.config.watches)) this.side.results.unknown(id);
+    for (const [id, spec] of Object.entries(this.config.watches)) this.side.results.watch(nothingKnown(id, spec));
   }
 
   private republish(): void {

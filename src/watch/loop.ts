@@ -85,6 +85,7 @@ export class WatchLoop {
   private state: 'new' | 'running' | 'stopped' = 'new';
   private running: Promise<void> | null = null;
   private beganMs = 0; // the running one, or the last
+  private told = false; // that nothing is known any more
   private alarm: NodeJS.Timeout | undefined;
 
   constructor(
@@ -128,8 +129,7 @@ export class WatchLoop {
       known.change(spec);
     } else {
       if (known === undefined && this.watches.size >= MOST_WATCHES) throw optionError('watch', `at most ${MOST_WATCHES} watches`, id);
-      known?.expire();
-      known?.close();
+      known?.end();
       this.watches.set(id, new Watch(id, spec, (outcome) => this.report(outcome)));
     }
     this.next();
@@ -164,7 +164,8 @@ export class WatchLoop {
   async stop(budgetMs: number): Promise<void> {
     this.end();
     if (this.running !== null) await within(this.running, budgetMs);
-    for (const watch of this.watches.values()) watch.end();
+    if (!this.told) for (const watch of this.watches.values()) watch.end();
+    this.told = true;
     if (this.running !== null) await within(this.running, GRACE_MS);
   }
 

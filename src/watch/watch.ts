@@ -8,7 +8,7 @@ import { answerType } from './answer-type.js';
 import { cropKey } from './crop.js';
 import { Gate } from './gate.js';
 import type { Inspection } from './inspection.js';
-import type { Sight, WatchOutcome } from './outcome.js';
+import { nothingKnown, type Sight, type WatchOutcome } from './outcome.js';
 import { seenFrame, timingOf } from './seen.js';
 import type { Value, WatchSpec } from './spec.js';
 
@@ -142,14 +142,13 @@ export class Watch {
 
   /** What is believed is true no longer, because it has expired or because something else will be asked or looked at. */
   expire(): void {
-    if (this.expiry !== null) this.becomeStale(this.expiry.at);
+    if (this.expiry !== null) this.becomeStale();
   }
 
   /** Nobody asks any more: whatever was believed, nothing is known from now on. Leaves no timer and nothing under way. */
   end(): void {
     this.cancel();
-    const { validUntil } = this;
-    this.becomeStale(validUntil === null ? null : new Date(Math.min(validUntil.getTime(), Date.now())));
+    this.becomeStale();
   }
 
   /** Leaves no timer and nothing under way; reports nothing. */
@@ -169,8 +168,9 @@ export class Watch {
     if (this.expiry !== null && performance.now() >= this.expiry.untilMs) this.expire();
   }
 
-  private becomeStale(validUntil: Date | null): void {
+  private becomeStale(): void {
     const previous = this.agreement.value;
+    const validUntil = this.expiry === null ? null : new Date(Math.min(this.expiry.at.getTime(), Date.now()));
     this.forgetExpiry();
     this.agreement.reset();
     this.report({ ...this.base('stale'), previous, changed: previous !== null, validUntil });
@@ -182,25 +182,7 @@ export class Watch {
   }
 
   private base(status: WatchOutcome['status']): WatchOutcome {
-    return {
-      watch: this.id,
-      camera: this.present.camera,
-      type: this.present.answer.type,
-      status,
-      value: null,
-      previous: null,
-      changed: false,
-      observed: null,
-      confidence: null,
-      stableCount: 0,
-      answer: '',
-      truncated: false,
-      validUntil: this.validUntil,
-      frame: null,
-      timing: null,
-      tokens: null,
-      error: null,
-    };
+    return { ...nothingKnown(this.id, this.present), status, validUntil: this.validUntil };
   }
 }
 
