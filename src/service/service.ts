@@ -349,6 +349,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
       await this.parts?.cameras.stop();
       this.reporter.stop();
       this.side.node.health(this.status.health());
+      this.side.node.clearAlerts();
       await this.side.link.stop(left());
       await this.http?.stop();
       await notified;
