@@ -1,8 +1,9 @@
 /**
  * What Home Assistant is told about a node: one device for the node and one per camera, each in a single retained message. Field names are
- * those of its MQTT integration; templates are written so that our `none` becomes its `unknown`.
+ * those of its MQTT integration.
  */
 import type { AnswerSpec } from '../watch/spec.js';
+import { ALERTS, EVENT, RESULT, RESULT_WITH_ANSWER, shown, TYPED_QUESTION, WORD, WORDS } from './discovery-templates.js';
 import { CAMERA_STATES, STATE_CHARS } from './messages.js';
 import type { Topics } from './topics.js';
 
@@ -30,11 +31,10 @@ export interface DevicePayload {
   components: Record<string, Component>;
 }
 
-/** Seconds after which a figure from the health message is too old. */
+/** Seconds after which a figure from the health message, or motion, which comes along with it, is too old. */
 const HEALTH_EXPIRES_S = 90;
 /** Longest interval that can be set. */
 const INTERVAL_S = 86_400;
-const UNKNOWN_IF_NONE = "{{ 'None' if value == 'none' else value }}";
 
 /** By topic, the node first: cameras refer to it. */
 export function discoveryPayloads(node: DiscoveryNode): Map<string, DevicePayload> {
@@ -87,6 +87,22 @@ function nodeDevice(node: DiscoveryNode): DevicePayload {
         unit_of_measurement: '°C',
       }),
       [
+        'problem',
+        {
+          platform: 'binary_sensor',
+          name: 'Problem',
+          unique_id: `${id}_node_problem`,
+          device_class: 'problem',
+          entity_category: 'diagnostic',
+          state_topic: topics.health,
+          value_template: "{{ 'ON' if value_json.errors else 'OFF' }}",
+          json_attributes_topic: topics.health,
+          json_attributes_template: ALERTS,
+          expire_after: HEALTH_EXPIRES_S,
+          ...available(node),
+        },
+      ],
+      [
         'restart',
         {
           platform: 'button',
@@ -128,10 +144,19 @@ function cameraDevice(node: DiscoveryNode, { id: camera, images }: { id: string;
       entity_category: 'diagnostic',
       enabled_by_default: false,
       state_topic: topics.health,
-      value_template: `{{ value_json.cameras['${camera}'].fps | default('None') }}`,
+      value_template: `{{ (value_json.cameras['${camera}'] | default({})).fps | default('None') }}`,
       state_class: 'measurement',
       expire_after: HEALTH_EXPIRES_S,
       ...available(node),
+    },
+    _motion: {
+      platform: 'binary_sensor',
+      name: 'Motion',
+      ...of('motion'),
+      device_class: 'motion',
+      state_topic: topics.camera(camera, 'motion'),
+      expire_after: HEALTH_EXPIRES_S,
+      ...available(node, camera),
     },
     _enabled: {
       platform: 'switch',
@@ -150,6 +175,14 @@ function cameraDevice(node: DiscoveryNode, { id: camera, images }: { id: string;
       ...of('image'),
       image_topic: topics.camera(camera, 'image'),
       content_type: 'image/jpeg',
+      ...available(node, camera),
+    };
+    components._snapshot = {
+      platform: 'button',
+      name: 'Take a picture',
+      ...of('snapshot'),
+      command_topic: topics.request('snapshot'),
+      payload_press: JSON.stringify({ camera }),
       ...available(node, camera),
     };
   }
@@ -179,8 +212,8 @@ function watchComponents(node: DiscoveryNode, { id: watch, camera, answer, ttlMs
       name,
       ...of('value'),
       state_topic: topics.watch(watch, 'state'),
-      value_template: UNKNOWN_IF_NONE,
       json_attributes_topic: topics.watch(watch, 'result'),
+      json_attributes_template: answer.type === 'text' ? RESULT_WITH_ANSWER : RESULT,
       expire_after: Math.ceil(ttlMs / 1000),
       ...available(node, camera),
       ...valueComponent(answer),
@@ -190,6 +223,7 @@ function watchComponents(node: DiscoveryNode, { id: watch, camera, answer, ttlMs
       name: `${name} event`,
       ...of('event'),
       state_topic: topics.watch(watch, 'event'),
+      value_template: EVENT,
       event_types: answer.type === 'boolean' ? ['triggered', 'cleared', 'error'] : ['changed', 'error'],
       ...available(node, camera),
     },
@@ -210,7 +244,8 @@ function watchComponents(node: DiscoveryNode, { id: watch, camera, answer, ttlMs
       ...setting('prompt'),
       min: 1,
       max: STATE_CHARS,
-      value_template: `{{ value[:${STATE_CHARS}] }}`,
+      value_template: WORDS,
+      command_template: TYPED_QUESTION,
     },
   };
 }
@@ -218,13 +253,13 @@ function watchComponents(node: DiscoveryNode, { id: watch, camera, answer, ttlMs
 function valueComponent(answer: AnswerSpec): Component {
   switch (answer.type) {
     case 'boolean':
-      return { platform: 'binary_sensor' };
+      return { platform: 'binary_sensor', value_template: WORD };
     case 'choice':
-      return { platform: 'sensor', device_class: 'enum', options: answer.choices };
+      return { platform: 'sensor', value_template: WORDS, device_class: 'enum', options: answer.choices.map(shown) };
     case 'number':
-      return { platform: 'sensor', state_class: 'measurement', suggested_display_precision: answer.decimals };
+      return { platform: 'sensor', value_template: WORD, state_class: 'measurement', suggested_display_precision: answer.decimals };
     case 'text':
-      return { platform: 'sensor' };
+      return { platform: 'sensor', value_template: WORDS };
   }
 }
 

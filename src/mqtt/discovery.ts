@@ -40,7 +40,7 @@ export class Discovery {
     const removed = new Map<string, Removed>();
     for (const [topic, payload] of payloads) {
       const before = { ...this.removed.get(topic), ...this.announced.get(topic)?.components };
-      const gone = Object.entries(before).filter(([key]) => payload.components[key] === undefined);
+      const gone = Object.entries(before).filter(([key]) => !Object.hasOwn(payload.components, key));
       if (gone.length > 0) removed.set(topic, Object.fromEntries(gone.map(([key, { platform }]) => [key, { platform }])));
       this.link.state(topic, JSON.stringify({ ...payload, components: { ...removed.get(topic), ...payload.components } }));
     }

@@ -4,8 +4,9 @@ import { nearestKey } from '../errors.js';
 import { isPublishable, matches } from './filters.js';
 import { parseJson } from './json.js';
 import { RequestError, schemaError } from './request-error.js';
-import { BROADCAST_VERBS, envelopeSchema, type RequestOf, VERBS, type Verb, verbSchemas } from './request-schemas.js';
-import type { Topics } from './topics.js';
+import { BROADCAST_VERBS, payloadSchema, type RequestOf, TRANSACTION_CHARS, VERBS, type Verb, verbSchemas } from './request-schemas.js';
+import { cutText } from './text.js';
+import type { RequestTarget, Topics } from './topics.js';
 import type { Incoming } from './wire.js';
 
 export interface IntakeOptions {
@@ -29,8 +30,9 @@ export interface Address {
 export type Admitted = { [V in Verb]: { verb: V; request: RequestOf<V> } }[Verb] & {
   address: Address;
   broadcast: boolean;
-  /** Milliseconds from now. */
-  deadlineMs: number;
+  /** When it came, and after when the answer is of no use; milliseconds of performance.now(). */
+  arrivedMs: number;
+  endsMs: number;
   /** Equal for repetitions of the same request; null when it carries no id. */
   key: string | null;
 };
@@ -44,63 +46,70 @@ const CORRELATION_BYTES = 1024;
 const VERB_NAME = /^[a-z0-9-]{1,32}(\/[a-z0-9-]{1,32})?$/;
 
 /** Undefined for what is no request at all. */
-export function takeIn(message: Incoming, options: IntakeOptions): Intake | undefined {
-  const { topics } = options;
-  const parsed = topics.parse(message.topic);
-  if (parsed?.kind !== 'request') return undefined;
+export function takeIn(message: Incoming, target: RequestTarget, options: IntakeOptions): Intake | undefined {
   if (message.retained && message.payload.length === 0) return undefined; // somebody clears a retained command
-  const { broadcast } = parsed;
-  const verb = VERB_NAME.test(parsed.verb) ? parsed.verb : 'unknown';
-  const address: Address = { verb, topic: topics.response(verb), transaction: null, correlation: message.correlation };
-  const refuse = (error: RequestError): Intake => ({ kind: 'refused', address, error });
+  const verb = VERB_NAME.test(target.verb) ? target.verb : 'unknown';
+  const address: Address = { verb, topic: options.topics.response(verb), transaction: null, correlation: message.correlation };
+  try {
+    const body = addressed(message, address, options);
+    return { kind: 'admitted', admitted: admit(message, target, body, address, options) };
+  } catch (error) {
+    if (error instanceof RequestError) return { kind: 'refused', address, error };
+    throw error;
+  }
+}
 
-  const replyTo = message.responseTopic;
+/** The body; fills in the address as far as it can be known, before anything is refused. */
+function addressed(message: Incoming, address: Address, options: IntakeOptions): object {
+  const read = bodyOf(message.payload, options.requestBytes);
+  const { transaction, reply_to } = read instanceof RequestError ? {} : (read as { transaction?: unknown; reply_to?: unknown });
+  address.transaction = asTransaction(transaction);
+  const replyTo = message.responseTopic ?? (typeof reply_to === 'string' ? reply_to : undefined);
   if (replyTo !== undefined) {
-    if (!mayReply(replyTo, options)) return refuse(forbidden(replyTo));
+    if (!mayReply(replyTo, options)) throw forbidden(replyTo);
     address.topic = replyTo;
   }
-  if (message.retained) return refuse(new RequestError('RETAINED_COMMAND', 'Requests must not be retained'));
+  if (message.retained) throw new RequestError('RETAINED_COMMAND', 'Requests must not be retained');
   if (message.correlation !== undefined && message.correlation.length > CORRELATION_BYTES) {
-    return refuse(new RequestError('TOO_LARGE', `Correlation data has at most ${CORRELATION_BYTES} bytes, received ${message.correlation.length}`));
+    throw new RequestError('TOO_LARGE', `Correlation data has at most ${CORRELATION_BYTES} bytes, received ${message.correlation.length}`);
   }
-  if (message.payload.length > options.requestBytes) {
-    const refs = [{ key: 'bytes', value: String(message.payload.length) }];
-    return refuse(new RequestError('TOO_LARGE', `A request has at most ${options.requestBytes} bytes, received ${message.payload.length}`, { refs }));
-  }
-  let body: unknown;
-  try {
-    body = parseJson(message.payload);
-  } catch (error) {
-    return refuse(new RequestError('BAD_JSON', (error as Error).message));
-  }
-  if (typeof body !== 'object' || body === null || Array.isArray(body)) return refuse(new RequestError('SCHEMA', 'A request is a JSON object'));
+  if (read instanceof RequestError) throw read;
+  return read;
+}
 
-  const { transaction } = body as { transaction?: unknown };
-  if (typeof transaction === 'string' && transaction.length <= 128) address.transaction = transaction;
-  const envelope = envelopeSchema.safeParse(body);
-  if (!envelope.success) return refuse(schemaError(envelope.error));
-  if (replyTo === undefined && envelope.data.reply_to !== undefined) {
-    if (!mayReply(envelope.data.reply_to, options)) return refuse(forbidden(envelope.data.reply_to));
-    address.topic = envelope.data.reply_to;
+function bodyOf(payload: Buffer, mostBytes: number): object | RequestError {
+  if (payload.length > mostBytes) {
+    const refs = [{ key: 'bytes', value: String(payload.length) }];
+    return new RequestError('TOO_LARGE', `A request has at most ${mostBytes} bytes, received ${payload.length}`, { refs });
   }
-  if (!isVerb(parsed.verb)) return refuse(unknownVerb(parsed.verb));
-  if (broadcast && !BROADCAST_VERBS.includes(parsed.verb)) {
-    return refuse(new RequestError('FORBIDDEN', `All nodes at once may be asked only for ${BROADCAST_VERBS.join(', ')}`));
+  try {
+    const body = parseJson(payload);
+    const isObject = typeof body === 'object' && body !== null && !Array.isArray(body);
+    return isObject ? body : new RequestError('SCHEMA', 'A request is a JSON object');
+  } catch (error) {
+    return new RequestError('BAD_JSON', (error as Error).message);
   }
-  const request = verbSchemas[parsed.verb].request.safeParse(body);
-  if (!request.success) return refuse(schemaError(request.error));
-  const named = [envelope.data.deadline_ms, message.expiryS === undefined ? undefined : message.expiryS * 1000].filter((ms) => ms !== undefined);
+}
+
+function admit({ expiryS }: Incoming, { verb, broadcast }: RequestTarget, body: object, address: Address, options: IntakeOptions): Admitted {
+  if (!isVerb(verb)) throw unknownVerb(verb);
+  if (broadcast && !BROADCAST_VERBS.includes(verb)) {
+    throw new RequestError('FORBIDDEN', `All nodes at once may be asked only for ${BROADCAST_VERBS.join(', ')}`);
+  }
+  const parsed = payloadSchema(verb).safeParse(body);
+  if (!parsed.success) throw schemaError(parsed.error);
+  const { transaction: _, reply_to: __, deadline_ms, ...request } = parsed.data;
+  const named = [deadline_ms, expiryS === undefined ? undefined : expiryS * 1000].filter((ms) => ms !== undefined);
   const deadlineMs = Math.min(LONGEST_DEADLINE_MS, ...(named.length > 0 ? named : [options.deadlineMs]));
-  if (deadlineMs <= 0) return refuse(new RequestError('EXPIRED', 'The request arrived after its expiry'));
-  const admitted = {
-    verb: parsed.verb,
-    request: request.data,
-    address,
-    broadcast,
-    deadlineMs,
-    key: keyOf(address, parsed.verb, request.data),
-  } as Admitted;
-  return { kind: 'admitted', admitted };
+  if (deadlineMs <= 0) throw new RequestError('EXPIRED', 'The request arrived after its expiry');
+  const arrivedMs = performance.now();
+  return { verb, request, address, broadcast, arrivedMs, endsMs: arrivedMs + deadlineMs, key: keyOf(address, verb, request) } as Admitted;
+}
+
+/** Text even where the transaction itself is what is wrong, so that the refusal finds whoever asked: a number in its digits, a long text cut. */
+function asTransaction(value: unknown): string | null {
+  if (value === undefined || value === null) return null;
+  return cutText(typeof value === 'string' ? value : JSON.stringify(value), TRANSACTION_CHARS);
 }
 
 function mayReply(topic: string, { replyFilters }: IntakeOptions): boolean {
@@ -127,6 +136,6 @@ function isVerb(name: string): name is Verb {
  */
 function keyOf({ topic, transaction, correlation }: Address, verb: Verb, request: object): string | null {
   if (correlation === undefined && transaction === null) return null;
-  const id = correlation === undefined ? `t${transaction}` : `c${correlation.toString('base64')}`;
-  return `${topic}\n${verb}\n${id}\n${createHash('sha256').update(JSON.stringify(request)).digest('base64')}`;
+  const asked = JSON.stringify([transaction, request]);
+  return `${topic}\n${verb}\n${correlation?.toString('base64') ?? ''}\n${createHash('sha256').update(asked).digest('base64')}`;
 }

@@ -5,10 +5,11 @@
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import { answerSpecSchema, cropSchema, idSchema, valueSchema } from '../watch/spec.js';
+import { cutText } from './text.js';
 
 /** Major version of the payload schemas. */
 export const SCHEMA_VERSION = 1;
-/** Longest `state` payload, in characters: what common home automation accepts. */
+/** Longest `state` payload, in UTF-16 units: what common home automation accepts. */
 export const STATE_CHARS = 255;
 
 const time = z.iso.datetime({ precision: 3 });
@@ -28,7 +29,7 @@ export const errorCodes = [
   'NO_FRAME', // the camera has not delivered any
   'STALE_FRAME', // the newest frame is older than max_age_ms
   'QUEUE_FULL', // see retry_after_ms
-  'EXPIRED', // the deadline had passed when it came, or before it was admitted
+  'EXPIRED', // the deadline had passed when it came, or before it was admitted; or the answer had lost its validity before it was there
   'TIMEOUT', // the deadline passed after it was admitted
   'CANCELLED',
   'MODEL_LOADING',
@@ -224,11 +225,15 @@ export const responseSchema = z.object({
 });
 export type Response = z.infer<typeof responseSchema>;
 
-/** The bare value for simple consumers: ON or OFF, a choice, a number or a short text; `none` when nothing is known. */
+/**
+ * The bare value for simple consumers: ON or OFF, a choice, a number or a short text. Empty when nothing is known, which for MQTT is no retained
+ * message at all; a text of blanks alone says nothing either.
+ */
 export function stateOf(value: Result['value']): string {
-  if (value === null) return 'none';
+  if (value === null) return '';
   if (typeof value === 'boolean') return value ? 'ON' : 'OFF';
-  return String(value).slice(0, STATE_CHARS);
+  const text = String(value);
+  return text.trim() === '' ? '' : cutText(text, STATE_CHARS);
 }
 
 /** What every numbered message carries. `seq` counts per topic. */

@@ -1,16 +1,19 @@
-/** The final responses of the last while, by request: a request that comes twice gets the same one again. Bounded in count and bytes. */
+/** Final responses by request, each for as long as it may be repeated: a request that comes twice gets the same one again. Bounded in count and bytes. */
 
-interface Entry {
+export interface Memory {
   payload: Buffer;
-  until: number; // monotonic ms
+  /** Monotonic ms: when it must not be repeated any more. */
+  until: number;
+  /** What the response is true of: it is not repeated once that has changed. */
+  world: unknown;
 }
 
 export class Remembered {
-  private readonly entries = new Map<string, Entry>(); // the oldest first
+  private readonly entries = new Map<string, Memory>(); // the oldest first
   private bytes = 0;
   private evicted = 0;
 
-  constructor(private readonly limit: { ms: number; count: number; bytes: number }) {}
+  constructor(private readonly limit: { count: number; bytes: number }) {}
 
   get size(): number {
     return this.entries.size;
@@ -21,11 +24,12 @@ export class Remembered {
     return this.evicted;
   }
 
-  put(key: string, payload: Buffer): void {
+  put(key: string, memory: Memory): void {
     const now = performance.now();
     this.remove(key);
-    this.entries.set(key, { payload, until: now + this.limit.ms });
-    this.bytes += weight(key, payload);
+    if (memory.until <= now) return;
+    this.entries.set(key, memory);
+    this.bytes += weight(key, memory.payload);
     for (const [oldest, { until }] of this.entries) {
       const full = this.entries.size > this.limit.count || this.bytes > this.limit.bytes;
       if (!full && until > now) break;
@@ -34,17 +38,19 @@ export class Remembered {
     }
   }
 
-  get(key: string): Buffer | undefined {
-    const entry = this.entries.get(key);
-    if (entry === undefined || entry.until > performance.now()) return entry?.payload;
+  /** Undefined for what is not known, too old, or of another world. */
+  get(key: string, world: unknown): Memory | undefined {
+    const memory = this.entries.get(key);
+    if (memory === undefined) return undefined;
+    if (memory.until > performance.now() && memory.world === world) return memory;
     this.remove(key);
     return undefined;
   }
 
   private remove(key: string): void {
-    const entry = this.entries.get(key);
-    if (entry === undefined) return;
-    this.bytes -= weight(key, entry.payload);
+    const memory = this.entries.get(key);
+    if (memory === undefined) return;
+    this.bytes -= weight(key, memory.payload);
     this.entries.delete(key);
   }
 }

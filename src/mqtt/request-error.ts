@@ -73,7 +73,11 @@ const CODES: Record<ErrorCode, RequestErrorCode> = {
 /** Whatever a handler threw. Messages of errors that are not ours may hold anything and are not passed on. */
 export function requestErrorOf(error: unknown): RequestError {
   if (error instanceof RequestError) return error;
-  if (error instanceof MiphaError) return new RequestError(CODES[error.code], error.message, { retryable: error.retryable, cause: error });
+  if (error instanceof MiphaError) {
+    const { retryAfterMs } = error.details;
+    const hint = typeof retryAfterMs === 'number' ? { retryAfterMs } : {};
+    return new RequestError(CODES[error.code], error.message, { retryable: error.retryable, ...hint, cause: error });
+  }
   if ((error as { name?: unknown } | null)?.name === 'AbortError')
     return new RequestError('CANCELLED', 'The request was cancelled', { cause: error });
   return new RequestError('ENGINE_FAULT', 'An internal error, see the log of the node', { retryable: false, cause: error });

@@ -3,18 +3,21 @@ import { z } from 'zod';
 import { answerSpecSchema, cropSchema, idSchema, questionSchema, watchSpecSchema } from '../watch/spec.js';
 import { healthSchema, infoSchema, resultSchema } from './messages.js';
 
+export const TRANSACTION_CHARS = 128;
 /** Fields of every request. With MQTT 5 the properties Response Topic, Correlation Data and Message Expiry do the same and win. */
 export const envelopeSchema = z.object({
   transaction: z
     .string()
     .min(1)
-    .max(128)
+    .max(TRANSACTION_CHARS)
     .optional()
-    .describe('repeated in every response; the same request again within the dedupe window gets the same response'),
+    .describe('repeated in every response; the same request again gets the same response, while that is still true'),
   reply_to: z.string().min(1).max(512).optional().describe('topic for the responses; must match the allow-list. Default: response/<verb>'),
   deadline_ms: z.int().min(1).max(600_000).optional().describe('milliseconds from its arrival after which the answer is of no use'),
 });
 export type Envelope = z.infer<typeof envelopeSchema>;
+
+const maxAge = z.int().min(1).max(3_600_000).optional().describe('an older frame is refused with STALE_FRAME; default: that of the watch, or 2000');
 
 const query = z.object({
   watch: idSchema.optional().describe('ask the question of this watch now'),
@@ -22,7 +25,7 @@ const query = z.object({
   question: questionSchema.optional().describe('needed unless `watch` is given'),
   answer: answerSpecSchema.optional().describe('default: free text'),
   crop: cropSchema.optional(),
-  max_age_ms: z.int().min(1).max(3_600_000).optional().describe('an older frame is refused with STALE_FRAME'),
+  max_age_ms: maxAge,
   ttl_ms: z
     .int()
     .min(1)
@@ -38,12 +41,13 @@ const query = z.object({
 export const verbSchemas = {
   query: { request: query, response: resultSchema },
   cancel: {
-    request: z.object({ target: z.string().min(1).max(128).describe('the transaction of the query, or its correlation data as text') }),
+    request: z.object({ target: z.string().min(1).max(TRANSACTION_CHARS).describe('the transaction of the query, or its correlation data as text') }),
     response: z.object({ cancelled: z.boolean().describe('false: it is not known, or has ended') }),
   },
   snapshot: {
     request: z.object({
       camera: idSchema.optional(),
+      max_age_ms: maxAge,
       max_side_px: z.int().min(16).max(4096).optional(),
       quality: z.int().min(1).max(100).optional(),
     }),
@@ -75,7 +79,18 @@ export const verbSchemas = {
 } as const;
 export type Verb = keyof typeof verbSchemas;
 export const VERBS = Object.keys(verbSchemas) as Verb[];
+/** What changes the node. Their responses are repeated for the whole dedupe window; the others' only while they are no old news. */
+export const CHANGING_VERBS: readonly Verb[] = ['watch/put', 'watch/delete', 'options', 'camera/restart', 'restart'];
 /** What may be asked of all nodes at once. */
 export const BROADCAST_VERBS: readonly Verb[] = ['health', 'announce', 'snapshot'];
 export type RequestOf<V extends Verb> = z.infer<(typeof verbSchemas)[V]['request']>;
 export type ResponseOf<V extends Verb> = z.infer<(typeof verbSchemas)[V]['response']>;
+
+/** The whole payload of a request, its envelope included. */
+export function payloadSchema(verb: Verb): z.ZodType<Envelope & RequestOf<Verb>> {
+  return whole[verb];
+}
+const whole = Object.fromEntries(VERBS.map((verb) => [verb, envelopeSchema.extend(verbSchemas[verb].request.shape)])) as unknown as Record<
+  Verb,
+  z.ZodType<Envelope & RequestOf<Verb>>
+>;

@@ -1,12 +1,13 @@
 /** Requests over MQTT: admitted or refused, run once, ended by answer, error, deadline, cancel or shutdown, with exactly one final response. */
 
 import { replyFilters } from './filters.js';
+import { expiresMs, type Freshness, staleMs } from './freshness.js';
 import { type Address, type Admitted, type IntakeOptions, takeIn } from './intake.js';
 import { type Response, SCHEMA_VERSION } from './messages.js';
 import { Remembered } from './remembered.js';
 import { RequestError, requestErrorOf } from './request-error.js';
-import type { RequestOf, ResponseOf, Verb } from './request-schemas.js';
-import type { Topics } from './topics.js';
+import { CHANGING_VERBS, type RequestOf, type ResponseOf, type Verb } from './request-schemas.js';
+import type { RequestTarget, Topics } from './topics.js';
 import type { Incoming, ResponseProperties } from './wire.js';
 
 export interface RequestContext {
@@ -20,6 +21,8 @@ export interface RequestContext {
   accepted(): void;
   /** A piece of an answer that is being written. */
   partial(text: string): void;
+  /** The answer is about a picture: it is sent only while it may be relied upon, and repeated only while the picture is young enough. */
+  about(freshness: Freshness): void;
 }
 
 /** One per verb; what it throws becomes the error of the response. `cancel` is answered here. */
@@ -38,6 +41,8 @@ export interface RequestsOptions {
   dedupeMs: number;
   /** Filters of reply topics besides the usual ones. */
   replyTopics: readonly string[];
+  /** Another value whenever the node has been changed: what was said about a change before that is not said again. */
+  world?: () => unknown;
   /** A handler failed in a way that is nobody's fault but ours. */
   onFault?: (verb: Verb, error: unknown) => void;
 }
@@ -69,19 +74,23 @@ interface Running {
   timer: NodeJS.Timeout;
   accepted: boolean;
   over: boolean;
+  freshness: Freshness | undefined;
+  /** The same request, asked anew in the meantime. */
+  again: Admitted | undefined;
 }
 
 /** Handlers running at once, those that ignore their signal included. */
 const ACTIVE = 256;
 /** A response nobody fetched in this time is worthless, in seconds. */
 const RESPONSE_EXPIRY_S = 30;
-const REMEMBERED = { count: 16_384, bytes: 16 * 2 ** 20 };
-/** Refusals that say "come back later": the same request again must be tried, not answered from memory. */
-const NOT_REMEMBERED = new Set(['QUEUE_FULL', 'MODEL_LOADING', 'SHUTTING_DOWN']);
+const ANSWERS = { count: 16_384, bytes: 16 * 2 ** 20 };
+const CHANGES = { count: 4096, bytes: 4 * 2 ** 20 };
 
 export class Requests {
   private readonly intake: IntakeOptions;
-  private readonly remembered: Remembered;
+  /** Only what succeeded is remembered: an error changed nothing, and asked again it may not come again. Of changes, apart so that questions do not push them out. */
+  private readonly changes = new Remembered(CHANGES);
+  private readonly answers = new Remembered(ANSWERS);
   private readonly running = new Set<Running>();
   private readonly runningByKey = new Map<string, Running>();
   private active = 0;
@@ -90,39 +99,17 @@ export class Requests {
   private readonly errors: Record<string, number> = {};
 
   constructor(private readonly options: RequestsOptions) {
-    const { topics, base, requestBytes, deadlineMs, dedupeMs, replyTopics } = options;
+    const { topics, base, requestBytes, deadlineMs, replyTopics } = options;
     this.intake = { topics, requestBytes, deadlineMs, replyFilters: replyFilters(base, topics.root, replyTopics) };
-    this.remembered = new Remembered({ ms: dedupeMs, ...REMEMBERED });
   }
 
-  /** Never throws. Messages that are no requests are ignored. */
-  handle(message: Incoming): void {
-    const intake = takeIn(message, this.intake);
+  /** A message on one of the request topics, `target` being what its name says. Never throws. */
+  handle(message: Incoming, target: RequestTarget): void {
+    const intake = takeIn(message, target, this.intake);
     if (intake === undefined) return;
     this.counts.received++;
-    if (intake.kind === 'refused') {
-      this.finish(intake.address, null, intake.error);
-      return;
-    }
-    const { admitted } = intake;
-    const { key, address } = admitted;
-    if (key !== null) {
-      if (this.runningByKey.has(key)) {
-        this.counts.duplicates++;
-        return;
-      }
-      const before = this.remembered.get(key);
-      if (before !== undefined) {
-        this.counts.repeated++;
-        this.send(address, before);
-        return;
-      }
-    }
-    if (this.stopped) this.finish(address, key, shuttingDown());
-    else if (admitted.verb === 'cancel') this.cancel(admitted.request.target, admitted);
-    else if (this.active >= ACTIVE) {
-      this.finish(address, key, new RequestError('QUEUE_FULL', `${ACTIVE} requests are under way`, { retryAfterMs: 1000 }));
-    } else void this.run(admitted);
+    if (intake.kind === 'refused') this.finish(intake.address, intake.error);
+    else this.take(intake.admitted, message.duplicate);
   }
 
   /** Ends all that is under way with SHUTTING_DOWN, and everything that still comes. */
@@ -136,25 +123,46 @@ export class Requests {
       ...this.counts,
       active: this.active,
       errors: { ...this.errors },
-      remembered: this.remembered.size,
-      evicted: this.remembered.evictions,
+      remembered: this.answers.size + this.changes.size,
+      evicted: this.answers.evictions + this.changes.evictions,
     };
   }
 
+  private take(admitted: Admitted, redelivered: boolean): void {
+    const { key, address } = admitted;
+    const running = key === null ? undefined : this.runningByKey.get(key);
+    if (running !== undefined) {
+      this.counts.duplicates++; // it will be answered
+      if (!redelivered) running.again = admitted;
+      return;
+    }
+    const before = key === null ? undefined : (this.answers.get(key, undefined) ?? this.changes.get(key, this.options.world?.()));
+    if (before !== undefined) {
+      this.counts.repeated++;
+      this.send(address, before.payload, before.until);
+    } else if (this.stopped) this.finish(address, shuttingDown());
+    else if (admitted.verb === 'cancel') this.cancel(admitted.request.target, address);
+    else if (this.active >= ACTIVE) {
+      this.finish(address, new RequestError('QUEUE_FULL', `${ACTIVE} requests are under way`, { retryAfterMs: 1000 }));
+    } else void this.run(admitted);
+  }
+
   private async run(admitted: Admitted): Promise<void> {
-    const { deadlineMs, key, address, verb } = admitted;
-    const endsAt = performance.now() + deadlineMs;
+    const { arrivedMs, endsMs, key, address, verb } = admitted;
+    const deadlineMs = Math.round(endsMs - arrivedMs);
     const running: Running = {
       admitted,
       abort: new AbortController(),
       accepted: false,
       over: false,
+      freshness: undefined,
+      again: undefined,
       timer: setTimeout(() => {
         const error = running.accepted
-          ? new RequestError('TIMEOUT', `No answer within ${Math.round(deadlineMs)} ms`)
-          : new RequestError('EXPIRED', `Not begun within ${Math.round(deadlineMs)} ms`);
+          ? new RequestError('TIMEOUT', `No answer within ${deadlineMs} ms`)
+          : new RequestError('EXPIRED', `Not begun within ${deadlineMs} ms`);
         this.end(running, error);
-      }, deadlineMs),
+      }, endsMs - performance.now()),
     };
     this.running.add(running);
     if (key !== null) this.runningByKey.set(key, running);
@@ -165,7 +173,7 @@ export class Requests {
       transaction: address.transaction,
       broadcast: admitted.broadcast,
       get deadlineMs() {
-        return Math.max(0, endsAt - performance.now());
+        return Math.max(0, endsMs - performance.now());
       },
       accepted: () => {
         if (running.over || running.accepted) return;
@@ -174,6 +182,9 @@ export class Requests {
       },
       partial: (text) => {
         if (!running.over) this.progress(address, 'partial', { text });
+      },
+      about: (freshness) => {
+        running.freshness = freshness;
       },
     };
     try {
@@ -197,39 +208,62 @@ export class Requests {
     }
     running.over = true;
     clearTimeout(running.timer);
-    const { admitted, abort } = running;
+    const { admitted, abort, again, freshness } = running;
     this.running.delete(running);
     if (admitted.key !== null) this.runningByKey.delete(admitted.key);
-    this.finish(admitted.address, admitted.key, outcome);
+    const answered = outcome instanceof RequestError ? null : this.answer(admitted, outcome.data, freshness);
+    if (outcome instanceof RequestError) this.finish(admitted.address, outcome);
     abort.abort(outcome instanceof RequestError ? outcome : undefined);
+    // Asked anew when the picture was too old already: that answer is none for this one.
+    if (answered === 'ok' && again !== undefined && freshness !== undefined && staleMs(freshness) <= again.arrivedMs) this.takeAgain(again);
   }
 
-  private cancel(target: string, { address, key }: Admitted): void {
+  private answer({ address, verb, key }: Admitted, data: unknown, freshness: Freshness | undefined): Response['status'] {
+    const now = performance.now();
+    const expires = freshness === undefined ? Number.POSITIVE_INFINITY : expiresMs(freshness);
+    if (expires <= now) {
+      const late = Math.ceil(now - expires);
+      return this.finish(address, new RequestError('EXPIRED', `The answer came ${late} ms after it could be relied upon (ttl_ms)`)).status;
+    }
+    const { status, payload } = this.finish(address, { data }, expires);
+    if (key === null || status !== 'ok') return status;
+    const longest = now + this.options.dedupeMs;
+    if (CHANGING_VERBS.includes(verb)) this.changes.put(key, { payload, until: longest, world: this.options.world?.() });
+    else if (freshness !== undefined) this.answers.put(key, { payload, until: Math.min(longest, staleMs(freshness)), world: undefined });
+    return status;
+  }
+
+  private takeAgain(again: Admitted): void {
+    if (again.endsMs > performance.now()) this.take(again, false);
+  }
+
+  private cancel(target: string, address: Address): void {
     const fits = ({ admitted }: Running) => admitted.address.transaction === target || admitted.address.correlation?.toString('utf8') === target;
     const found = [...this.running].filter(fits);
     // Ids are unique per requester only: its own requests first, those of others only where there is no doubt.
     const own = found.filter(({ admitted }) => admitted.address.topic === address.topic);
     const chosen = own.length > 0 ? own : found.length === 1 ? found : [];
     for (const running of chosen) this.end(running, new RequestError('CANCELLED', 'Cancelled on request'));
-    this.finish(address, key, { data: { cancelled: chosen.length > 0 } });
+    this.finish(address, { data: { cancelled: chosen.length > 0 } });
   }
 
-  private finish(address: Address, key: string | null, outcome: RequestError | { data: unknown }): void {
-    const refusal = outcome instanceof RequestError ? outcome : undefined;
-    let payload = this.encode(address, refusal === undefined ? 'ok' : 'error', outcome instanceof RequestError ? null : outcome.data, refusal);
-    let error = refusal;
-    if (this.send(address, payload) === 'too_large') {
+  /** The final response; `untilMs` as in send(). */
+  private finish(address: Address, outcome: RequestError | { data: unknown }, untilMs?: number): { status: 'ok' | 'error'; payload: Buffer } {
+    let error = outcome instanceof RequestError ? outcome : undefined;
+    let payload = this.encode(address, error === undefined ? 'ok' : 'error', outcome instanceof RequestError ? null : outcome.data, error);
+    if (this.send(address, payload, untilMs) === 'too_large') {
       error = new RequestError('TOO_LARGE', `The response has ${payload.length} bytes, more than may be sent`);
       payload = this.encode(address, 'error', null, error);
       this.send(address, payload);
     }
-    this.counts[error === undefined ? 'ok' : 'error']++;
+    const status = error === undefined ? 'ok' : 'error';
+    this.counts[status]++;
     if (error !== undefined) this.errors[error.code] = (this.errors[error.code] ?? 0) + 1;
-    if (key !== null && !NOT_REMEMBERED.has(error?.code ?? '')) this.remembered.put(key, payload);
+    return { status, payload };
   }
 
   private progress(address: Address, status: 'accepted' | 'partial', data: unknown): void {
-    this.send(address, this.encode(address, status, data), status === 'partial');
+    this.send(address, this.encode(address, status, data), undefined, status === 'partial');
   }
 
   private encode({ verb, transaction }: Address, status: Response['status'], data: unknown, error?: RequestError): Buffer {
@@ -246,8 +280,10 @@ export class Requests {
     return Buffer.from(JSON.stringify(response));
   }
 
-  private send({ topic, correlation }: Address, payload: Buffer, optional = false): 'sent' | 'offline' | 'too_large' {
-    const properties: ResponseProperties = { contentType: 'application/json', expiryS: RESPONSE_EXPIRY_S, optional };
+  /** `untilMs`: when the response has lost its worth, in milliseconds of performance.now(); the broker drops it then, or after the usual time. */
+  private send({ topic, correlation }: Address, payload: Buffer, untilMs = Number.POSITIVE_INFINITY, optional = false) {
+    const expiryS = Math.min(RESPONSE_EXPIRY_S, (untilMs - performance.now()) / 1000);
+    const properties: ResponseProperties = { contentType: 'application/json', expiryS, optional };
     if (correlation !== undefined) properties.correlation = correlation;
     return this.options.respond(topic, payload, properties);
   }

@@ -6,9 +6,15 @@ const ID = /^[a-z0-9-]{1,64}$/;
 export const WATCH_SETTINGS = ['enabled', 'prompt', 'interval'] as const;
 export type WatchSetting = (typeof WATCH_SETTINGS)[number];
 
+/** What a request topic says: any verb, known or not; `broadcast`: to every node. */
+export interface RequestTarget {
+  verb: string;
+  broadcast: boolean;
+}
+
 /** A topic this node listens to, taken apart. */
 export type ParsedTopic =
-  | { kind: 'request'; verb: string; broadcast: boolean }
+  | ({ kind: 'request' } & RequestTarget)
   | { kind: 'camera-set'; camera: string } // enabled
   | { kind: 'watch-set'; watch: string; setting: WatchSetting }
   | { kind: 'availability' };

@@ -69,6 +69,7 @@ export class BrokerSide extends EventEmitter<{ online: []; failed: [MiphaError];
       deadlineMs: requests.deadline_ms,
       dedupeMs: requests.dedupe_ms,
       replyTopics: mqtt.reply_topics,
+      world: () => changer.config,
       onFault: (verb, error) => this.log.error({ err: error, verb }, 'a request failed'),
     });
   }
@@ -125,11 +126,11 @@ export class BrokerSide extends EventEmitter<{ online: []; failed: [MiphaError];
     const left = infoSchema.safeParse(parsed(payload));
     if (!left.success) return; // of a version that is not ours: its info is replaced, and that is all
     const { config } = this.options.changer;
-    for (const { id } of left.data.watches.filter(({ id }) => config.watches[id] === undefined)) {
+    for (const { id } of left.data.watches.filter(({ id }) => !Object.hasOwn(config.watches, id))) {
       this.results.forget(id);
       this.node.forgetWatchSettings(id);
     }
-    for (const { id } of left.data.cameras) if (config.cameras[id] === undefined) this.node.forgetCamera(id);
+    for (const { id } of left.data.cameras) if (!Object.hasOwn(config.cameras, id)) this.node.forgetCamera(id);
     this.discovery?.remember(this.devices(left.data));
     this.emit('outdated');
   }
@@ -137,7 +138,7 @@ export class BrokerSide extends EventEmitter<{ online: []; failed: [MiphaError];
   private receive(message: Incoming): void {
     if (this.discovery?.handle(message)) return;
     const target = this.topics.parse(message.topic);
-    if (target?.kind === 'request') this.requests.handle(message);
+    if (target?.kind === 'request') this.requests.handle(message, target);
     else if (target?.kind === 'camera-set' || target?.kind === 'watch-set') void this.set(target, message);
   }
 

@@ -10,6 +10,8 @@ export interface CameraReporter {
   added(camera: Camera): void;
   removed(camera: Camera): void;
   publish(camera: Camera): void;
+  /** Tells motion once more: it is not retained, so whoever has come since knows nothing of it. */
+  repeatMotion(): void;
   /** Leaves no timer behind; the last states stay published. */
   stop(): void;
 }
@@ -23,12 +25,15 @@ export interface ReporterOptions {
 }
 
 export function cameraReporter({ node, log, isEnabled, onChange }: ReporterOptions): CameraReporter {
-  const following = new Map<Camera, () => void>();
+  const following = new Map<Camera, { motion: Motion; end: () => void }>();
   const publish = (camera: Camera) => node.camera(camera.id, camera.state, isEnabled(camera.id));
   return {
     publish,
+    repeatMotion() {
+      for (const [{ id, state }, { motion }] of following) if (state === 'online') node.motion(id, motion.moving);
+    },
     stop() {
-      for (const end of following.values()) end();
+      for (const { end } of following.values()) end();
       following.clear();
     },
     added(camera) {
@@ -53,14 +58,15 @@ export function cameraReporter({ node, log, isEnabled, onChange }: ReporterOptio
       camera.on('state', onState);
       camera.on('frame', onFrame);
       publish(camera);
-      following.set(camera, () => {
+      const end = () => {
         camera.off('state', onState);
         camera.off('frame', onFrame);
         motion.stop();
-      });
+      };
+      following.set(camera, { motion, end });
     },
     removed(camera) {
-      following.get(camera)?.();
+      following.get(camera)?.end();
       following.delete(camera);
       node.forgetCamera(camera.id);
     },

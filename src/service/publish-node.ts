@@ -47,6 +47,11 @@ export class NodePublisher {
     this.outlet.state(this.topics.alert(id), { v: SCHEMA_VERSION, ts: new Date().toISOString(), level, message } satisfies Alert);
   }
 
+  /** A node that is gone has nothing that somebody could still look at. */
+  clearAlerts(): void {
+    for (const id of [...this.alerts.keys()]) this.alert(id, null);
+  }
+
   get standingAlerts(): ReadonlyMap<string, Pick<Alert, 'level' | 'message'>> {
     return this.alerts;
   }

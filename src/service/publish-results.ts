@@ -1,6 +1,6 @@
 /** Outcomes of watches and queries → what is published about them. Remembers per watch what was last said, to know what is news. */
 import { MiphaError } from '../errors.js';
-import { type Result, type Stamp, stateOf, type WatchEvent } from '../mqtt/messages.js';
+import { type Result, STATE_CHARS, type Stamp, stateOf, type WatchEvent } from '../mqtt/messages.js';
 import { requestErrorOf } from '../mqtt/request-error.js';
 import type { Topics } from '../mqtt/topics.js';
 import type { SeenFrame, Timing, WatchOutcome } from '../watch/outcome.js';
@@ -22,13 +22,15 @@ export class ResultPublisher {
     private readonly model: () => Model,
   ) {}
 
-  watch(outcome: WatchOutcome): void {
-    const topic = this.topics.watch(outcome.watch, 'result');
-    const result = this.result(topic, outcome);
-    const life = outcome.status !== 'stale' && outcome.validUntil !== null ? { expiresAt: outcome.validUntil } : {};
-    this.outlet.state(topic, result, life);
-    this.outlet.state(this.topics.watch(outcome.watch, 'state'), stateOf(outcome.value), life);
-    const before = this.known.get(outcome.watch) ?? null;
+  watch(given: WatchOutcome): void {
+    const outcome = hasPassed(given.validUntil) ? worthless(given) : given;
+    const { watch, value, validUntil } = outcome;
+    const topic = this.topics.watch(watch, 'result');
+    const life = validUntil === null || hasPassed(validUntil) ? {} : { expiresAt: validUntil };
+    this.outlet.state(topic, this.result(topic, outcome), life);
+    const state = stateOf(value);
+    this.outlet.state(this.topics.watch(watch, 'state'), state, state === '' ? {} : life);
+    const before = this.known.get(watch) ?? null;
     const event = this.eventType(outcome, before);
     if (event !== null) this.event(event, before, outcome);
   }
@@ -69,8 +71,8 @@ export class ResultPublisher {
   }
 
   private result(topic: string, outcome: WatchOutcome): Result {
-    const { watch, camera, status, type, value, observed, answer, confidence, changed, stableCount, validUntil, frame, timing, tokens, error } =
-      outcome;
+    const { watch, camera, status, type, value, observed, answer, confidence, changed, stableCount, validUntil } = outcome;
+    const { frame, timing, tokens, truncated, error } = outcome;
     return {
       ...this.stamp.next(topic),
       camera,
@@ -90,7 +92,7 @@ export class ResultPublisher {
       model: this.model(),
       timing: timing === null ? null : timingOf(timing),
       tokens,
-      truncated: value !== null && typeof value === 'string' && stateOf(value) !== value,
+      truncated: truncated || (typeof value === 'string' && value.length > STATE_CHARS),
       error: errorOf(error),
     };
   }
@@ -124,6 +126,18 @@ export class ResultPublisher {
       replayed: false,
     } satisfies WatchEvent);
   }
+}
+
+function hasPassed(validUntil: Date | null): boolean {
+  return validUntil !== null && validUntil.getTime() <= Date.now();
+}
+
+/** What must not be relied upon any more is not told as if it could be. */
+function worthless(outcome: WatchOutcome): WatchOutcome {
+  const { status, previous } = outcome;
+  const gone = { value: null, changed: previous !== null };
+  if (status !== 'ok') return { ...outcome, ...gone };
+  return { ...outcome, ...gone, status: 'stale', observed: null, confidence: null, stableCount: 0, answer: '', truncated: false };
 }
 
 function frameOf({ id, at, monotonicMs, width, height, crop }: SeenFrame): NonNullable<Result['frame']> {

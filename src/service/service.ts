@@ -7,7 +7,7 @@ import { EventEmitter } from 'node:events';
 import type { MiphaError } from '../errors.js';
 import type { Health } from '../mqtt/messages.js';
 import { WatchLoop } from '../watch/loop.js';
-import type { WatchOutcome } from '../watch/outcome.js';
+import { nothingKnown, type WatchOutcome } from '../watch/outcome.js';
 import { Queries } from '../watch/queries.js';
 import { Usage } from '../watch/usage.js';
 import { BrokerSide } from './broker-side.js';
@@ -228,6 +228,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
       if (this.parts !== null) this.emit('failed', error);
     });
     this.publishInfo();
+    this.publishIgnorance();
     this.side.connect();
   }
 
@@ -286,12 +287,19 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
       this.side.results.forget(id);
       this.side.node.forgetWatchSettings(id);
     }
+    for (const id of diff.watches.added) this.side.results.watch(nothingKnown(id, config.watches[id] as Config['watches'][string]));
     for (const id of [...diff.watches.added, ...diff.watches.changed]) loop.put(id, config.watches[id] as Config['watches'][string]);
     queries.setLimit(config.requests.queue);
   }
 
   private publishInfo(): void {
     this.side.announce(this.status.info());
+  }
+
+  /** Until cameras deliver and watches are answered: what an earlier process that crashed has left on the broker must not look true. */
+  private publishIgnorance(): void {
+    for (const [id, { enabled }] of Object.entries(this.config.cameras)) this.side.node.camera(id, 'offline', enabled);
+    for (const [id, spec] of Object.entries(this.config.watches)) this.side.results.watch(nothingKnown(id, spec));
   }
 
   private republish(): void {
@@ -309,6 +317,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
     await this.status.refresh();
     if (this.stopping !== undefined) return;
     this.side.node.health(this.status.health());
+    this.reporter.repeatMotion();
     clearTimeout(this.healthTimer);
     this.healthTimer = setTimeout(() => void this.tick(), this.config.health_interval_ms);
   }
@@ -353,6 +362,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
       await this.parts?.cameras.stop();
       this.reporter.stop();
       this.side.node.health(this.status.health());
+      this.side.node.clearAlerts();
       await this.side.link.stop(left());
       await this.http?.stop();
       await notified;

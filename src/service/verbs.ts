@@ -34,7 +34,7 @@ export interface VerbContext {
   answered(outcome: QueryOutcome | null, status: string): void;
 }
 
-const MAX_AGE_MS = 2000; // for queries that name none, as watches have it
+const MAX_AGE_MS = 2000; // for requests that name none, as watches have it
 const TTL_MS = 30_000;
 const JPEG_SIDE_PX = 1280;
 const JPEG_QUALITY = 85;
@@ -97,24 +97,29 @@ async function query(context: VerbContext, request: RequestOf<'query'>, call: Re
   freshFrame(camera, maxAgeMs);
   const crop = request.crop ?? watch?.crop;
   const answer: AnswerSpec | undefined = request.answer ?? (request.question === undefined ? watch?.answer : undefined);
-  const outcome = await queries.ask({
-    frame: () => freshFrame(camera, maxAgeMs), // the newest one when its turn has come
-    question,
-    ...(answer === undefined ? {} : { answer }),
-    ...(crop === undefined ? {} : { crop }),
-    ...(request.max_tokens === undefined ? {} : { maxTokens: request.max_tokens }),
-    ...(request.partial === true ? { onText: (text: string) => call.partial(text) } : {}),
-    priority: request.priority ?? 0,
-    signal: call.signal,
-    deadlineMs: call.deadlineMs,
-    onAdmitted: () => call.accepted(),
-  });
+  const ttlMs = request.ttl_ms ?? watch?.ttl_ms ?? TTL_MS;
+  const outcome = await queries
+    .ask({
+      frame: () => freshFrame(camera, maxAgeMs), // the newest one when its turn has come
+      question,
+      ...(answer === undefined ? {} : { answer }),
+      ...(crop === undefined ? {} : { crop }),
+      ...(request.max_tokens === undefined ? {} : { maxTokens: request.max_tokens }),
+      ...(request.partial === true ? { onText: (text: string) => call.partial(text) } : {}),
+      priority: request.priority ?? 0,
+      signal: call.signal,
+      deadlineMs: call.deadlineMs,
+      ttlMs,
+      onAdmitted: () => call.accepted(),
+    })
+    .catch(lapsed);
+  call.about({ capturedMs: outcome.frame.monotonicMs, maxAgeMs, ttlMs });
   context.answered(outcome, 'ok');
   return context.results.query(outcome, {
     transaction: call.transaction,
     watch: request.watch ?? null,
     camera: camera.id,
-    ttlMs: request.ttl_ms ?? watch?.ttl_ms ?? TTL_MS,
+    ttlMs,
   });
 }
 
@@ -123,7 +128,7 @@ async function snapshot(context: VerbContext, request: RequestOf<'snapshot'>) {
   if (loaded(context).cameras.config(camera.id)?.images !== true) {
     throw new RequestError('FORBIDDEN', `Pictures of the camera ${camera.id} are not published: its option images is off`);
   }
-  const frame = freshFrame(camera, Number.POSITIVE_INFINITY);
+  const frame = freshFrame(camera, request.max_age_ms ?? MAX_AGE_MS);
   const letGo = frame.hold?.();
   const wanted = { maxSidePx: request.max_side_px ?? JPEG_SIDE_PX, quality: request.quality ?? JPEG_QUALITY };
   const { data: jpeg, width, height } = await jpegOf(frame, wanted).finally(letGo);
@@ -145,6 +150,14 @@ async function snapshot(context: VerbContext, request: RequestOf<'snapshot'>) {
     bytes: jpeg.length,
     sha256,
   };
+}
+
+/** An answer that came too late to be relied upon is none. */
+function lapsed(error: unknown): never {
+  if (error instanceof MiphaError && error.code === 'ERR_DEADLINE' && Object.hasOwn(error.details, 'ttlMs')) {
+    throw new RequestError('EXPIRED', error.message, { cause: error });
+  }
+  throw error;
 }
 
 /** Settings that must not be changed from outside are forbidden, not malformed; the paths of all others are named. */

@@ -31,6 +31,6 @@ function build(spec: AnswerSpec): z.ZodType<Value> {
       return number.min(min).max(max);
     }
     case 'text':
-      return z.string().max(spec.max_chars);
+      return z.string().min(1).max(spec.max_chars); // an empty one would be no answer
   }
 }

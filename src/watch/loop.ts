@@ -85,6 +85,7 @@ export class WatchLoop {
   private state: 'new' | 'running' | 'stopped' = 'new';
   private running: Promise<void> | null = null;
   private beganMs = 0; // the running one, or the last
+  private told = false; // that nothing is known any more
   private alarm: NodeJS.Timeout | undefined;
 
   constructor(
@@ -111,7 +112,7 @@ export class WatchLoop {
     this.next();
   }
 
-  /** Its watches stay, without anything to look at; what is under way about it is cancelled. */
+  /** Its watches stay, without anything to look at: what is under way about it is cancelled, what is believed becomes `stale`. */
   removeCamera(id: string): void {
     const post = this.posts.get(id);
     if (post === undefined) return;
@@ -120,6 +121,7 @@ export class WatchLoop {
     for (const watch of this.of(id)) {
       watch.cancel();
       watch.gate.forget();
+      watch.expire();
     }
   }
 
@@ -133,8 +135,7 @@ export class WatchLoop {
       known.change(spec);
     } else {
       if (known === undefined && this.watches.size >= MOST_WATCHES) throw optionError('watch', `at most ${MOST_WATCHES} watches`, id);
-      known?.expire();
-      known?.close();
+      known?.end();
       this.watches.set(id, new Watch(id, spec, (outcome) => this.report(outcome)));
     }
     this.next();
@@ -163,13 +164,14 @@ export class WatchLoop {
   }
 
   /**
-   * For good: nothing new begins, what is under way may finish within the budget and is cancelled after it. No answer expires any more.
+   * For good: nothing new begins, what is under way may finish within the budget and is cancelled after it. Then every watch reports `stale`.
    * Resolves when the engine has let go, or a second after the budget.
    */
   async stop(budgetMs: number): Promise<void> {
     this.end();
     if (this.running !== null) await within(this.running, budgetMs);
-    for (const watch of this.watches.values()) watch.close();
+    if (!this.told) for (const watch of this.watches.values()) watch.end();
+    this.told = true;
     if (this.running !== null) await within(this.running, GRACE_MS);
   }
 

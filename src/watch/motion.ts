@@ -14,6 +14,10 @@ export class Motion {
 
   constructor(private readonly onChange: (moving: boolean) => void) {}
 
+  get moving(): boolean {
+    return this.off !== undefined;
+  }
+
   see(frame: Frame): void {
     if (frame.monotonicMs - this.comparedMs < EVERY_MS) return;
     this.comparedMs = frame.monotonicMs;
@@ -29,9 +33,11 @@ export class Motion {
     }, OFF_MS);
   }
 
-  /** Leaves no timer behind. */
+  /** Nobody looks any more, so nothing moves any more. Leaves no timer behind. */
   stop(): void {
     clearTimeout(this.off);
+    const { moving } = this;
     this.off = undefined;
+    if (moving) this.onChange(false);
   }
 }

@@ -6,7 +6,7 @@ import type { QuestionSpec } from '../engine/asker.js';
 import type { CallOptions } from '../engine/call.js';
 import type { RawImage } from '../engine/image.js';
 import type { ErrorCode } from '../errors.js';
-import type { AnswerType, Value } from './spec.js';
+import type { AnswerType, Value, WatchSpec } from './spec.js';
 
 /** What watches and queries need of a Mipha; tests put something else in its place. */
 export interface Eyes {
@@ -47,7 +47,7 @@ export interface WatchOutcome {
   watch: string;
   camera: string;
   type: AnswerType;
-  /** `stale`: the last answer has expired. `error`: asking failed. */
+  /** `stale`: there is no answer that may be relied upon. `error`: asking failed. */
   status: 'ok' | 'stale' | 'error';
   /** The agreed value; null while there is no agreement, and when stale. */
   value: Value | null;
@@ -63,9 +63,11 @@ export interface WatchOutcome {
   stableCount: number;
   /** What the model wrote. */
   answer: string;
+  /** It ended at a limit, not where the model ended it. */
+  truncated: boolean;
   /**
    * After this moment `value` must not be relied upon: `ttl_ms` after the capture of the last frame that spoke for it. With `stale` it has
-   * passed. Null with an error when nothing was answered yet, or that has expired.
+   * passed. Null when nothing was answered yet, or that has expired.
    */
   validUntil: Date | null;
   /** Null only for `stale` and `error` without a frame. */
@@ -73,6 +75,29 @@ export interface WatchOutcome {
   timing: Timing | null;
   tokens: { in: number; out: number } | null;
   error: { code: ErrorCode; message: string; retryable: boolean } | null;
+}
+
+/** That nothing is known. */
+export function nothingKnown(watch: string, { camera, answer }: Pick<WatchSpec, 'camera' | 'answer'>): WatchOutcome {
+  return {
+    watch,
+    camera,
+    type: answer.type,
+    status: 'stale',
+    value: null,
+    previous: null,
+    changed: false,
+    observed: null,
+    confidence: null,
+    stableCount: 0,
+    answer: '',
+    truncated: false,
+    validUntil: null,
+    frame: null,
+    timing: null,
+    tokens: null,
+    error: null,
+  };
 }
 
 /**

@@ -23,6 +23,8 @@ export interface Query {
   priority?: number | undefined;
   /** Milliseconds from now. */
   deadlineMs: number;
+  /** How long after its capture an answer may be relied upon, in milliseconds: one that would come later is given up. Default: for ever. */
+  ttlMs?: number | undefined;
   signal?: AbortSignal | undefined;
   /** The query has its place in the lane. */
   onAdmitted?: (() => void) | undefined;
@@ -93,7 +95,8 @@ export class Queries {
   }
 
   /**
-   * Rejects with `signal.reason`; ERR_DEADLINE (details: `started`, whether any work had begun); ERR_BUSY when the lane is full (details:
+   * Rejects with `signal.reason`; ERR_DEADLINE (details: `started`, whether any work had begun, or `ttlMs`, when the answer would have come
+   * after that); ERR_BUSY when the lane is full (details:
    * retryAfterMs); ERR_DISPOSED after stop(); and what look() and ask() throw. It settles then at once, though the engine may need a moment more.
    */
   async ask(query: Query): Promise<QueryOutcome> {
@@ -102,7 +105,9 @@ export class Queries {
     const { limit } = this;
     if (this.waiting.length + (this.current === null ? 0 : 1) >= limit) {
       this.rejected++;
-      throw new MiphaError('ERR_BUSY', `All ${limit} places for queries are taken`, { details: { limit, retryAfterMs: Math.round(this.usualMs) } });
+      throw new MiphaError('ERR_BUSY', `All ${limit} places for queries are taken`, {
+        details: { limit, retryAfterMs: Math.max(1, Math.round(this.usualMs)) },
+      });
     }
     const arrivedMs = performance.now();
     const controller = new AbortController();
@@ -175,14 +180,27 @@ export class Queries {
 
   private async answer(entry: Entry): Promise<QueryOutcome> {
     const { query, arrivedMs, controller } = entry;
-    const { answer: spec, crop } = query;
     const waitedMs = performance.now() - arrivedMs;
+    const frame = query.frame();
+    const expiresMs = frame.monotonicMs + (query.ttlMs ?? Number.POSITIVE_INFINITY);
+    const giveUp = () => controller.abort(expired(query));
+    const timer = Number.isFinite(expiresMs) ? setTimeout(giveUp, expiresMs - performance.now()) : undefined;
+    try {
+      const outcome = await this.answerAbout(frame, entry, waitedMs);
+      if (performance.now() < expiresMs) return outcome;
+      throw expired(query);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  private async answerAbout(frame: Frame, { query, arrivedMs, deadlineMs, controller }: Entry, waitedMs: number): Promise<QueryOutcome> {
+    const { answer: spec, crop } = query;
     const call = () => ({
       signal: controller.signal,
-      deadlineMs: Math.max(1, entry.deadlineMs - performance.now()),
+      deadlineMs: Math.max(1, deadlineMs - performance.now()),
       priority: PRIORITY + (query.priority ?? 0),
     });
-    const frame = query.frame();
     const letGo = frame.hold?.();
     const seen = await this.eyes.look(cropped(frame, crop), call()).finally(letGo);
     try {
@@ -241,8 +259,6 @@ async function stream(
   const answer = await written.answer;
   return cut ? { answer: { ...answer, text, value: text }, truncated: true } : { answer, truncated: answer.finish === 'length' };
 }
-
-/** At most `most` UTF-16 units that leave no half of a character. */
 function whole(text: string, most: number): number {
   if (text.length <= most) return text.length;
   const code = text.charCodeAt(most - 1);
@@ -256,8 +272,13 @@ function late({ started, query }: Entry): MiphaError {
   });
 }
 
+function expired({ ttlMs }: Query): MiphaError {
+  return new MiphaError('ERR_DEADLINE', `The answer would have come more than ttl_ms, ${ttlMs} ms, after its picture`, { details: { ttlMs } });
+}
+
+/** Of the engine's, not one of ours. */
 function isDeadline(error: unknown): boolean {
-  return error instanceof MiphaError && error.code === 'ERR_DEADLINE';
+  return error instanceof MiphaError && error.code === 'ERR_DEADLINE' && error.details.ttlMs === undefined;
 }
 
 function stopping(): MiphaError {

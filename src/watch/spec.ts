@@ -22,7 +22,8 @@ export const answerSpecSchema = z
         .array(z.string().min(1).max(80))
         .min(2)
         .max(64)
-        .refine((list) => new Set(list).size === list.length, 'choices that all differ'),
+        .refine((list) => new Set(list).size === list.length, 'choices that all differ')
+        .refine((list) => list.every((choice) => choice === choice.trim()), 'choices without blanks at their ends'),
     }),
     z
       .strictObject({

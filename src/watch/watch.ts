@@ -8,7 +8,7 @@ import { answerType } from './answer-type.js';
 import { cropKey } from './crop.js';
 import { Gate } from './gate.js';
 import type { Inspection } from './inspection.js';
-import type { Sight, WatchOutcome } from './outcome.js';
+import { nothingKnown, type Sight, type WatchOutcome } from './outcome.js';
 import { seenFrame, timingOf } from './seen.js';
 import type { Value, WatchSpec } from './spec.js';
 
@@ -36,7 +36,7 @@ export class Watch {
   private present: WatchSpec;
   private inquiry: AbortController | null = null;
   /** Set while an answer is relied upon. */
-  private expiry: { timer: NodeJS.Timeout; at: Date } | null = null;
+  private expiry: { timer: NodeJS.Timeout; at: Date; untilMs: number } | null = null;
 
   constructor(
     readonly id: string,
@@ -92,8 +92,9 @@ export class Watch {
     return { watch: this, frame, signal: this.inquiry.signal, deadlineMs: frame.monotonicMs + this.present.ttl_ms };
   }
 
-  succeed({ frame, deadlineMs }: Inquiry, seen: Sight, { value, text, confidence, tokens, timings }: Answer<Value>, beganMs: number): void {
+  succeed({ frame, deadlineMs }: Inquiry, seen: Sight, { value, text, confidence, finish, tokens, timings }: Answer<Value>, beganMs: number): void {
     this.inquiry = null;
+    this.lapse();
     this.answered++;
     const verdict = this.agreement.observe(value, confidence);
     const { changed, previous } = verdict;
@@ -108,6 +109,7 @@ export class Watch {
       confidence,
       stableCount: this.agreement.stableCount,
       answer: text,
+      truncated: finish === 'length',
       frame: seenFrame(frame, this.present.crop),
       timing: timingOf(seen, timings, beganMs),
       tokens: { in: tokens.prompt, out: tokens.answer },
@@ -116,6 +118,7 @@ export class Watch {
 
   fail({ frame }: Inquiry, cause: unknown): void {
     this.inquiry = null;
+    this.lapse();
     this.errors++;
     this.gate.failed(performance.now());
     const { code, message, retryable }: MiphaError = fromNative(cause, '');
@@ -137,14 +140,15 @@ export class Watch {
     this.gate.forget();
   }
 
-  /** What is believed is true no longer, because it has expired or because something else will be asked. */
+  /** What is believed is true no longer, because it has expired or because something else will be asked or looked at. */
   expire(): void {
-    if (this.expiry === null) return;
-    const { at } = this.expiry;
-    const previous = this.agreement.value;
-    this.forgetExpiry();
-    this.agreement.reset();
-    this.report({ ...this.base('stale'), previous, changed: previous !== null, validUntil: at });
+    if (this.expiry !== null) this.becomeStale();
+  }
+
+  /** Nobody asks any more: whatever was believed, nothing is known from now on. Leaves no timer and nothing under way. */
+  end(): void {
+    this.cancel();
+    this.becomeStale();
   }
 
   /** Leaves no timer and nothing under way; reports nothing. */
@@ -156,7 +160,20 @@ export class Watch {
   private rely({ at, monotonicMs }: Frame, untilMs: number): void {
     this.forgetExpiry();
     const timer = setTimeout(() => this.expire(), Math.max(0, untilMs - performance.now()));
-    this.expiry = { timer, at: new Date(at.getTime() + untilMs - monotonicMs) };
+    this.expiry = { timer, at: new Date(at.getTime() + untilMs - monotonicMs), untilMs };
+  }
+
+  /** A busy process may not have come to it at its time. */
+  private lapse(): void {
+    if (this.expiry !== null && performance.now() >= this.expiry.untilMs) this.expire();
+  }
+
+  private becomeStale(): void {
+    const previous = this.agreement.value;
+    const validUntil = this.expiry === null ? null : new Date(Math.min(this.expiry.at.getTime(), Date.now()));
+    this.forgetExpiry();
+    this.agreement.reset();
+    this.report({ ...this.base('stale'), previous, changed: previous !== null, validUntil });
   }
 
   private forgetExpiry(): void {
@@ -165,24 +182,7 @@ export class Watch {
   }
 
   private base(status: WatchOutcome['status']): WatchOutcome {
-    return {
-      watch: this.id,
-      camera: this.present.camera,
-      type: this.present.answer.type,
-      status,
-      value: null,
-      previous: null,
-      changed: false,
-      observed: null,
-      confidence: null,
-      stableCount: 0,
-      answer: '',
-      validUntil: this.validUntil,
-      frame: null,
-      timing: null,
-      tokens: null,
-      error: null,
-    };
+    return { ...nothingKnown(this.id, this.present), status, validUntil: this.validUntil };
   }
 }
 

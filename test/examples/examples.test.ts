@@ -1,6 +1,6 @@
 /** The programs in examples/, compiled and run as a user would, in a project of somebody else that has mipha-edge installed. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { copyFile, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -67,30 +67,57 @@ describeWith(['mosquitto'], 'on a broker', () => {
     await until('a frame', () => node.service.cameras.get('kitchen')?.slot.newest());
     return node;
   };
-  const robot = () => runNode([join(project, 'robot.js'), '1'], { cwd: project, env: env() });
+  const robot = (more: Record<string, string> = {}) => runNode([join(project, 'robot.js'), '1'], { cwd: project, env: { ...env(), ...more } });
 
   it('the robot moves when nobody is there, and not when somebody is', async () => {
     let person = false;
     await using _node = await started(() => person);
-    expect((await robot()).stdout).toBe('step 1: the way is free, moving\n');
+    expect(await robot()).toEqual({ code: 0, stdout: 'step 1: the way is free, moving\n', stderr: '' });
     person = true;
-    expect((await robot()).stdout).toBe('step 1: standing still, somebody is there\n');
+    expect(await robot()).toEqual({ code: 0, stdout: 'step 1: standing still, somebody is there\n', stderr: '' });
+    expect((await robot({ MIPHA_CAMERA: 'attic' })).stdout).toMatch(/^step 1: standing still, the node says UNKNOWN_CAMERA/);
   });
 
-  it('the robot stands still when the node is away, slow, or blind', async () => {
-    expect((await robot()).stdout).toBe('step 1: standing still, no answer in time\n');
+  it('the robot stands still when the node is away, slow, or blind, and says so when there was no answer', async () => {
+    const alone = await robot();
+    expect(alone).toMatchObject({ code: 1, stdout: 'step 1: standing still, no answer in time\n' });
+    expect(alone.stderr).toMatch(/^mipha\/v1\/test\/request\/query: no answer on mipha\/v1\/robot\/reply\/\S+ within 2000 ms: is the node online/);
     {
       await using _slow = await startNode(
         mosquitto.url,
         { watches: {} },
         { loadModel: async () => fakeModel({ lookMs: 3000, answer: () => false }) },
       );
-      expect((await robot()).stdout).toMatch(/^step 1: standing still, (no answer in time|the node says TIMEOUT)/);
+      expect((await robot()).stdout).toMatch(/^step 1: standing still, (no answer in time|the node says (TIMEOUT|EXPIRED|STALE_FRAME|NO_FRAME))/);
     }
     await using blind = await started(() => false);
     await blind.service.cameras.get('kitchen')?.stop();
     await until('it is old', () => (blind.service.cameras.get('kitchen')?.status().frameAgeMs ?? 0) > 1600);
     expect((await robot()).stdout).toMatch(/^step 1: standing still, the node says STALE_FRAME/);
+  });
+
+  it('the robot is answered under the shipped access list as it stands, and says why where it is not', async () => {
+    const names = ['kitchen-1', 'robot', 'dashboard'];
+    await using guarded = await startMosquitto({
+      users: Object.fromEntries(names.map((name) => [name, 'secret'])),
+      acl: await readFile(join(ROOT, 'examples', 'mosquitto.acl'), 'utf8'),
+    });
+    const password_file = join(guarded.folder, 'secret');
+    await writeFile(password_file, 'secret\n');
+    await using node = await startNode(
+      guarded.url,
+      { node: 'kitchen-1', mqtt: { username: 'kitchen-1', password_file }, watches: {} },
+      { loadModel: async () => fakeModel({ answer: () => false }) },
+    );
+    await until('a frame', () => node.service.cameras.get('kitchen')?.slot.newest());
+    const as = (user: string) =>
+      runNode([join(project, 'robot.js'), '1'], { cwd: project, env: { MQTT_URL: guarded.url, MQTT_USERNAME: user, MQTT_PASSWORD: 'secret' } });
+    await until('the node answers', async () => (await as('robot')).stdout === 'step 1: the way is free, moving\n', 20_000);
+    expect(await as('dashboard')).toEqual({
+      code: 1,
+      stdout: 'step 1: standing still, no answer in time\n',
+      stderr: 'mipha/v1/kitchen-1/request/query: the broker refuses the question: Publish error: Not authorized\n',
+    });
   });
 
   it('the appliance follows events and knows nothing when the node is gone', async () => {
@@ -111,7 +138,7 @@ describeWith(['mosquitto'], 'on a broker', () => {
       lamp = false;
       await until('it reacts again', () => output.includes('light full: cleared'));
       await node[Symbol.asyncDispose]();
-      await until('it knows nothing', () => output.includes('light unchanged: the node is gone'));
+      await until('it knows nothing', () => output.includes('light unchanged: nothing is known'));
     } finally {
       child.kill('SIGINT');
       await new Promise((done) => child.once('close', done));

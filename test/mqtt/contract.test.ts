@@ -157,8 +157,34 @@ describe('the address of the broker', () => {
 
 describe('messages', () => {
   it('have a bare value for simple consumers', () => {
-    expect([true, false, 3, 'red', null].map(stateOf)).toEqual(['ON', 'OFF', '3', 'red', 'none']);
+    expect([true, false, 3, 'red', 'none', null].map(stateOf)).toEqual(['ON', 'OFF', '3', 'red', 'none', '']);
     expect(stateOf('x'.repeat(300))).toHaveLength(255);
+  });
+
+  it('have an empty one when nothing is known, and for no answer that says something', () => {
+    for (const value of [0, -0, false, 'none', 'None', 'null', '0', '""', '.']) expect(stateOf(value)).not.toBe('');
+    for (const blank of ['', ' ', '\n\t', '\u00a0', '\u3000']) expect(stateOf(blank)).toBe('');
+  });
+
+  it.each([
+    ['an emoji', '😀'],
+    ['a family', '👨‍👩‍👧‍👦'],
+    ['a flag', '🇩🇪'],
+    ['an accent of its own', 'e\u0301'],
+    ['a waving hand with a colour', '👋🏽'],
+  ])('cut a text between characters as readers see them: %s', (_, character) => {
+    for (let before = 200; before <= 256; before++) {
+      const state = stateOf('x'.repeat(before) + character.repeat(40));
+      expect(state.length).toBeLessThanOrEqual(255);
+      expect(state.length).toBeGreaterThan(255 - character.length);
+      expect((state.length - Math.min(before, 255)) % character.length).toBe(0);
+      expect(() => encodeURIComponent(state)).not.toThrow(); // no half of a code point
+    }
+  });
+
+  it('cut one endless character between its code points', () => {
+    expect(stateOf(`a${'\u0301'.repeat(400)}`)).toHaveLength(255);
+    expect(() => encodeURIComponent(stateOf('😀\u200d'.repeat(200)))).not.toThrow();
   });
 
   it('are numbered per topic within a session, each with an id of its own', () => {

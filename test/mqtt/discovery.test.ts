@@ -1,7 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Discovery, type DiscoveryLink } from '../../src/mqtt/discovery.js';
 import { type Component, type DiscoveryNode, discoveryPayloads } from '../../src/mqtt/discovery-payload.js';
+import { type Result, stateOf, type WatchEvent } from '../../src/mqtt/messages.js';
 import type { Incoming } from '../../src/mqtt/wire.js';
+import type { AnswerSpec } from '../../src/watch/spec.js';
+import { attributesIn, eventIn, stateIn, typedInto } from '../support/home-assistant.js';
 import { startMosquitto, until } from '../support/mosquitto.js';
 import { describeWith } from '../support/programs.js';
 import { linkTo, observe, topics } from './nodes.js';
@@ -32,12 +35,13 @@ const status = (payload: string): Incoming => ({ topic: 'homeassistant/status', 
 /** Options each platform needs, and all that we use of those it knows. */
 const COMMON = ['platform', 'name', 'unique_id', 'availability', 'availability_mode', 'entity_category', 'enabled_by_default', 'device_class'];
 const PLATFORMS: Record<string, { needs: string[]; knows: string[] }> = {
-  binary_sensor: { needs: ['state_topic'], knows: ['value_template', 'json_attributes_topic', 'expire_after'] },
+  binary_sensor: { needs: ['state_topic'], knows: ['value_template', 'json_attributes_topic', 'json_attributes_template', 'expire_after'] },
   sensor: {
     needs: ['state_topic'],
     knows: [
       'value_template',
       'json_attributes_topic',
+      'json_attributes_template',
       'expire_after',
       'options',
       'state_class',
@@ -45,10 +49,10 @@ const PLATFORMS: Record<string, { needs: string[]; knows: string[] }> = {
       'suggested_display_precision',
     ],
   },
-  event: { needs: ['state_topic', 'event_types'], knows: [] },
+  event: { needs: ['state_topic', 'event_types'], knows: ['value_template'] },
   switch: { needs: ['command_topic'], knows: ['state_topic'] },
   number: { needs: ['command_topic'], knows: ['state_topic', 'min', 'max', 'step', 'mode', 'unit_of_measurement'] },
-  text: { needs: ['command_topic'], knows: ['state_topic', 'min', 'max', 'value_template'] },
+  text: { needs: ['command_topic'], knows: ['state_topic', 'min', 'max', 'value_template', 'command_template'] },
   button: { needs: ['command_topic'], knows: ['payload_press'] },
   image: { needs: ['image_topic'], knows: ['content_type'] },
 };
@@ -116,9 +120,140 @@ describe('discovery payloads', () => {
 
   it('show pictures only where they are permitted, and of the diagnostics only the latency', () => {
     expect(components(FRONT)._image).toMatchObject({ platform: 'image', content_type: 'image/jpeg' });
-    expect(components(BACK)._image).toBeUndefined();
+    expect(components(FRONT)._snapshot).toMatchObject({
+      platform: 'button',
+      command_topic: topics.request('snapshot'),
+      payload_press: '{"camera":"front"}',
+    });
+    expect([components(BACK)._image, components(BACK)._snapshot]).toEqual([undefined, undefined]);
     const shown = all.filter(([, one]) => one.entity_category === 'diagnostic' && one.enabled_by_default !== false).map(([key]) => key);
-    expect(shown).toEqual(['latency']);
+    expect(shown).toEqual(['latency', 'problem']);
+  });
+});
+
+describe('what Home Assistant shows', () => {
+  /** The entity of a watch with this kind of answer. */
+  const entity = (answer: AnswerSpec, key = 'w') => {
+    const node = { ...NODE, watches: [{ id: 'w', camera: 'front', answer, ttlMs: 1000 }] };
+    return discoveryPayloads(node).get(FRONT)?.components[key] as Component;
+  };
+  const onNode = (key: string) => discoveryPayloads(NODE).get(ROOT)?.components[key] as Component;
+  const NO_ANSWERS = ['unknown', 'unavailable'];
+  const choice = (...choices: string[]): AnswerSpec => ({ type: 'choice', choices });
+  const text: AnswerSpec = { type: 'text', max_chars: 1000 };
+
+  it('is unknown when nothing is known, for every kind of answer', () => {
+    for (const answer of [{ type: 'boolean' }, choice('none', 'person'), { type: 'number', min: 0, max: 9, decimals: 0 }, text] as AnswerSpec[]) {
+      expect(stateIn(entity(answer), stateOf(null)), answer.type).toBe('unknown');
+    }
+  });
+
+  it('is on and off, and every number', () => {
+    expect([true, false].map((value) => stateIn(entity({ type: 'boolean' }), stateOf(value)))).toEqual(['on', 'off']);
+    const number: AnswerSpec = { type: 'number', min: -1, max: 1, decimals: 6 };
+    for (const value of [0, -0, -1, 0.5, 0.000001]) expect(Number(stateIn(entity(number), stateOf(value)))).toBe(value === 0 ? 0 : value);
+  });
+
+  it.each([
+    [['none', 'person']],
+    [['None', 'none', 'NONE']],
+    [['unknown', 'Unknown', 'UNKNOWN', 'unavailable', 'Unavailable']],
+    [['None', '"None"', '""None""', '"None', 'unknown', '"unknown"']],
+    [['ON', 'OFF', 'True', 'null', '0', '{}', '[]', "it's", '{{ value }}', '\\']],
+  ])('of the choices %j is an answer for each, none like another, and all are among the options', (choices) => {
+    const component = entity(choice(...choices));
+    const states = choices.map((one) => stateIn(component, stateOf(one)));
+    expect(component.options).toEqual(states);
+    expect(new Set(states).size).toBe(choices.length);
+    expect(states.filter((state) => state === null || NO_ANSWERS.includes(state.toLowerCase()))).toEqual([]);
+  });
+
+  it('of a text is never taken for none, and fits', () => {
+    const shown = (value: string) => stateIn(entity(text), stateOf(value));
+    expect(['none', 'Nobody.', 'None', ' None ', 'unknown', 'Unavailable'].map(shown)).toEqual([
+      'none',
+      'Nobody.',
+      '"None"',
+      '"None"',
+      '"unknown"',
+      '"Unavailable"',
+    ]);
+    for (const value of ['x'.repeat(1000), '👨‍👩‍👧'.repeat(100), `${'x'.repeat(254)}😀`]) expect(value.startsWith(shown(value) as string)).toBe(true);
+    expect(shown(' \n ')).toBe('unknown');
+  });
+
+  it.each(['Is the door open?', 'None', '"None"', 'unknown', 'Unavailable', '"unknown', '""', "it's {{ odd }}"])(
+    'as the question %j is what was asked, and typed as it is shown it stays the same',
+    (question) => {
+      const component = entity(text, 'w_prompt');
+      const state = stateIn(component, question) as string;
+      expect(NO_ANSWERS).not.toContain(state.toLowerCase());
+      expect(state).not.toBe('None');
+      expect(typedInto(component, state)).toBe(question);
+      expect(typedInto(component, question)).toBe(question.replace(/^"(None|unknown)"$/, '$1'));
+    },
+  );
+
+  const result = (changes: Partial<Result> = {}) =>
+    JSON.stringify({
+      id: 'r',
+      seq: 7,
+      ts: 't',
+      status: 'ok',
+      confidence: 0.98765,
+      answer: 'a'.repeat(1000),
+      timing: { total_ms: 3 },
+      error: null,
+      ...changes,
+    });
+
+  it('beside a state are few attributes, which stay the same while the answers do', () => {
+    const door = entity({ type: 'boolean' });
+    expect(attributesIn(door, result())).toEqual({ status: 'ok', confidence: 0.99, error: null });
+    expect(attributesIn(door, result({ id: 's', seq: 8, ts: 'u', confidence: 0.9899 }))).toEqual(attributesIn(door, result()));
+    expect(attributesIn(door, result({ status: 'stale', confidence: null }))).toEqual({ status: 'stale', confidence: null, error: null });
+    const failed: Result['error'] = { code: 'TIMEOUT', message: 'm', retryable: true, level: 'WARNING', refs: [] };
+    expect(attributesIn(door, result({ status: 'error', error: failed }))).toMatchObject({ error: 'TIMEOUT' });
+    expect(attributesIn(entity(text), result())).toMatchObject({ answer: 'a'.repeat(1000) });
+    expect(attributesIn(door, '')).toEqual({}); // nothing known: no warning in its log
+  });
+
+  it('as events fires what has just happened, never what is replayed', () => {
+    const event = (changes: Partial<WatchEvent> = {}) =>
+      JSON.stringify({
+        id: 'e',
+        ts: 't',
+        event_type: 'triggered',
+        value: true,
+        previous: false,
+        confidence: 1,
+        frame: { id: 'f' },
+        replayed: false,
+        ...changes,
+      });
+    const door = entity({ type: 'boolean' }, 'w_event');
+    expect(eventIn(door, event())).toEqual({ event_type: 'triggered', value: true, previous: false, confidence: 1, ts: 't' });
+    expect(eventIn(door, event({ replayed: true }))).toBeNull();
+    expect(eventIn(door, '')).toBeNull();
+  });
+
+  it('of the node are its alerts, and figures that may be missing', () => {
+    const health = (changes: object = {}) => JSON.stringify({ errors: [], latency_ms: null, temperature_c: {}, cameras: {}, ...changes });
+    const errors = [{ id: 'config', level: 'URGENT', message: 'the new configuration is refused' }];
+    expect([health(), health({ errors })].map((payload) => stateIn(onNode('problem'), payload))).toEqual(['off', 'on']);
+    expect(attributesIn(onNode('problem'), health({ errors }))).toEqual({ alerts: ['the new configuration is refused'] });
+    expect(stateIn(onNode('latency'), health())).toBe('unknown');
+    expect(stateIn(onNode('latency'), health({ latency_ms: { p95: 12.5 } }))).toBe('12.5');
+    expect(stateIn(onNode('temperature'), health({ temperature_c: { cpu: 41, gpu: 45.5 } }))).toBe('45.5');
+    const fps = discoveryPayloads(NODE).get(FRONT)?.components._fps as Component;
+    expect(stateIn(fps, health())).toBe('unknown');
+    expect(stateIn(fps, health({ cameras: { front: { fps: 9.94 } } }))).toBe('9.94');
+  });
+
+  it('of a camera is motion', () => {
+    const motion = discoveryPayloads(NODE).get(FRONT)?.components._motion as Component;
+    expect(motion).toMatchObject({ platform: 'binary_sensor', device_class: 'motion', state_topic: topics.camera('front', 'motion') });
+    expect(['ON', 'OFF'].map((payload) => stateIn(motion, payload))).toEqual(['on', 'off']);
   });
 });
 
@@ -163,6 +298,17 @@ describe('announcements', () => {
     expect(link.last(FRONT)?.mood).toBeUndefined();
     expect(link.last(FRONT)?.['door-open']).toBeDefined();
     expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('take back a watch whose name every object has', () => {
+    const link = new FakeLink();
+    const discovery = new Discovery(link, 'homeassistant');
+    const odd = { id: 'constructor', camera: 'front', answer: { type: 'boolean' as const }, ttlMs: 1000 };
+    discovery.announce({ ...NODE, watches: [...NODE.watches, odd] });
+    discovery.announce(NODE);
+    discovery.stop();
+    expect(Object.hasOwn(link.last(FRONT) ?? {}, 'constructor')).toBe(true);
+    expect(link.last(FRONT)?.constructor).toEqual({ platform: 'binary_sensor' });
   });
 
   it('keep a removal standing when the next announcement follows at once, unless it brings the watch back', async () => {

@@ -4,7 +4,7 @@ import { type Response, responseSchema } from '../../src/mqtt/messages.js';
 import { VERBS } from '../../src/mqtt/request-schemas.js';
 import { type Handlers, Requests } from '../../src/mqtt/requests.js';
 import type { Incoming } from '../../src/mqtt/wire.js';
-import { topics } from './nodes.js';
+import { handle, topics } from './nodes.js';
 
 function random(seed: number): () => number {
   let state = seed;
@@ -93,7 +93,7 @@ describe('whatever is sent to a request topic', () => {
       if (next() < 0.5) message.correlation = Buffer.from(String(i)); // unique, so nothing is a repetition
       if (next() < 0.1) message.expiryS = pick([0, 1, 4_294_967_295]);
       const byId = requests.stats();
-      requests.handle(message);
+      handle(requests, message);
       if (message.retained && message.payload.length === 0) continue;
       expected++;
       // Without correlation data two mutated payloads may name the same transaction: then the repetition answers or is ignored.

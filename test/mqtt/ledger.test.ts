@@ -8,7 +8,7 @@ import type { Incoming } from '../../src/mqtt/wire.js';
 import { type Mosquitto, sleep, startMosquitto, until } from '../support/mosquitto.js';
 import { describeWith } from '../support/programs.js';
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.js';
-import { linkTo, observe, topics } from './nodes.js';
+import { handle, linkTo, observe, topics } from './nodes.js';
 
 /** Uniform in [0, 1), the same every time. */
 function random(seed: number): () => number {
@@ -19,11 +19,12 @@ function random(seed: number): () => number {
   };
 }
 
-/** An engine that takes its time, has four places, fails now and then, and notes which ids it ran. */
+/** An engine that takes its time, has four places, fails now and then, and notes which ids it ran, and which of them it answered. */
 function fakeEngine(next: () => number, worstMs: number) {
   const runs = new Map<string, number>();
+  const answered = new Map<string, number>();
   let busy = 0;
-  const query = async (_: unknown, { signal, transaction, accepted, partial }: RequestContext) => {
+  const query = async (_: unknown, { signal, transaction, accepted, partial, about }: RequestContext) => {
     if (busy >= 64) throw new RequestError('QUEUE_FULL', 'full', { retryAfterMs: 10 });
     busy++;
     try {
@@ -39,12 +40,14 @@ function fakeEngine(next: () => number, worstMs: number) {
       });
       if (next() < 0.05) throw new Error('the engine failed');
       partial('so');
+      about({ capturedMs: performance.now(), maxAgeMs: 60_000, ttlMs: 60_000 });
+      answered.set(id, (answered.get(id) ?? 0) + 1);
       return { id };
     } finally {
       busy--;
     }
   };
-  return { query, runs };
+  return { query, runs, answered };
 }
 
 function requestsOf(respond: (topic: string, payload: Buffer) => 'sent' | 'offline' | 'too_large', query: unknown): Requests {
@@ -65,10 +68,10 @@ function requestsOf(respond: (topic: string, payload: Buffer) => 'sent' | 'offli
 const isFinal = ({ status }: Response) => status === 'ok' || status === 'error';
 
 describe('10,000 requests with drops, duplicates, cancels and deadlines', () => {
-  it('end with exactly one final response each, and one run per id', async () => {
+  it('all end, and each is answered by one run at most', async () => {
     const next = random(4);
     const finals = new Map<string, Set<string>>();
-    const { query, runs } = fakeEngine(next, 8);
+    const { query, runs, answered } = fakeEngine(next, 8);
     let lost = 0;
     const requests = requestsOf((_, payload) => {
       const response = responseSchema.parse(JSON.parse(payload.toString()));
@@ -85,7 +88,7 @@ describe('10,000 requests with drops, duplicates, cancels and deadlines', () => 
     }, query);
     const send = (verb: string, body: object) => {
       const message: Incoming = { topic: topics.request(verb), payload: Buffer.from(JSON.stringify(body)), retained: false, duplicate: false };
-      requests.handle(message);
+      handle(requests, message);
     };
     const ids = Array.from({ length: 10_000 }, (_, i) => `request-${i}`);
     for (const [i, transaction] of ids.entries()) {
@@ -106,9 +109,10 @@ describe('10,000 requests with drops, duplicates, cancels and deadlines', () => 
     await until('rest', () => requests.stats().active === 0);
     const stats = requests.stats();
     expect(finals.size).toBe(10_000);
-    const contradictory = [...finals].filter(([, outcomes]) => outcomes.size > 1);
-    expect(contradictory).toEqual([]);
-    expect([...runs].filter(([, count]) => count > 1)).toEqual([]);
+    // What was answered is answered the same again; whatever failed is tried again.
+    const answers = (outcomes: Set<string>) => [...outcomes].filter((payload) => payload.includes('"status":"ok"'));
+    expect([...finals].filter(([, outcomes]) => answers(outcomes).length > 1)).toEqual([]);
+    expect([...answered].filter(([, count]) => count > 1)).toEqual([]);
     expect(runs.size).toBeLessThanOrEqual(10_000);
     // Nothing of this was an empty exercise.
     expect(lost).toBeGreaterThan(500);
@@ -126,7 +130,7 @@ describeWith(['mosquitto'], 'requests over a broker', () => {
   const serve = async (query: unknown, protocol: '5' | '3.1.1' = '5') => {
     node = linkTo(`mqtt://127.0.0.1:${proxy.port}`, { protocol });
     requests = requestsOf((topic, payload) => node.respond(topic, payload), query);
-    node.on('message', (message) => requests.handle(message));
+    node.on('message', (message) => handle(requests, message));
     await node.start();
   };
   beforeEach(async () => {
@@ -142,7 +146,8 @@ describeWith(['mosquitto'], 'requests over a broker', () => {
 
   it('delivered twice by the broker are run once and answered once', async () => {
     let runs = 0;
-    await serve(async () => {
+    await serve(async (_: unknown, { about }: RequestContext) => {
+      about({ capturedMs: performance.now(), maxAgeMs: 60_000, ttlMs: 60_000 });
       await sleep(50);
       return { runs: ++runs };
     });
@@ -169,7 +174,7 @@ describeWith(['mosquitto'], 'requests over a broker', () => {
 
   it.each(['5', '3.1.1'] as const)('all end, once, while the link is cut again and again (MQTT %s)', async (protocol) => {
     const next = random(9);
-    const { query, runs } = fakeEngine(next, 20);
+    const { query, answered } = fakeEngine(next, 20);
     await serve(query, protocol);
     await using requester = await observe(broker.url, 'mipha/v1/me/reply/#');
     const finals = () =>
@@ -202,10 +207,10 @@ describeWith(['mosquitto'], 'requests over a broker', () => {
       await sleep(100);
     }
     expect(open()).toEqual([]);
-    expect([...runs].filter(([, count]) => count > 1)).toEqual([]);
+    expect([...answered].filter(([, count]) => count > 1)).toEqual([]);
     const outcomes = new Map<string, Set<string>>();
     for (const one of finals()) {
-      if (one.error?.code === 'QUEUE_FULL') continue;
+      if (one.status === 'error') continue;
       outcomes.set(one.transaction as string, (outcomes.get(one.transaction as string) ?? new Set()).add(one.ts));
     }
     expect([...outcomes].filter(([, stamps]) => stamps.size > 1)).toEqual([]);

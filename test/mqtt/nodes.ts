@@ -1,9 +1,17 @@
 /** Nodes and observers for the tests of this folder. */
 import { connectAsync, type IClientOptions, type IPublishPacket, type MqttClient } from 'mqtt';
 import { Link, type LinkOptions } from '../../src/mqtt/link.js';
+import type { Requests } from '../../src/mqtt/requests.js';
 import { topicsOf } from '../../src/mqtt/topics.js';
+import type { Incoming } from '../../src/mqtt/wire.js';
 
 export const topics = topicsOf('mipha', 'node-1');
+
+/** A message on a request topic of this node, as the service hands it on. */
+export function handle(requests: Requests, message: Incoming): void {
+  const target = topics.parse(message.topic);
+  if (target?.kind === 'request') requests.handle(message, target);
+}
 
 /** Fast attempts; everything else as in service. */
 export const FAST = { firstMs: 50, mostMs: 200, refusedMs: 100 };

@@ -1,10 +1,11 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { MiphaError } from '../../src/errors.js';
+import type { Freshness } from '../../src/mqtt/freshness.js';
 import { type Response, responseSchema } from '../../src/mqtt/messages.js';
 import { RequestError } from '../../src/mqtt/request-error.js';
 import { type Handlers, type RequestContext, Requests, type RequestsOptions } from '../../src/mqtt/requests.js';
 import type { Incoming, Properties } from '../../src/mqtt/wire.js';
-import { topics } from './nodes.js';
+import { handle, topics } from './nodes.js';
 
 interface Sent {
   topic: string;
@@ -37,7 +38,7 @@ function router(query: (request: unknown, context: RequestContext) => Promise<un
     ...changes,
   });
   const ask = (body: unknown, more: Partial<Incoming> = {}) =>
-    requests.handle({
+    handle(requests, {
       topic: topics.request('query'),
       payload: Buffer.isBuffer(body) ? body : Buffer.from(typeof body === 'string' ? body : JSON.stringify(body)),
       retained: false,
@@ -147,10 +148,45 @@ describe('a request', () => {
     expect(requests.stats()).toMatchObject({ run: 0, active: 0, ok: 0, remembered: 0, errors: { BAD_JSON: 4, SCHEMA: 6 } });
   });
 
-  it('that refuses keeps the transaction where it can be read', async () => {
+  it.each([
+    ['mine', 'mine'],
+    ['', ''],
+    [17, '17'],
+    [1.5, '1.5'],
+    [true, 'true'],
+    [{ id: 7 }, '{"id":7}'],
+    [[1, 2], '[1,2]'],
+    [null, null],
+    ['x'.repeat(200), 'x'.repeat(128)],
+    [`${'x'.repeat(127)}😀`, 'x'.repeat(127)],
+  ])('that refuses a request repeats its transaction %j as %j', (transaction, repeated) => {
     const { ask, last } = router(async () => ({}));
-    ask({ question: 7, transaction: 'mine' });
-    expect(last()?.transaction).toBe('mine');
+    for (const [body, more] of [
+      [{ question: 7, transaction }, {}],
+      [{ ...question, transaction }, { retained: true }],
+      [{ ...question, transaction }, { responseTopic: 'elsewhere' }],
+      [{ ...question, transaction }, { correlation: Buffer.alloc(1025) }],
+      [{ ...question, transaction }, { expiryS: 0 }],
+      [{ ...question, transaction, reply_to: 'elsewhere' }, {}],
+      [{ transaction }, { topic: topics.request('dance') }],
+      [{ transaction }, { topic: 'mipha/v1/_all/request/restart' }],
+    ] as const) {
+      ask(body, more);
+      expect(last()).toMatchObject({ status: 'error', transaction: repeated });
+    }
+  });
+
+  it('that is refused is told so on the topic it names, whatever is wrong with it', () => {
+    const { ask, sent } = router(async () => ({}));
+    const reply_to = 'mipha/v1/robot/reply/1';
+    ask({ ...question, transaction: 7, reply_to });
+    ask({ ...question, reply_to }, { retained: true });
+    ask({ reply_to }, { topic: topics.request('dance') });
+    expect(sent.map(({ topic, response }) => [topic, response.error?.code])).toEqual([
+      [reply_to, 'SCHEMA'],
+      [reply_to, 'RETAINED_COMMAND'],
+      [reply_to, 'UNKNOWN_VERB'],
+    ]);
   });
 
   it('ignores fields it does not know, an empty payload is an empty object, a cleared retained command is nothing', async () => {
@@ -180,6 +216,28 @@ describe('a request', () => {
     expect(last()?.error?.message).not.toContain('secret');
     expect(faults).toEqual(code === 'ENGINE_FAULT' ? [error] : []);
     if (code === 'QUEUE_FULL') expect(last()?.error?.retry_after_ms).toBe(500);
+  });
+
+  it('that finds every place taken is told when to try again', async () => {
+    const { ask, last } = router(() => Promise.reject(new MiphaError('ERR_BUSY', 'full', { details: { limit: 4, retryAfterMs: 420 } })));
+    ask(question);
+    await settle();
+    expect(last()?.error).toMatchObject({ code: 'QUEUE_FULL', retryable: true, retry_after_ms: 420 });
+  });
+
+  it('whose answer has lost its validity before it is there is refused, and its response lives no longer than its answer', async () => {
+    const took = async (ms: number) => {
+      const { ask, sent, last } = router(async (_, { about }) => {
+        about({ capturedMs: performance.now(), maxAgeMs: 2000, ttlMs: 1000 });
+        await new Promise((done) => setTimeout(done, ms));
+        return { value: true };
+      });
+      ask(question);
+      await vi.advanceTimersByTimeAsync(ms);
+      return { response: last(), expiryS: sent.at(-1)?.properties.expiryS };
+    };
+    expect(await took(400)).toMatchObject({ response: { status: 'ok' }, expiryS: 0.6 });
+    expect(await took(1000)).toMatchObject({ response: { status: 'error', data: null, error: { code: 'EXPIRED', retryable: true } }, expiryS: 30 });
   });
 
   it('whose handler throws at once is answered too', async () => {
@@ -254,17 +312,28 @@ describe('a deadline', () => {
 describe('the same request again', () => {
   const withId = (id: string) => ({ responseTopic: 'mipha/v1/r/reply/a', correlation: Buffer.from(id) });
 
+  const fresh = { maxAgeMs: 2000, ttlMs: 30_000 };
+  /** Answers with the number of the run, about a picture taken at that moment or `agoMs` before. */
+  const counting = (freshness: Partial<Freshness> = {}, agoMs = 0) => {
+    let n = 0;
+    return async (_: unknown, { about }: RequestContext) => {
+      about({ ...fresh, ...freshness, capturedMs: performance.now() - agoMs });
+      return { n: ++n };
+    };
+  };
+
   it('is ignored while under way, and gets the same response later, without a second run', async () => {
     let finish: (value: unknown) => void = () => {};
-    const run = vi.fn(
-      () =>
-        new Promise((done) => {
-          finish = done;
-        }),
-    );
+    const run = vi.fn((_: unknown, { about }: RequestContext) => {
+      about({ ...fresh, capturedMs: performance.now() });
+      return new Promise((done) => {
+        finish = done;
+      });
+    });
     const { ask, sent, requests } = router(run);
     ask(question, withId('1'));
     ask(question, { ...withId('1'), duplicate: true });
+    ask(question, withId('1'));
     expect(sent).toEqual([]);
     finish({ n: 1 });
     await settle();
@@ -272,44 +341,154 @@ describe('the same request again', () => {
     ask({ ...question, deadline_ms: 500 }, withId('1')); // a repetition has less time left
     await settle();
     expect(run).toHaveBeenCalledOnce();
-    expect(sent[1]).toEqual(sent[0]);
-    expect(requests.stats()).toMatchObject({ duplicates: 1, repeated: 1, run: 1 });
-    await vi.advanceTimersByTimeAsync(300_001);
+    expect(sent[1]?.response).toEqual(sent[0]?.response);
+    expect(requests.stats()).toMatchObject({ duplicates: 2, repeated: 1, run: 1 });
+  });
+
+  it('about a picture is answered from memory only while that is young enough for it, and may be relied upon', async () => {
+    const { ask, last } = router(counting());
+    const asked = async (body: object) => {
+      ask(body, withId('robot'));
+      await settle();
+      return (last()?.data as { n?: number } | null)?.n ?? last()?.error?.code;
+    };
+    expect(await asked(question)).toBe(1);
+    await vi.advanceTimersByTimeAsync(1999);
+    expect(await asked(question)).toBe(1);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(await asked(question)).toBe(2); // 2 s old: the caller wants a younger picture
+    const short = router(counting({ maxAgeMs: 60_000, ttlMs: 300 }));
+    const again = async () => {
+      short.ask(question, withId('robot'));
+      await settle();
+      return short.last()?.data;
+    };
+    expect(await again()).toEqual({ n: 1 });
+    await vi.advanceTimersByTimeAsync(299);
+    expect(await again()).toEqual({ n: 1 });
+    await vi.advanceTimersByTimeAsync(1);
+    expect(await again()).toEqual({ n: 2 }); // it was valid for 300 ms only
+  });
+
+  it('asked anew when the picture under way was too old already runs once more, delivered twice does not', async () => {
+    const finishers: ((value: unknown) => void)[] = [];
+    const run = vi.fn((_: unknown, { about }: RequestContext) => {
+      about({ ...fresh, maxAgeMs: 500, capturedMs: performance.now() });
+      return new Promise((done) => finishers.push(done));
+    });
+    const { ask, sent } = router(run);
     ask(question, withId('1'));
+    await vi.advanceTimersByTimeAsync(400);
+    ask(question, withId('1')); // that picture will do
+    await vi.advanceTimersByTimeAsync(600);
+    ask(question, { ...withId('1'), duplicate: true });
+    finishers[0]?.({ n: 1 });
+    await settle();
+    expect(run).toHaveBeenCalledOnce();
+    ask(question, withId('1'));
+    expect(run).toHaveBeenCalledTimes(2); // 1 s old: too old to be repeated
+    await vi.advanceTimersByTimeAsync(600);
+    ask(question, withId('1')); // wants a younger one than that
+    finishers[1]?.({ n: 2 });
+    await settle();
+    expect(run).toHaveBeenCalledTimes(3);
+    finishers[2]?.({ n: 3 });
+    await settle();
+    expect(sent.map(({ response }) => response.data)).toEqual([{ n: 1 }, { n: 2 }, { n: 3 }]);
+  });
+
+  it('of a change gets the same response for the whole window, unless the node has changed since', async () => {
+    let world = {};
+    const run = vi.fn(async () => ({ watch: 'w', persisted: false }));
+    const { requests, last } = router(patient, { dedupeMs: 60_000, world: () => world });
+    (requests as unknown as { options: { handlers: Record<string, unknown> } }).options.handlers['watch/delete'] = run;
+    const remove = async () => {
+      const payload = Buffer.from(JSON.stringify({ watch: 'w', transaction: 'robot' }));
+      handle(requests, { topic: topics.request('watch/delete'), payload, retained: false, duplicate: false });
+      await settle();
+    };
+    await remove();
+    await vi.advanceTimersByTimeAsync(59_999);
+    await remove();
+    expect(run).toHaveBeenCalledOnce();
+    world = {}; // somebody has put the watch again
+    await remove();
     expect(run).toHaveBeenCalledTimes(2);
+    await vi.advanceTimersByTimeAsync(60_000);
+    await remove();
+    expect(run).toHaveBeenCalledTimes(3);
+    expect(last()).toMatchObject({ status: 'ok', data: { watch: 'w' } });
+  });
+
+  it.each(['health', 'announce', 'snapshot'])('for %s is always answered anew', async (verb) => {
+    const run = vi.fn(async () => ({ run: run.mock.calls.length }));
+    const { requests, sent } = router(patient);
+    (requests as unknown as { options: { handlers: Record<string, unknown> } }).options.handlers[verb] = run;
+    for (let i = 0; i < 2; i++) {
+      handle(requests, { topic: topics.request(verb), payload: Buffer.from('{"transaction":"robot"}'), retained: false, duplicate: false });
+      await settle();
+    }
+    expect(sent.map(({ response }) => response.data)).toEqual([{ run: 1 }, { run: 2 }]);
+  });
+
+  it('to cancel cancels again', async () => {
+    const { ask, requests } = router(patient);
+    for (let i = 1; i <= 2; i++) {
+      ask({ ...question, transaction: 'robot' });
+      ask({ target: 'robot', transaction: 'robot' }, { topic: topics.request('cancel') });
+      await settle();
+      expect(requests.stats().errors.CANCELLED).toBe(i);
+    }
+  });
+
+  it.each([
+    'NO_FRAME',
+    'STALE_FRAME',
+    'QUEUE_FULL',
+    'EXPIRED',
+    'TIMEOUT',
+    'MODEL_LOADING',
+    'ENGINE_FAULT',
+    'UNKNOWN_CAMERA',
+    'UNKNOWN_WATCH',
+    'FORBIDDEN',
+    'CANCELLED',
+  ] as const)('runs again after %s: what stood in the way may be gone', async (code) => {
+    let refused = true;
+    const { ask, last } = router(async () => {
+      if (refused) throw new RequestError(code, 'not now');
+      return { fine: true };
+    });
+    ask(question, withId('1'));
+    await settle();
+    expect(last()?.error?.code).toBe(code);
+    refused = false;
+    ask(question, withId('1'));
+    await settle();
+    expect(last()).toMatchObject({ status: 'ok', data: { fine: true } });
   });
 
   it('is another one with another id, reply topic, verb or payload, or without any id', async () => {
-    const run = vi.fn(async () => ({}));
+    const run = vi.fn(counting());
     const { ask } = router(run);
     ask({ ...question, transaction: 'a' });
     ask({ ...question, transaction: 'b' });
     ask({ ...question, transaction: 'a', reply_to: 'mipha/v1/r/reply/a' });
     ask(question, withId('a'));
+    await settle();
     ask({ ...question, max_age_ms: 100 }, withId('a')); // an id used again for something else
+    ask({ ...question, transaction: 'b' }, withId('a')); // the response would carry another transaction
     ask(question);
     ask(question);
     await settle();
-    expect(run).toHaveBeenCalledTimes(7);
-  });
-
-  it('runs again when it was only told to come back', async () => {
-    let full = true;
-    const { ask, last } = router(async () => {
-      if (full) throw new RequestError('QUEUE_FULL', 'full');
-      return { fine: true };
-    });
-    ask(question, withId('1'));
-    await settle();
-    expect(last()?.error?.code).toBe('QUEUE_FULL');
-    full = false;
-    ask(question, withId('1'));
-    await settle();
-    expect(last()?.status).toBe('ok');
+    expect(run).toHaveBeenCalledTimes(8);
   });
 
   it('is remembered within limits of count and bytes', async () => {
-    const { ask, requests } = router(async () => ({ text: 'x'.repeat(10_000) }));
+    const { ask, requests } = router(async (_, { about }) => {
+      about({ ...fresh, capturedMs: performance.now() });
+      return { text: 'x'.repeat(10_000) };
+    });
     for (let i = 0; i < 3000; i++) {
       ask({ ...question, transaction: `t${i}` });
       await settle();
@@ -367,7 +546,7 @@ describe('a broadcast', () => {
     const health = vi.fn(async (_: unknown, context: RequestContext) => ({ broadcast: context.broadcast }));
     const { requests, sent } = router(patient);
     (requests as unknown as { options: { handlers: Record<string, unknown> } }).options.handlers.health = health;
-    requests.handle({ topic: 'mipha/v1/_all/request/health', payload: Buffer.alloc(0), retained: false, duplicate: false });
+    handle(requests, { topic: 'mipha/v1/_all/request/health', payload: Buffer.alloc(0), retained: false, duplicate: false });
     await settle();
     expect(sent[0]).toMatchObject({ topic: topics.response('health'), response: { status: 'ok', data: { broadcast: true } } });
   });

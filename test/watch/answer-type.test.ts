@@ -23,8 +23,16 @@ const specs: Record<string, { spec: AnswerSpec; shape: object; fits: unknown[]; 
     fits: [0.000001],
     not: [3],
   },
-  text: { spec: { type: 'text', max_chars: 5 }, shape: { kind: 'text', max: 5 }, fits: ['', 'a cup'], not: ['a bottle'] },
+  text: { spec: { type: 'text', max_chars: 5 }, shape: { kind: 'text', min: 1, max: 5 }, fits: ['a', 'a cup'], not: ['', 'a bottle'] },
 };
+
+it.each([
+  [' none', 'person'],
+  ['none', 'person '],
+  ['\n', 'person'],
+])('choices such as %j and %j are refused: readers and programs lose blanks at their ends', (...choices) => {
+  expect(answerSpecSchema.safeParse({ type: 'choice', choices }).success).toBe(false);
+});
 
 describe('answer types', () => {
   it.each(Object.entries(specs))('%s is what the engine can guarantee', (_, { spec, shape, fits, not }) => {

@@ -1,7 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { MiphaError } from '../../src/errors.js';
+import { Inspection } from '../../src/watch/inspection.js';
 import { WatchLoop } from '../../src/watch/loop.js';
 import type { WatchOutcome } from '../../src/watch/outcome.js';
+import { Watch } from '../../src/watch/watch.js';
 import { blank, FakeCamera, FakeEyes, room, spec } from './stage.js';
 
 let loops: WatchLoop[] = [];
@@ -134,6 +136,7 @@ describe('outcomes', () => {
         confidence: 0.75,
         stableCount: 1,
         answer: '3',
+        truncated: false,
         validUntil: new Date(frame.at.getTime() + 20_000),
         frame: { id: 'kitchen-1', at: frame.at, monotonicMs: frame.monotonicMs, width: 16, height: 16, crop: null },
         timing: { queueMs: 2, prepMs: 2, visionMs: 30, prefillMs: 7, decodeMs: 12, totalMs: 42 },
@@ -294,7 +297,7 @@ describe('work whose answer is of no use any more', () => {
     await vi.advanceTimersByTimeAsync(150);
     loop.put('lamp', spec({ question: 'Is the door open?' }));
     await vi.advanceTimersByTimeAsync(300);
-    expect(outcomes).toHaveLength(1);
+    expect(outcomes.map(({ status }) => status)).toEqual(['stale', 'ok']);
     expect(eyes.looks.map(({ questions }) => questions.map(({ question }) => question))).toEqual([['Is the lamp on?'], ['Is the door open?']]);
   });
 });
@@ -473,6 +476,53 @@ describe('cameras', () => {
   });
 });
 
+it('a camera that is replaced takes what was believed with it', async () => {
+  const { camera, loop, outcomes } = stage();
+  loop.put('lamp', spec({ ...all, ttl_ms: 600_000 }));
+  await film([camera], 200, 100);
+  loop.addCamera(new FakeCamera('kitchen'));
+  expect(outcomes.at(-1)).toMatchObject({ watch: 'lamp', status: 'stale', value: null, previous: true });
+});
+
+it('an answer that has expired is not told again, though the process was too busy for its timer', () => {
+  const outcomes: WatchOutcome[] = [];
+  const watch = new Watch('lamp', spec({ agreement: { n: 2, of: 2 }, ttl_ms: 30_000 }), (outcome) => outcomes.push(outcome));
+  const camera = new FakeCamera('kitchen');
+  const answer = (value: boolean) => {
+    const inquiry = watch.begin(new Inspection(camera.show()), performance.now());
+    const timings = { queueMs: 0, preprocessMs: 0, visionMs: 0, prefillMs: 0, decodeMs: 0, totalMs: 0 };
+    const given = { value, text: String(value), confidence: 1, finish: 'stop', tokens: { prompt: 1, reused: 0, answer: 1 }, timings } as const;
+    watch.succeed(inquiry, { timings } as never, given, performance.now());
+  };
+  answer(true);
+  answer(true);
+  const now = performance.now();
+  const clock = vi.spyOn(performance, 'now').mockReturnValue(now + 30_001);
+  answer(false); // one of two: what was agreed would stand, had it not expired
+  clock.mockRestore();
+  expect(outcomes.map(({ status, value }) => [status, value])).toEqual([
+    ['ok', null],
+    ['ok', true],
+    ['stale', null],
+    ['ok', null],
+  ]);
+  watch.close();
+});
+
+it('a text that ended at its limit is truncated', async () => {
+  const { eyes, camera, loop, outcomes } = stage();
+  const look = eyes.look.bind(eyes);
+  eyes.look = async (image, options) => {
+    const seen = await look(image, options);
+    return { ...seen, ask: async (...given) => ({ ...(await seen.ask(...given)), finish: 'length' as const }) } as typeof seen;
+  };
+  eyes.answer = () => ({ value: 'a long st' });
+  loop.put('scene', spec({ question: 'What is to be seen?', answer: { type: 'text', max_chars: 9 } }));
+  camera.show();
+  await vi.advanceTimersByTimeAsync(10);
+  expect(outcomes.at(-1)).toMatchObject({ value: 'a long st', truncated: true });
+});
+
 describe('stop', () => {
   it('lets the round under way finish within the budget, and begins nothing new', async () => {
     const { eyes, camera, loop, outcomes } = stage({ lookMs: 300, askMs: 100 });
@@ -485,7 +535,10 @@ describe('stop', () => {
     expect(stopped).toBe(false);
     await film([camera], 100, 50);
     await stopping;
-    expect(outcomes.map(({ status }) => status)).toEqual(['ok']);
+    expect(outcomes.map(({ status, value }) => [status, value])).toEqual([
+      ['ok', true],
+      ['stale', null],
+    ]);
     await film([camera], 1000, 100);
     expect(eyes.looks).toHaveLength(1);
     expect(vi.getTimerCount()).toBe(0);
@@ -499,7 +552,24 @@ describe('stop', () => {
     const stopping = loop.stop(1000);
     await vi.advanceTimersByTimeAsync(1001);
     await stopping;
-    expect([eyes.running, eyes.views, outcomes.length]).toEqual([0, 0, 0]);
+    expect([eyes.running, eyes.views, outcomes.map(({ status }) => status)]).toEqual([0, 0, ['stale']]);
+  });
+
+  it('leaves nothing believed: every watch says so, once, as the last it says', async () => {
+    const { camera, loop, outcomes } = stage();
+    loop.put('lamp', spec({ ...all, ttl_ms: 60_000 }));
+    loop.put('off', spec({ ...all, enabled: false }));
+    const frame = camera.show();
+    await vi.advanceTimersByTimeAsync(1000);
+    await loop.stop(100);
+    await loop.stop(100);
+    expect(outcomes.map(({ watch, status, value, previous, changed }) => [watch, status, value, previous, changed])).toEqual([
+      ['lamp', 'ok', true, null, true],
+      ['lamp', 'stale', null, true, true],
+      ['off', 'stale', null, null, false],
+    ]);
+    expect(outcomes[1]?.validUntil).toEqual(new Date(frame.at.getTime() + 1000)); // not a moment longer
+    expect(outcomes[2]?.validUntil).toBeNull();
   });
 
   it('does not wait for ever for an engine that hangs', async () => {

@@ -51,7 +51,9 @@ describe('motion', () => {
     watch(seen, 10, () => null);
     expect(told).toEqual([]);
     watch(seen, 1, (t) => 10 + t * 30);
+    expect(seen.moving).toBe(true);
     seen.stop();
     expect(vi.getTimerCount()).toBe(0);
+    expect(told).toEqual([true, false]); // nothing is left to move for ever
   });
 });
