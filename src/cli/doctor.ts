@@ -11,7 +11,7 @@ import { type Architecture, MANIFEST_FILE, parseManifest } from '../package/mani
 import { examineGpu, type GpuReport, gpuRows, thisMachine } from './doctor-gpu.js';
 import { EXIT_FAILURE } from './failure.js';
 import { SHIPPED_MODEL } from './options.js';
-import { bytes, printJson, table, totalBytes } from './output.js';
+import { bytes, print, printJson, table, totalBytes } from './output.js';
 
 const SIDE_PX = 384; // what the published models see, for the pipelines shown
 const TOOLCHAIN_FIX = 'sudo apt-get install -y python3 make g++';
@@ -47,7 +47,7 @@ export function addDoctor(program: Command): void {
     .action(async (folders: string[], options: { json?: boolean }) => {
       const report = await examine(folders);
       if (options.json) printJson(report);
-      else process.stdout.write(`${render(report)}\n`);
+      else print(`${render(report)}\n`);
       if (!report.ok) process.exitCode = EXIT_FAILURE;
     });
 }

@@ -1,5 +1,6 @@
 /** Requests over MQTT: admitted or refused, run once, ended by answer, error, deadline, cancel or shutdown, with exactly one final response. */
 
+import { redactor } from '../redact.js';
 import { replyFilters } from './filters.js';
 import { type Address, type Admitted, type IntakeOptions, takeIn } from './intake.js';
 import { type Response, SCHEMA_VERSION } from './messages.js';
@@ -243,7 +244,7 @@ export class Requests {
       error: error?.body() ?? null,
       transaction,
     };
-    return Buffer.from(JSON.stringify(response));
+    return Buffer.from(redactor.json(response));
   }
 
   private send({ topic, correlation }: Address, payload: Buffer, optional = false): 'sent' | 'offline' | 'too_large' {

@@ -1,4 +1,4 @@
-/** Passwords: read from files, and kept out of everything that is shown. */
+/** Whether the file of a password or key can be used. */
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { MiphaError } from '../errors.js';
@@ -39,21 +39,4 @@ export async function readSecret(path: string, option: string): Promise<Secret> 
   } finally {
     await file.close();
   }
-}
-
-const WORD = /[^\s"'\\]+/g;
-const NAMED = /(?<![a-z])(user-id|user-pw|pass(?:word|wd|phrase)?|pwd|token|secret|api_?key)(=|%3d)(\\?"[^"]*"|[^\s"'\\&;]+)/gi;
-
-/**
- * User and password of every address in a text become ***, and so do the values of what is called like a password. In doubt it hides more.
- * Takes time in proportion to the length: what others sent ends up in logs too.
- */
-export function maskSecrets(text: string): string {
-  return text.replace(WORD, maskAddress).replace(NAMED, '$1$2***');
-}
-
-function maskAddress(word: string): string {
-  const at = word.lastIndexOf('@');
-  const begin = /:\/\/(?!\/)/.exec(word)?.index ?? at;
-  return begin < at ? `${word.slice(0, begin + 3)}***${word.slice(at)}` : word;
 }

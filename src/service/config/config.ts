@@ -5,6 +5,7 @@ import { fileIssues } from './files.js';
 import { type ConfigIssue, issuesOf, refuse, whereIs } from './issues.js';
 import { type ConfigInput, isPlain, type Layer, mergeInto, type Origin, type Read, readEnvironment, readFlags, readYaml } from './layers.js';
 import { type Config, configSchema } from './schema.js';
+import { learnSecrets } from './secrets.js';
 import { holdsLocal, isLocal, type Path, shapeAt } from './shape.js';
 
 export type { ConfigIssue } from './issues.js';
@@ -45,6 +46,7 @@ export async function loadConfig({ file, env = process.env, flags = [], checkFil
 
 /** A configuration that a program makes itself; `flags` are assignments over it. Throws ERR_CONFIG. */
 export function configOf(values: ConfigInput, flags: ConfigSources['flags'] = []): LoadedConfig {
+  learnSecrets(values);
   const layer: Layer = { origin: 'default', values, place: () => ({ source: 'the program' }) };
   return validate([{ layer, issues: [] }, readFlags(flags)]);
 }

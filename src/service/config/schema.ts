@@ -1,6 +1,6 @@
 /** The configuration of a node: one strict schema with defaults, units in the names. docs/configuration.md is generated from it. */
 import { z } from 'zod';
-import { SCHEMES } from '../../camera/source.js';
+import { BEGINNINGS } from '../../camera/source.js';
 import { idSchema, watchSpecSchema } from '../../watch/spec.js';
 import { checkCameraUri, checkTogether, isBrokerUrl, isTopicFilter, isTopicPrefix } from './checks.js';
 
@@ -16,7 +16,7 @@ const words = (text: string) => ({ words: text });
 
 const path = z.string().min(1).meta(PATH);
 
-const CAMERA_WORDS = `an address that begins with ${SCHEMES.map((scheme) => `${scheme}:`).join(', ')}`;
+const CAMERA_WORDS = `an address that begins with ${BEGINNINGS.join(', ')}`;
 const BROKER_WORDS = 'mqtt://HOST:PORT or mqtts://HOST:PORT, without user and password';
 
 export const cameraConfigSchema = z
