@@ -103,7 +103,7 @@ export function isCredential(name: string): boolean {
 /** `a=1`, and cameras that put several into one: `user=a_password=b_channel=1`. */
 function pairsIn(text: string): [name: string, value: string][] {
   const parts = text.split('=');
-  const name = (part: string) => /[^_&;,]*$/.exec(part)?.[0] ?? '';
+  const name = (part: string) => part.slice(Math.max(...['_', '&', ';', ','].map((separator) => part.lastIndexOf(separator))) + 1);
   const whole = parts.slice(1).join('=');
   const single = parts
     .slice(1)

@@ -29,7 +29,7 @@ export class Redactor {
   /** Each is hidden in the forms in which programs print it: as it is, percent-encoded, decoded, with backslashes. */
   add(secrets: Iterable<string>): void {
     const before = this.known.size;
-    for (const secret of secrets) {
+    for (const secret of new Set(secrets)) {
       for (const form of formsOf(secret)) if (form.length >= SHORTEST) this.known.add(form);
     }
     if (this.known.size > before) this.forms = [...this.known].map((plain) => ({ plain, json: JSON.stringify(plain).slice(1, -1) }));

@@ -1,5 +1,5 @@
 /** What of a camera's URI may be shown, and what of it must not appear in any text. A URI is taken apart; nothing is recognised by its looks. */
-import { partsOf, secretsOfAddress, secretsOfProperty, showAddress, showQuery } from '../address.js';
+import { secretsOfAddress, secretsOfProperty, showAddress, showQuery } from '../address.js';
 import { HIDDEN } from '../redact.js';
 import { tokens } from './tokens.js';
 
@@ -114,10 +114,12 @@ function property(name: string, value: string): Piece {
   return { shown: `${name}=${HIDDEN}`, secrets: [...values].flatMap((each) => secretsOfProperty(name, each)) };
 }
 
-/** Of a description whose quotes do not end: every word behind a sign of equality. */
+/** Of a description whose quotes do not end: what stands behind a sign of equality, and every word after it. */
 function secretsOfBroken(description: string): string[] {
-  return description.split(/[\s"']+/).flatMap((word) => {
-    const [name = '', value] = word.split(/=(.*)/s, 2);
-    return [...(value === undefined ? [] : secretsOfProperty(name, value)), ...(partsOf(word).userInfo === null ? [] : secretsOfAddress(word))];
+  let last = '';
+  return description.split(/\s+/).flatMap((word) => {
+    const [, name, value] = ASSIGNED.exec(word) ?? [];
+    last = name ?? last;
+    return secretsOfProperty(last, (value ?? word).replace(/["']/g, ''));
   });
 }

@@ -7,6 +7,7 @@ import type { Addon } from '../addon/addon.js';
 import { loadAddon, packageRoot } from '../addon/load.js';
 import { type CameraReport, inspectCameras } from '../camera/inspect.js';
 import { MiphaError } from '../errors.js';
+import { textOf } from '../package/format.js';
 import { type Architecture, MANIFEST_FILE, parseManifest } from '../package/manifest.js';
 import { examineGpu, type GpuReport, gpuRows, thisMachine } from './doctor-gpu.js';
 import { EXIT_FAILURE } from './failure.js';
@@ -116,7 +117,7 @@ function examinePackage(folder: string): PackageReport {
   const path = join(folder, MANIFEST_FILE);
   try {
     if (!existsSync(path)) throw new MiphaError('ERR_MODEL_MISSING', 'no manifest.json: not a package');
-    const manifest = parseManifest(path, readFileSync(path, 'utf8'));
+    const manifest = parseManifest(path, textOf(path, readFileSync(path)));
     for (const [name, { bytes: size }] of Object.entries(manifest.files)) {
       if (statSync(join(folder, name), { throwIfNoEntry: false })?.size !== size)
         throw new MiphaError('ERR_MODEL_MISSING', `${name} is absent or has another size`);

@@ -8,6 +8,7 @@ import { type Info, infoSchema, Stamp } from '../mqtt/messages.js';
 import { type Handlers, Requests } from '../mqtt/requests.js';
 import { type Topics, topicsOf } from '../mqtt/topics.js';
 import type { Incoming } from '../mqtt/wire.js';
+import { utf8Text } from '../utf8.js';
 import type { Changer } from './changer.js';
 import { linkOptions } from './link-options.js';
 import type { Log } from './log.js';
@@ -144,7 +145,7 @@ export class BrokerSide extends EventEmitter<{ online: []; failed: [MiphaError];
   private async set(setting: Setting, { retained, payload }: Incoming): Promise<void> {
     try {
       if (retained) this.log.warn({ setting }, 'a retained command is ignored');
-      else await applySetting(setting, payload.toString(), this.options.changer);
+      else await applySetting(setting, utf8Text(payload), this.options.changer);
     } catch (error) {
       this.log.warn({ setting }, (error as Error).message);
       this.emit('outdated'); // whoever shows the new value must show the old one again

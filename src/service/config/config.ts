@@ -1,5 +1,6 @@
 /** A node's configuration: read from its layers, validated whole, changed while it runs. */
 import { readFile } from 'node:fs/promises';
+import { fileText, NotUtf8 } from '../../utf8.js';
 import { type Changes, patchOver } from '../state-dir.js';
 import { fileIssues } from './files.js';
 import { type ConfigIssue, issuesOf, refuse, whereIs } from './issues.js';
@@ -141,8 +142,12 @@ function parse(input: ConfigInput, layers: readonly Layer[], known: readonly Con
 
 async function readConfigFile(file: string): Promise<string> {
   try {
-    return await readFile(file, 'utf8');
+    return fileText(await readFile(file));
   } catch (error) {
+    if (error instanceof NotUtf8) {
+      const { words, line, column } = error.at;
+      return refuse([{ path: '', expected: 'UTF-8', received: words, origin: 'file', source: file, line, column }]);
+    }
     const { code } = error as NodeJS.ErrnoException;
     return refuse([{ path: '', expected: 'a readable file', received: `${file} (${code})`, origin: 'file', source: file }]);
   }

@@ -26,7 +26,11 @@ function secretsAt(text: string, path: Path): string[] {
 /** Where it begins: at once in a setting that holds addresses, in others wherever a scheme stands. */
 function addressIn(text: string, path: Path): number | undefined {
   if (holdsAddress(path) || BEGINNINGS.some((beginning) => text.startsWith(beginning.replace('//', '')))) return 0;
-  return /[a-z][a-z0-9+.-]*:\/\//i.exec(text)?.index;
+  const end = text.indexOf('://');
+  if (end < 0) return undefined;
+  let begin = end;
+  while (begin > 0 && /[a-z0-9+.-]/i.test(text[begin - 1] as string)) begin--;
+  return begin;
 }
 
 function holdsAddress(path: Path): boolean {
