@@ -2,6 +2,8 @@
  * The one error class of mipha-edge, its codes, and the one wording for a wrong option.
  * Match on `code`, never on the message.
  */
+import { looksLikeAddress, showAddress } from './address.js';
+import { redactor } from './redact.js';
 
 /** Every code, and whether repeating the same call may succeed later (memory: after freeing some, device: after loading again). */
 const RETRYABLE = {
@@ -125,7 +127,10 @@ function editDistance(a: string, b: string): number {
 }
 
 function show(value: unknown): string {
-  if (typeof value === 'string') return JSON.stringify(value.length > 60 ? `${value.slice(0, 57)}...` : value);
+  if (typeof value === 'string') {
+    const text = redactor.text(looksLikeAddress(value) ? showAddress(value) : value); // whole: half a secret would not be known as one
+    return JSON.stringify(text.length > 60 ? `${text.slice(0, 57)}...` : text);
+  }
   if (value === null || value === undefined || typeof value === 'number' || typeof value === 'boolean') return String(value);
   if (typeof value === 'bigint') return `${value}n`;
   if (typeof value === 'function') return 'a function';

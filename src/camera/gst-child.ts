@@ -4,7 +4,6 @@ import type { Readable } from 'node:stream';
 import { MiphaError } from '../errors.js';
 import { installCommand } from './elements.js';
 import type { Picture } from './frame.js';
-import { maskSecrets } from './mask.js';
 import { FRAMES_FD, type Pipeline } from './pipelines.js';
 import { PnmReader } from './pnm.js';
 
@@ -42,7 +41,8 @@ export class GstChild {
     pixels.on('data', (chunk: Buffer) => this.read(chunk));
     pixels.on('end', () => pixels.destroy()); // a socket, whose other half would stay open
     this.child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-      this.stderr = (this.stderr + text).slice(-STDERR_CHARS);
+      this.stderr += text;
+      if (this.stderr.length > 2 * STDERR_CHARS) this.stderr = endOf(this.stderr);
     });
     // Their errors come with the end of the process, which tells more.
     for (const stream of [pixels, this.child.stderr]) stream?.on('error', () => undefined);
@@ -111,7 +111,7 @@ export class GstChild {
 
   /** What went wrong, out of what the child said. */
   private explain(ending: string): MiphaError {
-    const stderr = maskSecrets(this.stderr, this.pipeline.secrets);
+    const stderr = endOf(this.pipeline.redactor.text(this.stderr));
     const element = /no element "([^"]+)"/.exec(stderr)?.[1];
     if (element !== undefined) {
       const remedy = installCommand([element]);
@@ -125,6 +125,13 @@ export class GstChild {
     const reason = firstError(stderr) ?? stderr.trim().split('\n').at(-1) ?? '';
     return new MiphaError('ERR_CAMERA', `gst-launch-1.0 ended (${ending})${reason === '' ? '' : `: ${reason}`}`, { details: { ending, stderr } });
   }
+}
+
+/** Whole lines: half a secret would not be known as one. */
+function endOf(text: string): string {
+  if (text.length <= STDERR_CHARS) return text;
+  const newline = text.indexOf('\n', text.length - STDERR_CHARS);
+  return newline < 0 ? '' : text.slice(newline + 1);
 }
 
 /** The first error that an element posted: its message, and the last line of its details, which names the reason. */

@@ -15,7 +15,7 @@ const PICTURE_FILE = /\.(jpe?g|png|webp)$/i;
  * are passed over as `unreadable`.
  */
 export function imagesSource(uri: CameraUri, sidePx: number): Source {
-  checkOptions(uri, ['fps', 'loop']);
+  checkOptions(uri);
   const fps = numberOption(uri, 'fps', 1, { min: 0, max: 1000 });
   const loop = booleanOption(uri, 'loop');
   const path = decodePath(uri.rest);

@@ -4,8 +4,11 @@
  */
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { encodeOnce, needsEncoding, partsOf } from '../address.js';
 import { optionError } from '../errors.js';
-import { mask } from './mask.js';
+import { Redactor } from '../redact.js';
+import { mask, secretsIn } from './mask.js';
+import { tokens } from './tokens.js';
 import { booleanOption, type CameraUri, checkOptions, choiceOption, decodePath, numberOption, splitUri } from './uri.js';
 
 export interface Pipeline {
@@ -13,8 +16,8 @@ export interface Pipeline {
   args: string[];
   /** For the child process, besides its parent's. */
   env: Record<string, string>;
-  /** What must not appear in any text. */
-  secrets: string[];
+  /** Hides what must not appear in any text. */
+  redactor: Redactor;
   /** A file: it ends normally, while any other camera whose stream ends is lost. */
   finite: boolean;
   loop: boolean;
@@ -31,7 +34,7 @@ const SIDE = { min: 1, max: 16_384, whole: true };
 const FPS = { min: 1, max: 1000, whole: true };
 
 type Stage = string[];
-type Head = Partial<Pick<Pipeline, 'secrets' | 'finite' | 'loop' | 'env'>> & { stages: Stage[]; size?: string };
+type Head = Partial<Pick<Pipeline, 'finite' | 'loop' | 'env'>> & { stages: Stage[]; size?: string };
 
 const HEADS: Record<string, (uri: CameraUri, sidePx: number, has: Has) => Head> = { v4l2, csi, rtsp, file };
 export const GSTREAMER_SCHEMES = [...Object.keys(HEADS), 'gst'];
@@ -48,16 +51,16 @@ export function pipelineOf(uri: string, sidePx: number, has: Has): Pipeline {
     variant: nvidia ? 'nvidia' : 'plain',
     args: all.flatMap((stage, i) => (i === 0 ? stage : ['!', ...stage])),
     env: {},
-    secrets: [],
+    redactor: new Redactor(secretsIn(uri)),
     finite: false,
     loop: false,
     ...head,
   };
 }
 
-/** As one would type it, passwords masked. */
-export function show({ args }: Pipeline): string {
-  return mask(['gst-launch-1.0', '-q', ...args].join(' '));
+/** As one would type it, secrets masked. */
+export function show({ args, redactor }: Pipeline): string {
+  return redactor.text(['gst-launch-1.0', '-q', ...args].join(' '));
 }
 
 /**
@@ -80,7 +83,7 @@ function tail(size: string, nvidia: boolean): Stage[] {
 
 /** v4l2:///dev/video0. Options: format (raw, mjpeg), width, height, fps; without them the driver's own choice. */
 function v4l2(uri: CameraUri, _sidePx: number, has: Has): Head {
-  checkOptions(uri, ['format', 'width', 'height', 'fps']);
+  checkOptions(uri);
   const device = decodePath(uri.rest);
   if (!/^\/dev\/[\w./:-]+$/.test(device)) throw optionError('camera', 'v4l2:///dev/video0', uri.name);
   const format = choiceOption(uri, 'format', 'raw', ['raw', 'mjpeg']);
@@ -93,7 +96,7 @@ function v4l2(uri: CameraUri, _sidePx: number, has: Has): Head {
 
 /** csi://0, the number of the sensor. Options: width, height (1280 x 720), fps (30), mode (of the sensor; the driver's own choice). */
 function csi(uri: CameraUri, sidePx: number): Head {
-  checkOptions(uri, ['width', 'height', 'fps', 'mode']);
+  checkOptions(uri);
   if (!/^\d{1,3}$/.test(uri.rest)) throw optionError('camera', 'csi:// and the number of the sensor, e.g. csi://0', uri.name);
   const width = numberOption(uri, 'width', 1280, SIDE);
   const height = numberOption(uri, 'height', 720, SIDE);
@@ -110,30 +113,50 @@ function csi(uri: CameraUri, sidePx: number): Head {
   };
 }
 
+const RTSP = 'rtsp://user:password@host:554/path';
+const ENCODED = `${RTSP} (percent-encode / ? # % @ : in user and password: %2F %3F %23 %25 %40 %3A)`;
+
 /**
  * rtsp://user:password@host/path?options-of-the-camera, over TCP. The password stands in the arguments of the child process, because gst-launch
  * takes it nowhere else: other users of this machine can see it in the list of processes unless /proc is mounted with hidepid.
  */
-function rtsp(uri: CameraUri, _sidePx: number, has: Has): Head {
+function rtsp({ rest, query, name }: CameraUri, _sidePx: number, has: Has): Head {
   // The whole of it belongs to the camera: there are no options of ours.
-  const text = `rtsp://${uri.rest}${uri.query === '' ? '' : `?${uri.query}`}`;
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url === undefined || url.hostname === '') throw optionError('camera', 'rtsp://user:password@host:554/path', uri.name);
+  const address = `rtsp://${rest}${query === '' ? '' : `?${query}`}`;
+  if (needsEncoding(partsOf(address).userInfo ?? '') || /%(?![0-9a-f]{2})/i.test(address)) throw optionError('camera', ENCODED, name);
+  const { userInfo, tail } = partsOf(address);
+  const server = `rtsp://${tail}`;
+  const url = URL.canParse(server) ? new URL(server) : undefined;
+  if (url === undefined || url.hostname === '') throw optionError('camera', RTSP, name);
+  const login = userInfo === null ? '' : loginOf(userInfo, name);
   return {
     stages: [
-      ['rtspsrc', `location=${plainCharacters(url.href)}`, 'protocols=tcp', 'latency=0', 'tcp-timeout=10000000'],
+      [
+        'rtspsrc',
+        `location=rtsp://${login}${plainCharacters(url.href.slice('rtsp://'.length))}`,
+        'protocols=tcp',
+        'latency=0',
+        'tcp-timeout=10000000',
+      ],
       ['application/x-rtp,media=video'],
       ['decodebin'],
     ],
-    secrets: [url.password, decodePath(url.password)],
     // decodebin takes the decoder of the highest rank.
     ...(has('nvv4l2decoder') ? { env: { GST_PLUGIN_FEATURE_RANK: 'avdec_h264:MARGINAL,avdec_h265:MARGINAL,openh264dec:MARGINAL' } } : {}),
   };
 }
 
+/** rtspsrc splits at the first colon, insists on one, and decodes both sides; a login over RTSP has no way to send a user name with a colon. */
+function loginOf(userInfo: string, name: string): string {
+  const [user = '', password = ''] = userInfo.split(/:(.*)/s, 2);
+  if (/%3a/i.test(user)) throw optionError('camera', `${RTSP}, the user without a colon`, name);
+  if (userInfo.includes('%00')) throw optionError('camera', `${RTSP}, without %00`, name);
+  return `${encodeOnce(user)}:${encodeOnce(password)}@`;
+}
+
 /** file://clip.mp4, from the working directory, or file:///clips/clip.mp4, at the pace it was recorded in. Options: loop (false). */
 function file(uri: CameraUri): Head {
-  checkOptions(uri, ['loop']);
+  checkOptions(uri);
   const path = decodePath(uri.rest);
   if (path === '') throw optionError('camera', 'file://clip.mp4 or file:///folder/clip.mp4', uri.name);
   return {
@@ -152,17 +175,6 @@ function described(uri: string): Head {
   if (args === undefined || args.length === 0 || args[0] === '!' || args.at(-1) === '!')
     throw optionError('camera', 'gst: and a pipeline that ends in raw video, e.g. gst:videotestsrc is-live=true', mask(uri));
   return { stages: [args] };
-}
-
-const QUOTED = /"((?:\\.|[^"\\])*)"|'([^']*)'|\\(.)/gs;
-
-/** The arguments as a shell would give them to gst-launch, so that what works there works here; undefined where a quote has no end. */
-export function tokens(description: string): string[] | undefined {
-  if (/["'\\]/.test(description.replace(QUOTED, ''))) return undefined;
-  const found = description.match(/(?:"(?:\\.|[^"\\])*"|'[^']*'|\\.|[^\s"'\\])+/gs) ?? [];
-  return found.map((token) =>
-    token.replace(QUOTED, (_, double?: string, single?: string, escaped?: string) => double?.replace(/\\(["\\])/g, '$1') ?? single ?? escaped ?? ''),
-  );
 }
 
 function asked(uri: CameraUri): string[] {

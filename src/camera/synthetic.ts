@@ -15,7 +15,7 @@ const STEP_MS = 100; // time between two pictures in the kitchen where fps=0 lea
  */
 export function syntheticSource(uri: CameraUri): Source {
   if (uri.rest.replace(/\/$/, '') !== 'kitchen') throw optionError('camera', 'synthetic://kitchen', uri.name, 'synthetic://kitchen');
-  checkOptions(uri, ['seed', 'change_ms', 'fps', 'cup']);
+  checkOptions(uri);
   const seed = numberOption(uri, 'seed', 1, { min: 0, max: 2 ** 32 - 1, whole: true });
   const changeMs = numberOption(uri, 'change_ms', 3000, { min: 1, max: 86_400_000 });
   const fps = numberOption(uri, 'fps', 10, { min: 0, max: 1000 });

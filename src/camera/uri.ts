@@ -1,9 +1,10 @@
 /** The parts of a camera's URI, and its options: strict, because a misspelt option that is ignored costs somebody a day. */
 import { nearestKey, optionError } from '../errors.js';
-import { mask } from './mask.js';
+import { mask, URI_OPTIONS } from './mask.js';
 
 export interface CameraUri {
-  /** As shown: passwords masked. */
+  scheme: string;
+  /** As shown: with all secrets masked. */
   name: string;
   /** Between `scheme://` and the options, still percent-encoded. */
   rest: string;
@@ -14,10 +15,11 @@ export interface CameraUri {
 
 /** Splits `scheme://rest?options`. */
 export function splitUri(uri: string): CameraUri {
-  const rest = uri.slice(uri.indexOf(':') + 1).replace(/^\/\//, '');
+  const rest = uri.slice(uri.indexOf('://') + 3);
   const mark = rest.indexOf('?');
   const query = mark < 0 ? '' : rest.slice(mark + 1);
   return {
+    scheme: uri.slice(0, uri.indexOf(':')),
     name: mask(uri),
     rest: mark < 0 ? rest : rest.slice(0, mark),
     query,
@@ -25,8 +27,9 @@ export function splitUri(uri: string): CameraUri {
   };
 }
 
-/** Throws ERR_OPTION for an option outside `known` and for one given twice. */
-export function checkOptions({ name, options }: CameraUri, known: readonly string[]): void {
+/** Throws ERR_OPTION for an option that its scheme does not have and for one given twice. */
+export function checkOptions({ scheme, name, options }: CameraUri): void {
+  const known = URI_OPTIONS[scheme] ?? [];
   for (const key of options.keys()) {
     const label = `${name}: ${key}`;
     if (!known.includes(key))

@@ -1,9 +1,10 @@
 import type { Command } from 'commander';
+import { redactor } from '../redact.js';
 import { loadConfig } from '../service/config/config.js';
 import { issueLines, issuesIn } from './config-lines.js';
 import { EXIT_FAILURE } from './failure.js';
 import { assignment } from './options.js';
-import { printJson } from './output.js';
+import { print, printJson } from './output.js';
 
 interface CheckCommand {
   set: [path: string, value: string][];
@@ -26,15 +27,15 @@ async function checkConfig(file: string, { set, json }: CheckCommand): Promise<v
     const { config, warnings } = await loadConfig({ file, flags: set });
     if (json) printJson({ ok: true, issues: [], warnings });
     else {
-      for (const warning of warnings) process.stderr.write(`warning: ${warning}\n`);
+      for (const warning of warnings) process.stderr.write(redactor.text(`warning: ${warning}\n`));
       const [cameras, watches] = [config.cameras, config.watches].map((part) => Object.keys(part).length) as [number, number];
-      process.stdout.write(`${file} is right: node ${config.node}, ${count(cameras, 'camera')}, ${count(watches, 'watch', 'es')}\n`);
+      print(`${file} is right: node ${config.node}, ${count(cameras, 'camera')}, ${count(watches, 'watch', 'es')}\n`);
     }
   } catch (error) {
     const issues = issuesIn(error);
     if (issues.length === 0) throw error;
     if (json) printJson({ ok: false, issues, warnings: [] });
-    else process.stdout.write(`${issues.map(issueLines).join('\n')}\n\n${file}: ${count(issues.length, 'problem')}\n`);
+    else print(`${issues.map(issueLines).join('\n')}\n\n${file}: ${count(issues.length, 'problem')}\n`);
     process.exitCode = EXIT_FAILURE;
   }
 }

@@ -7,11 +7,12 @@ import type { Addon } from '../addon/addon.js';
 import { loadAddon, packageRoot } from '../addon/load.js';
 import { type CameraReport, inspectCameras } from '../camera/inspect.js';
 import { MiphaError } from '../errors.js';
+import { textOf } from '../package/format.js';
 import { type Architecture, MANIFEST_FILE, parseManifest } from '../package/manifest.js';
 import { examineGpu, type GpuReport, gpuRows, thisMachine } from './doctor-gpu.js';
 import { EXIT_FAILURE } from './failure.js';
 import { SHIPPED_MODEL } from './options.js';
-import { bytes, printJson, table, totalBytes } from './output.js';
+import { bytes, print, printJson, table, totalBytes } from './output.js';
 
 const SIDE_PX = 384; // what the published models see, for the pipelines shown
 const TOOLCHAIN_FIX = 'sudo apt-get install -y python3 make g++';
@@ -47,7 +48,7 @@ export function addDoctor(program: Command): void {
     .action(async (folders: string[], options: { json?: boolean }) => {
       const report = await examine(folders);
       if (options.json) printJson(report);
-      else process.stdout.write(`${render(report)}\n`);
+      else print(`${render(report)}\n`);
       if (!report.ok) process.exitCode = EXIT_FAILURE;
     });
 }
@@ -116,7 +117,7 @@ function examinePackage(folder: string): PackageReport {
   const path = join(folder, MANIFEST_FILE);
   try {
     if (!existsSync(path)) throw new MiphaError('ERR_MODEL_MISSING', 'no manifest.json: not a package');
-    const manifest = parseManifest(path, readFileSync(path, 'utf8'));
+    const manifest = parseManifest(path, textOf(path, readFileSync(path)));
     for (const [name, { bytes: size }] of Object.entries(manifest.files)) {
       if (statSync(join(folder, name), { throwIfNoEntry: false })?.size !== size)
         throw new MiphaError('ERR_MODEL_MISSING', `${name} is absent or has another size`);

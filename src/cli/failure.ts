@@ -1,6 +1,7 @@
 /** How a command ends badly: one line that says what and what to do, and an exit code. */
 import { CommanderError } from 'commander';
 import { type ErrorCode, MiphaError } from '../errors.js';
+import { redactor } from '../redact.js';
 
 export const EXIT_FAILURE = 1;
 export const EXIT_USAGE = 2;
@@ -44,8 +45,8 @@ export function report(error: unknown, verbose: boolean): number {
     process.stderr.write('mipha: interrupted\n');
     return EXIT_INTERRUPTED;
   }
-  process.stderr.write(`mipha: ${line(error)}\n`);
-  if (verbose) process.stderr.write(`${trace(error)}\n`);
+  process.stderr.write(redactor.text(`mipha: ${line(error)}\n`));
+  if (verbose) process.stderr.write(redactor.text(`${trace(error)}\n`));
   return error instanceof MiphaError && error.code === 'ERR_OPTION' ? EXIT_USAGE : EXIT_FAILURE;
 }
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** `mipha`: one command per file, each thin. */
 import { Command } from 'commander';
+import { redactor } from '../redact.js';
 import { addAsk } from './ask.js';
 import { addBench } from './bench.js';
 import { addBuild } from './build.js';
@@ -10,7 +11,7 @@ import { addConvert } from './convert.js';
 import { addDemo } from './demo.js';
 import { addDoctor } from './doctor.js';
 import { report } from './failure.js';
-import { version } from './options.js';
+import { learnArgument, version } from './options.js';
 import { addPrintConfig } from './print-config.js';
 import { addRun } from './run.js';
 import { addSchema } from './schema.js';
@@ -21,10 +22,13 @@ const program = new Command('mipha')
   .version(version())
   .option('--verbose', 'show the stack of an error')
   .showHelpAfterError('(--help shows the options)')
+  .configureOutput({ writeErr: (text) => process.stderr.write(redactor.text(text)) })
   .exitOverride();
 for (const add of [addAsk, addRun, addConvert, addCalibrate, addBuild, addDoctor, addBench, addDemo, addCheckConfig, addPrintConfig, addSchema])
   add(program);
 
+// an address that is misplaced is quoted too
+for (const argument of process.argv.slice(2)) learnArgument(argument);
 try {
   await program.parseAsync();
 } catch (error) {

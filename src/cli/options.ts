@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { InvalidArgumentError, Option } from 'commander';
 import { packageRoot } from '../addon/load.js';
 import { BACKENDS, type PassedOver } from '../engine/mipha.js';
+import { learnSecrets } from '../service/config/secrets.js';
 
 export const SHIPPED_MODEL = join(packageRoot(), 'models', 'mipha-nano');
 
@@ -31,6 +32,12 @@ export function assignment(text: string, earlier: [path: string, value: string][
   const split = text.indexOf('=');
   if (split <= 0) throw new InvalidArgumentError('Expected path=value, e.g. mqtt.url=mqtt://127.0.0.1:1883.');
   return [...earlier, [text.slice(0, split), text.slice(split + 1)]];
+}
+
+/** An argument, or what is assigned in it, that holds an address: to be hidden wherever it is quoted. */
+export function learnArgument(argument: string): void {
+  const [name = '', value] = argument.replace(/^--set=/, '').split(/=(.*)/s, 2);
+  learnSecrets(value ?? name, value === undefined ? [] : name.split('.'));
 }
 
 /** Of this package. */

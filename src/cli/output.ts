@@ -1,5 +1,7 @@
 /** What the commands print: sizes and times in words, a progress bar on a terminal and plain lines elsewhere. */
 
+import { redactor } from '../redact.js';
+
 const UNITS = ['B', 'kB', 'MB', 'GB', 'TB'];
 
 /** 1234567 → "1.23 MB" (powers of 1000). */
@@ -70,6 +72,12 @@ export class ProgressBar {
   }
 }
 
-export function printJson(value: unknown): void {
-  process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+/** Without the secrets that are known, unless `redacted` is false. */
+export function printJson(value: unknown, { redacted = true } = {}): void {
+  process.stdout.write(`${JSON.stringify(redacted ? redactor.value(value) : value, null, 2)}\n`);
+}
+
+/** Without the secrets that are known. */
+export function print(text: string): void {
+  process.stdout.write(redactor.text(text));
 }

@@ -8,6 +8,7 @@ import type { Calibration } from '../package/calibration.js';
 import { hashFile } from '../package/hash.js';
 import { imageTokens, TOKENIZER_FOLDER } from '../package/manifest.js';
 import { readManifest } from '../package/verify.js';
+import { fileText, NotUtf8 } from '../utf8.js';
 import { toPixels } from './image.js';
 import { Prompt } from './prompt.js';
 import { loadTokenizer } from './tokenizer.js';
@@ -56,13 +57,23 @@ export async function readSamples(folder: string, pictures: string, prompts: str
 
 async function readPrompts(path: string): Promise<string[]> {
   const expected = 'a file with one question per line';
-  const text = await readFile(path, 'utf8').catch(() => {
+  const bytes = await readFile(path).catch(() => {
     throw optionError('prompts', expected, path);
   });
-  const lines = text.split(/\r?\n/).map((line) => line.trim());
+  const lines = promptText(path, bytes)
+    .split(/\r?\n/)
+    .map((line) => line.trim());
   const questions = lines.filter((line) => line !== '' && !line.startsWith('#')).map((line) => line.replaceAll('\\n', '\n'));
   if (questions.length === 0) throw optionError('prompts', expected, path);
   return questions;
+}
+
+function promptText(path: string, bytes: Uint8Array): string {
+  try {
+    return fileText(bytes);
+  } catch (error) {
+    throw error instanceof NotUtf8 ? optionError(`prompts (${path}:${error.at.line})`, 'UTF-8', error.at.words) : error;
+  }
 }
 
 async function listPictures(folder: string): Promise<string[]> {

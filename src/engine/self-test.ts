@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import type { NativeImage } from '../addon/addon.js';
 import { callSite, MiphaError } from '../errors.js';
-import { fileError, parseJson } from '../package/format.js';
+import { fileError, parseJson, textOf } from '../package/format.js';
 import { GOLDEN_FILE } from '../package/manifest.js';
 import { type OpenedPackage, readManifest } from '../package/verify.js';
 import { Call } from './call.js';
@@ -52,10 +52,10 @@ export async function recordGolden(folder: string): Promise<Golden> {
 export async function checkGolden(engine: Engine, { folder, manifest }: OpenedPackage, signal?: AbortSignal): Promise<void> {
   if (manifest.files[GOLDEN_FILE] === undefined) return;
   const path = join(folder, GOLDEN_FILE);
-  const text = await readFile(path, 'utf8').catch((error: unknown) => {
+  const bytes = await readFile(path).catch((error: unknown) => {
     throw fileError(path, error);
   });
-  const golden = parseJson(path, text, goldenSchema);
+  const golden = parseJson(path, textOf(path, bytes), goldenSchema);
   const received = await answer(engine, golden.prompt, Math.max(1, golden.ids.length), signal);
   compare(folder, 'prompt ids', golden.promptIds, received.promptIds);
   compare(folder, 'answer ids', golden.ids, received.ids.slice(0, golden.ids.length));

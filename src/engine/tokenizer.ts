@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { Tokenizer as BytePairEncoder } from '@huggingface/tokenizers';
 import { z } from 'zod';
 import { MiphaError } from '../errors.js';
-import { fileError, parseJson } from '../package/format.js';
+import { fileError, parseJson, textOf } from '../package/format.js';
 
 export interface TokenizerParts {
   vocab: Record<string, number>;
@@ -168,7 +168,7 @@ const wholeSchema = z.object({
 
 async function readText(path: string): Promise<string> {
   try {
-    return await readFile(path, 'utf8');
+    return textOf(path, await readFile(path));
   } catch (error) {
     throw fileError(path, error);
   }

@@ -1,5 +1,6 @@
 /** Where the broker is, and what must not be said on the way to it. */
 import { isIPv4 } from 'node:net';
+import { showAddress } from '../address.js';
 import { MiphaError } from '../errors.js';
 
 export interface BrokerAddress {
@@ -12,13 +13,13 @@ export interface BrokerAddress {
 export function parseAddress(url: string): BrokerAddress {
   const parsed = URL.canParse(url) ? new URL(url) : undefined;
   if (parsed === undefined || !['mqtt:', 'mqtts:'].includes(parsed.protocol) || parsed.hostname === '') {
-    throw refused('mqtt://HOST:PORT or mqtts://HOST:PORT', withoutUser(url));
+    throw refused('mqtt://HOST:PORT or mqtts://HOST:PORT', showAddress(url));
   }
   if (parsed.username !== '' || parsed.password !== '') {
-    throw refused('a URL without user and password (they go into mqtt.username and mqtt.password_file)', withoutUser(url));
+    throw refused('a URL without user and password (they go into mqtt.username and mqtt.password_file)', showAddress(url));
   }
   if (!['', '/'].includes(parsed.pathname) || parsed.search !== '' || parsed.hash !== '') {
-    throw refused('a URL without path or query', withoutUser(url));
+    throw refused('a URL without path or query', showAddress(url));
   }
   const tls = parsed.protocol === 'mqtts:';
   return { tls, host: parsed.hostname.replace(/^\[|\]$/g, ''), port: parsed.port === '' ? (tls ? 8883 : 1883) : Number(parsed.port) };
@@ -33,10 +34,6 @@ export function checkPlaintext(url: string, allow: boolean): void {
 
 function isLoopback(host: string): boolean {
   return host.toLowerCase() === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'));
-}
-
-function withoutUser(url: string): string {
-  return url.replace(/\/\/.*@/s, '//***@');
 }
 
 function refused(expected: string, received: string): MiphaError {

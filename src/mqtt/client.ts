@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { type IClientOptions, type IClientPublishOptions, type IPublishPacket, type MqttClient, connect as mqttConnect } from 'mqtt';
 import { MiphaError } from '../errors.js';
+import { redactor } from '../redact.js';
 import { type BrokerAddress, parseAddress } from './address.js';
 import { BrokerLacks, lackOf } from './needs.js';
 import type { Incoming, Publish } from './wire.js';
@@ -47,12 +48,19 @@ export async function readSecrets(options: BrokerOptions): Promise<Secrets> {
     read('mqtt.cert_file', options.certFile),
     read('mqtt.key_file', options.keyFile),
   ]);
+  if (password !== undefined) redactor.add([withoutNewline(password).toString(), withoutNewline(password).toString('latin1')]);
   return {
-    ...(password === undefined ? {} : { password: Buffer.from(password.toString('utf8').replace(/\r?\n$/, '')) }),
+    ...(password === undefined ? {} : { password: withoutNewline(password) }),
     ...(ca === undefined ? {} : { ca }),
     ...(cert === undefined ? {} : { cert }),
     ...(key === undefined ? {} : { key }),
   };
+}
+
+/** A password is bytes; an editor's newline at the end is none of them. */
+function withoutNewline(bytes: Buffer): Buffer {
+  const end = bytes.at(-1) === 10 ? (bytes.at(-2) === 13 ? -2 : -1) : bytes.length;
+  return bytes.subarray(0, end);
 }
 
 /** Begins to connect, once; may throw what TLS says about unusable certificates. `overrides` are MQTT.js's own options. */

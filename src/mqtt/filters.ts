@@ -12,9 +12,25 @@ export function matches(filter: string, topic: string): boolean {
   return wanted.length === levels.length;
 }
 
-/** A name one may publish to: not empty, no wildcards, no control characters, nothing of the broker's own. */
+/** What brokers close the connection for: control characters, halves of surrogate pairs, and code points that are no characters. */
+const FORBIDDEN = /[\p{Cc}\p{Cs}\p{Noncharacter_Code_Point}]/u;
+const TOPIC_BYTES = 512;
+
+/** A string as MQTT has them: brokers take it as a name or part of one. */
+export function isMqttText(text: string): boolean {
+  return !FORBIDDEN.test(text) && Buffer.byteLength(text) <= 65_535;
+}
+
+/** A name one may publish to: not empty, no wildcards, nothing of the broker's own. */
 export function isPublishable(topic: string): boolean {
-  return topic !== '' && !topic.startsWith('$') && Buffer.byteLength(topic) <= 512 && !/[+#\p{Cc}\p{Cs}]/u.test(topic);
+  return isTopicFilter(topic) && !/[+#]/.test(topic);
+}
+
+/** `+` fills a level, `#` is the last level; not below `$`, which belongs to the broker. */
+export function isTopicFilter(text: string): boolean {
+  if (text === '' || text.startsWith('$') || Buffer.byteLength(text) > TOPIC_BYTES || !isMqttText(text)) return false;
+  const levels = text.split('/');
+  return levels.every((level, index) => level === '+' || (level === '#' && index === levels.length - 1) || !/[+#]/.test(level));
 }
 
 /** Where the responses of a node may go: to reply topics of the nodes of this base, to its own response topics, and to what is configured. */

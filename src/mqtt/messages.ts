@@ -148,7 +148,7 @@ export const infoSchema = z.object({
   api: z.literal('v1').describe('the version in the topic names'),
   protocol: z.enum(['5', '3.1.1']),
   models: z.array(modelSchema.extend({ state: z.enum(['loading', 'ready', 'failed']) })),
-  cameras: z.array(z.object({ id: idSchema, uri: z.string().describe('passwords masked'), enabled: z.boolean(), images: z.boolean() })),
+  cameras: z.array(z.object({ id: idSchema, uri: z.string().describe('secrets masked'), enabled: z.boolean(), images: z.boolean() })),
   watches: z.array(
     z.object({
       id: idSchema,

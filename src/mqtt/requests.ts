@@ -1,5 +1,6 @@
 /** Requests over MQTT: admitted or refused, run once, ended by answer, error, deadline, cancel or shutdown, with exactly one final response. */
 
+import { redactor } from '../redact.js';
 import { replyFilters } from './filters.js';
 import { expiresMs, type Freshness, staleMs } from './freshness.js';
 import { type Address, type Admitted, type IntakeOptions, takeIn } from './intake.js';
@@ -277,7 +278,7 @@ export class Requests {
       error: error?.body() ?? null,
       transaction,
     };
-    return Buffer.from(JSON.stringify(response));
+    return Buffer.from(redactor.json(response));
   }
 
   /** `untilMs`: when the response has lost its worth, in milliseconds of performance.now(); the broker drops it then, or after the usual time. */

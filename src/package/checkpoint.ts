@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { MiphaError } from '../errors.js';
 import { type CheckpointConfig, parseConfig } from './config.js';
 import { BYTES_OF, type FloatType } from './floats.js';
-import { fileError, formatError, parseJson } from './format.js';
+import { fileError, formatError, parseJson, textOf } from './format.js';
 import { openSafetensors, type SafetensorsFile, type TensorEntry } from './safetensors.js';
 
 const CONFIG_FILE = 'config.json';
@@ -119,7 +119,7 @@ export async function readText(path: string): Promise<string> {
   try {
     const { size } = await stat(path);
     if (size > MAX_JSON_BYTES) throw formatError(path, `at most ${MAX_JSON_BYTES} bytes`, size);
-    return await readFile(path, 'utf8');
+    return textOf(path, await readFile(path));
   } catch (error) {
     throw error instanceof MiphaError ? error : fileError(path, error);
   }

@@ -1,6 +1,7 @@
 /** The few helpers by which every file reader of this room turns trouble into a typed error that names the thing. */
 import { type ZodType, z } from 'zod';
 import { MiphaError } from '../errors.js';
+import { fileText, NotUtf8 } from '../utf8.js';
 
 /** "`what`: expected X, received Y" as ERR_MODEL_FORMAT, with the same in `details`. */
 export function formatError(what: string, expected: string, received: unknown, cause?: unknown): MiphaError {
@@ -22,6 +23,16 @@ export function fileError(path: string, error: unknown): MiphaError {
     details: { path },
     cause: error,
   });
+}
+
+/** The bytes of a file as text; what is no UTF-8 is refused with its line. */
+export function textOf(path: string, bytes: Uint8Array): string {
+  try {
+    return fileText(bytes);
+  } catch (error) {
+    if (error instanceof NotUtf8) throw formatError(`${path}:${error.at.line}`, 'UTF-8', error.at.words, error);
+    throw error;
+  }
 }
 
 /** JSON text → a value of `schema`; the error names the file and the first wrong field. */

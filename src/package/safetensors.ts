@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { type FileHandle, open } from 'node:fs/promises';
 import { MiphaError } from '../errors.js';
 import { BYTES_OF, type DType } from './floats.js';
-import { fileError, formatError } from './format.js';
+import { fileError, formatError, textOf } from './format.js';
 import type { FileRecord } from './manifest.js';
 
 const MAX_HEADER_BYTES = 100_000_000; // the limit of the format
@@ -63,7 +63,7 @@ async function readHeader(path: string, handle: FileHandle, fileBytes: number): 
   if (length > BigInt(limit)) throw formatError(`${path}: header length`, `at most ${limit} bytes`, length.toString());
   const text = new Uint8Array(Number(length));
   await readFully(path, handle, 8, text);
-  return parseHeader(path, new TextDecoder().decode(text), 8 + text.byteLength, fileBytes);
+  return parseHeader(path, textOf(`${path}: header`, text), 8 + text.byteLength, fileBytes);
 }
 
 /** `start` is where the data begins. The data must be covered exactly: no hole, no overlap, nothing behind. */

@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { MiphaError } from '../errors.js';
-import { fileError, formatError, parseJson } from './format.js';
+import { fileError, formatError, parseJson, textOf } from './format.js';
 import type { FileRecord } from './manifest.js';
 
 export const END_TOKEN = '<|endoftext|>';
@@ -30,7 +30,7 @@ export async function readTokenizerFiles(folder: string): Promise<TokenizerFiles
   const files = found.filter((file) => file !== undefined);
   const text = (name: string) => {
     const file = files.find((candidate) => candidate.name === name);
-    return file === undefined ? undefined : new TextDecoder().decode(file.bytes);
+    return file === undefined ? undefined : textOf(join(folder, name), file.bytes);
   };
   const ids = collectIds(folder, text);
   const end = ids.get(END_TOKEN);

@@ -8,6 +8,7 @@ import { type Info, infoSchema, Stamp } from '../mqtt/messages.js';
 import { type Handlers, Requests } from '../mqtt/requests.js';
 import { type Topics, topicsOf } from '../mqtt/topics.js';
 import type { Incoming } from '../mqtt/wire.js';
+import { utf8Text } from '../utf8.js';
 import type { Changer } from './changer.js';
 import type { Config } from './config/config.js';
 import { linkOptions } from './link-options.js';
@@ -147,7 +148,7 @@ export class BrokerSide extends EventEmitter<{ online: []; failed: [MiphaError];
     const before = changer.config;
     try {
       if (retained) this.log.warn({ setting }, 'a retained command is ignored');
-      else await applySetting(setting, payload.toString(), changer);
+      else await applySetting(setting, utf8Text(payload), changer);
     } catch (error) {
       this.log.warn({ setting }, (error as Error).message);
     }

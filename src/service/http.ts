@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { MiphaError } from '../errors.js';
+import { redactor } from '../redact.js';
 
 export interface Check {
   name: string;
@@ -97,7 +98,7 @@ export class HttpServer implements AsyncDisposable {
       }
     } catch (error) {
       if (response.headersSent) response.destroy();
-      else send(request, response, 500, 'text/plain; charset=utf-8', `${(error as Error).message}\n`);
+      else send(request, response, 500, 'text/plain; charset=utf-8', redactor.text(`${(error as Error).message}\n`));
     }
   }
 
@@ -107,7 +108,7 @@ export class HttpServer implements AsyncDisposable {
     const results = checks();
     const ok = results.every((check) => check.ok);
     const status = ok ? 200 : 503;
-    if (verbose) send(request, response, status, 'application/json', `${JSON.stringify({ ok, checks: results }, null, 2)}\n`);
+    if (verbose) send(request, response, status, 'application/json', `${JSON.stringify(redactor.value({ ok, checks: results }), null, 2)}\n`);
     else send(request, response, status, 'text/plain; charset=utf-8', ok ? 'ok\n' : 'not ok\n');
   }
 }

@@ -1,8 +1,8 @@
 /** Logging: JSON lines on stdout, or coloured lines for people; passwords, questions and answers never get into it. */
 import { type DestinationStream, destination, type Logger, pino } from 'pino';
 import pretty from 'pino-pretty';
+import { redactor } from '../redact.js';
 import type { Config } from './config/schema.js';
-import { maskSecrets } from './secrets.js';
 import { type Warning, WarningRelay } from './warning-relay.js';
 
 export type { Logger } from 'pino';
@@ -76,7 +76,7 @@ export class Log {
       [Symbol.for('pino.metadata')]: true,
       lastLevel: 0,
       write(line: string) {
-        const masked = maskSecrets(line);
+        const masked = redactor.line(line);
         sink.write(masked);
         if (this.lastLevel >= WARN) relay.take(toWarning(this.lastLevel, masked));
       },

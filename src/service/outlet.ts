@@ -1,7 +1,8 @@
-/** Objects and words → payloads for the link: JSON, expiry in seconds, the properties each class of message has. */
+/** Objects and words → payloads for the link: JSON without secrets, expiry in seconds, the properties each class of message has. */
 import type { Link } from '../mqtt/link.js';
 import type { EventBody } from '../mqtt/outbox.js';
 import type { Properties } from '../mqtt/wire.js';
+import { redactor } from '../redact.js';
 
 /** A health document older than this is not to be trusted. */
 const HEALTH_LIFE_S = 90;
@@ -12,7 +13,7 @@ export class Outlet {
   /** Retained until it is replaced, forgotten, or `expiresAt`; without `expiresAt` only when it is news. A string is published bare. */
   state(topic: string, body: object | string, { expiresAt }: { expiresAt?: Date } = {}): void {
     const expiry = expiresAt === undefined ? {} : { expiryS: Math.max(0, (expiresAt.getTime() - Date.now()) / 1000) };
-    this.link.state(topic, typeof body === 'string' ? body : JSON.stringify(body), expiry);
+    this.link.state(topic, typeof body === 'string' ? body : redactor.json(body), expiry);
   }
 
   forget(topic: string): void {
@@ -20,16 +21,16 @@ export class Outlet {
   }
 
   event(topic: string, body: EventBody): void {
-    this.link.event(topic, body);
+    this.link.event(topic, redactor.value(body));
   }
 
   health(topic: string, body: object): void {
-    this.link.transient(topic, JSON.stringify(body), { retain: true, expiryS: HEALTH_LIFE_S, contentType: 'application/json' });
+    this.link.transient(topic, redactor.json(body), { retain: true, expiryS: HEALTH_LIFE_S, contentType: 'application/json' });
   }
 
   /** Gone at once for whoever is not listening. */
   transient(topic: string, body: object | string | Buffer, properties: Properties = {}): boolean {
-    return this.link.transient(topic, typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body), properties);
+    return this.link.transient(topic, typeof body === 'string' || Buffer.isBuffer(body) ? body : redactor.json(body), properties);
   }
 
   /** Publishes a retained topic again, or every one. */

@@ -1,4 +1,4 @@
-/** Passwords: read from files, and kept out of everything that is shown. */
+/** Whether the file of a password or key can be used. Its content is read at every connection, see src/mqtt/client.ts. */
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { MiphaError } from '../errors.js';
@@ -6,15 +6,11 @@ import { MiphaError } from '../errors.js';
 const MOST_BYTES = 65_536;
 const OTHERS_READ = 0o004;
 
-export interface Secret {
-  /** Without one newline at the end. */
-  text: string;
-  /** What the owner of the machine should put right. */
-  warning: string | null;
-}
-
-/** `option` names the setting in errors. Throws ERR_CONFIG, which tells path and reason and never content. */
-export async function readSecret(path: string, option: string): Promise<Secret> {
+/**
+ * Returns what the owner of the machine should put right, or null. `option` names the setting in errors. Throws ERR_CONFIG, which tells path and
+ * reason and never content.
+ */
+export async function checkSecretFile(path: string, option: string): Promise<string | null> {
   const wrong = (expected: string, received: string, cause?: unknown) =>
     new MiphaError('ERR_CONFIG', `${option}: expected ${expected}, received ${received}`, {
       details: { issues: [{ path: option, expected, received, origin: 'file' }] },
@@ -29,31 +25,9 @@ export async function readSecret(path: string, option: string): Promise<Secret> 
   try {
     const status = await file.stat();
     if (!status.isFile()) throw wrong('a file', `${path}, which is none`);
-    const buffer = Buffer.alloc(MOST_BYTES + 1);
-    const { bytesRead } = await file.read(buffer, 0, buffer.length, 0);
-    if (bytesRead > MOST_BYTES) throw wrong(`at most ${MOST_BYTES} bytes`, `${path}, which has more`);
-    const text = buffer.toString('utf8', 0, bytesRead).replace(/\r?\n$/, '');
-    buffer.fill(0);
-    const exposed = (status.mode & OTHERS_READ) !== 0;
-    return { text, warning: exposed ? `${path} can be read by every user of this machine (chmod o-r)` : null };
+    if (status.size > MOST_BYTES) throw wrong(`at most ${MOST_BYTES} bytes`, `${path}, which has ${status.size}`);
+    return (status.mode & OTHERS_READ) === 0 ? null : `${path} can be read by every user of this machine (chmod o-r)`;
   } finally {
     await file.close();
   }
-}
-
-const WORD = /[^\s"'\\]+/g;
-const NAMED = /(?<![a-z])(user-id|user-pw|pass(?:word|wd|phrase)?|pwd|token|secret|api_?key)(=|%3d)(\\?"[^"]*"|[^\s"'\\&;]+)/gi;
-
-/**
- * User and password of every address in a text become ***, and so do the values of what is called like a password. In doubt it hides more.
- * Takes time in proportion to the length: what others sent ends up in logs too.
- */
-export function maskSecrets(text: string): string {
-  return text.replace(WORD, maskAddress).replace(NAMED, '$1$2***');
-}
-
-function maskAddress(word: string): string {
-  const at = word.lastIndexOf('@');
-  const begin = /:\/\/(?!\/)/.exec(word)?.index ?? at;
-  return begin < at ? `${word.slice(0, begin + 3)}***${word.slice(at)}` : word;
 }

@@ -4,6 +4,7 @@ import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { MiphaError } from '../errors.js';
+import { fileText } from '../utf8.js';
 import { idSchema, watchSpecSchema } from '../watch/spec.js';
 import { type ConfigInput, isPlain } from './config/layers.js';
 
@@ -175,9 +176,9 @@ async function replaceFile(folder: string, name: string, text: string): Promise<
 /** Null when there is no such file. */
 async function readIfThere(path: string): Promise<string | null> {
   try {
-    const text = await readFile(path, 'utf8');
-    if (text.length > MOST_BYTES) throw new Error(`more than ${MOST_BYTES} bytes`);
-    return text;
+    const bytes = await readFile(path);
+    if (bytes.length > MOST_BYTES) throw new Error(`more than ${MOST_BYTES} bytes`);
+    return fileText(bytes);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
     throw error;

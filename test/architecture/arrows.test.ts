@@ -5,18 +5,21 @@ import { includes, keptFiles, ROOT, relativeImports, room, type Source, sources,
 
 /** Which rooms of src a room may import from, besides itself. */
 const SRC: Record<string, string[]> = {
-  errors: [],
+  redact: [],
+  address: ['redact'],
+  utf8: [],
+  errors: ['address', 'redact'],
   addon: ['errors'],
-  package: ['addon', 'errors'],
-  engine: ['addon', 'package', 'errors'],
+  package: ['addon', 'errors', 'utf8'],
+  engine: ['addon', 'package', 'errors', 'utf8'],
   backoff: [],
-  camera: ['backoff', 'errors'],
+  camera: ['backoff', 'errors', 'address', 'redact'],
   watch: ['engine', 'addon', 'camera', 'errors'], // of engine and addon only types: asking goes through an interface
-  mqtt: ['watch', 'backoff', 'errors'], // of watch only the schemas of questions and the types of outcomes
-  service: ['watch', 'camera', 'mqtt', 'engine', 'errors'],
+  mqtt: ['watch', 'backoff', 'errors', 'address', 'redact'], // of watch only the schemas of questions and the types of outcomes
+  service: ['watch', 'camera', 'mqtt', 'engine', 'errors', 'address', 'redact', 'utf8'],
   messages: ['mqtt', 'watch'],
   index: ['camera', 'engine', 'package', 'addon', 'errors'],
-  cli: ['index', 'service', 'watch', 'engine', 'package', 'addon', 'camera', 'mqtt', 'errors'],
+  cli: ['index', 'service', 'watch', 'engine', 'package', 'addon', 'camera', 'mqtt', 'errors', 'address', 'redact', 'utf8'],
 };
 
 /** Which rooms of native a room may include from, besides itself. `package` reads model's structs; `model` never looks back. */

@@ -72,7 +72,7 @@ describeWith(['gstreamer', 'rtspServer'], 'An RTSP camera', () => {
     const port = await freePort();
     await serve(port, H264, 'anna', 'p@ss "w/ord\\!');
     const uri = `rtsp://anna:${encodeURIComponent('p@ss "w/ord\\!')}@127.0.0.1:${port}/live`;
-    expect(openSource(uri, { sidePx: 128 }).name).toBe(`rtsp://anna:***@127.0.0.1:${port}/live`);
+    expect(openSource(uri, { sidePx: 128 }).name).toBe(`rtsp://***@127.0.0.1:${port}/live`);
     expect((await take(openSource(uri, { sidePx: 128 }), 2)).length).toBe(2);
     const wrong = camera('wrong', `rtsp://anna:wrong-password@127.0.0.1:${port}/live`);
     await until('a refusal', () => wrong.state === 'offline');

@@ -1,13 +1,9 @@
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Command } from 'commander';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { addCheckConfig } from '../../src/cli/check-config.js';
-import { report } from '../../src/cli/failure.js';
-import { addPrintConfig } from '../../src/cli/print-config.js';
-import { addSchema } from '../../src/cli/schema.js';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { schemaNames } from '../../src/service/json-schemas.js';
+import { mipha } from './in-process.js';
 import { ROOT } from './run.js';
 
 const EXAMPLE = join(ROOT, 'examples', 'config.yaml');
@@ -16,30 +12,6 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'mipha-cli-config-'));
 });
 afterAll(() => rm(folder, { recursive: true }));
-
-/** As main.ts runs them. */
-async function mipha(...args: string[]) {
-  const written = { stdout: '', stderr: '' };
-  const program = new Command('mipha').exitOverride().configureOutput({ writeErr: (text) => process.stderr.write(text) });
-  for (const add of [addCheckConfig, addPrintConfig, addSchema]) add(program);
-  const spies = (['stdout', 'stderr'] as const).map((name) =>
-    vi.spyOn(process[name], 'write').mockImplementation((text) => {
-      written[name] += String(text);
-      return true;
-    }),
-  );
-  const before = process.exitCode;
-  process.exitCode = undefined;
-  try {
-    await program.parseAsync(args, { from: 'user' });
-    return { code: process.exitCode ?? 0, ...written };
-  } catch (error) {
-    return { code: report(error, false), ...written };
-  } finally {
-    process.exitCode = before;
-    for (const spy of spies) spy.mockRestore();
-  }
-}
 
 async function file(text: string): Promise<string> {
   const path = join(folder, 'mipha.yaml');

@@ -136,6 +136,10 @@ describeWith(['mosquitto', 'mosquitto_sub'], 'a node', () => {
     await until('it is off', () => ear.on('watch/person/enabled/state').at(-1)?.text === 'OFF');
     await ear.client.publishAsync(`${ROOT}/watch/person/prompt/set`, 'Is anyone in the room?', { qos: 1 });
     await until('its question', () => ear.on('watch/person/prompt/state').at(-1)?.text === 'Is anyone in the room?');
+    const told = ear.on('watch/person/prompt/state').length;
+    await ear.client.publishAsync(`${ROOT}/watch/person/prompt/set`, Buffer.from('Ist die T\xfcr offen?', 'latin1'), { qos: 1 }); // no UTF-8
+    await until('the question that stays', () => ear.on('watch/person/prompt/state').length > told);
+    expect(ear.on('watch/person/prompt/state').at(-1)?.text).toBe('Is anyone in the room?');
     await ear.request('watch/delete', { watch: 'person', transaction: 'delete' });
     expect(await ear.response('delete')).toMatchObject({ status: 'ok' });
     await until('it is forgotten', () => ear.on('watch/person/result').at(-1)?.text === '');

@@ -191,7 +191,7 @@ describeWith(['mosquitto', 'gstreamer'], 'a node in trouble', () => {
     const node = await startNode(mosquitto.url, values, { loadModel: async () => fakeModel(), load });
     await online();
     await until('both cameras', () => ['kitchen', 'attic'].every((id) => ear.on(`camera/${id}/status`).at(-1)?.text === 'online'));
-    expect(ear.on('info').at(-1)?.text).toContain('rtsp://eye:***@127.0.0.1/live');
+    expect(ear.on('info').at(-1)?.text).toContain('rtsp://***@127.0.0.1/live?token=***');
     expect(ear.all.some(({ text }) => /s3cret|t0ken/.test(text))).toBe(false);
     await node.service.reload();
     await until('the attic is forgotten', () => ear.on('camera/attic/status').at(-1)?.text === '');

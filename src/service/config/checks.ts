@@ -4,10 +4,10 @@ import { openSource } from '../../camera/source.js';
 import { splitUri } from '../../camera/uri.js';
 import type { MiphaError } from '../../errors.js';
 import { checkPlaintext, parseAddress } from '../../mqtt/address.js';
+import { isPublishable } from '../../mqtt/filters.js';
 
 const MOST_CAMERAS = 64;
 const MOST_WATCHES = 256;
-const TOPIC_BYTES = 1024;
 const ANY_SIDE_PX = 384;
 
 export function isBrokerUrl(text: string): boolean {
@@ -23,15 +23,9 @@ function holds(check: () => unknown): boolean {
   }
 }
 
+/** Of topics of others: without a slash at either end. */
 export function isTopicPrefix(text: string): boolean {
-  return isTopicFilter(text) && !/[+#]/.test(text) && !/^\/|\/$/.test(text);
-}
-
-/** `+` fills a level, `#` is the last level. */
-export function isTopicFilter(text: string): boolean {
-  if (text === '' || Buffer.byteLength(text) > TOPIC_BYTES || text.includes('\0')) return false;
-  const levels = text.split('/');
-  return levels.every((level, index) => level === '+' || (level === '#' && index === levels.length - 1) || !/[+#]/.test(level));
+  return isPublishable(text) && !/^\/|\/$/.test(text);
 }
 
 /** The room of cameras knows what it can open. */
@@ -51,6 +45,7 @@ export function checkCameraUri(uri: string, context: Pick<z.core.$RefinementCtx,
 export function checkTogether(config: unknown, context: Pick<z.core.$RefinementCtx, 'addIssue'>): void {
   const issue: Issue = (path, expected, input, known = []) => context.addIssue({ code: 'custom', path, message: expected, input, params: { known } });
   const { mqtt, cameras, watches } = record(config);
+  checkTexts(config, [], issue);
   checkBroker(record(mqtt), issue);
   checkCameras(record(cameras), issue);
   checkWatches(record(watches), record(cameras), issue);
@@ -72,6 +67,13 @@ function checkBroker(mqtt: Record<string, unknown>, issue: Issue): void {
   if (password_file !== undefined && username === undefined) issue(['mqtt', 'username'], 'a user name for mqtt.password_file', username);
   if (cert_file !== undefined && key_file === undefined) issue(['mqtt', 'key_file'], 'the private key to mqtt.cert_file', key_file);
   if (key_file !== undefined && cert_file === undefined) issue(['mqtt', 'cert_file'], 'the certificate to mqtt.key_file', cert_file);
+}
+
+/** Half of a surrogate pair, which an escape in YAML or JSON can make, cannot be sent: it would arrive as another character. */
+function checkTexts(value: unknown, path: (string | number)[], issue: Issue): void {
+  if (typeof value === 'string' && /\p{Cs}/u.test(value)) issue(path, 'text without halves of surrogate pairs', value);
+  if (typeof value !== 'object' || value === null) return;
+  for (const [key, item] of Object.entries(value)) checkTexts(item, [...path, Array.isArray(value) ? Number(key) : key], issue);
 }
 
 function checkCameras(cameras: Record<string, unknown>, issue: Issue): void {

@@ -1,10 +1,12 @@
 /** A node's configuration: read from its layers, validated whole, changed while it runs. */
 import { readFile } from 'node:fs/promises';
+import { fileText, NotUtf8 } from '../../utf8.js';
 import { type Changes, patchOver } from '../state-dir.js';
 import { fileIssues } from './files.js';
 import { type ConfigIssue, issuesOf, refuse, whereIs } from './issues.js';
 import { type ConfigInput, isPlain, type Layer, mergeInto, type Origin, type Read, readEnvironment, readFlags, readYaml } from './layers.js';
 import { type Config, configSchema } from './schema.js';
+import { learnSecrets } from './secrets.js';
 import { holdsLocal, isLocal, type Path, shapeAt } from './shape.js';
 
 export type { ConfigIssue } from './issues.js';
@@ -45,6 +47,7 @@ export async function loadConfig({ file, env = process.env, flags = [], checkFil
 
 /** A configuration that a program makes itself; `flags` are assignments over it. Throws ERR_CONFIG. */
 export function configOf(values: ConfigInput, flags: ConfigSources['flags'] = []): LoadedConfig {
+  learnSecrets(values);
   const layer: Layer = { origin: 'default', values, place: () => ({ source: 'the program' }) };
   return validate([{ layer, issues: [] }, readFlags(flags)]);
 }
@@ -139,8 +142,12 @@ function parse(input: ConfigInput, layers: readonly Layer[], known: readonly Con
 
 async function readConfigFile(file: string): Promise<string> {
   try {
-    return await readFile(file, 'utf8');
+    return fileText(await readFile(file));
   } catch (error) {
+    if (error instanceof NotUtf8) {
+      const { words, line, column } = error.at;
+      return refuse([{ path: '', expected: 'UTF-8', received: words, origin: 'file', source: file, line, column }]);
+    }
     const { code } = error as NodeJS.ErrnoException;
     return refuse([{ path: '', expected: 'a readable file', received: `${file} (${code})`, origin: 'file', source: file }]);
   }

@@ -3,8 +3,9 @@ import { constants } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { decodePath, splitUri } from '../../camera/uri.js';
-import { readSecret } from '../secrets.js';
+import { checkSecretFile } from '../secrets.js';
 import type { Config } from './schema.js';
+import { shown } from './secrets.js';
 import type { Path } from './shape.js';
 
 export interface MissingFile {
@@ -29,7 +30,7 @@ export async function fileIssues(config: Config): Promise<{ missing: MissingFile
   for (const key of ['key_file', 'password_file'] as const) {
     await require(['mqtt', key], mqtt[key], 'a readable file', async (file) => {
       const problem = await readableFile(file);
-      const warning = problem === null ? (await readSecret(file, `mqtt.${key}`)).warning : null;
+      const warning = problem === null ? await checkSecretFile(file, `mqtt.${key}`) : null;
       if (warning !== null) warnings.push(warning);
       return problem;
     });
@@ -40,7 +41,7 @@ export async function fileIssues(config: Config): Promise<{ missing: MissingFile
     const path = decodePath(splitUri(uri).rest);
     const file = /^(file|v4l2|images):/.test(uri) && !/[*[{]/.test(path) ? path : undefined; // patterns are left to the camera
     if (enabled && file !== undefined && (await reason(access(file, constants.R_OK))) !== null) {
-      warnings.push(`cameras.${id}.uri: ${file} is not there now, or cannot be read; the camera is tried again until it can`);
+      warnings.push(`cameras.${id}.uri: ${shown(file, [])} is not there now, or cannot be read; the camera is tried again until it can`);
     }
   }
   return { missing, warnings };

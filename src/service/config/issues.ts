@@ -1,10 +1,10 @@
 /** What is wrong with a configuration, in words: path, what was expected, what came, the nearest key, and where it was written. */
 import type { z } from 'zod';
 import { MiphaError, nearestKey } from '../../errors.js';
-import { maskSecrets } from '../secrets.js';
 import { checkTogether } from './checks.js';
 import type { Layer, Origin } from './layers.js';
 import { says } from './layers.js';
+import { shown } from './secrets.js';
 import { configShape, inWords, keysOf, type Path, shapeAt } from './shape.js';
 
 export interface ConfigIssue {
@@ -60,24 +60,24 @@ function flatten(issue: z.core.$ZodIssue): Found[] {
       const known = (issue.params?.known ?? []) as string[];
       const named = issue.params?.nearest as string | undefined;
       const nearest = named ?? (typeof issue.input === 'string' ? nearestKey(issue.input, known) : undefined);
-      return [{ path, expected: issue.message, received: show(issue.input), nearest }];
+      return [{ path, expected: issue.message, received: show(issue.input, path), nearest }];
     }
     case 'invalid_format':
-      return [{ path, expected: issue.message, received: show(issue.input) }];
+      return [{ path, expected: issue.message, received: show(issue.input, path) }];
     case 'invalid_union': {
-      if (issue.discriminator === undefined) return [{ path, received: show(issue.input) }];
+      if (issue.discriminator === undefined) return [{ path, received: show(issue.input, path) }];
       const options = (issue as { options?: unknown[] }).options ?? [];
       const named = (issue.input as Record<string, unknown>)[issue.discriminator];
       const written = path.at(-1) === issue.discriminator ? path : [...path, issue.discriminator];
       const nearest = typeof named === 'string' ? nearestKey(named, options.map(String)) : undefined;
-      return [{ path: written, expected: `one of ${options.join(', ')}`, received: show(named), nearest }];
+      return [{ path: written, expected: `one of ${options.join(', ')}`, received: show(named, written), nearest }];
     }
     case 'invalid_value': {
       const nearest = typeof issue.input === 'string' ? nearestKey(issue.input, issue.values.map(String)) : undefined;
-      return [{ path, received: show(issue.input), nearest, unquoted: typeof issue.input === 'number' }];
+      return [{ path, received: show(issue.input, path), nearest, unquoted: typeof issue.input === 'number' }];
     }
     default:
-      return [{ path, received: show(issue.input), unquoted: typeof issue.input === 'number' || typeof issue.input === 'boolean' }];
+      return [{ path, received: show(issue.input, path), unquoted: typeof issue.input === 'number' || typeof issue.input === 'boolean' }];
   }
 }
 
@@ -114,13 +114,13 @@ export function sentence({ path, expected, received, nearest, source, line }: Co
   return `${subject}: expected ${expected}, received ${received}${nearest === undefined ? '' : ` (did you mean ${nearest}?)`}`;
 }
 
-/** A value as it was written, short and without passwords. */
-export function show(value: unknown): string {
+/** The value at `path` as it was written, short and without secrets. */
+export function show(value: unknown, path: Path = []): string {
   if (value === undefined) return 'nothing';
   if (value === null || typeof value === 'boolean') return String(value);
-  if (typeof value === 'number') return `the number ${value}`;
+  if (typeof value === 'number') return `the number ${shown(String(value), path)}`;
   if (typeof value === 'string') {
-    const text = maskSecrets(value);
+    const text = shown(value, path);
     return JSON.stringify(text.length > MOST_SHOWN ? `${text.slice(0, MOST_SHOWN - 3)}...` : text);
   }
   if (Array.isArray(value)) return `a list of ${value.length}`;

@@ -2,6 +2,7 @@
 import { dirname, resolve } from 'node:path';
 import { type Document, isAlias, isCollection, isMap, isPair, isScalar, LineCounter, parseDocument, visit } from 'yaml';
 import type { ConfigIssue } from './issues.js';
+import { learnSecrets, shown } from './secrets.js';
 import { childShape, configShape, isRecordShape, keysOf, type Path, type SettingShape, shapeAt } from './shape.js';
 
 /** A configuration as somebody wrote it: keys absent, nothing checked. */
@@ -46,7 +47,8 @@ export function readYaml(file: string, text: string): Read {
     return nothing;
   }
   const document = parseDocument(text, { lineCounter: lines, version: '1.2', schema: 'core', uniqueKeys: true, strict: true, prettyErrors: false });
-  for (const { message, pos } of [...document.errors, ...document.warnings]) broken('YAML', message, pos[0]);
+  learnFrom(document);
+  for (const { code, message, pos } of [...document.errors, ...document.warnings]) broken('YAML', yamlWords(code, message), pos[0]);
   if (issues.length > 0) return nothing;
   for (const { expected, received, offset } of structureProblems(document)) broken(expected, received, offset);
   if (issues.length > 0) return nothing;
@@ -54,7 +56,9 @@ export function readYaml(file: string, text: string): Read {
   try {
     values = document.toJS({ maxAliasCount: MOST_ALIASES }) ?? {};
   } catch (error) {
-    broken(`at most ${MOST_ALIASES} aliases`, (error as Error).message);
+    const unknown = error instanceof ReferenceError && error.message.startsWith('Unresolved alias');
+    if (unknown) broken('an anchor for every alias', 'an alias without one (a value that begins with * needs quotes)');
+    else broken(`at most ${MOST_ALIASES} aliases`, 'more');
     return nothing;
   }
   if (!isPlain(values)) {
@@ -67,8 +71,30 @@ export function readYaml(file: string, text: string): Read {
     const { line, col } = lines.linePos(offset);
     return { source: file, line, column: col };
   };
+  learnSecrets(values);
   const plain = withoutNulls(values, configShape()) as ConfigInput;
   return { layer: { origin: 'file', values: absolute(plain, dirname(resolve(file))), place }, issues };
+}
+
+/** A file that is no YAML is refused, not unread: what can be told of its addresses is secret too. */
+function learnFrom(document: Document): void {
+  visit(document, {
+    Pair: (_, { key, value }) => {
+      if (isScalar(key) && isScalar(value)) learnSecrets({ [String(key.value)]: value.value });
+    },
+    Scalar: (_, { value }) => learnSecrets(value),
+  });
+}
+
+/** Messages of the parser that repeat what it stumbled over, a piece of a password perhaps, in other words. Line and column say where it is. */
+const YAML_WORDS: Record<string, string> = {
+  BAD_DIRECTIVE: 'a directive that YAML does not have (a value that begins with % needs quotes)',
+  BAD_DQ_ESCAPE: 'an escape sequence that YAML does not have (in single quotes a backslash is nothing special)',
+  TAG_RESOLVE_FAILED: 'an unknown tag (a value that begins with ! needs quotes)',
+};
+
+function yamlWords(code: string, message: string): string {
+  return YAML_WORDS[code] ?? (code === 'UNEXPECTED_TOKEN' ? (message.split(': ')[0] ?? message) : message);
 }
 
 /** What must not be walked or merged: nesting without bound, an alias inside its own anchor, which never ends, and the one key that is no key. */
@@ -82,7 +108,7 @@ function structureProblems(document: Document): { expected: string; received: st
         return visit.BREAK;
       }
       if (isAlias(node) && path.some((above) => isCollection(above) && above.anchor === node.source))
-        problems.push({ expected: 'no alias within its own anchor', received: `*${node.source}`, offset });
+        problems.push({ expected: 'no alias within its own anchor', received: 'one', offset });
       if (isScalar(node) && node.value === '__proto__') problems.push({ expected: 'another word', received: '__proto__', offset });
       return undefined;
     },
@@ -161,10 +187,11 @@ function readAssignments(origin: 'env' | 'flag', assignments: Assignment[]): Rea
       continue;
     }
     const shape = shapeAt(path);
+    learnSecrets(path.reduceRight<unknown>((value, key) => ({ [key]: value }), text));
     const parsed = parseValue(text, shape);
     const value = parsed === null && shape === undefined ? '' : parsed; // a name that nobody knows must not vanish with its value
     if (value === undefined) {
-      wrong('a YAML value', text);
+      wrong('a YAML value', shown(text, path));
       continue;
     }
     if (!assign(values, path, value)) wrong('one value for a setting', 'a value for the setting and for a part of it');
@@ -231,7 +258,7 @@ function absolute<T>(value: T, folder: string, shape: SettingShape | undefined =
   if (shape === undefined) return value;
   if (typeof value === 'string' && value !== '') {
     if (shape.path === 'file') return resolve(folder, value) as T;
-    const [, scheme, rest] = (shape.path === 'uri' && /^(images:\/\/|file:\/\/)(?!\/)(.+)$/s.exec(value)) || [];
+    const [, scheme, rest] = (shape.path === 'uri' && /^(images:\/\/|file:\/\/)(?!\/|[^/?@]*:.*@)(.+)$/s.exec(value)) || [];
     const encoded = folder.replace(/[%?]/g, encodeURIComponent);
     return (scheme === undefined ? value : `${scheme}${resolve(encoded, rest as string)}`) as T;
   }

@@ -1,8 +1,9 @@
 /** The configuration of a node: one strict schema with defaults, units in the names. docs/configuration.md is generated from it. */
 import { z } from 'zod';
-import { SCHEMES } from '../../camera/source.js';
+import { BEGINNINGS } from '../../camera/source.js';
+import { isMqttText, isTopicFilter } from '../../mqtt/filters.js';
 import { idSchema, watchSpecSchema } from '../../watch/spec.js';
-import { checkCameraUri, checkTogether, isBrokerUrl, isTopicFilter, isTopicPrefix } from './checks.js';
+import { checkCameraUri, checkTogether, isBrokerUrl, isTopicPrefix } from './checks.js';
 
 /** Marks a setting that only a restart applies; all others are applied while running. */
 const RESTART = { restart: true };
@@ -16,8 +17,12 @@ const words = (text: string) => ({ words: text });
 
 const path = z.string().min(1).meta(PATH);
 
-const CAMERA_WORDS = `an address that begins with ${SCHEMES.map((scheme) => `${scheme}:`).join(', ')}`;
+const CAMERA_WORDS = `an address that begins with ${BEGINNINGS.join(', ')}`;
 const BROKER_WORDS = 'mqtt://HOST:PORT or mqtts://HOST:PORT, without user and password';
+
+const NAME_WORDS = 'text without control characters';
+const PREFIX_WORDS = 'a topic without wildcards, control characters, $ in front or slashes at its ends';
+const FILTER_WORDS = 'a topic filter (+ for a level, # for the rest, no control characters, no $ in front)';
 
 export const cameraConfigSchema = z
   .strictObject({
@@ -69,7 +74,14 @@ export const configSchema = z
           .meta({ ...LOCAL, ...words(BROKER_WORDS) })
           .describe('the broker'),
         protocol: z.enum(['5', '3.1.1']).default('5').meta(LOCAL).describe('version of MQTT'),
-        username: z.string().min(1).optional().meta(LOCAL).describe('of the node at the broker'),
+        username: z
+          .string()
+          .min(1)
+          .refine(isMqttText, NAME_WORDS)
+          .meta(words(NAME_WORDS))
+          .optional()
+          .meta(LOCAL)
+          .describe('of the node at the broker'),
         password_file: path.optional().meta(LOCAL).describe('read again at every connection, like the three below'),
         ca_file: path.optional().meta(LOCAL).describe('certificates that the broker may be signed by; default: those of Node'),
         cert_file: path.optional().meta(LOCAL).describe('certificate of this node'),
@@ -78,7 +90,7 @@ export const configSchema = z
         keepalive_s: z.int().min(5).max(3600).default(15).describe('a broker that does not answer within this time is given up'),
         max_packet_bytes: z.int().min(1024).max(268_435_455).default(1_000_000).meta(LOCAL).describe('larger messages are neither sent nor taken'),
         reply_topics: z
-          .array(z.string().refine(isTopicFilter, 'a topic filter'))
+          .array(z.string().refine(isTopicFilter, FILTER_WORDS))
           .max(64)
           .default([])
           .meta(LOCAL)
@@ -86,7 +98,7 @@ export const configSchema = z
         discovery: z
           .strictObject({
             enabled: z.boolean().default(true).describe('announce cameras and watches to Home Assistant'),
-            prefix: z.string().refine(isTopicPrefix, 'a topic without wildcards').default('homeassistant').describe('where it listens'),
+            prefix: z.string().refine(isTopicPrefix, PREFIX_WORDS).meta(words(PREFIX_WORDS)).default('homeassistant').describe('where it listens'),
           })
           .prefault({}),
       })

@@ -1,8 +1,7 @@
 /** A configuration as a list of settings, each with its origin: what `print-config` shows. */
-
-import { maskSecrets } from '../secrets.js';
 import { type LoadedConfig, originOf } from './config.js';
 import { isPlain, type Origin } from './layers.js';
+import { shown } from './secrets.js';
 import type { Path } from './shape.js';
 
 export interface SettingRow {
@@ -17,7 +16,7 @@ export interface SettingRow {
 export function settingsOf(loaded: LoadedConfig, { redacted }: { redacted: boolean }): SettingRow[] {
   return leaves(loaded.config, []).map(([path, value]) => {
     const origin = originOf(loaded, path);
-    const row = { path: path.join('.'), value: redacted ? masked(value) : value, origin };
+    const row = { path: path.join('.'), value: redacted ? masked(value, path) : value, origin };
     if (origin === 'default') return row;
     const { source, line } = loaded.layers.findLast((layer) => layer.origin === origin)?.place(path) ?? { source: origin };
     return { ...row, source: line === undefined ? source : `${source}:${line}` };
@@ -29,7 +28,7 @@ function leaves(value: unknown, path: Path): [Path, unknown][] {
   return Object.entries(value).flatMap(([key, item]) => leaves(item, [...path, key]));
 }
 
-function masked(value: unknown): unknown {
-  if (typeof value === 'string') return maskSecrets(value);
-  return Array.isArray(value) ? value.map(masked) : value;
+function masked(value: unknown, path: Path): unknown {
+  if (typeof value === 'string') return shown(value, path);
+  return Array.isArray(value) ? value.map((item) => masked(item, path)) : value;
 }
