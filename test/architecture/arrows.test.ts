@@ -8,9 +8,10 @@ const SRC: Record<string, string[]> = {
   errors: [],
   addon: ['errors'],
   package: ['addon', 'errors'],
-  engine: ['addon', 'package', 'errors'],
+  picture: ['errors'],
+  engine: ['addon', 'package', 'picture', 'errors'],
   backoff: [],
-  camera: ['backoff', 'errors'],
+  camera: ['picture', 'backoff', 'errors'],
   watch: ['engine', 'addon', 'camera', 'errors'], // of engine and addon only types: asking goes through an interface
   mqtt: ['watch', 'backoff', 'errors'], // of watch only the schemas of questions and the types of outcomes
   service: ['watch', 'camera', 'mqtt', 'engine', 'errors'],
@@ -89,7 +90,7 @@ describe('arrows between the rooms of src', () => {
 
   it('leave sharp, mqtt and aedes to the rooms they belong to', () => {
     const owners: Record<string, string[]> = {
-      sharp: ['engine', 'package', 'camera'],
+      sharp: ['picture', 'camera'],
       mqtt: ['mqtt'],
       aedes: ['mqtt'],
       commander: ['cli'],
