@@ -39,7 +39,7 @@ export async function decodePicture(bytes: Uint8Array, name: string, { maxSidePx
     const { data, info } = await sized.toColourspace('srgb').removeAlpha().raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true });
     return { data, width: info.width, height: info.height };
   } catch (cause) {
-    throw imageError('damaged', `${name}: the ${format} file is damaged: ${(cause as Error).message}`, { format }, cause);
+    throw imageError('damaged', `${name}: damaged ${format}: ${(cause as Error).message}`, { format }, cause);
   }
 }
 

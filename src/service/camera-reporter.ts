@@ -49,10 +49,14 @@ export function cameraReporter({ node, log, isEnabled, onChange }: ReporterOptio
       };
       const motion = new Motion((moving) => node.motion(camera.id, moving));
       const onFrame = (frame: Frame) => motion.see(frame);
+      const onWarning = (warning: string) =>
+        log.warn({ camera: camera.id }, `${warning}; this picture is skipped, as are others that cannot be read`);
+      camera.on('warning', onWarning);
       camera.on('state', onState);
       camera.on('frame', onFrame);
       publish(camera);
       following.set(camera, () => {
+        camera.off('warning', onWarning);
         camera.off('state', onState);
         camera.off('frame', onFrame);
         motion.stop();

@@ -116,9 +116,9 @@ describe('a damaged JPEG', async () => {
     const file = await sharp(SCENES[0]).jpeg({ quality: 90 }).toBuffer();
     const zeros = Buffer.from(file).fill(0, file.length / 2);
     const lost = Buffer.concat([file.subarray(0, file.length / 2), file.subarray(file.length / 2 + 1400)]);
-    expect((await refusal(zeros))?.message).toMatch(/^x: the jpeg file is damaged: /);
-    expect((await refusal(lost))?.message).toMatch(/^x: the jpeg file is damaged: /);
-    expect((await refusal(file.subarray(0, -2)))?.message).toBe('x: the jpeg file is damaged: its end is missing');
+    expect((await refusal(zeros))?.message).toMatch(/^x: damaged jpeg: /);
+    expect((await refusal(lost))?.message).toMatch(/^x: damaged jpeg: /);
+    expect((await refusal(file.subarray(0, -2)))?.message).toBe('x: damaged jpeg: its end is missing');
   });
 
   it('is refused or decoded, and never anything else, whichever of its bytes are wrong', async () => {

@@ -22,11 +22,11 @@ interface Code {
 }
 
 /** The standard tables as libjpeg writes them: kind and slot in one byte → the segment's part. */
-async function standardTables(): Promise<Map<number, Buffer>> {
+async function standardTables(): Promise<Map<number, Uint8Array>> {
   const file = await sharp({ create: { width: 16, height: 16, channels: 3, background: 'red' } })
     .jpeg({ optimiseCoding: false })
     .toBuffer();
-  const tables = new Map<number, Buffer>();
+  const tables = new Map<number, Uint8Array>();
   for (let at = 2; file[at + 1] !== 0xda; at += 2 + file.readUInt16BE(at + 2)) {
     if (file[at + 1] !== 0xc4) continue;
     let part = file.subarray(at + 4, at + 2 + file.readUInt16BE(at + 2));
@@ -39,7 +39,7 @@ async function standardTables(): Promise<Map<number, Buffer>> {
   return tables;
 }
 
-function codes(table: Buffer): Map<number, Code> {
+function codes(table: Uint8Array): Map<number, Code> {
   const found = new Map<number, Code>();
   let [code, index] = [0, 17];
   for (let length = 1; length <= 16; length++, code <<= 1) {
@@ -73,7 +73,7 @@ class BitWriter {
 
 const sizeOf = (value: number) => 32 - Math.clz32(Math.abs(value));
 const segment = (marker: number, body: ArrayLike<number>) => {
-  const bytes = Buffer.from(body);
+  const bytes = Uint8Array.from(body);
   return Buffer.concat([Buffer.from([0xff, marker, (bytes.length + 2) >> 8, (bytes.length + 2) & 255]), bytes]);
 };
 
@@ -85,7 +85,7 @@ export async function writeJpeg(options: WriterOptions, next: () => number): Pro
   const tables = await standardTables();
   const [mcusX, mcusY] = [Math.ceil(width / (8 * h)), Math.ceil(height / (8 * v))];
   const frame = [8, height >> 8, height & 255, width >> 8, width & 255, components.length];
-  const parts = [
+  const parts: Uint8Array[] = [
     Buffer.from([0xff, 0xd8]),
     segment(0xdb, [0, ...new Array<number>(64).fill(8)]),
     segment(0xc0, [...frame, ...components.flatMap(({ id, ...factors }) => [id, (factors.h << 4) | factors.v, 0])]),
@@ -118,10 +118,10 @@ export async function writeJpeg(options: WriterOptions, next: () => number): Pro
   return Buffer.concat([...parts, Buffer.from([0xff, 0xd9])]);
 }
 
-function writeBlock(bits: BitWriter, id: number, means: Map<number, number>, tables: Map<number, Buffer>, next: () => number): void {
+function writeBlock(bits: BitWriter, id: number, means: Map<number, number>, tables: Map<number, Uint8Array>, next: () => number): void {
   const slot = id === 1 ? 0 : 1;
-  const dc = codes(tables.get(slot) as Buffer);
-  const ac = codes(tables.get(0x10 | slot) as Buffer);
+  const dc = codes(tables.get(slot) as Uint8Array);
+  const ac = codes(tables.get(0x10 | slot) as Uint8Array);
   const put = ({ code, length }: Code) => bits.put(code, length);
   const mean = Math.round((next() - 0.5) * 200);
   const difference = mean - (means.get(id) ?? 0);
