@@ -60,12 +60,12 @@ describe('images://', () => {
   it('passes a damaged picture over, and takes one with something behind its end', async () => {
     const inside = mkdtempSync(join(tmpdir(), 'mipha-damaged-'));
     const whole = await sharp('test/fixtures/eval/pictures/0003.png').jpeg().toBuffer();
-    writeFileSync(join(inside, 'a.jpg'), Buffer.from(whole).fill(0, whole.length / 2));
+    writeFileSync(join(inside, 'a.jpg'), Buffer.from(whole).fill(0, Math.floor(whole.length / 2)));
     writeFileSync(join(inside, 'b.jpg'), Buffer.concat([whole, Buffer.alloc(512)]));
     writeFileSync(join(inside, 'c.jpg'), whole.subarray(0, -2));
     const drops: [string, string | undefined][] = [];
     const pictures: Picture[] = [];
-    for await (const picture of open(`images://${inside}?fps=0`).open(new AbortController().signal, (...drop) => drops.push(drop)))
+    for await (const picture of open(`images://${inside}?fps=0`).open(new AbortController().signal, (reason, detail) => drops.push([reason, detail])))
       pictures.push(picture);
     rmSync(inside, { recursive: true });
     expect(pictures).toHaveLength(1);
