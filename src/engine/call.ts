@@ -1,6 +1,7 @@
 /** What every call to the engine shares: the caller's stack, a signal, a deadline, a priority; and how a native job becomes a promise. */
 import type { Job, JobOptions } from '../addon/addon.js';
 import { fromNative, MiphaError, optionError } from '../errors.js';
+import { onAbort } from '../signals.js';
 
 export interface CallOptions {
   /** Aborting rejects the call with `signal.reason`; the work stops within one token or one layer. */
@@ -46,17 +47,16 @@ export class Call {
   async settle<T>(start: () => Job<T>, cancelled: (outcome: T) => boolean, keep: () => boolean = () => false): Promise<T> {
     this.check();
     const { signal } = this.options;
-    let job: Job<T> | undefined;
-    const abort = () => job?.cancel();
+    let unlink = () => {};
     let outcome: T;
     try {
-      job = start();
-      signal?.addEventListener('abort', abort, { once: true });
+      const job = start();
+      unlink = onAbort(signal, () => job.cancel());
       outcome = await job.done;
     } catch (error) {
       throw fromNative(error, this.site);
     } finally {
-      signal?.removeEventListener('abort', abort);
+      unlink();
     }
     if (!cancelled(outcome) || keep()) return outcome;
     signal?.throwIfAborted();

@@ -8,10 +8,11 @@ const SRC: Record<string, string[]> = {
   errors: [],
   addon: ['errors'],
   package: ['addon', 'errors'],
+  signals: [],
   picture: ['errors'],
-  engine: ['addon', 'package', 'picture', 'errors'],
+  engine: ['addon', 'package', 'picture', 'signals', 'errors'],
   backoff: [],
-  camera: ['picture', 'backoff', 'errors'],
+  camera: ['picture', 'signals', 'backoff', 'errors'],
   watch: ['engine', 'addon', 'camera', 'errors'], // of engine and addon only types: asking goes through an interface
   mqtt: ['watch', 'backoff', 'errors'], // of watch only the schemas of questions and the types of outcomes
   service: ['watch', 'camera', 'mqtt', 'engine', 'errors'],
