@@ -1,6 +1,7 @@
 /** The bytes of a picture file → upright RGB. */
 import sharp from 'sharp';
-import { MiphaError } from '../errors.js';
+import type { ErrorDetails } from '../error-details.js';
+import { MiphaError, type MiphaErrorOf } from '../errors.js';
 import { checkWhole } from './whole.js';
 
 export interface Pixels {
@@ -52,9 +53,13 @@ export function checkSize(name: string, width: number, height: number): void {
   });
 }
 
-/** Why a picture cannot be used. */
-export type ImageReason = 'missing' | 'unreadable' | 'format' | 'damaged' | 'size';
+type ImageDetails = ErrorDetails['ERR_IMAGE'];
 
-export function imageError(reason: ImageReason, message: string, details: Record<string, unknown>, cause?: unknown): MiphaError {
+export function imageError(
+  reason: NonNullable<ImageDetails['reason']>,
+  message: string,
+  details: Omit<ImageDetails, 'reason'>,
+  cause?: unknown,
+): MiphaErrorOf<'ERR_IMAGE'> {
   return new MiphaError('ERR_IMAGE', message, { details: { reason, ...details }, ...(cause === undefined ? {} : { cause }) });
 }

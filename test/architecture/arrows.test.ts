@@ -5,11 +5,12 @@ import { includes, keptFiles, ROOT, relativeImports, room, type Source, sources,
 
 /** Which rooms of src a room may import from, besides itself. */
 const SRC: Record<string, string[]> = {
-  errors: [],
+  'error-details': [],
+  errors: ['error-details'],
   addon: ['errors'],
   package: ['addon', 'errors'],
   signals: [],
-  picture: ['errors'],
+  picture: ['errors', 'error-details'],
   engine: ['addon', 'package', 'picture', 'signals', 'errors'],
   backoff: [],
   camera: ['picture', 'signals', 'backoff', 'errors'],
@@ -17,7 +18,7 @@ const SRC: Record<string, string[]> = {
   mqtt: ['watch', 'backoff', 'errors'], // of watch only the schemas of questions and the types of outcomes
   service: ['watch', 'camera', 'mqtt', 'engine', 'errors'],
   messages: ['mqtt', 'watch'],
-  index: ['camera', 'engine', 'package', 'addon', 'errors'],
+  index: ['camera', 'engine', 'package', 'addon', 'errors', 'error-details'],
   cli: ['index', 'service', 'watch', 'engine', 'package', 'addon', 'camera', 'mqtt', 'errors'],
 };
 
