@@ -3,39 +3,40 @@
  * Match on `code`, never on the message.
  */
 import { looksLikeAddress, showAddress } from './address.js';
+import type { ErrorDetails } from './error-details.js';
 import { redactor } from './redact.js';
 
 /** Every code, and whether repeating the same call may succeed later (memory: after freeing some, device: after loading again). */
 const RETRYABLE = {
-  /** An argument has the wrong type or range, or a name nobody knows. Details: option, expected, received, nearest. */
+  /** An argument has the wrong type or range, or a name nobody knows. */
   ERR_OPTION: false,
-  /** A configuration file breaks its schema. Details: issues. */
+  /** A configuration file breaks its schema. */
   ERR_CONFIG: false,
-  /** A file of the package or checkpoint is absent. Details: path. */
+  /** A file of the package or checkpoint is absent. */
   ERR_MODEL_MISSING: false,
   /** A bad header, name, shape, type, value or version. */
   ERR_MODEL_FORMAT: false,
-  /** A file does not have the bytes that the manifest names. Details: path, expected, received. */
+  /** A file does not have the bytes that the manifest names. */
   ERR_MODEL_CHECKSUM: false,
-  /** The golden answers of the package were not reproduced, so it is not served. Details: expected, received. */
+  /** The golden answers of the package were not reproduced, so it is not served. */
   ERR_SELF_TEST: false,
-  /** The native binary is missing or cannot be loaded. Details: attempts, remedies. */
+  /** The native binary is missing or cannot be loaded. */
   ERR_ADDON_LOAD: false,
   /** This machine lacks the backend or instruction set that was asked for. */
   ERR_BACKEND_UNAVAILABLE: false,
-  /** Details: neededBytes, availableBytes. */
+  /** Not enough memory; found out before anything is taken. */
   ERR_MEMORY: true,
   /** An accelerator failed; the engine is dead. */
   ERR_DEVICE: true,
   /** The size, stride, format or content of a picture. */
   ERR_IMAGE: false,
-  /** Prompt, image and answer do not fit. Details: neededTokens, availableTokens. */
+  /** Prompt, image and answer do not fit. */
   ERR_CONTEXT_FULL: false,
   /** A second question while a conversation is still answering the first. */
   ERR_BUSY: true,
   /** A handle was used after it was disposed. */
   ERR_DISPOSED: false,
-  /** A call's `deadlineMs` passed. Details: deadlineMs. */
+  /** A call's `deadlineMs` passed. */
   ERR_DEADLINE: true,
   /** The camera was lost. */
   ERR_CAMERA: true,
@@ -48,28 +49,56 @@ const RETRYABLE = {
 export type ErrorCode = keyof typeof RETRYABLE;
 export const errorCodes = Object.keys(RETRYABLE) as ErrorCode[];
 
-export interface MiphaErrorOptions {
-  /** Values a program can act on, by name. */
-  details?: Record<string, unknown>;
+export interface MiphaErrorOptions<C extends ErrorCode = ErrorCode> {
+  details?: ErrorDetails[C];
   cause?: unknown;
   /** Only where this occurrence differs from its code. */
   retryable?: boolean;
 }
 
-export class MiphaError extends Error {
-  override readonly name = 'MiphaError';
-  readonly code: ErrorCode;
+/** Details that are always there, as they are where nobody knows them. */
+const PROMISED: { [C in ErrorCode]?: ErrorDetails[C] } = {
+  ERR_OPTION: { option: '' },
+  ERR_MODEL_CHECKSUM: { path: '', expected: undefined, received: undefined },
+  ERR_ADDON_LOAD: { attempts: [], remedies: [] },
+  ERR_MEMORY: { neededBytes: Number.NaN, availableBytes: Number.NaN },
+  ERR_CONTEXT_FULL: { neededTokens: Number.NaN, availableTokens: Number.NaN },
+};
+
+interface Shape<C extends ErrorCode> extends Error {
+  readonly name: 'MiphaError';
+  readonly code: C;
   /** Repeating the same call may succeed later. */
   readonly retryable: boolean;
-  readonly details: Record<string, unknown>;
+  readonly details: ErrorDetails[C];
+}
 
-  constructor(code: ErrorCode, message: string, options: MiphaErrorOptions = {}) {
+/** The error of one code. */
+export type MiphaErrorOf<C extends ErrorCode> = C extends ErrorCode ? Shape<C> : never;
+
+/** A comparison of `code` tells which `details` there are. */
+export type MiphaError = MiphaErrorOf<ErrorCode>;
+
+interface MiphaErrorConstructor {
+  new <C extends ErrorCode>(code: C, message: string, options?: MiphaErrorOptions<C>): MiphaErrorOf<C>;
+  readonly prototype: MiphaError;
+}
+
+class TypedError<C extends ErrorCode> extends Error {
+  override readonly name = 'MiphaError';
+  readonly code: C;
+  readonly retryable: boolean;
+  readonly details: ErrorDetails[C];
+
+  constructor(code: C, message: string, options: MiphaErrorOptions<C> = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.retryable = options.retryable ?? RETRYABLE[code];
-    this.details = options.details ?? {};
+    this.details = { ...PROMISED[code], ...options.details } as ErrorDetails[C];
   }
 }
+Object.defineProperty(TypedError, 'name', { value: 'MiphaError' });
+export const MiphaError = TypedError as unknown as MiphaErrorConstructor;
 
 /** The stack of a public call, taken before it leaves for a native thread: pass the public function, frames from it inward are left out. */
 export function callSite(publicFunction: (...args: never[]) => unknown): string {
@@ -83,7 +112,8 @@ export function fromNative(error: unknown, site: string): MiphaError {
   if (error instanceof MiphaError) return error;
   const { code, message, details } = error as { code?: unknown; message?: unknown; details?: Record<string, unknown> };
   const known = typeof code === 'string' && Object.hasOwn(RETRYABLE, code);
-  const wrapped = new MiphaError(known ? (code as ErrorCode) : 'ERR_INTERNAL', String(message ?? error), { details: { ...details }, cause: error });
+  const named = known ? (code as ErrorCode) : 'ERR_INTERNAL';
+  const wrapped = new MiphaError(named, String(message ?? error), { details: { ...details } as ErrorDetails[ErrorCode], cause: error });
   wrapped.stack = `${wrapped.name}: ${wrapped.message}\n${site}`;
   return wrapped;
 }

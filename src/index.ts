@@ -12,4 +12,5 @@ export type { ImageInput, RawImage } from './engine/image.js';
 export { type Backend, type LoadOptions, type LookOptions, Mipha, type MiphaStatus, type PassedOver } from './engine/mipha.js';
 export type { Turn } from './engine/prompt.js';
 export type { View } from './engine/view.js';
-export { type ErrorCode, errorCodes, MiphaError } from './errors.js';
+export type { ErrorDetails } from './error-details.js';
+export { type ErrorCode, errorCodes, MiphaError, type MiphaErrorOf } from './errors.js';

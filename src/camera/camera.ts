@@ -39,13 +39,15 @@ export interface CameraStatus {
   listenerErrors: number;
   /** Why it is stalled or offline; null otherwise. */
   error: string | null;
-  /** The last file that could not be read; null when there was none. */
+  /** The last picture that could not be read; null when there was none. */
   warning: string | null;
 }
 
 export interface CameraEvents {
   frame: [Frame];
   state: [state: CameraState, previous: CameraState];
+  /** The first picture that could not be read since the camera was started; the others are only counted. */
+  warning: [string];
 }
 
 const PROVEN_MS = 10_000; // of good frames, after which the waiting times start small again
@@ -63,6 +65,7 @@ export class Camera extends EventEmitter<CameraEvents> {
   private since = new Date();
   private error: string | null = null;
   private warning: string | null = null;
+  private warned = false;
   private previous: Picture | undefined;
   private lastFrame: Frame | undefined;
   private lease: Lease | undefined; // of the last frame
@@ -138,6 +141,7 @@ export class Camera extends EventEmitter<CameraEvents> {
 
   private begin(): void {
     this.next = 'again';
+    this.warned = false;
     this.backoff.reset();
     this.enter('starting');
     const work = this.supervise().finally(() => {
@@ -234,7 +238,10 @@ export class Camera extends EventEmitter<CameraEvents> {
 
   private drop(reason: DropReason, detail?: string): void {
     this.dropped[reason]++;
-    if (detail !== undefined) this.warning = detail;
+    if (detail === undefined) return;
+    this.warning = detail;
+    if (!this.warned) this.tell('warning', detail);
+    this.warned = true;
   }
 
   private enter(state: CameraState, error: string | null = null): void {

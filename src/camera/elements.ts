@@ -24,7 +24,7 @@ const PACKAGES: readonly [RegExp, string][] = [
   [/^avdec_/, 'gstreamer1.0-libav'],
   [/^(videoscale|videoconvert|videorate|videotestsrc|decodebin3?|uridecodebin3?)$/, 'gstreamer1.0-plugins-base'],
   [/^x264enc$/, 'gstreamer1.0-plugins-ugly'],
-  [/^(rtspsrc|rtp.*|v4l2src|jpegdec|jpegenc|qtdemux|matroskademux|avidemux)$/, 'gstreamer1.0-plugins-good'],
+  [/^(rtspsrc|rtp.*|v4l2src|jpegdec|jpegenc|multipartmux|qtdemux|matroskademux|avidemux)$/, 'gstreamer1.0-plugins-good'],
 ];
 const TOOLS = 'gstreamer1.0-tools';
 const ALL_PLUGINS = ['gstreamer1.0-plugins-base', 'gstreamer1.0-plugins-good', 'gstreamer1.0-plugins-bad', 'gstreamer1.0-libav'];

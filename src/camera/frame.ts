@@ -32,11 +32,15 @@ export interface Picture extends Pick<Frame, 'width' | 'height' | 'format' | 'da
 }
 
 /**
- * Why a picture never became the newest frame that somebody looked at. unread: the source had a newer one before it was read; unreadable: a file
- * that is no picture; superseded: a newer frame came before anyone had looked; frozen: still the picture that the camera had stopped at.
+ * Why a picture never became the newest frame that somebody looked at. unread: the source had a newer one before it was read; unreadable: it is
+ * damaged, or a file that is no picture; superseded: a newer frame came before anyone had looked; frozen: still the picture that the camera had
+ * stopped at.
  */
 export const DROP_REASONS = ['unread', 'unreadable', 'superseded', 'frozen'] as const;
 export type DropReason = (typeof DROP_REASONS)[number];
+
+/** `detail` is for people. */
+export type OnDropped = (reason: 'unread' | 'unreadable', detail?: string) => void;
 
 /** Where pictures come from. */
 export interface Source {
@@ -45,9 +49,9 @@ export interface Source {
   /**
    * Opens the device, process or file anew at each call. Ends normally when there is nothing more to come (a file), throws ERR_CAMERA when it
    * breaks, and returns soon after `signal` aborts, with every child process and descriptor gone. Never queues: whoever reads slowly gets
-   * the newest picture, and `onDropped` is told of each one that was not read; `detail` is for people.
+   * the newest picture, and `onDropped` is told of each one that was not read.
    */
-  open(signal: AbortSignal, onDropped: (reason: 'unread' | 'unreadable', detail?: string) => void): AsyncIterable<Picture>;
+  open(signal: AbortSignal, onDropped: OnDropped): AsyncIterable<Picture>;
 }
 
 /** A part of the picture as fractions of its sides, origin top left. */

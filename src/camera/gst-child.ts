@@ -3,9 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import type { Readable } from 'node:stream';
 import { MiphaError } from '../errors.js';
 import { installCommand } from './elements.js';
-import type { Picture } from './frame.js';
 import { FRAMES_FD, type Pipeline } from './pipelines.js';
-import { PnmReader } from './pnm.js';
 
 const STDERR_CHARS = 8192; // the end of what it said is kept
 /** SIGINT lets the pipeline take leave of camera and server; what does not listen is ended. Milliseconds until the next one. */
@@ -16,21 +14,27 @@ const SIGNALS = [
 ] as const;
 const CLOSE_MS = 1000; // a process that has gone may have left its descriptors to another
 
+/** Reads what comes on FRAMES_FD. */
+export interface Reader {
+  /** Throws ERR_CAMERA when the stream is not what it should be. */
+  push(chunk: Uint8Array): void;
+  /** A stream that ends here was cut off. */
+  readonly partial: boolean;
+}
+
 export class GstChild {
   /** The process has gone and its descriptors are closed. Rejects with ERR_CAMERA unless it ended normally. */
   readonly ended: Promise<void>;
   private readonly child: ChildProcess;
   private readonly gone: Promise<void>;
-  private readonly frames: PnmReader;
   private stderr = '';
   private failure: Error | undefined;
   private stopping: Promise<void> | undefined;
 
   constructor(
     private readonly pipeline: Pipeline,
-    onPicture: (picture: Picture) => void,
+    private readonly frames: Reader,
   ) {
-    this.frames = new PnmReader(onPicture);
     const stdio = ['ignore', 'ignore', 'pipe', 'pipe'] as const; // FRAMES_FD is the last
     this.child = spawn('gst-launch-1.0', ['-q', ...pipeline.args], {
       stdio: [...stdio],

@@ -1,11 +1,14 @@
 /** Cameras and clips through GStreamer: a child process decodes and scales, this process reads small pictures. */
 import { MiphaError } from '../errors.js';
+import { decodePicture } from '../picture/decode.js';
 import { hasElement } from './elements.js';
-import type { Picture, Source } from './frame.js';
+import type { OnDropped, Picture, Source } from './frame.js';
 import { GstChild } from './gst-child.js';
 import { Mailbox } from './mailbox.js';
 import { mask } from './mask.js';
+import { MultipartReader } from './multipart.js';
 import { type Pipeline, PROBED, pipelineOf } from './pipelines.js';
+import { PnmReader } from './pnm.js';
 
 export function gstreamerSource(uri: string, sidePx: number): Source {
   pipelineOf(uri, sidePx, () => false); // refuses what is no camera before anything runs
@@ -15,7 +18,12 @@ export function gstreamerSource(uri: string, sidePx: number): Source {
     async *open(signal, onDropped) {
       const pipeline = await choosePipeline(uri, sidePx);
       do {
-        const pictures = yield* play(pipeline, signal, () => onDropped('unread'));
+        const pictures = yield* play(
+          pipeline,
+          (file) => decode(file, name, sidePx, onDropped),
+          signal,
+          () => onDropped('unread'),
+        );
         if (signal.aborted) return;
         if (pictures === 0) throw new MiphaError('ERR_CAMERA', `${name}: ended without a picture`);
         if (!pipeline.finite) throw new MiphaError('ERR_CAMERA', `${name}: the stream has ended`);
@@ -30,14 +38,30 @@ export async function choosePipeline(uri: string, sidePx: number): Promise<Pipel
   return pipelineOf(uri, sidePx, (element) => found[PROBED.indexOf(element)] === true);
 }
 
+/** A JPEG as the camera sent it → its picture; undefined, and counted, where it is damaged. */
+async function decode(file: Buffer, name: string, sidePx: number, onDropped: OnDropped): Promise<Picture | undefined> {
+  try {
+    return { ...(await decodePicture(file, name, { maxSidePx: sidePx })), format: 'rgb' };
+  } catch (error) {
+    onDropped('unreadable', (error as Error).message);
+    return undefined;
+  }
+}
+
 /** One child process from start to end; returns how many pictures were read. */
-async function* play(pipeline: Pipeline, signal: AbortSignal, onDropped: () => void): AsyncGenerator<Picture, number> {
+async function* play(
+  pipeline: Pipeline,
+  decodeJpeg: (file: Buffer) => Promise<Picture | undefined>,
+  signal: AbortSignal,
+  onUnread: () => void,
+): AsyncGenerator<Picture, number> {
   if (signal.aborted) return 0;
-  const mailbox = new Mailbox<Picture>(({ giveBack }) => {
-    giveBack?.();
-    onDropped();
+  const mailbox = new Mailbox<Picture | Buffer>((unread) => {
+    if (!Buffer.isBuffer(unread)) unread.giveBack?.();
+    onUnread();
   });
-  const child = new GstChild(pipeline, (picture) => mailbox.put(picture));
+  const put = (received: Picture | Buffer) => mailbox.put(received);
+  const child = new GstChild(pipeline, pipeline.pictures === 'jpeg' ? new MultipartReader(put) : new PnmReader(put));
   child.ended.then(
     () => mailbox.close(),
     (error: Error) => mailbox.close({ error }),
@@ -47,8 +71,10 @@ async function* play(pipeline: Pipeline, signal: AbortSignal, onDropped: () => v
   let pictures = 0;
   try {
     for (;;) {
-      const picture = await mailbox.take();
-      if (picture === undefined || signal.aborted) return pictures;
+      const received = await mailbox.take();
+      const picture = Buffer.isBuffer(received) ? await decodeJpeg(received) : received;
+      if (received === undefined || signal.aborted) return pictures;
+      if (picture === undefined) continue;
       pictures++;
       yield picture;
     }

@@ -1,9 +1,9 @@
 /** images://FOLDER, images://FOLDER/*.jpg or images://FILE: pictures from files, for replay. */
 import { readdir, readFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import sharp from 'sharp';
 import { MiphaError, optionError } from '../errors.js';
-import type { Picture, Source } from './frame.js';
+import { decodePicture } from '../picture/decode.js';
+import type { Source } from './frame.js';
 import { ticks } from './pace.js';
 import { booleanOption, type CameraUri, checkOptions, decodePath, numberOption } from './uri.js';
 
@@ -12,7 +12,7 @@ const PICTURE_FILE = /\.(jpe?g|png|webp)$/i;
 /**
  * Options: `fps` (1; 0: every picture, as fast as read), `loop` (false). Files come in the order of their names; at a given pace a slow reader
  * misses some. A relative path starts at the working directory; `*` and `?` (written %3F) may stand in the last part. Files that are no pictures
- * are passed over as `unreadable`.
+ * or damaged are passed over as `unreadable`.
  */
 export function imagesSource(uri: CameraUri, sidePx: number): Source {
   checkOptions(uri);
@@ -33,10 +33,11 @@ export function imagesSource(uri: CameraUri, sidePx: number): Source {
         if (tick >= files.length && !loop) return;
         const file = files[tick % files.length] as string;
         try {
-          yield await decode(file, sidePx);
+          const picture = await decodePicture(await readFile(file), file, { maxSidePx: sidePx });
           failures = 0;
+          yield { ...picture, format: 'rgb' };
         } catch (error) {
-          onDropped('unreadable', `${file}: ${(error as Error).message}`);
+          onDropped('unreadable', messageOf(error, file));
           if (++failures < files.length) continue;
           throw new MiphaError('ERR_CAMERA', `${path}: none of the ${files.length} files there is a readable picture`, { details: { path } });
         }
@@ -69,14 +70,7 @@ function globPattern(glob: string): RegExp {
   return new RegExp(`^${/^[*?]/.test(glob) ? '(?!\\.)' : ''}${body}$`);
 }
 
-/** Upright RGB without alpha and colour profiles, as the engine reads files, at most `sidePx` a side. */
-async function decode(file: string, sidePx: number): Promise<Picture> {
-  const { data, info } = await sharp(await readFile(file), { failOn: 'error', ignoreIcc: true })
-    .autoOrient()
-    .resize({ width: sidePx, height: sidePx, fit: 'inside', withoutEnlargement: true })
-    .toColourspace('srgb')
-    .removeAlpha()
-    .raw({ depth: 'uchar' })
-    .toBuffer({ resolveWithObject: true });
-  return { data, width: info.width, height: info.height, format: 'rgb' };
+function messageOf(error: unknown, file: string): string {
+  const { message } = error as Error;
+  return message.startsWith(`${file}: `) ? message : `${file}: ${message}`;
 }

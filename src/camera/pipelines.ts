@@ -13,6 +13,8 @@ import { booleanOption, type CameraUri, checkOptions, choiceOption, decodePath, 
 
 export interface Pipeline {
   variant: 'nvidia' | 'plain';
+  /** What comes on FRAMES_FD: small pictures as PNM, or JPEG files as the camera sent them, in the parts of a multipart stream. */
+  pictures: 'pnm' | 'jpeg';
   args: string[];
   /** For the child process, besides its parent's. */
   env: Record<string, string>;
@@ -24,7 +26,7 @@ export interface Pipeline {
 }
 
 /** Elements that make the difference between the variants. */
-export const PROBED = ['nvvidconv', 'nvv4l2decoder', 'nvjpegdec'] as const;
+export const PROBED = ['nvvidconv', 'nvv4l2decoder'] as const;
 export type Has = (element: (typeof PROBED)[number]) => boolean;
 
 /** Pictures leave the child on a descriptor of their own, where no element's chatter on stdout can get between them. */
@@ -34,7 +36,7 @@ const SIDE = { min: 1, max: 16_384, whole: true };
 const FPS = { min: 1, max: 1000, whole: true };
 
 type Stage = string[];
-type Head = Partial<Pick<Pipeline, 'finite' | 'loop' | 'env'>> & { stages: Stage[]; size?: string };
+type Head = Partial<Pick<Pipeline, 'finite' | 'loop' | 'env' | 'pictures'>> & { stages: Stage[]; size?: string };
 
 const HEADS: Record<string, (uri: CameraUri, sidePx: number, has: Has) => Head> = { v4l2, csi, rtsp, file };
 export const GSTREAMER_SCHEMES = [...Object.keys(HEADS), 'gst'];
@@ -42,13 +44,14 @@ export const GSTREAMER_SCHEMES = [...Object.keys(HEADS), 'gst'];
 /** Throws ERR_OPTION where `uri` is not what its scheme takes. */
 export function pipelineOf(uri: string, sidePx: number, has: Has): Pipeline {
   const scheme = uri.slice(0, uri.indexOf(':'));
-  const nvidia = scheme !== 'gst' && (has('nvvidconv') || scheme === 'csi');
   const { stages, size, ...head } = scheme === 'gst' ? described(uri) : (HEADS[scheme] as (typeof HEADS)[string])(splitUri(uri), sidePx, has);
+  const nvidia = scheme === 'csi' || (scheme !== 'gst' && head.pictures !== 'jpeg' && has('nvvidconv'));
   // Not above the wanted side, and never scaled up; with square pixels fixed, the aspect decides the rest.
   const caps = size ?? `width=[1,${sidePx}],height=[1,${sidePx}],pixel-aspect-ratio=1/1`;
-  const all = [...stages, ...tail(caps, nvidia)];
+  const all = [...stages, NEWEST, ...(head.pictures === 'jpeg' ? JPEG_TAIL : tail(caps, nvidia))];
   return {
     variant: nvidia ? 'nvidia' : 'plain',
+    pictures: 'pnm',
     args: all.flatMap((stage, i) => (i === 0 ? stage : ['!', ...stage])),
     env: {},
     redactor: new Redactor(secretsIn(uri)),
@@ -63,35 +66,32 @@ export function show({ args, redactor }: Pipeline): string {
   return redactor.text(['gst-launch-1.0', '-q', ...args].join(' '));
 }
 
+/** Holds one frame and forgets it when a newer one comes. */
+const NEWEST: Stage = ['queue', 'leaky=downstream', 'max-size-buffers=1', 'max-size-bytes=0', 'max-size-time=0'];
+const SINK: Stage = ['fdsink', `fd=${FRAMES_FD}`, 'sync=false'];
+/** JPEGs leave as they are: GStreamer's decoders paint over what is missing and say nothing, ours refuses it. */
+const JPEG_TAIL: Stage[] = [['multipartmux'], SINK];
+
 /**
- * From raw video of any size to small pictures on FRAMES_FD. The queue holds one frame and forgets it when a newer one comes; the methods of scaling
- * are those that average the pixels that become one, which the elements by themselves do not.
+ * From raw video of any size to small pictures on FRAMES_FD. The methods of scaling are those that average the pixels that become one, which the
+ * elements by themselves do not.
  */
 function tail(size: string, nvidia: boolean): Stage[] {
   const scale: Stage[] = nvidia
     ? [['nvvidconv', 'interpolation-method=Nicest'], [`video/x-raw,format=RGBA,${size}`]]
     : [['videoscale', 'method=bilinear2'], [`video/x-raw,${size}`]];
-  return [
-    ['queue', 'leaky=downstream', 'max-size-buffers=1', 'max-size-bytes=0', 'max-size-time=0'],
-    ...scale,
-    ['videoconvert'],
-    ['video/x-raw,format={RGB,GRAY8}'],
-    ['pnmenc'],
-    ['fdsink', `fd=${FRAMES_FD}`, 'sync=false'],
-  ];
+  return [...scale, ['videoconvert'], ['video/x-raw,format={RGB,GRAY8}'], ['pnmenc'], SINK];
 }
 
 /** v4l2:///dev/video0. Options: format (raw, mjpeg), width, height, fps; without them the driver's own choice. */
-function v4l2(uri: CameraUri, _sidePx: number, has: Has): Head {
+function v4l2(uri: CameraUri): Head {
   checkOptions(uri);
   const device = decodePath(uri.rest);
   if (!/^\/dev\/[\w./:-]+$/.test(device)) throw optionError('camera', 'v4l2:///dev/video0', uri.name);
   const format = choiceOption(uri, 'format', 'raw', ['raw', 'mjpeg']);
   const caps = [format === 'raw' ? 'video/x-raw' : 'image/jpeg', ...asked(uri)].join(',');
   const source = ['v4l2src', `device=${device}`, 'do-timestamp=true'];
-  if (format === 'raw') return { stages: [source, [caps]] };
-  const decoder = has('nvjpegdec') ? ['nvjpegdec'] : has('nvv4l2decoder') ? ['nvv4l2decoder', 'mjpeg=1'] : ['jpegdec'];
-  return { stages: [source, [caps], decoder] };
+  return { stages: [source, [caps]], pictures: format === 'raw' ? 'pnm' : 'jpeg' };
 }
 
 /** csi://0, the number of the sensor. Options: width, height (1280 x 720), fps (30), mode (of the sensor; the driver's own choice). */
@@ -169,12 +169,15 @@ function file(uri: CameraUri): Head {
   };
 }
 
-/** gst: and a pipeline that ends in raw video in system memory. Plain throughout: what the hardware does is for its author to say. */
+/**
+ * gst: and a pipeline that ends in raw video in system memory, or in the caps image/jpeg: then damaged frames are dropped, which no decoder of
+ * GStreamer does. Plain throughout: what the hardware does is for its author to say.
+ */
 function described(uri: string): Head {
   const args = tokens(uri.slice(uri.indexOf(':') + 1));
   if (args === undefined || args.length === 0 || args[0] === '!' || args.at(-1) === '!')
     throw optionError('camera', 'gst: and a pipeline that ends in raw video, e.g. gst:videotestsrc is-live=true', mask(uri));
-  return { stages: [args] };
+  return { stages: [args], pictures: /^image\/jpeg\b/.test(args.at(-1) as string) ? 'jpeg' : 'pnm' };
 }
 
 function asked(uri: CameraUri): string[] {

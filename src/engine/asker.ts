@@ -1,6 +1,7 @@
 /** The calls that everything one can put questions to has in common; what differs is where a question is asked. */
 import type { z } from 'zod';
 import { callSite, checkKeys, optionError } from '../errors.js';
+import { following } from '../signals.js';
 import { type Answer, type AnswerOptions, type AskOptions, Question } from './answer.js';
 import { AnswerStream } from './answer-stream.js';
 import { CALL_KEYS, Call, type CallOptions, checkSignal } from './call.js';
@@ -22,6 +23,26 @@ export abstract class Asker {
   /** Throws ERR_DISPOSED. */
   protected abstract place(question: string, call: Call): Place;
 
+  /** `left`: whether a cancelled answer is wanted as far as it came. */
+  protected put<T>(question: Question<T>, place: Place, call: Call, onToken?: (id: number) => void, left?: () => boolean): Promise<Answer<T>> {
+    return this.engine.ask(question, place, call, onToken, left);
+  }
+
+  /** `cancel` ends the others. */
+  protected async putAll(questions: readonly Question<unknown>[], call: Call, cancel: (error: unknown) => void): Promise<Answer<unknown>[]> {
+    const running = questions.map(async (question) => {
+      try {
+        return await this.engine.ask(question, this.place(question.text, call), call);
+      } catch (error) {
+        cancel(error);
+        throw error;
+      }
+    });
+    await Promise.allSettled(running);
+    call.signal?.throwIfAborted();
+    return await Promise.all(running);
+  }
+
   /**
    * Asks one question. Throws ERR_OPTION, ERR_CONTEXT_FULL, ERR_MEMORY, ERR_DEADLINE, ERR_DISPOSED; `signal.reason` when aborted.
    * With `as` the value is of that type, see AnswerOptions.
@@ -30,20 +51,23 @@ export abstract class Asker {
     const site = callSite(this.ask);
     const asked = new Question('ask', question, options);
     const call = new Call('ask', options, site);
-    return await this.engine.ask(asked, this.place(asked.text, call), call);
+    return await this.put(asked, this.place(asked.text, call), call);
   }
 
-  /** One free-text answer in pieces, each shown as soon as nothing can change it. Leaving the loop early cancels the rest. */
+  /**
+   * One free-text answer in pieces, each shown as soon as nothing can change it. Leaving the loop early cancels the rest; aborting makes the loop throw
+   * `signal.reason` at its next turn, whatever has been written already.
+   */
   stream(question: string, options: Omit<AskOptions, 'as'> = {}): AnswerStream {
     const site = callSite(this.stream);
     checkKeys('stream', options, ['maxTokens', 'temperature', 'topP', 'seed', ...CALL_KEYS]);
     const asked = new Question<string>('stream', question, options);
     checkSignal('stream.signal', options.signal);
-    const controller = new AbortController();
-    const signal = options.signal === undefined ? controller.signal : AbortSignal.any([options.signal, controller.signal]);
-    const call = new Call('stream', { ...options, signal }, site);
-    const place = this.place(asked.text, call);
-    return new AnswerStream(this.engine.tokenizer, controller, (onToken, left) => this.engine.ask(asked, place, call, onToken, left));
+    return new AnswerStream(this.engine.tokenizer, options.signal, (signal) => {
+      const call = new Call('stream', { ...options, signal }, site);
+      const place = this.place(asked.text, call);
+      return (onToken, left) => this.put(asked, place, call, onToken, left);
+    });
   }
 
   /**
@@ -60,21 +84,13 @@ export abstract class Asker {
       const { question, ...rest } = spec;
       return new Question(`askAll.questions[${index}]`, question, rest, []);
     });
-    const outer = new Call('askAll', options, site);
-    const failed = new AbortController();
-    const signal = options.signal === undefined ? failed.signal : AbortSignal.any([options.signal, failed.signal]);
-    const running = asked.map(async (question) => {
-      try {
-        const call = new Call('askAll', { ...options, signal }, site);
-        return await this.engine.ask(question, this.place(question.text, outer), call);
-      } catch (error) {
-        failed.abort(error);
-        throw error;
-      }
-    });
-    await Promise.allSettled(running);
-    options.signal?.throwIfAborted();
-    failed.signal.throwIfAborted();
-    return (await Promise.all(running)) as Answers<Q>;
+    checkSignal('askAll.signal', options.signal);
+    const { controller, unlink } = following(options.signal);
+    try {
+      const call = new Call('askAll', { ...options, signal: controller.signal }, site);
+      return (await this.putAll(asked, call, (error) => controller.abort(error))) as Answers<Q>;
+    } finally {
+      unlink();
+    }
   }
 }

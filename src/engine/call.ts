@@ -1,6 +1,7 @@
 /** What every call to the engine shares: the caller's stack, a signal, a deadline, a priority; and how a native job becomes a promise. */
 import type { Job, JobOptions } from '../addon/addon.js';
-import { fromNative, MiphaError, optionError } from '../errors.js';
+import { type ErrorCode, fromNative, MiphaError, type MiphaErrorOf, type MiphaErrorOptions, optionError } from '../errors.js';
+import { onAbort } from '../signals.js';
 
 export interface CallOptions {
   /** Aborting rejects the call with `signal.reason`; the work stops within one token or one layer. */
@@ -46,17 +47,16 @@ export class Call {
   async settle<T>(start: () => Job<T>, cancelled: (outcome: T) => boolean, keep: () => boolean = () => false): Promise<T> {
     this.check();
     const { signal } = this.options;
-    let job: Job<T> | undefined;
-    const abort = () => job?.cancel();
+    let unlink = () => {};
     let outcome: T;
     try {
-      job = start();
-      signal?.addEventListener('abort', abort, { once: true });
+      const job = start();
+      unlink = onAbort(signal, () => job.cancel());
       outcome = await job.done;
     } catch (error) {
       throw fromNative(error, this.site);
     } finally {
-      signal?.removeEventListener('abort', abort);
+      unlink();
     }
     if (!cancelled(outcome) || keep()) return outcome;
     signal?.throwIfAborted();
@@ -65,7 +65,7 @@ export class Call {
   }
 
   /** An error with the stack of the public call. */
-  error(...[code, message, options]: ConstructorParameters<typeof MiphaError>): MiphaError {
+  error<C extends ErrorCode>(code: C, message: string, options?: MiphaErrorOptions<C>): MiphaErrorOf<C> {
     const error = new MiphaError(code, message, options);
     error.stack = `${error.name}: ${message}\n${this.site}`;
     return error;
@@ -77,7 +77,9 @@ export class Call {
 
   private deadlineError(): MiphaError {
     const { deadlineMs } = this.options;
-    return this.error('ERR_DEADLINE', `The call took longer than its deadline of ${deadlineMs} ms`, { details: { deadlineMs } });
+    return this.error('ERR_DEADLINE', `The call took longer than its deadline of ${deadlineMs} ms`, {
+      details: { deadlineMs: deadlineMs as number },
+    });
   }
 }
 

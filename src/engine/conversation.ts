@@ -1,43 +1,31 @@
 /** Questions that know the ones before. The cache keeps every turn, so each costs only what is new. */
-import { callSite } from '../errors.js';
-import { type Answer, type AskOptions, Question } from './answer.js';
-import { Call } from './call.js';
+import type { Answer, Question } from './answer.js';
+import { Asker } from './asker.js';
+import type { Call } from './call.js';
 import type { Engine, Place } from './engine.js';
 import type { Turn } from './prompt.js';
 
-export class Conversation implements AsyncDisposable {
+/**
+ * ask(), stream() and askAll() as on a View, one at a time: ERR_BUSY while the one before is being answered. A call that fails, and a stream that is
+ * left early, leave the history as it was. askAll() puts every question after the present history, so none knows of the others, one after the other;
+ * then all of them are turns, in their order.
+ */
+export class Conversation extends Asker implements AsyncDisposable {
   private readonly turns: Turn[] = [];
   private busy = false;
   private disposed = false;
 
   constructor(
-    private readonly engine: Engine,
+    engine: Engine,
     private readonly handle: number,
     private readonly at: (question: string, history: readonly Turn[]) => Place,
-  ) {}
+  ) {
+    super(engine);
+  }
 
   /** The finished turns, oldest first. */
   get history(): readonly Turn[] {
     return [...this.turns];
-  }
-
-  /** As View.ask(); also ERR_BUSY while the question before is being answered. A call that fails leaves the history as it was. */
-  async ask<T = string>(question: string, options: AskOptions<T> = {}): Promise<Answer<T>> {
-    const site = callSite(this.ask);
-    const asked = new Question('ask', question, options);
-    const call = new Call('ask', options, site);
-    this.engine.checkAlive(call);
-    if (this.disposed) throw call.error('ERR_DISPOSED', 'The conversation has been disposed');
-    if (this.busy) throw call.error('ERR_BUSY', 'The conversation is still answering the question before');
-    this.busy = true;
-    try {
-      const place = this.at(asked.text, this.turns);
-      const answer = await this.engine.ask(asked, { ...place, conversation: this.handle }, call);
-      this.turns.push({ question: asked.text, answer: answer.text });
-      return answer;
-    } finally {
-      this.busy = false;
-    }
   }
 
   /** Gives the cache rows back. Further calls do nothing. */
@@ -49,5 +37,46 @@ export class Conversation implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose();
+  }
+
+  protected override place(question: string, call: Call): Place {
+    this.engine.checkAlive(call);
+    if (this.disposed) throw call.error('ERR_DISPOSED', 'The conversation has been disposed');
+    if (this.busy) throw call.error('ERR_BUSY', 'The conversation is still answering the question before');
+    return { ...this.at(question, this.turns), conversation: this.handle };
+  }
+
+  protected override async put<T>(
+    question: Question<T>,
+    place: Place,
+    call: Call,
+    onToken?: (id: number) => void,
+    left?: () => boolean,
+  ): Promise<Answer<T>> {
+    this.busy = true;
+    try {
+      const answer = await super.put(question, place, call, onToken, left);
+      if (answer.finish !== 'cancelled') this.remember(question, answer);
+      return answer;
+    } finally {
+      this.busy = false;
+    }
+  }
+
+  protected override async putAll(questions: readonly Question<unknown>[], call: Call): Promise<Answer<unknown>[]> {
+    const places = questions.map((question) => this.place(question.text, call));
+    this.busy = true;
+    try {
+      const answers: Answer<unknown>[] = [];
+      for (const [index, question] of questions.entries()) answers.push(await super.put(question, places[index] as Place, call));
+      for (const [index, answer] of answers.entries()) this.remember(questions[index] as Question<unknown>, answer);
+      return answers;
+    } finally {
+      this.busy = false;
+    }
+  }
+
+  private remember(question: Question<unknown>, answer: Answer<unknown>): void {
+    this.turns.push({ question: question.text, answer: answer.text });
   }
 }

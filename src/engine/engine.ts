@@ -5,6 +5,7 @@ import { loadAddon } from '../addon/load.js';
 import { fromNative, MiphaError } from '../errors.js';
 import { TOKENIZER_FOLDER } from '../package/manifest.js';
 import type { OpenedPackage } from '../package/verify.js';
+import { onAbort } from '../signals.js';
 import type { Answer, Question } from './answer.js';
 import type { Call } from './call.js';
 import { Prompt } from './prompt.js';
@@ -60,8 +61,7 @@ export class Engine {
       { folder, isa: '', prefix: prompt.prefix, vocabulary, vocabularyOffsets: offsets, library: '', plans: '', ...rest },
       onProgress,
     );
-    const abort = () => job.cancel();
-    signal?.addEventListener('abort', abort, { once: true });
+    const unlink = onAbort(signal, () => job.cancel());
     try {
       const native = await job.done;
       const engine = new Engine(native, tokenizer, prompt, context, Int32Array.from(manifest.stopIds));
@@ -72,7 +72,7 @@ export class Engine {
       signal?.throwIfAborted();
       throw fromNative(error, site);
     } finally {
-      signal?.removeEventListener('abort', abort);
+      unlink();
     }
   }
 

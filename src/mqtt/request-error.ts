@@ -74,8 +74,8 @@ const CODES: Record<ErrorCode, RequestErrorCode> = {
 export function requestErrorOf(error: unknown): RequestError {
   if (error instanceof RequestError) return error;
   if (error instanceof MiphaError) {
-    const { retryAfterMs } = error.details;
-    const hint = typeof retryAfterMs === 'number' ? { retryAfterMs } : {};
+    const retryAfterMs = error.code === 'ERR_BUSY' ? error.details.retryAfterMs : undefined;
+    const hint = retryAfterMs === undefined ? {} : { retryAfterMs };
     return new RequestError(CODES[error.code], error.message, { retryable: error.retryable, ...hint, cause: error });
   }
   if ((error as { name?: unknown } | null)?.name === 'AbortError')

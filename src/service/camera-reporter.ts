@@ -55,10 +55,15 @@ export function cameraReporter({ node, log, isEnabled, onChange }: ReporterOptio
       });
       const motion = new Motion((moving) => node.motion(camera.id, moving));
       const onFrame = rethrowing((frame: Frame) => motion.see(frame));
+      const onWarning = rethrowing((warning: string) =>
+        log.warn({ camera: camera.id }, `${warning}; this picture is skipped, as are others that cannot be read`),
+      );
+      camera.on('warning', onWarning);
       camera.on('state', onState);
       camera.on('frame', onFrame);
       publish(camera);
       const end = () => {
+        camera.off('warning', onWarning);
         camera.off('state', onState);
         camera.off('frame', onFrame);
         motion.stop();

@@ -8,17 +8,20 @@ const SRC: Record<string, string[]> = {
   redact: [],
   address: ['redact'],
   utf8: [],
-  errors: ['address', 'redact'],
+  'error-details': [],
+  errors: ['address', 'redact', 'error-details'],
   addon: ['errors'],
   package: ['addon', 'errors', 'utf8'],
-  engine: ['addon', 'package', 'errors', 'utf8'],
+  signals: [],
+  picture: ['errors', 'error-details'],
+  engine: ['addon', 'package', 'picture', 'signals', 'errors', 'utf8'],
   backoff: [],
-  camera: ['backoff', 'errors', 'address', 'redact'],
+  camera: ['picture', 'signals', 'backoff', 'errors', 'address', 'redact'],
   watch: ['engine', 'addon', 'camera', 'errors'], // of engine and addon only types: asking goes through an interface
   mqtt: ['watch', 'backoff', 'errors', 'address', 'redact'], // of watch only the schemas of questions and the types of outcomes
   service: ['watch', 'camera', 'mqtt', 'engine', 'errors', 'address', 'redact', 'utf8'],
   messages: ['mqtt', 'watch'],
-  index: ['camera', 'engine', 'package', 'addon', 'errors'],
+  index: ['camera', 'engine', 'package', 'addon', 'errors', 'error-details'],
   cli: ['index', 'service', 'watch', 'engine', 'package', 'addon', 'camera', 'mqtt', 'errors', 'address', 'redact', 'utf8'],
 };
 
@@ -92,7 +95,7 @@ describe('arrows between the rooms of src', () => {
 
   it('leave sharp, mqtt and aedes to the rooms they belong to', () => {
     const owners: Record<string, string[]> = {
-      sharp: ['engine', 'package', 'camera'],
+      sharp: ['picture', 'camera'],
       mqtt: ['mqtt'],
       aedes: ['mqtt'],
       commander: ['cli'],

@@ -256,20 +256,24 @@ describe('Camera', () => {
     warn.mockRestore();
   });
 
-  it('shows what a source dropped, and the last reason', async () => {
+  it('shows what a source dropped and the last reason, and tells of the first', async () => {
     const source: Source = {
       name: 'folder',
       async *open(signal, onDropped) {
         onDropped('unread');
+        onDropped('unreadable', 'a.png: broken');
         onDropped('unreadable', 'b.png: broken');
         yield gray(1);
         await new Promise((resolve) => signal.addEventListener('abort', resolve));
       },
     };
     const { camera } = setUp({ source });
+    const warnings: string[] = [];
+    camera.on('warning', (text) => warnings.push(text));
     camera.start();
     await pass();
-    expect(camera.status()).toMatchObject({ dropped: { unread: 1, unreadable: 1, superseded: 0, frozen: 0 }, warning: 'b.png: broken' });
+    expect(camera.status()).toMatchObject({ dropped: { unread: 1, unreadable: 2, superseded: 0, frozen: 0 }, warning: 'b.png: broken' });
+    expect(warnings).toEqual(['a.png: broken']); // once, however many there are
     await camera.stop();
   });
 

@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Picture } from '../../src/camera/frame.js';
 import { openSource } from '../../src/camera/source.js';
@@ -72,6 +73,34 @@ describeWith(['gstreamer'], 'GStreamer sources', () => {
     expect([pictures[0]?.width, pictures[0]?.height]).toEqual([384, 216]);
     const [first] = pictures;
     expect(mean(first as Picture, 0, 0.1)).toBeGreaterThan(mean(first as Picture, 0.9, 1)); // SMPTE bars: white left, blue right
+  });
+
+  it('drops JPEGs that are damaged, says so, and goes on', async () => {
+    const whole = await sharp('test/fixtures/eval/pictures/0003.png').jpeg({ quality: 90 }).toBuffer();
+    const half = Math.floor(whole.length / 2);
+    const frames = [
+      whole,
+      Buffer.from(whole).fill(0, half),
+      whole.subarray(0, half),
+      Buffer.concat([whole.subarray(0, half), whole.subarray(half + 1400)]),
+    ];
+    for (const [index, frame] of [...frames, Buffer.concat([whole, Buffer.alloc(100)])].entries())
+      writeFileSync(join(folder, `frame-${index}.jpg`), frame);
+    const dropped: [string, string | undefined][] = [];
+    const source = open(
+      `gst:multifilesrc location=${folder}/frame-%d.jpg caps=image/jpeg,framerate=2/1 ! identity sleep-time=400000 ! image/jpeg`,
+      160,
+    );
+    const pictures: Picture[] = [];
+    const camera = source.open(new AbortController().signal, (reason, detail) => dropped.push([reason, detail]));
+    await expect(
+      (async () => {
+        for await (const picture of camera) pictures.push(picture);
+      })(),
+    ).rejects.toMatchObject({ code: 'ERR_CAMERA' }); // a stream that has ended
+    expect(pictures.map(({ width, height, format }) => `${width}x${height} ${format}`)).toEqual(['160x120 rgb', '160x120 rgb']);
+    expect(dropped.map(([reason]) => reason)).toEqual(['unreadable', 'unreadable', 'unreadable']);
+    for (const [, detail] of dropped) expect(detail).toMatch(/: damaged jpeg: /);
   });
 
   it('play an MJPEG file', async () => {

@@ -57,6 +57,21 @@ describe('images://', () => {
     else expect((await reading).map(color)).toEqual(colors);
   });
 
+  it('passes a damaged picture over, and takes one with something behind its end', async () => {
+    const inside = mkdtempSync(join(tmpdir(), 'mipha-damaged-'));
+    const whole = await sharp('test/fixtures/eval/pictures/0003.png').jpeg().toBuffer();
+    writeFileSync(join(inside, 'a.jpg'), Buffer.from(whole).fill(0, Math.floor(whole.length / 2)));
+    writeFileSync(join(inside, 'b.jpg'), Buffer.concat([whole, Buffer.alloc(512)]));
+    writeFileSync(join(inside, 'c.jpg'), whole.subarray(0, -2));
+    const drops: [string, string | undefined][] = [];
+    const pictures: Picture[] = [];
+    for await (const picture of open(`images://${inside}?fps=0`).open(new AbortController().signal, (reason, detail) => drops.push([reason, detail])))
+      pictures.push(picture);
+    rmSync(inside, { recursive: true });
+    expect(pictures).toHaveLength(1);
+    expect(drops).toEqual(['a', 'c'].map((name) => ['unreadable', expect.stringMatching(new RegExp(`${name}\\.jpg: damaged jpeg: `))]));
+  });
+
   it('takes a relative path and a path with spaces', async () => {
     const [picture] = await take(open('images://test/fixtures/eval/pictures?fps=0'), 1);
     expect([picture?.width, picture?.height]).toEqual([320, 240]);

@@ -8,13 +8,13 @@ import { Redactor } from '../../src/redact.js';
 const open = (uri: string) => openSource(uri, { sidePx: 384 });
 const plain: Has = () => false;
 const jetson: Has = () => true;
-const jetsonWithoutNvjpeg: Has = (element) => element !== 'nvjpegdec';
 const text = (uri: string, has: Has = plain) => show(pipelineOf(uri, 384, has)).replace('gst-launch-1.0 -q ', '');
 
 const QUEUE = 'queue leaky=downstream max-size-buffers=1 max-size-bytes=0 max-size-time=0';
 const SIZE = 'width=[1,384],height=[1,384],pixel-aspect-ratio=1/1';
 const END = 'videoconvert ! video/x-raw,format={RGB,GRAY8} ! pnmenc ! fdsink fd=3 sync=false';
 const TAIL = `${QUEUE} ! videoscale method=bilinear2 ! video/x-raw,${SIZE} ! ${END}`;
+const JPEG_TAIL = `${QUEUE} ! multipartmux ! fdsink fd=3 sync=false`;
 const NVIDIA_TAIL = `${QUEUE} ! nvvidconv interpolation-method=Nicest ! video/x-raw,format=RGBA,${SIZE} ! ${END}`;
 
 describe('openSource', () => {
@@ -175,13 +175,8 @@ describe('pipelines', () => {
       jetson,
       `v4l2src device=/dev/video0 do-timestamp=true ! video/x-raw,width=1280,height=720,framerate=30/1 ! ${NVIDIA_TAIL}`,
     ],
-    ['v4l2:///dev/video0?format=mjpeg&width=1280', plain, `v4l2src device=/dev/video0 do-timestamp=true ! image/jpeg,width=1280 ! jpegdec ! ${TAIL}`],
-    ['v4l2:///dev/video0?format=mjpeg', jetson, `v4l2src device=/dev/video0 do-timestamp=true ! image/jpeg ! nvjpegdec ! ${NVIDIA_TAIL}`],
-    [
-      'v4l2:///dev/video0?format=mjpeg',
-      jetsonWithoutNvjpeg,
-      `v4l2src device=/dev/video0 do-timestamp=true ! image/jpeg ! nvv4l2decoder mjpeg=1 ! ${NVIDIA_TAIL}`,
-    ],
+    ['v4l2:///dev/video0?format=mjpeg&width=1280', plain, `v4l2src device=/dev/video0 do-timestamp=true ! image/jpeg,width=1280 ! ${JPEG_TAIL}`],
+    ['v4l2:///dev/video0?format=mjpeg', jetson, `v4l2src device=/dev/video0 do-timestamp=true ! image/jpeg ! ${JPEG_TAIL}`],
     [
       'csi://1?mode=2&fps=60',
       jetson,
@@ -203,6 +198,11 @@ describe('pipelines', () => {
       `uridecodebin uri=file:///clips/a%20b.mp4 caps=video/x-raw(ANY) expose-all-streams=false ! identity sync=true ! ${TAIL}`,
     ],
     ['file:///c.mp4', jetson, `uridecodebin uri=file:///c.mp4 caps=video/x-raw(ANY) expose-all-streams=false ! identity sync=true ! ${NVIDIA_TAIL}`],
+    [
+      'gst:souphttpsrc location=http://h/ ! multipartdemux ! image/jpeg',
+      plain,
+      `souphttpsrc location=http://h/ ! multipartdemux ! image/jpeg ! ${JPEG_TAIL}`,
+    ],
     ['gst:videotestsrc  !  jpegenc ! jpegdec', jetson, `videotestsrc ! jpegenc ! jpegdec ! ${TAIL}`],
   ])('%s (%#)', (uri, has, expected) => {
     expect(text(uri, has)).toBe(expected);

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { loadAddon } from '../../src/addon/load.js';
-import { callSite, checkKeys, errorCodes, fromNative, MiphaError, nearestKey, optionError } from '../../src/errors.js';
+import { callSite, checkKeys, errorCodes, fromNative, MiphaError, type MiphaErrorOf, nearestKey, optionError } from '../../src/errors.js';
 
 describe('MiphaError', () => {
   it('knows for each code whether trying again can help', () => {
@@ -20,6 +20,47 @@ describe('MiphaError', () => {
     expect([error.name, error.details, error.cause]).toEqual(['MiphaError', { width: 0 }, cause]);
     expect(new MiphaError('ERR_IMAGE', '').details).toEqual({});
     expect('cause' in new MiphaError('ERR_IMAGE', '')).toBe(false);
+  });
+});
+
+describe('details', () => {
+  it('are typed by the code', () => {
+    const caught: unknown = new MiphaError('ERR_MEMORY', 'm', { details: { neededBytes: 2, availableBytes: 1 } });
+    if (!(caught instanceof MiphaError)) throw caught;
+    if (caught.code === 'ERR_MEMORY') {
+      const needed: number = caught.details.neededBytes;
+      expect(needed).toBe(2);
+    }
+    switch (caught.code) {
+      case 'ERR_OPTION': {
+        const option: string = caught.details.option;
+        throw new Error(option);
+      }
+      case 'ERR_IMAGE': {
+        const reason: 'missing' | 'unreadable' | 'format' | 'damaged' | 'size' | undefined = caught.details.reason;
+        throw new Error(reason);
+      }
+      case 'ERR_ADDON_LOAD':
+        throw new Error(caught.details.attempts[0]?.path);
+    }
+    // @ts-expect-error: before the code is known, nobody knows which details there are
+    expect(caught.details.neededBytes).toBe(2);
+    // @ts-expect-error: a name that this code does not have
+    const wrong = new MiphaError('ERR_MEMORY', 'm', { details: { needed: 1 } });
+    expect(wrong.details).toMatchObject({ neededBytes: Number.NaN });
+    const memory: MiphaErrorOf<'ERR_MEMORY'> = new MiphaError('ERR_MEMORY', 'm');
+    const any: MiphaError = memory;
+    expect(any.name).toBe('MiphaError');
+  });
+
+  it('that are promised are there, also where the thrower knows none', () => {
+    expect(new MiphaError('ERR_MEMORY', '').details).toEqual({ neededBytes: Number.NaN, availableBytes: Number.NaN });
+    expect(fromNative({ code: 'ERR_CONTEXT_FULL', message: 'x', details: { neededTokens: 7 } }, '').details).toEqual({
+      neededTokens: 7,
+      availableTokens: Number.NaN,
+    });
+    expect(fromNative({ code: 'ERR_OPTION', message: 'x' }, '').details).toEqual({ option: '' });
+    expect(Object.getPrototypeOf(new MiphaError('ERR_BUSY', '')).constructor.name).toBe('MiphaError');
   });
 });
 

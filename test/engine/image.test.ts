@@ -1,4 +1,6 @@
-import { readFileSync } from 'node:fs';
+import { openAsBlob, readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { type ImageInput, type RawImage, toPixels } from '../../src/engine/image.js';
@@ -50,9 +52,66 @@ describe('encoded pictures', () => {
     expect(await codeOf(svg)).toBe('ERR_IMAGE');
     // 100 megapixels in a header of a few bytes: refused before a pixel is decoded.
     const large = await sharp({ create: { width: 10_000, height: 10_000, channels: 3, background: 'black' } })
-      .png({ compressionLevel: 9 })
+      .png({ compressionLevel: 1 })
       .toBuffer();
     expect(await codeOf(large)).toBe('ERR_IMAGE');
+  });
+
+  it('come as URL, Blob and buffers of every kind', async () => {
+    const path = resolve('test/fixtures/eval/pictures/0000.png');
+    const bytes = readFileSync(path);
+    const { data: expected } = await toPixels(path);
+    const shared = new SharedArrayBuffer(bytes.length);
+    new Uint8Array(shared).set(bytes);
+    const alone = Uint8Array.from(bytes);
+    const Resizable = ArrayBuffer as unknown as new (length: number, options: { maxByteLength: number }) => ArrayBuffer;
+    const resizable = new Resizable(bytes.length, { maxByteLength: 2 * bytes.length });
+    new Uint8Array(resizable).set(bytes);
+    const inputs: ImageInput[] = [
+      pathToFileURL(path),
+      new Blob([bytes]),
+      await openAsBlob(path),
+      alone,
+      alone.buffer,
+      new DataView(alone.buffer),
+      new Uint8ClampedArray(alone.buffer),
+      new Uint16Array(alone.buffer.slice(0, alone.length - (alone.length % 2))),
+      shared,
+      new Uint8Array(shared),
+      Buffer.from(shared),
+      resizable,
+      new Uint8Array(resizable),
+      Buffer.concat([Buffer.from([0]), bytes]).subarray(1), // within pooled or larger memory
+    ];
+    for (const [index, input] of inputs.entries()) {
+      if (index === 7 && alone.length % 2 === 1) continue;
+      expect(Buffer.compare((await toPixels(input)).data, expected), `input ${index}`).toBe(0);
+    }
+  });
+
+  it('are refused by name where they are nowhere', async () => {
+    const gone = new ArrayBuffer(10);
+    structuredClone(gone, { transfer: [gone] });
+    const refusals: [unknown, object][] = [
+      [gone, { code: 'ERR_OPTION', message: expect.stringContaining('has not been transferred') }],
+      [
+        new URL('https://user:hush@example.org/a.png'),
+        { code: 'ERR_OPTION', message: 'Option image: expected a file: URL of this machine, received "https://example.org"' },
+      ],
+      [new URL('file://elsewhere/a.png'), { code: 'ERR_OPTION' }],
+      [Symbol('x'), { code: 'ERR_OPTION' }],
+      [undefined, { code: 'ERR_OPTION', message: expect.stringContaining('expected a path, a file: URL, a Blob') }],
+      [
+        'does/not/exist.png',
+        { code: 'ERR_IMAGE', message: 'does/not/exist.png: no such file', details: { reason: 'missing', path: 'does/not/exist.png' } },
+      ],
+      [pathToFileURL('/does/not/exist.png'), { code: 'ERR_IMAGE', details: { reason: 'missing', path: '/does/not/exist.png' } }],
+      ['package.json/x.png', { code: 'ERR_IMAGE', details: { reason: 'missing' } }],
+      ['test', { code: 'ERR_IMAGE', message: 'test: expected a picture file, this is a folder', details: { reason: 'unreadable' } }],
+      ['package.json', { code: 'ERR_IMAGE', details: { reason: 'format' } }],
+      [new Blob([]), { code: 'ERR_IMAGE', details: { reason: 'format' } }],
+    ];
+    for (const [input, error] of refusals) await expect(toPixels(input as ImageInput), String(input)).rejects.toMatchObject(error);
   });
 
   it('stop being read when the call is aborted', async () => {
@@ -68,6 +127,16 @@ describe('raw pixels', () => {
     expect(await toPixels(raw({ format: 'nv12', data: new Uint8Array(12) }))).toMatchObject({ stride: 4 });
     expect(await toPixels(raw({ format: 'gray', data: new Uint8Array(8) }))).toMatchObject({ stride: 4 });
     expect(await toPixels(raw({ format: 'rgba', data: new Uint8Array(32) }))).toMatchObject({ stride: 16 });
+  });
+
+  it('may lie in shared or resizable memory, clamped or not: they are copied', async () => {
+    const shared = new Uint8Array(new SharedArrayBuffer(24)).fill(7);
+    const { data } = await toPixels(raw({ data: shared }));
+    expect(data.buffer).toBeInstanceOf(ArrayBuffer);
+    expect([...data]).toEqual(new Array(24).fill(7));
+    expect((await toPixels(raw({ data: new Uint8ClampedArray(24) }))).data).toBeInstanceOf(Uint8Array);
+    const own = new Uint8Array(24);
+    expect((await toPixels(raw({ data: own }))).data.buffer).toBe(own.buffer); // no copy where none is needed
   });
 
   it.each([

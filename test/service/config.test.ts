@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { MiphaError } from '../../src/errors.js';
+import { MiphaError, type MiphaErrorOf } from '../../src/errors.js';
 import {
   type ConfigIssue,
   type ConfigSources,
@@ -40,7 +40,7 @@ async function load(text: string, options: Omit<ConfigSources, 'file'> = {}) {
 async function issues(work: Promise<unknown>): Promise<ConfigIssue[]> {
   const error = await work.then(
     () => null,
-    (reason) => reason as MiphaError,
+    (reason) => reason as MiphaErrorOf<'ERR_CONFIG'>,
   );
   expect(error).toBeInstanceOf(MiphaError);
   expect(error?.code).toBe('ERR_CONFIG');

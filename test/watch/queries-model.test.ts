@@ -184,7 +184,7 @@ async function run(operations: readonly Operation[]): Promise<void> {
       })
       .then(
         () => end(true, ''),
-        (error: MiphaError) => end(false, error.code ?? error.message),
+        (error: Error & { code?: string }) => end(false, error.code ?? error.message),
       );
     if (!cancellable) one.abort = new AbortController(); // nobody listens to that
     const refused = full || stoppedMs !== null;

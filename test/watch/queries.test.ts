@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Frame } from '../../src/camera/frame.js';
-import { MiphaError } from '../../src/errors.js';
+import { MiphaError, type MiphaErrorOf } from '../../src/errors.js';
 import { WatchLoop } from '../../src/watch/loop.js';
 import { Queries, type Query } from '../../src/watch/queries.js';
 import { blank, FakeCamera, FakeEyes, room, spec } from './stage.js';
@@ -19,7 +19,7 @@ function stage({ lookMs = 100, askMs = 20, limit = 4 } = {}) {
         return outcome;
       },
       (error: MiphaError) => {
-        ledger.push(`${question} ${error.code ?? error.message}`);
+        ledger.push(`${question} ${(error.code as string | undefined) ?? error.message}`);
         return error;
       },
     );
@@ -170,7 +170,7 @@ describe('the lane', () => {
       await vi.advanceTimersByTimeAsync(300);
     }
     void ask('lamp?');
-    const { details } = (await ask('one more?')) as MiphaError;
+    const { details } = (await ask('one more?')) as MiphaErrorOf<'ERR_BUSY'>;
     expect(details.retryAfterMs).toBeGreaterThanOrEqual(200);
     expect(details.retryAfterMs).toBeLessThan(300);
     await vi.advanceTimersByTimeAsync(300);

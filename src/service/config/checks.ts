@@ -2,7 +2,7 @@
 import type { z } from 'zod';
 import { openSource } from '../../camera/source.js';
 import { splitUri } from '../../camera/uri.js';
-import type { MiphaError } from '../../errors.js';
+import type { MiphaErrorOf } from '../../errors.js';
 import { checkPlaintext, parseAddress } from '../../mqtt/address.js';
 import { isPublishable } from '../../mqtt/filters.js';
 
@@ -33,7 +33,7 @@ export function checkCameraUri(uri: string, context: Pick<z.core.$RefinementCtx,
   try {
     openSource(uri, { sidePx: ANY_SIDE_PX });
   } catch (error) {
-    const { details, message } = error as MiphaError;
+    const { details, message } = error as MiphaErrorOf<'ERR_OPTION'>;
     // `uri: name` when it is about an option of the address
     const name = String(details?.option ?? '').split(': ')[1];
     const expected = details?.expected === undefined ? message : `${name === undefined ? '' : `${name}: `}${details.expected}`;
