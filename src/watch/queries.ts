@@ -183,12 +183,12 @@ export class Queries {
     const waitedMs = performance.now() - arrivedMs;
     const frame = query.frame();
     const expiresMs = frame.monotonicMs + (query.ttlMs ?? Number.POSITIVE_INFINITY);
-    const giveUp = () => controller.abort(expired(query));
+    const giveUp = () => controller.abort(expired(query.ttlMs as number));
     const timer = Number.isFinite(expiresMs) ? setTimeout(giveUp, expiresMs - performance.now()) : undefined;
     try {
       const outcome = await this.answerAbout(frame, entry, waitedMs);
       if (performance.now() < expiresMs) return outcome;
-      throw expired(query);
+      throw expired(query.ttlMs as number);
     } finally {
       clearTimeout(timer);
     }
@@ -272,7 +272,7 @@ function late({ started, query }: Entry): MiphaError {
   });
 }
 
-function expired({ ttlMs }: Query): MiphaError {
+function expired(ttlMs: number): MiphaError {
   return new MiphaError('ERR_DEADLINE', `The answer would have come more than ttl_ms, ${ttlMs} ms, after its picture`, { details: { ttlMs } });
 }
 
