@@ -5,6 +5,7 @@ import type { IPublishPacket, MqttClient } from 'mqtt';
 import { Backoff } from '../backoff.js';
 import { type BrokerOptions, failureOf, incomingOf, openClient, publishOptions, readSecrets } from './client.js';
 import { checkGranted, lackIn, lackOf, suspectedLack } from './needs.js';
+import { makePacketLengths } from './packet-lengths.js';
 import type { Incoming, Publish, Wire } from './wire.js';
 
 export interface ConnectionOptions extends BrokerOptions {
@@ -80,6 +81,7 @@ export class Connection extends EventEmitter<{ up: [Wire]; down: [string]; messa
 
   start(): void {
     if (this.running !== undefined) return;
+    makePacketLengths();
     this.running = new AbortController();
     this.attemptLater(0);
   }

@@ -97,6 +97,7 @@ describe('arrows between the rooms of src', () => {
     const owners: Record<string, string[]> = {
       sharp: ['picture', 'camera'],
       mqtt: ['mqtt'],
+      'mqtt-packet': ['mqtt'],
       aedes: ['mqtt'],
       commander: ['cli'],
       yaml: ['service'],
