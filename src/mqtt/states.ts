@@ -1,6 +1,6 @@
 /**
  * Everything this node retains on the broker. One record per topic says what ought to stand there, whether it must go out and whether it is on
- * its way, so that no two lists can disagree about it.
+ * its way. What is counted or kept in order beside the records is written in one place each, with the record: see the end of the class.
  */
 
 export interface State {
@@ -35,24 +35,30 @@ const NOTHING = Buffer.alloc(0);
 
 export class States {
   private readonly known = new Map<string, State>();
+  /** Those that are due, by their place, the lowest first. */
+  private readonly queue = new Map<number, State>();
   private turns = 0;
+  private expected = 0; // are awaited
+  private suspected = 0; // have some suspicion
 
   /** `suspicions`: as many broken connections bar a topic, for `barredMs` or until there is something smaller to say. */
   constructor(private readonly limits: { count: number; suspicions: number; barredMs: number }) {}
 
   /** That must go out. */
   get due(): number {
-    return this.count(({ due }) => due !== null);
+    return this.queue.size;
   }
 
   /** Some of restore() were not answered yet. */
   get awaited(): boolean {
-    return this.some(({ awaited }) => awaited);
+    return this.expected > 0;
   }
 
   /** Some that must go out were there when a connection broke. */
   get suspects(): boolean {
-    return this.some(({ due, suspicion }) => due !== null && suspicion > 0);
+    if (this.suspected === 0) return false;
+    for (const { suspicion } of this.queue.values()) if (suspicion > 0) return true;
+    return false;
   }
 
   /** `full`: there is no room for a new topic. `barred`: it is kept, and goes out when the topic is tried again. */
@@ -67,7 +73,7 @@ export class States {
     state.held = false;
     this.parole(state);
     if (this.barred(state)) return 'barred';
-    this.queue(state);
+    this.setDue(state, true);
     return 'kept';
   }
 
@@ -79,7 +85,7 @@ export class States {
   /** What stands there goes out once more, for somebody who has lost it: one topic, or all. */
   restate(topic?: string): void {
     for (const state of topic === undefined ? this.known.values() : [this.known.get(topic)]) {
-      if (state !== undefined && state.payload.length > 0 && !this.barred(state)) this.queue(state);
+      if (state !== undefined && state.payload.length > 0 && !this.barred(state)) this.setDue(state, true);
     }
   }
 
@@ -89,41 +95,38 @@ export class States {
     for (const state of this.known.values()) {
       this.parole(state);
       state.held = false;
-      state.due = null;
+      this.setDue(state, false);
       if (this.barred(state)) {
         barred.push(state.topic);
         continue;
       }
-      state.awaited = true;
-      this.queue(state);
+      this.setAwaited(state, true);
+      this.setDue(state, true);
     }
     return barred;
   }
 
   /** The connection that restore() was for is gone. */
   abandon(): void {
-    for (const state of this.known.values()) state.awaited = false;
+    for (const state of this.known.values()) this.setAwaited(state, false);
   }
 
   /** The one that has waited longest. Newest wins: while something of its topic is unacknowledged, a topic waits. */
   next(): State | undefined {
-    let first: State | undefined;
-    for (const state of this.known.values()) {
-      if (state.due !== null && !state.inFlight && (first === undefined || state.due < (first.due as number))) first = state;
-    }
-    return first;
+    for (const state of this.queue.values()) if (!state.inFlight) return state;
+    return undefined;
   }
 
   /** Its time has passed before it went out. What stands there from before is taken away; `doubt`: also what others may have left. */
   expire(state: State, doubt: boolean): void {
     state.expiresAt = null;
     state.payload = NOTHING;
-    if (!doubt && state.standsUntil <= performance.now()) this.known.delete(state.topic);
+    if (!doubt && state.standsUntil <= performance.now()) this.remove(state);
   }
 
   /** It is on its way; the broker will keep it for `lifeMs`. */
   sent(state: State, lifeMs: number): void {
-    state.due = null;
+    this.setDue(state, false);
     state.inFlight = true;
     state.sentBytes = state.payload.length;
     state.lifeMs = lifeMs;
@@ -131,33 +134,33 @@ export class States {
 
   acknowledged(state: State): void {
     this.landed(state);
-    state.suspicion = 0;
-    state.awaited = false;
+    this.setSuspicion(state, 0);
+    this.setAwaited(state, false);
     state.held = state.due === null;
-    if (state.held && state.payload.length === 0) this.known.delete(state.topic);
+    if (state.held && state.payload.length === 0) this.remove(state);
   }
 
   /** The broker does not take it, or it cannot be sent. It is tried again on the next connection. */
   refused(state: State): void {
-    if (!state.inFlight) state.due = null;
+    if (!state.inFlight) this.setDue(state, false);
     state.inFlight = false;
-    state.awaited = false;
+    this.setAwaited(state, false);
   }
 
   /** The connection broke before an answer. True when that bars the topic. */
   lost(state: State, suspicious: boolean): boolean {
     this.landed(state);
     if (suspicious) {
-      state.suspicion++;
+      this.setSuspicion(state, state.suspicion + 1);
       state.suspectedAt = performance.now();
     }
     const guilty = this.barred(state);
     if (guilty) {
       state.barredBytes = Math.min(state.barredBytes, state.sentBytes);
-      state.due = null;
+      this.setDue(state, false);
       this.parole(state); // what is newer may be smaller
     }
-    if (!this.barred(state)) this.queue(state);
+    if (!this.barred(state)) this.setDue(state, true);
     return guilty;
   }
 
@@ -166,7 +169,7 @@ export class States {
       // Nothing is lost with one that is only kept because the broker refused to forget it.
       const idle = [...this.known.values()].find(({ payload, due, inFlight }) => payload.length === 0 && due === null && !inFlight);
       if (idle === undefined) return undefined;
-      this.known.delete(idle.topic);
+      this.remove(idle);
     }
     const state: State = {
       topic,
@@ -187,10 +190,6 @@ export class States {
     return state;
   }
 
-  private queue(state: State): void {
-    state.due ??= this.turns++;
-  }
-
   private barred({ suspicion }: State): boolean {
     return suspicion >= this.limits.suspicions;
   }
@@ -199,7 +198,7 @@ export class States {
   private parole(state: State): void {
     if (!this.barred(state)) return;
     const waited = performance.now() - state.suspectedAt >= this.limits.barredMs;
-    if (waited || state.payload.length < state.barredBytes) state.suspicion = this.limits.suspicions - 1;
+    if (waited || state.payload.length < state.barredBytes) this.setSuspicion(state, this.limits.suspicions - 1);
   }
 
   /** It is not in flight any more, and may have reached the broker until now. */
@@ -208,14 +207,27 @@ export class States {
     state.standsUntil = Math.max(state.standsUntil, performance.now() + state.lifeMs);
   }
 
-  private some(test: (state: State) => boolean): boolean {
-    for (const state of this.known.values()) if (test(state)) return true;
-    return false;
+  private setDue(state: State, due: boolean): void {
+    if (due === (state.due !== null)) return; // it keeps its place
+    if (state.due !== null) this.queue.delete(state.due);
+    state.due = due ? this.turns++ : null;
+    if (state.due !== null) this.queue.set(state.due, state);
   }
 
-  private count(test: (state: State) => boolean): number {
-    let found = 0;
-    for (const state of this.known.values()) if (test(state)) found++;
-    return found;
+  private setAwaited(state: State, awaited: boolean): void {
+    this.expected += Number(awaited) - Number(state.awaited);
+    state.awaited = awaited;
+  }
+
+  private setSuspicion(state: State, suspicion: number): void {
+    this.suspected += Number(suspicion > 0) - Number(state.suspicion > 0);
+    state.suspicion = suspicion;
+  }
+
+  private remove(state: State): void {
+    this.setDue(state, false);
+    this.setAwaited(state, false);
+    this.setSuspicion(state, 0);
+    this.known.delete(state.topic);
   }
 }

@@ -165,6 +165,7 @@ async function run(operations: readonly Operation[]): Promise<void> {
   };
   const waiting = () => calls.filter(({ settled }) => !settled);
   const check = () => {
+    must('A timer runs only for what is under way.', vi.getTimerCount() <= waiting().length, vi.getTimerCount());
     const now = performance.now();
     for (const [key, name] of names) {
       const { asked, finals, runs } = name;
