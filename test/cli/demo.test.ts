@@ -84,8 +84,9 @@ describeWith(['mosquitto'], 'mipha demo on a real broker', () => {
     expect(messages.get('mipha/v1/demo/availability')).toEqual(['online', 'offline']);
     for (const watch of WATCHES) {
       const results = (messages.get(`mipha/v1/demo/watch/${watch}/result`) ?? []).map((payload) => resultSchema.parse(JSON.parse(payload)));
-      expect(results.length).toBeGreaterThanOrEqual(3);
-      expect(results.every((result) => result.watch === watch && result.model.id === 'mipha-nano')).toBe(true);
+      const answers = results.filter(({ status }) => status === 'ok');
+      expect(answers.length).toBeGreaterThanOrEqual(3);
+      expect(answers.every((result) => result.watch === watch && result.model.id === 'mipha-nano')).toBe(true);
     }
   });
 });

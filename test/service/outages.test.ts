@@ -139,7 +139,7 @@ describeWith(['mosquitto', 'gstreamer'], 'a node in trouble', () => {
   it('asks nothing but the questions of its configuration where free ones are forbidden', async () => {
     await using _node = await startNode(mosquitto.url, { requests: { queries: false } }, { loadModel: async () => fakeModel() });
     await online();
-    await until('a frame', () => ear.on('watch/lamp/result').at(-1));
+    await until('a frame', () => ear.on('watch/lamp/state').at(-1)?.text);
     const free = { camera: 'kitchen', question: 'Who is there?' };
     await ear.request('query', { ...free, transaction: 'query' });
     await ear.request('watch/put', { watch: 'new', spec: free, transaction: 'put' });
@@ -168,13 +168,13 @@ describeWith(['mosquitto', 'gstreamer'], 'a node in trouble', () => {
       };
       await using _node = await startNode(mosquitto.url, values, { loadModel: async () => fakeModel() });
       await online();
-      await until('results', () => ear.on('watch/door/result').at(-1) && ear.on('watch/roof/result').at(-1));
+      await until('results', () => ear.on('watch/door/state').at(-1)?.text && ear.on('watch/roof/state').at(-1)?.text);
     }
     expect((await retained()).filter(({ topic }) => /door|roof|attic/.test(topic)).length).toBeGreaterThan(8);
     ear.all.length = 0;
     await using _node = await startNode(mosquitto.url, discovery, { loadModel: async () => fakeModel() });
     await online();
-    await until('a result', () => ear.on('watch/lamp/result').at(-1));
+    await until('a result', () => ear.on('watch/lamp/state').at(-1)?.text);
     const left = await retained();
     expect(left.filter(({ topic }) => /door|roof|attic/.test(topic))).toEqual([]);
     const kitchen = left.find(({ topic }) => topic === 'homeassistant/device/mipha_test_kitchen/config');

@@ -111,7 +111,7 @@ ${more}`,
       await until('it runs', () => output().includes('running'), 30_000);
       await write('  door: { camera: kitchen, question: "Is the door open?" }\n', 300);
       child.kill('SIGHUP');
-      await until('the new watch', () => ear.on('watch/door/result').at(-1), 20_000);
+      await until('the new watch', () => ear.on('watch/door/state').at(-1)?.text, 20_000);
       await until('the new interval', () => ear.on('watch/lamp/interval/state').at(-1)?.text === '0.3');
 
       await write('  window: { camera: attic, question: "Is the window open?", intervall_ms: 3 }\n');
@@ -147,7 +147,7 @@ ${more}`,
 
     ear.all.length = 0;
     const second = run(['--config', file()]);
-    await until('the kept watch answers', () => ear.on('watch/person/result').find(({ text, retained }) => !retained && text !== ''), 30_000);
+    await until('the kept watch answers', () => ear.on('watch/person/state').find(({ text, retained }) => !retained && text !== ''), 30_000);
     second.child.kill('SIGTERM');
     expect(await second.ended).toBe(0);
     expect(await readFile(join(folder, 'state', 'changes.json'), 'utf8')).toContain('Is there a person?');
@@ -183,7 +183,7 @@ ${more}`,
     await until('it runs', () => output().includes('running'), 30_000);
     await mosquitto.start();
     await until('online', () => ear.on('availability').at(-1)?.text === 'online', 20_000);
-    await until('a result', () => ear.on('watch/lamp/result').at(-1), 20_000);
+    await until('an answer', () => ear.on('watch/lamp/state').at(-1)?.text, 20_000);
     child.kill('SIGINT');
     expect(await ended).toBe(0);
   });
