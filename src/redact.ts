@@ -19,8 +19,9 @@ export const VERBATIM: ReadonlySet<string> = new Set([
 
 export class Redactor {
   private readonly known = new Set<string>();
-  /** As they stand in text, and in the strings of JSON. */
-  private forms: { plain: string; json: string }[] = [];
+  private readonly inText = new Needles();
+  /** As they stand in the strings of JSON. */
+  private readonly inJson = new Needles();
 
   constructor(secrets: Iterable<string> = []) {
     this.add(secrets);
@@ -28,46 +29,37 @@ export class Redactor {
 
   /** Each is hidden in the forms in which programs print it: as it is, percent-encoded, decoded, with backslashes. */
   add(secrets: Iterable<string>): void {
-    const before = this.known.size;
-    for (const secret of new Set(secrets)) {
-      for (const form of formsOf(secret)) if (form.length >= SHORTEST) this.known.add(form);
+    for (const form of [...new Set(secrets)].flatMap(formsOf)) {
+      if (form.length < SHORTEST || this.known.has(form)) continue;
+      this.known.add(form);
+      this.inText.add(form);
+      this.inJson.add(JSON.stringify(form).slice(1, -1));
     }
-    if (this.known.size > before) this.forms = [...this.known].map((plain) => ({ plain, json: JSON.stringify(plain).slice(1, -1) }));
   }
 
   text(text: string): string {
-    const ranges: [begin: number, end: number][] = [];
-    for (const { plain } of this.forms) {
-      for (let at = text.indexOf(plain); at >= 0; at = text.indexOf(plain, at + 1)) ranges.push([at, at + plain.length]);
-    }
-    if (ranges.length === 0) return text;
-    ranges.sort(([a], [b]) => a - b);
     let [shown, done] = ['', 0];
-    for (const [begin, end] of ranges) {
+    for (let begin = this.inText.next(text, 0); begin >= 0; begin = this.inText.next(text, begin + 1)) {
       if (begin >= done) shown += text.slice(done, begin) + HIDDEN; // else it overlaps the one before
-      done = Math.max(done, end);
+      done = Math.max(done, begin + this.inText.longestAt(text, begin));
     }
-    return shown + text.slice(done);
+    return done === 0 ? text : shown + text.slice(done);
   }
 
   /** All strings of a value made of plain objects and lists, except under the names in VERBATIM. Names themselves stay. */
   value<T>(value: T): T {
-    return this.forms.length === 0 ? value : (this.within(value) as T);
+    return this.known.size === 0 ? value : (this.within(value) as T);
   }
 
   /** As JSON.stringify; its structure cannot be damaged. */
   json(value: unknown): string {
     const text = JSON.stringify(value);
-    return this.isIn(text) ? JSON.stringify(this.within(JSON.parse(text))) : text;
+    return this.inJson.next(text, 0) >= 0 ? JSON.stringify(this.within(JSON.parse(text))) : text;
   }
 
   /** One line of JSON, its newline included. */
   line(line: string): string {
-    return this.isIn(line) ? `${JSON.stringify(this.within(JSON.parse(line)))}\n` : line;
-  }
-
-  private isIn(json: string): boolean {
-    return this.forms.some((form) => json.includes(form.json));
+    return this.inJson.next(line, 0) >= 0 ? `${JSON.stringify(this.within(JSON.parse(line)))}\n` : line;
   }
 
   private within(value: unknown): unknown {
@@ -82,6 +74,40 @@ export class Redactor {
       }),
     );
   }
+}
+
+/** Many strings looked for at once: most places of a text are passed over by a look at their first four characters. */
+class Needles {
+  private readonly starts = new Uint8Array(65_536);
+  private readonly byStart = new Map<number, string[]>();
+
+  /** At least SHORTEST characters. */
+  add(needle: string): void {
+    const start = startAt(needle, 0);
+    this.starts[start] = 1;
+    const same = this.byStart.get(start);
+    if (same === undefined) this.byStart.set(start, [needle]);
+    else same.push(needle);
+  }
+
+  /** Where one begins, from `from` on; -1: nowhere. */
+  next(text: string, from: number): number {
+    if (this.byStart.size === 0) return -1;
+    for (let at = from; at <= text.length - SHORTEST; at++) {
+      if (this.starts[startAt(text, at)] === 1 && this.longestAt(text, at) > 0) return at;
+    }
+    return -1;
+  }
+
+  /** Characters of the longest that begins there. */
+  longestAt(text: string, at: number): number {
+    const candidates = this.byStart.get(startAt(text, at)) ?? [];
+    return candidates.reduce((longest, needle) => (needle.length > longest && text.startsWith(needle, at) ? needle.length : longest), 0);
+  }
+}
+
+function startAt(text: string, at: number): number {
+  return (text.charCodeAt(at) ^ (text.charCodeAt(at + 1) << 4) ^ (text.charCodeAt(at + 2) << 8) ^ (text.charCodeAt(at + 3) << 11)) & 0xffff;
 }
 
 /** Of this process: whatever reads a configuration, an argument or a password adds to it. */
