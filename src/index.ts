@@ -14,3 +14,4 @@ export type { Turn } from './engine/prompt.js';
 export type { View } from './engine/view.js';
 export type { ErrorDetails } from './error-details.js';
 export { type ErrorCode, errorCodes, MiphaError, type MiphaErrorOf } from './errors.js';
+export { samplePicture, shippedModel } from './shipped.js';

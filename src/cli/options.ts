@@ -6,7 +6,7 @@ import { packageRoot } from '../addon/load.js';
 import { BACKENDS, type PassedOver } from '../engine/mipha.js';
 import { learnSecrets } from '../service/config/secrets.js';
 
-export const SHIPPED_MODEL = join(packageRoot(), 'models', 'mipha-nano');
+export { shippedModel as SHIPPED_MODEL } from '../shipped.js';
 
 /** For commander: which backend runs the model. */
 export function backendOption(): Option {

@@ -21,8 +21,9 @@ const SRC: Record<string, string[]> = {
   mqtt: ['watch', 'backoff', 'errors', 'address', 'redact'], // of watch only the schemas of questions and the types of outcomes
   service: ['watch', 'camera', 'mqtt', 'engine', 'errors', 'address', 'redact', 'utf8'],
   messages: ['mqtt', 'watch'],
-  index: ['camera', 'engine', 'package', 'addon', 'errors', 'error-details'],
-  cli: ['index', 'service', 'watch', 'engine', 'package', 'addon', 'camera', 'mqtt', 'errors', 'address', 'redact', 'utf8'],
+  shipped: ['addon'],
+  index: ['camera', 'engine', 'package', 'addon', 'shipped', 'errors', 'error-details'],
+  cli: ['index', 'shipped', 'service', 'watch', 'engine', 'package', 'addon', 'camera', 'mqtt', 'errors', 'address', 'redact', 'utf8'],
 };
 
 /** Which rooms of native a room may include from, besides itself. `package` reads model's structs; `model` never looks back. */
