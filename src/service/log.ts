@@ -1,8 +1,10 @@
 /** Logging: JSON lines on stdout, or coloured lines for people; passwords, questions and answers never get into it. */
-import { type DestinationStream, destination, type Logger, pino } from 'pino';
+import { type DestinationStream, type Logger, pino } from 'pino';
 import pretty from 'pino-pretty';
 import { redactor } from '../redact.js';
 import type { Config } from './config/schema.js';
+import { droppedLines, type LineWriter, stdoutWriter } from './line-writer.js';
+import { Repeats } from './repeats.js';
 import { type Warning, WarningRelay } from './warning-relay.js';
 
 export type { Logger } from 'pino';
@@ -12,11 +14,16 @@ export type { Warning } from './warning-relay.js';
 const SECRET_KEYS = ['password', 'passphrase', 'secret', 'token', 'authorization', 'question', 'prompt', 'answer', 'text', 'observed'];
 const DEPTHS = ['', '*.', '*.*.', '*.*.*.'];
 const WARN = 40;
+/** Warnings and worse that repeat themselves, or come in a flood: what others send must not fill the disk. */
+const WINDOW_MS = 10_000;
+const MOST_PER_WINDOW = 100; // different ones, by room and level
 const LEVEL_NAMES: Record<number, Warning['level']> = { 40: 'warn', 50: 'error', 60: 'fatal' };
 
 export interface LogOptions {
   /** Instead of stdout; for tests. */
   sink?: DestinationStream;
+  /** Instead of the writer of stdout. */
+  writer?: LineWriter;
   /** Colours in the pretty format. Default: when stdout is a terminal. */
   colors?: boolean;
 }
@@ -27,9 +34,21 @@ export class Log {
   private readonly root: Logger;
   private readonly children = new Map<string, Logger>();
   private readonly relay = new WarningRelay();
+  private readonly repeats = new Map<string, Repeats<string>>(); // by room and level
+  private readonly writer: LineWriter | null;
+  private readonly write: (line: string) => void;
 
-  constructor({ level, format }: Config['log'], options: LogOptions = {}) {
-    const sink = options.sink ?? (format === 'pretty' ? prettyStdout(options.colors ?? process.stdout.isTTY === true) : plainStdout());
+  constructor({ level, format }: Config['log'], { sink, writer, colors }: LogOptions = {}) {
+    if (sink === undefined) {
+      const lines = writer ?? stdoutWriter();
+      const shown = format === 'pretty' ? prettyLines(colors ?? process.stdout.isTTY === true) : (line: string) => line;
+      lines.notice = (dropped) => shown(serviceLine({ msg: droppedLines(dropped), count: dropped }));
+      this.writer = lines;
+      this.write = (line) => lines.write(shown(line));
+    } else {
+      this.writer = null;
+      this.write = (line) => sink.write(line);
+    }
     this.root = pino(
       {
         level,
@@ -37,7 +56,7 @@ export class Log {
         timestamp: pino.stdTimeFunctions.isoTime,
         redact: { paths: DEPTHS.flatMap((depth) => SECRET_KEYS.map((key) => depth + key)), censor: '***' },
       },
-      this.relaying(sink),
+      this.destination(),
     ) as Logger;
     this.logger = this.child('service');
   }
@@ -64,24 +83,69 @@ export class Log {
     return this.relay.add(listener);
   }
 
+  /** Lines that nobody read in time, since the process began. */
+  get dropped(): number {
+    return this.writer?.dropped ?? 0;
+  }
+
+  /** For the end of a process: repeats are told, and what the reader takes within a moment is out when this returns. */
+  flushSync(): void {
+    for (const repeats of this.repeats.values()) repeats.endWindow();
+    this.writer?.flushSync();
+  }
+
   /** Leaves no timer behind; repeats that were counted but not told yet are told. */
   close(): void {
     this.relay.close();
+    for (const repeats of this.repeats.values()) repeats.endWindow();
   }
 
   /** pino tells what it just wrote through properties of its destination. */
-  private relaying(sink: DestinationStream): DestinationStream {
-    const { relay } = this;
+  private destination(): DestinationStream {
+    const { relay, write } = this;
+    const limited = (warning: Warning, line: string) => this.limited(warning, line);
     return {
       [Symbol.for('pino.metadata')]: true,
       lastLevel: 0,
       write(line: string) {
         const masked = redactor.line(line);
-        sink.write(masked);
-        if (this.lastLevel >= WARN) relay.take(toWarning(this.lastLevel, masked));
+        if (this.lastLevel < WARN) {
+          write(masked);
+          return;
+        }
+        const warning = toWarning(this.lastLevel, masked);
+        limited(warning, masked);
+        relay.take(warning);
       },
     } as DestinationStream & { lastLevel: number };
   }
+
+  /** Writes a warning at once, unless it is a repetition or one too many. */
+  private limited({ ns, level }: Warning, line: string): void {
+    const name = `${ns} ${level}`;
+    let repeats = this.repeats.get(name);
+    if (repeats === undefined) {
+      repeats = new Repeats({
+        windowMs: WINDOW_MS,
+        most: MOST_PER_WINDOW,
+        tell: (text, count) => this.write(count === 1 ? text : counted(text, count)),
+        leftOut: (count) => this.write(serviceLine({ msg: `${count} more lines of ${ns} (${level}) were left out`, count })),
+      });
+      this.repeats.set(name, repeats);
+    }
+    repeats.take(line.replace(TIME, ''), line);
+  }
+}
+
+const TIME = /"time":"[^"]*"/;
+
+function counted(line: string, count: number): string {
+  return `${JSON.stringify({ ...JSON.parse(line), count })}\n`;
+}
+
+/** A line that the log itself has to say. */
+function serviceLine(fields: { msg: string; count: number }): string {
+  return `${JSON.stringify({ level: WARN, time: new Date().toISOString(), ns: 'service', ...fields })}\n`;
 }
 
 function toWarning(level: number, line: string): Warning {
@@ -89,13 +153,7 @@ function toWarning(level: number, line: string): Warning {
   return { ts: time, level: LEVEL_NAMES[level] ?? 'error', ns, msg: msg || (err?.message ?? ''), count: 1 };
 }
 
-/** Lines are out when a call returns, so the last words before a crash are not lost. */
-function plainStdout(): DestinationStream {
-  const stdout = destination({ fd: 1, sync: true });
-  stdout.on('error', () => {}); // whoever read the log has gone; the node goes on
-  return stdout;
-}
-
-function prettyStdout(colorize: boolean): DestinationStream {
-  return pretty({ colorize, sync: true, translateTime: 'SYS:HH:MM:ss.l', ignore: 'ns', messageFormat: '{ns}: {msg}', destination: plainStdout() });
+/** JSON lines → lines for people. */
+function prettyLines(colorize: boolean): (line: string) => string {
+  return pretty.prettyFactory({ colorize, translateTime: 'SYS:HH:MM:ss.l', ignore: 'ns', messageFormat: '{ns}: {msg}' });
 }

@@ -11,6 +11,7 @@ export interface MetricsSnapshot {
   temperatures: Readonly<Record<string, number>>; // degrees Celsius by thermal zone
   watts: Readonly<Record<string, number>>; // by power rail; empty where none can be read
   memoryBytes: number;
+  log: { dropped: number };
 }
 
 export interface CameraSnapshot {
@@ -127,6 +128,7 @@ function snapshotMetrics(registry: Registry): (now: MetricsSnapshot) => void {
   const temperature = gauge('soc_temperature_celsius', 'Temperatures of the thermal zones', 'zone');
   const power = gauge('power_watts', 'Power drawn', 'rail');
   const memory = gauge('memory_used_bytes', 'Resident memory of the process');
+  const logDropped = counter('log_dropped_total', 'Lines of the log that nobody read in time');
   const all = [
     captured,
     dropped,
@@ -144,9 +146,10 @@ function snapshotMetrics(registry: Registry): (now: MetricsSnapshot) => void {
     temperature,
     power,
     memory,
+    logDropped,
   ];
 
-  return ({ cameras, queue, engine, models, mqtt, temperatures, watts, memoryBytes }) => {
+  return ({ cameras, queue, engine, models, mqtt, temperatures, watts, memoryBytes, log }) => {
     for (const metric of all) metric.reset();
     for (const { id: camera, ...now } of cameras) {
       captured.inc({ camera }, now.frames);
@@ -166,5 +169,6 @@ function snapshotMetrics(registry: Registry): (now: MetricsSnapshot) => void {
     for (const [zone, degrees] of Object.entries(temperatures)) temperature.set({ zone }, degrees);
     for (const [rail, value] of Object.entries(watts)) power.set({ rail }, value);
     memory.set(memoryBytes);
+    logDropped.inc(log.dropped);
   };
 }

@@ -201,6 +201,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
       loop: () => this.parts?.loop.status() ?? null,
       queries: () => this.parts?.queries.status ?? null,
       link: () => this.side.link.stats(),
+      logDropped: () => log.dropped,
       alerts: () => this.side.node.standingAlerts,
     });
     this.metrics = new Metrics({ version, snapshot: () => this.status.metrics() });

@@ -29,6 +29,7 @@ export interface StatusSources {
   loop(): LoopStatus | null;
   queries(): { waiting: number; running: number; rejected: number } | null;
   link(): LinkStats;
+  logDropped(): number;
   alerts(): ReadonlyMap<string, Pick<Alert, 'level' | 'message'>>;
 }
 
@@ -147,6 +148,7 @@ export class Status {
       temperatures: readings.temperatures,
       watts: readings.watts,
       memoryBytes: sources.system.memory().rssBytes,
+      log: { dropped: sources.logDropped() },
     };
   }
 

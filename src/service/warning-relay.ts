@@ -1,4 +1,5 @@
 /** Passes warnings on without flooding: the same one within ten seconds is counted, and so is what exceeds the rate. */
+import { Repeats } from './repeats.js';
 
 export interface Warning {
   ts: string; // ISO 8601
@@ -18,17 +19,20 @@ type Listener = (warning: Warning) => void;
 
 export class WarningRelay {
   private readonly listeners = new Set<Listener>();
-  /** Repeats since a warning was passed on in this window, by room, level and message. */
-  private readonly seen = new Map<string, Warning>();
-  private suppressed = 0;
-  private timer: NodeJS.Timeout | null = null;
+  private readonly repeats = new Repeats<Warning>({
+    windowMs: WINDOW_MS,
+    most: MOST_PER_WINDOW,
+    tell: (warning, count) => this.tell({ ...warning, count }),
+    leftOut: (count) =>
+      this.tell({ ts: new Date().toISOString(), level: 'warn', ns: 'service', msg: `${count} more warnings are not told here`, count }),
+  });
   private telling = false;
 
   add(listener: Listener): () => void {
     this.listeners.add(listener);
     return () => {
       this.listeners.delete(listener);
-      if (this.listeners.size === 0) this.reset();
+      if (this.listeners.size === 0) this.repeats.reset();
     };
   }
 
@@ -36,43 +40,13 @@ export class WarningRelay {
   take(warning: Warning): void {
     if (this.listeners.size === 0 || this.telling) return;
     const short = { ...warning, msg: warning.msg.slice(0, MOST_CHARS) };
-    const key = `${short.ns}\n${short.level}\n${short.msg}`;
-    const before = this.seen.get(key);
-    if (before !== undefined) {
-      this.seen.set(key, { ...short, count: before.count + 1 });
-      return;
-    }
-    if (this.seen.size >= MOST_PER_WINDOW) {
-      this.suppressed++;
-      return;
-    }
-    this.seen.set(key, { ...short, count: 0 });
-    this.timer ??= setTimeout(() => this.endWindow(), WINDOW_MS).unref();
-    this.tell(short);
+    this.repeats.take(`${short.ns}\n${short.level}\n${short.msg}`, short);
   }
 
   close(): void {
-    this.endWindow();
-    this.reset();
+    this.repeats.endWindow();
+    this.repeats.reset();
     this.listeners.clear();
-  }
-
-  private endWindow(): void {
-    const repeated = [...this.seen.values()].filter(({ count }) => count > 0);
-    const { suppressed } = this;
-    this.reset();
-    for (const warning of repeated) this.tell(warning);
-    if (suppressed > 0) {
-      const msg = `${suppressed} more warnings are only in the log of the node`;
-      this.tell({ ts: new Date().toISOString(), level: 'warn', ns: 'service', msg, count: suppressed });
-    }
-  }
-
-  private reset(): void {
-    if (this.timer !== null) clearTimeout(this.timer);
-    this.timer = null;
-    this.seen.clear();
-    this.suppressed = 0;
   }
 
   private tell(warning: Warning): void {

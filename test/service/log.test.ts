@@ -88,6 +88,47 @@ describe('the log', () => {
   });
 });
 
+describe('repeated lines', () => {
+  beforeEach(() => {
+    vi.useFakeTimers();
+  });
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  it('are written once and then counted, when they are warnings that say exactly the same', () => {
+    const { log, lines } = collect();
+    for (let n = 0; n < 1000; n++) {
+      log.child('mqtt').warn({ setting: 'lamp' }, 'expected ON or OFF, received "maybe"');
+      vi.advanceTimersByTime(1);
+    }
+    log.child('mqtt').warn({ setting: 'door' }, 'expected ON or OFF, received "maybe"');
+    log.child('mqtt').error({ setting: 'lamp' }, 'expected ON or OFF, received "maybe"');
+    for (let n = 0; n < 3; n++) log.child('camera').info('online');
+    expect(lines).toHaveLength(6);
+    vi.advanceTimersByTime(10_000);
+    expect(lines.slice(6)).toEqual([
+      { level: 40, time: expect.any(String), ns: 'mqtt', setting: 'lamp', msg: 'expected ON or OFF, received "maybe"', count: 999 },
+    ]);
+    expect(vi.getTimerCount()).toBe(0);
+    log.close();
+  });
+
+  it('are bounded when they differ, room by room and level by level, and what was left out is told', () => {
+    const { log, lines } = collect();
+    for (let n = 0; n < 5000; n++) log.child('mqtt').warn(`received "${n}"`);
+    log.child('mqtt').error('refused');
+    log.child('camera').warn('lost');
+    expect(lines).toHaveLength(102);
+    log.flushSync();
+    expect(lines.slice(102)).toEqual([
+      { level: 40, time: expect.any(String), ns: 'service', msg: '4900 more lines of mqtt (warn) were left out', count: 4900 },
+    ]);
+    log.close();
+    expect(vi.getTimerCount()).toBe(0);
+  });
+});
+
 describe('warnings for the broker', () => {
   beforeEach(() => {
     vi.useFakeTimers();
@@ -124,7 +165,11 @@ describe('warnings for the broker', () => {
     expect(told()).toEqual(['same 1', 'same 1']);
     vi.advanceTimersByTime(10_000);
     expect(told()).toEqual(['same 1', 'same 1', 'same 4']);
-    expect(lines).toHaveLength(6);
+    expect(lines.map(({ ns, count }) => [ns, count])).toEqual([
+      ['service', undefined],
+      ['camera', undefined],
+      ['service', 4],
+    ]);
     expect(vi.getTimerCount()).toBe(0);
     log.logger.warn('same');
     expect(told().at(-1)).toBe('same 1');
@@ -136,7 +181,7 @@ describe('warnings for the broker', () => {
     for (let n = 0; n < 1000; n++) log.logger.warn(`warning ${n}`);
     expect(told()).toHaveLength(20);
     vi.advanceTimersByTime(10_000);
-    expect(told().slice(20)).toEqual(['980 more warnings are only in the log of the node 980']);
+    expect(told().slice(20)).toEqual(['980 more warnings are not told here 980']);
     log.close();
   });
 
@@ -158,6 +203,7 @@ describe('warnings for the broker', () => {
     end();
     log.logger.warn('b');
     expect(told()).toEqual(['a 1']);
+    log.close();
     expect(vi.getTimerCount()).toBe(0);
     const again = listening();
     again.log.logger.warn('c');

@@ -13,6 +13,7 @@ const snapshot: MetricsSnapshot = {
   temperatures: { 'cpu-thermal': 41.5 },
   watts: {},
   memoryBytes: 123_456,
+  log: { dropped: 8 },
 };
 const timing = { queueMs: 1, prepMs: 2, visionMs: 3, prefillMs: 4, decodeMs: 5, totalMs: 15 };
 
@@ -56,6 +57,7 @@ describe('metrics', () => {
       'mipha_mqtt_dropped_total{reason="offline"}': 6,
       'mipha_soc_temperature_celsius{zone="cpu-thermal"}': 41.5,
       mipha_memory_used_bytes: 123_456,
+      mipha_log_dropped_total: 8,
     };
     expect(samples((await metrics.scrape()).text)).toMatchObject(expected);
     const again = await metrics.scrape(); // totals are totals, however often they are read
