@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { redactor } from '../redact.js';
 import { loadConfig } from '../service/config/config.js';
-import { issueLines, issuesIn } from './config-lines.js';
+import { issueLines, issuesIn, withKeptOverrides } from './config-lines.js';
 import { EXIT_FAILURE } from './failure.js';
 import { assignment } from './options.js';
 import { print, printJson } from './output.js';
@@ -24,7 +24,7 @@ export function addCheckConfig(program: Command): void {
 
 async function checkConfig(file: string, { set, json }: CheckCommand): Promise<void> {
   try {
-    const { config, warnings } = await loadConfig({ file, flags: set });
+    const { config, warnings } = await withKeptOverrides(await loadConfig({ file, flags: set }));
     if (json) printJson({ ok: true, issues: [], warnings });
     else {
       for (const warning of warnings) process.stderr.write(redactor.text(`warning: ${warning}\n`));

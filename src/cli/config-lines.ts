@@ -1,6 +1,21 @@
-/** What a command about configurations prints: issues as lines. */
+/** What commands about configurations share: issues as lines, and the overrides that a node would start with. */
 import { MiphaError } from '../errors.js';
-import type { ConfigIssue } from '../service/config/config.js';
+import type { ConfigIssue, LoadedConfig } from '../service/config/config.js';
+import { conflictsOf, withOverrides } from '../service/config/overrides.js';
+import { overridesFile, readOverrides } from '../service/state-dir.js';
+
+/** The configuration as it would be in force, with the overrides of its state_dir; what hides something that the file says is among the warnings. */
+export async function withKeptOverrides(loaded: LoadedConfig): Promise<LoadedConfig> {
+  const { state_dir: folder } = loaded.config;
+  if (folder === undefined) return loaded;
+  const source = overridesFile(folder);
+  try {
+    const overridden = withOverrides(loaded, await readOverrides(folder), source);
+    return { ...overridden, warnings: [...overridden.warnings, ...conflictsOf(overridden)] };
+  } catch (error) {
+    return { ...loaded, warnings: [...loaded.warnings, `${source} cannot be read, its overrides are left out: ${(error as Error).message}`] };
+  }
+}
 
 /** Empty for an error that is not about single settings. */
 export function issuesIn(error: unknown): readonly ConfigIssue[] {

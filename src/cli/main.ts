@@ -1,36 +1,6 @@
 #!/usr/bin/env node
-/** `mipha`: one command per file, each thin. */
-import { Command } from 'commander';
-import { redactor } from '../redact.js';
-import { addAsk } from './ask.js';
-import { addBench } from './bench.js';
-import { addBuild } from './build.js';
-import { addCalibrate } from './calibrate.js';
-import { addCheckConfig } from './check-config.js';
-import { addConvert } from './convert.js';
-import { addDemo } from './demo.js';
-import { addDoctor } from './doctor.js';
-import { report } from './failure.js';
-import { learnArgument, version } from './options.js';
-import { addPrintConfig } from './print-config.js';
-import { addRun } from './run.js';
-import { addSchema } from './schema.js';
+/** Where `mipha` begins. A service must not die of a signal that comes while everything else is being loaded. */
+import { holdSignals } from './early-signals.js';
 
-// exitOverride() before the commands are added: they inherit it
-const program = new Command('mipha')
-  .description('Ask pictures questions with a Mipha vision-language model in INT8, on this machine.')
-  .version(version())
-  .option('--verbose', 'show the stack of an error')
-  .showHelpAfterError('(--help shows the options)')
-  .configureOutput({ writeErr: (text) => process.stderr.write(redactor.text(text)) })
-  .exitOverride();
-for (const add of [addAsk, addRun, addConvert, addCalibrate, addBuild, addDoctor, addBench, addDemo, addCheckConfig, addPrintConfig, addSchema])
-  add(program);
-
-// an address that is misplaced is quoted too
-for (const argument of process.argv.slice(2)) learnArgument(argument);
-try {
-  await program.parseAsync();
-} catch (error) {
-  process.exitCode = report(error, program.opts<{ verbose?: boolean }>().verbose === true);
-}
+if (process.argv.slice(2).find((argument) => !argument.startsWith('-')) === 'run') holdSignals();
+await import('./commands.js');

@@ -1,9 +1,8 @@
 import type { Command } from 'commander';
-import type { MiphaError } from '../errors.js';
 import { loadConfig } from '../service/config/config.js';
-import { Log } from '../service/log.js';
-import { modelLoader } from '../service/model.js';
-import { Service } from '../service/service.js';
+import { Lives } from '../service/lives.js';
+import { modelLoader, modelProver } from '../service/model.js';
+import { releaseSignals } from './early-signals.js';
 import { endOnEscape } from './escaped.js';
 import { interruption } from './failure.js';
 import { assignment, SHIPPED_MODEL, version } from './options.js';
@@ -32,40 +31,24 @@ mipha check-config tells what is wrong with a configuration, docs/configuration.
 }
 
 async function run({ config: file, set: flags }: RunCommand): Promise<void> {
-  const load = () => loadConfig({ ...(file === undefined ? {} : { file }), env: process.env, flags });
   const { signal, release } = interruption();
-  let service: Service | null = null;
-  const reload = () => void service?.reload(); // between two lives the file is read anyway
+  const lives = new Lives({
+    load: () => loadConfig({ ...(file === undefined ? {} : { file }), env: process.env, flags }),
+    loadModel: modelLoader(SHIPPED_MODEL),
+    proveModel: modelProver(SHIPPED_MODEL),
+    version: version(),
+    signal,
+  });
+  const reload = () => void lives.reload();
   process.on('SIGHUP', reload);
-  const endEscapes = endOnEscape(() => service);
+  const endEscapes = endOnEscape(() => lives.service);
+  process.removeAllListeners('warning').on('warning', (warning) => lives.warn(warning));
+  releaseSignals();
   try {
-    let again = true;
-    while (again && !signal.aborted) {
-      const loaded = await load();
-      service = new Service({ loaded, load, loadModel: modelLoader(SHIPPED_MODEL), log: new Log(loaded.config.log), version: version() });
-      again = await live(service, signal);
-      service = null;
-    }
+    await lives.run();
   } finally {
     process.off('SIGHUP', reload);
     endEscapes();
     release();
-  }
-}
-
-/** From start to stop; true when it ended in order to begin anew. */
-async function live(service: Service, signal: AbortSignal): Promise<boolean> {
-  const ended = new Promise<boolean>((resolve, reject) => {
-    service.once('restart', () => resolve(true));
-    service.once('failed', (error: MiphaError) => reject(error));
-    signal.addEventListener('abort', () => resolve(false), { once: true });
-  });
-  try {
-    const started = service.start();
-    started.catch(() => {}); // awaited below, unless the end comes first
-    const early = await Promise.race([started.then(() => null), ended]);
-    return early ?? (await ended);
-  } finally {
-    await service.stop();
   }
 }

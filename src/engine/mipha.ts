@@ -178,6 +178,11 @@ async function openChecked(opened: OpenedPackage, options: EngineOptions, site: 
   }
 }
 
+/** Whether this machine has what the backend needs to run the package, without loading anything. Throws ERR_BACKEND_UNAVAILABLE. */
+export async function proveBackend(folder: string, backend: Backend): Promise<void> {
+  if (backend === 'tensorrt') await findEngines(folder, callSite(proveBackend));
+}
+
 function textOnly(ids: Int32Array): Place {
   return { view: -1, rows: 0, ids, preprocessMs: 0, visionMs: 0 };
 }

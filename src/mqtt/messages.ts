@@ -114,7 +114,16 @@ export const nodeEventSchema = z.object({
   session: z.string(),
   ts: time,
   node: idSchema,
-  event_type: z.enum(['started', 'stopping', 'camera_lost', 'camera_back', 'config_applied', 'config_refused']),
+  event_type: z.enum([
+    'started',
+    'stopping',
+    'camera_lost',
+    'camera_back',
+    'config_applied',
+    'config_refused',
+    'overrides_dropped',
+    'setting_refused',
+  ]),
   message: z.string(),
   refs: z.array(z.object({ key: z.string(), value: z.string() })),
   replayed: z.boolean(),
@@ -170,6 +179,7 @@ export const infoSchema = z.object({
   }),
   schemas: z.array(z.string()).describe('names for `mipha schema NAME`'),
   restart_required: z.boolean().describe('a setting was changed that needs a restart'),
+  overrides: z.array(z.string()).describe('paths of the settings that were changed over MQTT and go over the file'),
 });
 export type Info = z.infer<typeof infoSchema>;
 

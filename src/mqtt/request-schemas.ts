@@ -74,6 +74,21 @@ export const verbSchemas = {
     request: z.object({ options: z.record(z.string(), z.unknown()).describe('a part of the configuration, merged over the present one') }),
     response: z.object({ restart_required: z.array(z.string()).describe('settings that take effect after a restart'), persisted: z.boolean() }),
   },
+  'overrides/drop': {
+    request: z.object({
+      paths: z
+        .array(z.string().min(1).max(256))
+        .min(1)
+        .max(1024)
+        .optional()
+        .describe('settings whose overrides go, e.g. watches.door or log.level; default: all'),
+    }),
+    response: z.object({
+      dropped: z.array(z.string()).describe('settings that follow the file again'),
+      restart_required: z.array(z.string()).describe('settings that take effect after a restart'),
+      persisted: z.boolean(),
+    }),
+  },
   'camera/restart': { request: z.object({ camera: idSchema }), response: z.object({ camera: idSchema }) },
   restart: { request: z.object({}), response: z.object({ session: z.string().describe('the one that ends') }) },
 } as const;

@@ -1,5 +1,5 @@
 /** The model a node asks: loaded from a package, or put in its place by a test. */
-import { Mipha } from '../engine/mipha.js';
+import { Mipha, proveBackend } from '../engine/mipha.js';
 import type { Eyes } from '../watch/outcome.js';
 import type { Config } from './config/config.js';
 
@@ -19,4 +19,9 @@ export type LoadModel = (config: Config['model'], signal: AbortSignal) => Promis
 export function modelLoader(shipped: string): LoadModel {
   return async ({ folder = shipped, backend, threads }, signal) =>
     await Mipha.load(folder, { backend, signal, ...(threads === undefined ? {} : { threads }) });
+}
+
+/** Throws when this machine lacks what the model would need: as far as can be told without loading it a second time. */
+export function modelProver(shipped: string): (config: Config['model']) => Promise<void> {
+  return async ({ folder = shipped, backend }) => await proveBackend(folder, backend);
 }

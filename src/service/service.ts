@@ -14,8 +14,9 @@ import { BrokerSide } from './broker-side.js';
 import { type CameraReporter, cameraReporter } from './camera-reporter.js';
 import { CameraSet } from './cameras.js';
 import { Changer } from './changer.js';
-import { type Config, type LoadedConfig, withChanges } from './config/config.js';
+import type { Config, LoadedConfig } from './config/config.js';
 import type { ConfigDiff } from './config/diff.js';
+import { conflictsOf, type Overridden, withOverrides } from './config/overrides.js';
 import { type Check, HttpServer } from './http.js';
 import { rethrow, sayLastWords } from './last-words.js';
 import { Latency } from './latency.js';
@@ -33,8 +34,12 @@ export interface ServiceOptions {
   /** Reads the configuration again, for reload(). */
   load: () => Promise<LoadedConfig>;
   loadModel: LoadModel;
+  /** Throws when this machine cannot run such a model; asked before a change over MQTT is kept. Default: everything is believed. */
+  proveModel?: ((model: Config['model']) => Promise<void>) | undefined;
   log: Log;
   version: string;
+  /** Why this start must do without the overrides that are kept: it is the next one after they made a start fail. */
+  withoutOverrides?: string | undefined;
 }
 
 interface Parts {
@@ -55,6 +60,8 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
   private readonly usage = new Usage();
   private readonly ending = new AbortController();
   private readonly stateDir: StateDir;
+  private hasStarted = false;
+  private without: string | null = null; // why the overrides are not in force
   private lifecycle: Health['lifecycle'] = 'starting';
   private modelState: ModelState = 'loading';
   private model: LoadedModel | null = null;
@@ -89,7 +96,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
   async start(): Promise<void> {
     try {
       await this.stateDir.open();
-      this.wire(withChanges(this.options.loaded, this.stateDir.changes));
+      this.wire(await this.overridden());
       await this.listen();
       this.connect();
       await this.loadModel();
@@ -100,11 +107,24 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
       throw error;
     }
     this.lifecycle = 'running';
+    this.hasStarted = true;
+    if (this.without === null) await this.stateDir.finishStart();
+    else await this.dropOverrides(this.without);
     this.publishInfo();
     this.side.node.event('started', `mipha-edge ${this.options.version}`);
     await this.tick();
     await this.notifier.ready(`${Object.keys(this.config.cameras).length} cameras, ${Object.keys(this.config.watches).length} watches`);
     this.log.info({ node: this.config.node, session: this.session, model: this.model?.name }, 'running');
+  }
+
+  /** The node runs, or ran. */
+  get started(): boolean {
+    return this.hasStarted;
+  }
+
+  /** Whether overrides were in force, and so may be why start() failed. */
+  get hadOverrides(): boolean {
+    return this.changer !== undefined && this.without === null && this.changer.overrides.length > 0;
   }
 
   /** No new work; what is under way may finish within the budget; states and `offline` go out; processes, sockets and timers are gone. */
@@ -129,8 +149,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
   async reload(): Promise<void> {
     if (this.side === undefined) return; // not started: what was read a moment ago is new enough
     try {
-      const { warnings } = await this.changer.reload();
-      for (const warning of warnings) this.log.warn(warning);
+      this.tellOverrides(await this.changer.reload());
       this.side.node.alert('config', null);
       this.side.node.event('config_applied', 'the configuration was read again');
       this.log.info('configuration read again');
@@ -146,17 +165,48 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
     return this.changer.config;
   }
 
+  /** What is to be in force: with the overrides, unless they have kept a node from starting. */
+  private async overridden(): Promise<Overridden> {
+    const { loaded, withoutOverrides = null } = this.options;
+    const { overrides, source } = this.stateDir;
+    const unfinished = withoutOverrides === null ? await this.stateDir.beginStart() : 0;
+    this.without = withoutOverrides ?? (unfinished > 0 ? `${unfinished} starts with them in a row ended before the node ran` : null);
+    if (this.without === null) return withOverrides(loaded, overrides, source);
+    this.log.error(`The overrides of ${source} are not in force: ${this.without}`);
+    this.stateDir.suspend();
+    return withOverrides(loaded, {}, source);
+  }
+
+  /** The node has started without them, so they were in the way. */
+  private async dropOverrides(why: string): Promise<void> {
+    const { source } = this.stateDir;
+    const aside = await this.stateDir.setAside();
+    const text = `The overrides of ${source} kept the node from starting and were dropped (${aside ?? 'their file could not be renamed'}): ${why}`;
+    this.log.error(text);
+    this.side.node.alert('overrides', text);
+    this.side.node.event('overrides_dropped', text);
+  }
+
+  /** What was changed over MQTT, and what of it hides something that the file says. */
+  private tellOverrides(loaded: LoadedConfig): void {
+    for (const warning of [...loaded.warnings, ...conflictsOf(loaded)]) this.log.warn(warning);
+    const { overrides } = this.changer;
+    if (overrides.length > 0) this.log.info({ overrides, origin: 'mqtt', file: this.stateDir.source }, `${overrides.length} overrides`);
+  }
+
   /** Makes what needs no waiting. */
-  private wire(loaded: LoadedConfig): void {
-    const { load, log, version } = this.options;
-    for (const warning of loaded.warnings) this.log.warn(warning);
+  private wire(loaded: Overridden): void {
+    const { load, log, version, proveModel = async () => {} } = this.options;
     this.changer = new Changer({
+      base: this.options.loaded,
       loaded,
       stateDir: this.stateDir,
       load,
+      proveModel,
       apply: (config, diff) => this.apply(config, diff),
       taken: () => this.republish(),
     });
+    this.tellOverrides(loaded);
     this.side = new BrokerSide({
       changer: this.changer,
       session: this.session,
@@ -195,6 +245,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
       latency: this.latency,
       config: () => this.config,
       restartRequired: () => this.changer.restartRequired.length > 0,
+      overrides: () => this.changer.overrides,
       lifecycle: () => (this.lifecycle === 'running' && this.unwell().length > 0 ? 'degraded' : this.lifecycle),
       model: () => ({ state: this.modelState, loaded: this.model }),
       cameras: () => this.parts?.cameras.all() ?? [],
@@ -371,7 +422,8 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
     const { model } = this;
     this.model = null;
     await model?.dispose();
-    await this.stateDir.flush();
+    await this.stateDir.endStart();
+    await this.stateDir.close();
     this.log.info('stopped');
     this.options.log.close();
   }

@@ -1,26 +1,26 @@
-/** What a node remembers between its lives: the random part of its client id, and the changes made over MQTT. */
+/** What a node remembers between its lives: the random part of its client id, and the overrides. One process at a time. */
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { mkdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { MiphaError } from '../errors.js';
-import { fileText } from '../utf8.js';
-import { idSchema, watchSpecSchema } from '../watch/spec.js';
+import { lock } from '../lock.js';
 import { type ConfigInput, isPlain } from './config/layers.js';
+import { StartRecordFile } from './start-record.js';
+import { readIfThere, reasonOf, replaceFile, syncFolder } from './state-files.js';
 
-const CHANGES_FILE = 'changes.json';
+const OVERRIDES_FILE = 'overrides.json';
 const CLIENT_ID_FILE = 'client-id';
 const SUFFIX = /^[0-9a-f]{8}$/;
-const MOST_BYTES = 4_000_000;
+const LOCK_ATTEMPTS = 20;
+const LOCK_RETRY_MS = 100;
 
-const changesSchema = z.strictObject({
+const overridesSchema = z.strictObject({
   version: z.literal(1),
-  /** A merge patch over the configuration, without watches. */
-  options: z.record(z.string(), z.unknown()),
-  /** Watches that were put, whole; null: deleted. */
-  watches: z.record(idSchema, watchSpecSchema.nullable()),
+  /** A merge patch over the configuration. */
+  overrides: z.custom<ConfigInput>(isPlain, 'an object'),
 });
-export type Changes = Pick<z.infer<typeof changesSchema>, 'options' | 'watches'>;
 
 export interface StateDirOptions {
   onWarning?: (message: string) => void;
@@ -29,9 +29,13 @@ export interface StateDirOptions {
 /** Without a folder everything is in memory and ends with the process. */
 export class StateDir {
   private suffix = newSuffix();
-  private kept: Changes = { options: {}, watches: {} };
+  private kept: ConfigInput = {};
+  private suspended = false; // the file has overrides that are not in force
+  private aside: string | null = null;
   private writing: Promise<boolean> | null = null;
   private waiting: Promise<boolean> | null = null;
+  private unlock: (() => Promise<void>) | null = null;
+  private readonly starts: StartRecordFile | null;
   private readonly warn: (message: string) => void;
 
   constructor(
@@ -39,18 +43,32 @@ export class StateDir {
     { onWarning = () => {} }: StateDirOptions = {},
   ) {
     this.warn = onWarning;
+    this.starts = folder === undefined ? null : new StartRecordFile(folder);
   }
 
-  /** Makes the folder where it is missing and reads what is in it. A damaged file is set aside. Throws ERR_CONFIG when the folder cannot be used. */
+  /**
+   * Makes the folder where it is missing, takes it for this process, and reads what is in it. A damaged file is set aside. Throws ERR_CONFIG when the
+   * folder cannot be used, ERR_BUSY when another process has it.
+   */
   async open(): Promise<void> {
-    if (this.folder === undefined) return;
+    const { folder } = this;
+    if (folder === undefined) return;
     try {
-      await mkdir(this.folder, { recursive: true, mode: 0o700 });
-      this.suffix = await this.readSuffix(this.folder);
+      await mkdir(folder, { recursive: true, mode: 0o700 });
+      this.unlock = await this.take(folder);
+      this.suffix = await this.readSuffix(folder);
     } catch (cause) {
-      throw new MiphaError('ERR_CONFIG', `state_dir: expected a folder that can be written, received ${this.folder} (${reason(cause)})`, { cause });
+      if (cause instanceof MiphaError) throw cause;
+      throw new MiphaError('ERR_CONFIG', `state_dir: expected a folder that can be written, received ${folder} (${reasonOf(cause)})`, { cause });
     }
-    this.kept = await this.readChanges(this.folder);
+    this.kept = await this.readKept(folder);
+  }
+
+  /** Gives the folder to others, once everything changed so far is written. */
+  async close(): Promise<void> {
+    await (this.waiting ?? this.writing);
+    await this.unlock?.();
+    this.unlock = null;
   }
 
   /** Eight hexadecimal digits, the same for ever where there is a folder. */
@@ -59,36 +77,59 @@ export class StateDir {
   }
 
   /** A copy. */
-  get changes(): Changes {
+  get overrides(): ConfigInput {
     return structuredClone(this.kept);
   }
 
-  /** Resolves when it is on the disk; false: it lives in memory only, because there is no folder or it could not be written. */
-  putWatch(id: string, spec: ConfigInput): Promise<boolean> {
-    this.kept.watches[id] = structuredClone(spec) as Changes['watches'][string];
-    return this.save();
+  /** Where they are kept, in words. */
+  get source(): string {
+    return this.folder === undefined ? 'MQTT' : overridesFile(this.folder);
   }
 
-  /** `configured`: file, environment or flags have a watch of this name, which must stay deleted. */
-  deleteWatch(id: string, configured: boolean): Promise<boolean> {
-    if (configured) this.kept.watches[id] = null;
-    else delete this.kept.watches[id];
-    return this.save();
+  /** Resolves when they are on the disk; false: they live in memory only, because there is no folder or it could not be written. */
+  async keep(overrides: ConfigInput): Promise<boolean> {
+    if (this.suspended) await this.setAside();
+    this.kept = structuredClone(overrides);
+    return await this.save();
   }
 
-  /** `patch` as it was given to mergeOptions(), `watches` as they are since then. */
-  putOptions(patch: ConfigInput, watches: Readonly<Record<string, ConfigInput>>): Promise<boolean> {
-    const { watches: touched, ...rest } = structuredClone(patch);
-    this.kept.options = patchOver(this.kept.options, rest);
-    for (const id of isPlain(touched) ? Object.keys(touched) : []) {
-      this.kept.watches[id] = (Object.hasOwn(watches, id) ? structuredClone(watches[id]) : null) as Changes['watches'][string];
+  /** For a start without overrides: there are none from now on, but their file stays as it is until setAside(), or until others are kept. */
+  suspend(): void {
+    this.kept = {};
+    this.suspended = true;
+  }
+
+  /** Before a start with overrides: how many starts before it were never finished, when they are so many that it must do without them; else 0. */
+  async beginStart(): Promise<number> {
+    if (Object.keys(this.kept).length === 0) return 0;
+    return (await this.hint(this.starts?.begin(this.kept))) ?? 0;
+  }
+
+  /** The node runs with the overrides that are kept. */
+  async finishStart(): Promise<void> {
+    if (Object.keys(this.kept).length > 0) await this.hint(this.starts?.finished(this.kept));
+  }
+
+  /** The node ends in an orderly way, started or not. */
+  async endStart(): Promise<void> {
+    if (this.unlock !== null) await this.hint(this.starts?.ended());
+  }
+
+  /** Suspended overrides are given up: their file gets another name, which is returned; null: it could not be renamed. */
+  async setAside(): Promise<string | null> {
+    if (this.folder === undefined || !this.suspended) return this.aside;
+    this.suspended = false;
+    const path = overridesFile(this.folder);
+    const aside = `${path}.dropped-${new Date().toISOString().replaceAll(':', '-')}`;
+    try {
+      await rename(path, aside);
+      await syncFolder(this.folder);
+      await this.starts?.remove();
+      this.aside = aside;
+    } catch (error) {
+      this.warn(`${path} could not be set aside: ${reasonOf(error)}`);
     }
-    return this.save();
-  }
-
-  /** Resolves when everything changed so far is written. */
-  async flush(): Promise<void> {
-    await (this.waiting ?? this.writing);
+    return this.aside;
   }
 
   /** One write at a time; changes made during it share the next one. */
@@ -110,11 +151,36 @@ export class StateDir {
 
   private async write(folder: string): Promise<boolean> {
     try {
-      await replaceFile(folder, CHANGES_FILE, `${JSON.stringify({ version: 1, ...this.kept }, null, 2)}\n`);
+      await replaceFile(folder, OVERRIDES_FILE, `${JSON.stringify({ version: 1, overrides: this.kept }, null, 2)}\n`);
       return true;
     } catch (error) {
-      this.warn(`Changes made over MQTT could not be kept in ${folder}: ${reason(error)}`);
+      this.warn(`Overrides could not be kept in ${folder}: ${reasonOf(error)}`);
       return false;
+    }
+  }
+
+  /** The record of starts is a hint: a disk that is full must not keep a node from starting. */
+  private async hint<T>(work: Promise<T> | undefined): Promise<T | undefined> {
+    return await work?.catch((error: unknown) => {
+      this.warn(`${this.folder} cannot be written: ${reasonOf(error)}`);
+      return undefined;
+    });
+  }
+
+  /** A command that drops overrides has the folder for a moment. A disk that is full must not keep a node from starting. */
+  private async take(folder: string): Promise<() => Promise<void>> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return (await lock(folder, 'is using this state folder')).release;
+      } catch (error) {
+        const { code } = error as { code?: string };
+        if (code === 'ENOSPC' || code === 'EDQUOT') {
+          this.warn(`${folder} cannot be written: ${code}`);
+          return async () => {};
+        }
+        if (code !== 'ERR_BUSY' || attempt === LOCK_ATTEMPTS) throw error;
+        await sleep(LOCK_RETRY_MS);
+      }
     }
   }
 
@@ -127,69 +193,32 @@ export class StateDir {
     return suffix;
   }
 
-  private async readChanges(folder: string): Promise<Changes> {
-    const path = join(folder, CHANGES_FILE);
+  private async readKept(folder: string): Promise<ConfigInput> {
     try {
-      const text = await readIfThere(path);
-      if (text === null) return { options: {}, watches: {} };
-      const { options, watches } = changesSchema.parse(JSON.parse(text));
-      return { options, watches };
+      return await readOverrides(folder);
     } catch (error) {
+      const path = overridesFile(folder);
       const aside = `${path}.damaged`;
       const moved = await rename(path, aside).then(
         () => `set aside as ${aside}`,
-        (failure) => `left where it is (${reason(failure)})`,
+        (failure) => `left where it is (${reasonOf(failure)})`,
       );
-      this.warn(`${path} is damaged and ${moved}; changes made over MQTT are lost: ${reason(error)}`);
-      return { options: {}, watches: {} };
+      this.warn(`${path} is damaged and ${moved}; no override is in force: ${reasonOf(error)}`);
+      return {};
     }
   }
 }
 
-/** Two merge patches as one: nulls stay, for they remove. */
-export function patchOver(before: unknown, after: ConfigInput): ConfigInput {
-  const merged = new Map(isPlain(before) ? Object.entries(before) : []);
-  for (const [key, value] of Object.entries(after)) merged.set(key, isPlain(value) ? patchOver(merged.get(key), value) : value);
-  return Object.fromEntries(merged);
+export function overridesFile(folder: string): string {
+  return join(folder, OVERRIDES_FILE);
 }
 
-/** Whatever happens, the file holds the old text or the new one: written beside, flushed, renamed, and the folder flushed too. */
-async function replaceFile(folder: string, name: string, text: string): Promise<void> {
-  const temporary = join(folder, `.${name}.new`);
-  try {
-    const file = await open(temporary, 'w', 0o600);
-    try {
-      await file.writeFile(text);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, join(folder, name));
-  } catch (error) {
-    await rm(temporary, { force: true }).catch(() => {});
-    throw error;
-  }
-  const directory = await open(folder, 'r');
-  await directory.sync().finally(() => directory.close());
-}
-
-/** Null when there is no such file. */
-async function readIfThere(path: string): Promise<string | null> {
-  try {
-    const bytes = await readFile(path);
-    if (bytes.length > MOST_BYTES) throw new Error(`more than ${MOST_BYTES} bytes`);
-    return fileText(bytes);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
-    throw error;
-  }
+/** The overrides that are kept in a state folder, without taking it; none where there is no file. Throws when they cannot be read. */
+export async function readOverrides(folder: string): Promise<ConfigInput> {
+  const text = await readIfThere(overridesFile(folder));
+  return text === null ? {} : overridesSchema.parse(JSON.parse(text)).overrides;
 }
 
 function newSuffix(): string {
   return randomBytes(4).toString('hex');
-}
-
-function reason(error: unknown): string {
-  const { code, message } = error as NodeJS.ErrnoException;
-  return code ?? message.split('\n')[0] ?? 'unknown reason';
 }

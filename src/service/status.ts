@@ -23,6 +23,7 @@ export interface StatusSources {
   latency: Latency;
   config(): Config;
   restartRequired(): boolean;
+  overrides(): readonly string[];
   lifecycle(): Health['lifecycle'];
   model(): { state: ModelState; loaded: LoadedModel | null };
   cameras(): readonly Camera[];
@@ -90,6 +91,7 @@ export class Status {
       },
       schemas: [...schemaNames],
       restart_required: sources.restartRequired(),
+      overrides: [...sources.overrides()],
     };
   }
 

@@ -69,6 +69,11 @@ export function handlersOf(context: VerbContext): Handlers {
       const { restart, persisted } = await context.changer.patch(options).catch(refuse);
       return { restart_required: [...restart], persisted };
     },
+    'overrides/drop': async ({ paths }) => {
+      loaded(context);
+      const { dropped, restart, persisted } = await context.changer.drop(paths).catch(refuse);
+      return { dropped: [...dropped], restart_required: [...restart], persisted };
+    },
     'camera/restart': async ({ camera }) => {
       const found = cameraOf(context, camera);
       if (loaded(context).cameras.config(camera)?.enabled !== true) throw new RequestError('FORBIDDEN', `The camera ${camera} is disabled`);

@@ -11,7 +11,8 @@ const SRC: Record<string, string[]> = {
   'error-details': [],
   errors: ['address', 'redact', 'error-details'],
   addon: ['errors'],
-  package: ['addon', 'errors', 'utf8'],
+  lock: ['errors'],
+  package: ['addon', 'lock', 'errors', 'utf8'],
   signals: [],
   picture: ['errors', 'error-details'],
   engine: ['addon', 'package', 'picture', 'signals', 'errors', 'utf8'],
@@ -19,7 +20,7 @@ const SRC: Record<string, string[]> = {
   camera: ['picture', 'signals', 'backoff', 'errors', 'address', 'redact'],
   watch: ['engine', 'addon', 'camera', 'errors'], // of engine and addon only types: asking goes through an interface
   mqtt: ['watch', 'backoff', 'errors', 'address', 'redact'], // of watch only the schemas of questions and the types of outcomes
-  service: ['watch', 'camera', 'mqtt', 'engine', 'errors', 'address', 'redact', 'utf8'],
+  service: ['watch', 'camera', 'mqtt', 'engine', 'lock', 'errors', 'address', 'redact', 'utf8'],
   messages: ['mqtt', 'watch'],
   shipped: ['addon'],
   index: ['camera', 'engine', 'package', 'addon', 'shipped', 'errors', 'error-details'],

@@ -60,14 +60,14 @@ describe('text that is no UTF-8', () => {
     expect((await loadConfig({ file: marked, env: {} })).config.node).toBe('n');
   });
 
-  it('in kept changes is damage, and set aside', async () => {
-    await written('changes.json', latin1('{"version":1,"options":{},"watches":{"w":{"camera":"k","question":"Tür?"}}}'));
+  it('in kept overrides is damage, and set aside', async () => {
+    await written('overrides.json', latin1('{"version":1,"overrides":{"watches":{"w":{"question":"Tür?"}}}}'));
     const warnings: string[] = [];
     const state = new StateDir(folder, { onWarning: (message) => warnings.push(message) });
     await state.open();
-    expect([state.changes.watches, warnings]).toEqual([
+    expect([state.overrides, warnings]).toEqual([
       {},
-      [expect.stringMatching(/set aside.*expected UTF-8, received the byte 0xFC at offset 68 \(line 1\)/)],
+      [expect.stringMatching(/set aside.*expected UTF-8, received the byte 0xFC at offset 55 \(line 1\)/)],
     ]);
   });
 

@@ -4,8 +4,10 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
 import { MiphaError } from '../../src/errors.js';
-import { type ConfigInput, type ConfigIssue, type LoadedConfig, loadConfig, mergeOptions } from '../../src/service/config/config.js';
+import { mergeOptions } from '../../src/service/config/change.js';
+import { type ConfigInput, type ConfigIssue, type LoadedConfig, loadConfig } from '../../src/service/config/config.js';
 import { diffConfig, inForce } from '../../src/service/config/diff.js';
+import { differenceOf, dropOverrides, withOverrides } from '../../src/service/config/overrides.js';
 import { configSchema } from '../../src/service/config/schema.js';
 import { configShape, keysOf, type SettingShape } from '../../src/service/config/shape.js';
 import { ROOT } from '../cli/run.js';
@@ -198,11 +200,15 @@ describe('random configurations', () => {
       const mixed = inForce(current.config, next.config);
       expect(configSchema.safeParse(mixed).success, `seed ${seed}`).toBe(true);
       expect(diffConfig(mixed, next.config).changed, `seed ${seed}`).toEqual(restart);
+      const overrides = differenceOf(start.config, next.config);
+      expect(withOverrides(start, JSON.parse(JSON.stringify(overrides)), 'x'), `seed ${seed}`).toMatchObject({ config: next.config, unfit: {} });
+      const same = differenceOf(start.config, withOverrides(start, dropOverrides(overrides).rest, 'x').config);
+      expect(same, `seed ${seed}`).toEqual({});
       current = next;
     }
     expect(applied).toBeGreaterThan(25);
     for (const key of ['base', 'node', 'mqtt', 'http'] as const) {
-      const local = ({ discovery: _, keepalive_s: __, ...rest }: Record<string, unknown>) => rest;
+      const local = ({ keepalive_s: _, ...rest }: Record<string, unknown>) => rest;
       const [before, after] = [start.config[key], current.config[key]];
       if (typeof before === 'object' && typeof after === 'object') expect(local(after)).toEqual(local(before));
       else expect(after).toBe(before);

@@ -3,16 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { MiphaError, type MiphaErrorOf } from '../../src/errors.js';
-import {
-  type ConfigIssue,
-  type ConfigSources,
-  configOf,
-  loadConfig,
-  mergeOptions,
-  originOf,
-  replaceWatch,
-  withChanges,
-} from '../../src/service/config/config.js';
+import { mergeOptions, replaceWatch } from '../../src/service/config/change.js';
+import { type ConfigIssue, type ConfigSources, configOf, loadConfig, originOf } from '../../src/service/config/config.js';
 import { diffConfig, inForce } from '../../src/service/config/diff.js';
 
 let folder = '';
@@ -363,6 +355,9 @@ describe('changes while running', () => {
     [{ cameras: null }, 'cameras'],
     [{ requests: null }, 'requests'],
     [{ requests: { queries: true } }, 'requests.queries'],
+    [{ requests: { closed: [] } }, 'requests.closed'],
+    [{ mqtt: { discovery: { prefix: 'elsewhere' } } }, 'mqtt.discovery.prefix'],
+    [{ mqtt: { discovery: null } }, 'mqtt.discovery'],
     [{ http: { host: '0.0.0.0' } }, 'http.host'],
     [{ state_dir: null }, 'state_dir'],
     [{ node: 'other' }, 'node'],
@@ -400,26 +395,6 @@ describe('changes while running', () => {
     expect(replaceWatch(put, 'door', null).config.watches).toEqual({});
     expect(() => replaceWatch(loaded, 'door', { camera: 'roof', question: 'Why?' })).toThrow(/watches\.door\.camera/);
     expect(() => replaceWatch(loaded, 'Door', { camera: 'front', question: 'Why?' })).toThrow(/an id of lower-case/);
-  });
-
-  it('are laid over a configuration that was edited meanwhile; what no longer fits is told', async () => {
-    const spec = { camera: 'front', question: 'Is it shut?' };
-    const changes = {
-      options: { log: { level: 'debug' as const }, cameras: { front: { enabled: false }, roof: { enabled: false } } },
-      watches: {
-        lamp: replaceWatch(await load(KITCHEN), 'lamp', spec).config.watches.lamp ?? null,
-        cat: { ...spec, camera: 'roof' } as never,
-        door: null,
-      },
-    };
-    const { config, warnings } = withChanges(await load(KITCHEN), changes);
-    expect(config.log.level).toBe('debug');
-    expect(config.cameras.front?.enabled).toBe(false);
-    expect(Object.keys(config.watches)).toEqual(['lamp']);
-    expect(warnings).toEqual([
-      expect.stringMatching(/^cameras, changed over MQTT, no longer fits/),
-      expect.stringMatching(/^watch cat, changed over MQTT/),
-    ]);
   });
 });
 

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { TensorRtDeviation, TensorRtFacts } from '../../addon/addon.js';
 import { loadAddon } from '../../addon/load.js';
 import { callSite, fromNative, MiphaError, optionError } from '../../errors.js';
+import { lock } from '../../lock.js';
 import { hashFile } from '../hash.js';
 import { lint } from '../onnx/lint.js';
 import { type GraphSource, openGraphSource } from '../onnx/source.js';
@@ -12,7 +13,6 @@ import { openPackage } from '../verify.js';
 import { type Attempt, attemptsOf } from './attempts.js';
 import { estimateOf } from './estimate.js';
 import { identityOf, type PlanOptions, planKey } from './key.js';
-import { lock } from './lock.js';
 import { ENGINES_FOLDER, fault, type Plan, type PlanSegment, planFile, readPlan, writePlan } from './plan.js';
 import { profilesOf } from './profiles.js';
 
@@ -70,7 +70,7 @@ export async function build(packageFolder: string, options: BuildOptions): Promi
   await mkdir(folder, { recursive: true }).catch((error: NodeJS.ErrnoException) => {
     throw optionError('package', `a folder that can be written (${error.code})`, packageFolder);
   });
-  const { release } = await lock(folder);
+  const { release } = await lock(folder, 'is building these engines');
   const graphs = join(folder, 'graphs');
   try {
     const plan: Plan = { formatVersion: 1, key, identity, complete: false, segments: await kept(folder) };

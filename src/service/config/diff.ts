@@ -1,5 +1,6 @@
 /** What a new configuration changes. */
 import { isDeepStrictEqual } from 'node:util';
+import { own } from '../own.js';
 import { isPlain } from './layers.js';
 import type { Config } from './schema.js';
 import { needsRestart, type Path } from './shape.js';
@@ -40,7 +41,9 @@ export function inForce(before: Config, after: Config): Config {
     if (path.length > 0 && needsRestart(path)) return old;
     if (!isPlain(old) || !isPlain(fresh)) return fresh;
     const keys = [...new Set([...Object.keys(fresh), ...Object.keys(old).filter((key) => needsRestart([...path, key]))])];
-    return Object.fromEntries(keys.map((key) => [key, keep(old[key], fresh[key], [...path, key])]).filter(([, value]) => value !== undefined));
+    return Object.fromEntries(
+      keys.map((key) => [key, keep(own(old, key), own(fresh, key), [...path, key])]).filter(([, value]) => value !== undefined),
+    );
   };
   return keep(before, after, []) as Config;
 }
@@ -48,7 +51,9 @@ export function inForce(before: Config, after: Config): Config {
 function differences(before: unknown, after: unknown, path: Path): Path[] {
   if (isDeepStrictEqual(before, after)) return [];
   if (!isPlain(before) || !isPlain(after)) return [path];
-  return [...new Set([...Object.keys(before), ...Object.keys(after)])].flatMap((key) => differences(before[key], after[key], [...path, key]));
+  return [...new Set([...Object.keys(before), ...Object.keys(after)])].flatMap((key) =>
+    differences(own(before, key), own(after, key), [...path, key]),
+  );
 }
 
 function diffIds(before: Record<string, unknown>, after: Record<string, unknown>): IdDiff {

@@ -269,13 +269,17 @@ function absolute<T>(value: T, folder: string, shape: SettingShape | undefined =
 /** JSON Merge Patch (RFC 7396), where an object whose `type` differs replaces the old one whole: it is another kind of thing. */
 export function mergeInto(base: unknown, patch: unknown): unknown {
   if (!isPlain(patch)) return patch;
-  const same = isPlain(base) && (base.type === undefined || patch.type === undefined || base.type === patch.type);
-  const merged = new Map(same ? Object.entries(base) : []);
+  const merged = new Map(isPlain(base) && !isOtherKind(base, patch) ? Object.entries(base) : []);
   for (const [key, value] of Object.entries(patch)) {
     if (value === null) merged.delete(key);
     else merged.set(key, mergeInto(merged.get(key), value));
   }
   return Object.fromEntries(merged);
+}
+
+/** Both name a type, and not the same one. A watch or camera called `type` is none. */
+export function isOtherKind({ type: before }: ConfigInput, { type: after }: ConfigInput): boolean {
+  return typeof before === 'string' && typeof after === 'string' && before !== after;
 }
 
 /** True when the layer says something about exactly this path. */

@@ -7,7 +7,7 @@ A node reads one YAML file. What stands in the environment goes over the file, a
 
 \`\`\`sh
 mipha check-config mipha.yaml                                  # everything that is wrong, with line and nearest key
-mipha print-config mipha.yaml                                  # every setting and where it comes from
+mipha print-config mipha.yaml                                  # every setting and where it comes from, overrides included
 mipha schema config > mipha.schema.json                        # for editors
 MIPHA_CONFIG_LOG__LEVEL=debug mipha run --config mipha.yaml --set http.port=8080
 \`\`\`
@@ -24,7 +24,12 @@ MIPHA_CONFIG_LOG__LEVEL=debug mipha run --config mipha.yaml --set http.port=8080
 - **Reloading** (SIGHUP) reads all of it again. A configuration with an error is refused whole: the old one stays in force and an alert tells. Settings marked
   *restart* wait for the next start.
 - **Over MQTT** (\`options\`, \`watch/put\`, \`watch/delete\`, \`…/set\`) everything can be changed that is not marked *local*: local settings decide what the node may
-  see, show and reach, and are its owner's. Such changes go over file, environment and flags, and last as \`changes.json\` in \`state_dir\`.
+  see, show and reach, and are its owner's. Such a change is an **override**: it goes over file, environment and flags, and lasts as \`overrides.json\` in \`state_dir\`,
+  which holds the changed keys and nothing else, so that everything else follows the file. Every start and reload names the overrides, and warns where the file says
+  something else. The request \`overrides/drop\` drops them, or, while the node is stopped, \`mipha drop-overrides --config mipha.yaml [PATH...]\`.
+- **A node starts whatever was changed over MQTT.** An override that this machine cannot run is refused. If a start fails with the overrides in force, or two in a row
+  die before the node runs, it starts without them: their file is kept as \`overrides.json.dropped-TIME\`, and the alert \`overrides\` tells.
+- **\`requests.closed\`** closes requests and settable topics for everybody, whatever the broker's access list says.
 
 [config.yaml](../examples/config.yaml) has every setting, commented.
 `;

@@ -17,6 +17,10 @@ const words = (text: string) => ({ words: text });
 
 const path = z.string().min(1).meta(PATH);
 
+/** Everything over MQTT that changes a node: verbs, and the settable topics. */
+export const CLOSABLE = ['options', 'overrides/drop', 'watch/put', 'watch/delete', 'camera/restart', 'restart', 'set'] as const;
+export type Closable = (typeof CLOSABLE)[number];
+
 const CAMERA_WORDS = `an address that begins with ${BEGINNINGS.join(', ')}`;
 const BROKER_WORDS = 'mqtt://HOST:PORT or mqtts://HOST:PORT, without user and password';
 
@@ -56,7 +60,7 @@ export const configSchema = z
     state_dir: path
       .optional()
       .meta({ ...RESTART, ...LOCAL })
-      .describe('where the client id and changes made over MQTT are kept; without it they end with the process'),
+      .describe('where the client id and overrides (what was changed over MQTT) are kept; without it they end with the process'),
     model: z
       .strictObject({
         folder: path.optional().meta(LOCAL).describe('a package; default: the shipped mipha-nano'),
@@ -100,7 +104,8 @@ export const configSchema = z
             enabled: z.boolean().default(true).describe('announce cameras and watches to Home Assistant'),
             prefix: z.string().refine(isTopicPrefix, PREFIX_WORDS).meta(words(PREFIX_WORDS)).default('homeassistant').describe('where it listens'),
           })
-          .prefault({}),
+          .prefault({})
+          .meta(LOCAL),
       })
       .prefault({})
       .meta(RESTART),
@@ -113,6 +118,12 @@ export const configSchema = z
           .default(true)
           .meta(LOCAL)
           .describe('false: only the questions of the configuration may be asked, also by watches put over MQTT'),
+        closed: z
+          .array(z.enum(CLOSABLE))
+          .max(CLOSABLE.length)
+          .default([])
+          .meta(LOCAL)
+          .describe(`what nobody may ask for over MQTT, refused with FORBIDDEN: any of ${CLOSABLE.join(', ')} (the …/set topics)`),
         queue: z.int().min(1).max(1000).default(16).describe('queries waiting or under way; one more is refused with QUEUE_FULL'),
         deadline_ms: z.int().min(100).max(600_000).default(30_000).meta(RESTART).describe('for requests that name none'),
         request_bytes: z.int().min(256).max(1_048_576).default(65_536).meta(RESTART).describe('larger ones are refused with TOO_LARGE'),

@@ -1,5 +1,6 @@
 /** The configuration's schema as a tree to walk: which keys exist where, how a setting is called in words, and how it is marked. */
 import { z } from 'zod';
+import { own } from '../own.js';
 import { configSchema } from './schema.js';
 
 /** A node of the JSON Schema, with the marks of schema.ts. */
@@ -73,7 +74,7 @@ export function trail(path: Path, input?: unknown): SettingShape[] {
     const next = childShape(shapes.at(-1) as SettingShape, key, value);
     if (next === undefined) break;
     shapes.push(next);
-    value = (value as Record<string, unknown> | null | undefined)?.[key];
+    value = own(value as Record<string, unknown> | null | undefined, `${key}`);
   }
   return shapes;
 }

@@ -1,8 +1,8 @@
-/** One build at a time in a folder. A lock whose process is gone, or is another one by now, is no lock. */
+/** One process at a time in a folder. A lock whose process is gone, or is another one by now, is no lock. */
 import { readFileSync } from 'node:fs';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { MiphaError } from '../../errors.js';
+import { MiphaError } from './errors.js';
 
 const LOCK_FILE = 'lock';
 
@@ -16,8 +16,8 @@ function processOf(pid: number): string | undefined {
   }
 }
 
-/** Throws ERR_BUSY when another build is under way. */
-export async function lock(folder: string): Promise<{ release: () => Promise<void> }> {
+/** `doing` is what whoever holds the lock does, in words. Throws ERR_BUSY while another one holds it. */
+export async function lock(folder: string, doing: string): Promise<{ release: () => Promise<void> }> {
   const path = join(folder, LOCK_FILE);
   const own = processOf(process.pid) as string;
   for (;;) {
@@ -30,7 +30,7 @@ export async function lock(folder: string): Promise<{ release: () => Promise<voi
     const holder = await readFile(path, 'utf8').catch(() => '');
     const pid = Number(holder.split(' ')[0]);
     if (holder !== '' && processOf(pid) === holder) {
-      throw new MiphaError('ERR_BUSY', `${folder}: process ${pid} is building these engines`, { details: { path, pid } });
+      throw new MiphaError('ERR_BUSY', `${folder}: process ${pid} ${doing}`, { details: { path, pid } });
     }
     await rm(path, { force: true });
   }
