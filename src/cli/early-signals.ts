@@ -1,5 +1,5 @@
 /** Signals that come while a command is still being loaded, which takes longest on small machines: kept, and told when it is ready. */
-const SIGNALS = ['SIGHUP', 'SIGINT', 'SIGTERM'] as const;
+const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
 
 let came: NodeJS.Signals[] | null = null;
 const hold = (signal: NodeJS.Signals) => void came?.push(signal);

@@ -13,6 +13,8 @@ export interface DiscoveryNode {
   topics: Topics;
   /** First part of the discovery topics. */
   prefix: string;
+  /** What nobody may ask for or set, e.g. `set`, `restart`: it gets no entity. */
+  closed?: readonly string[];
   /** Of mipha-edge. */
   version: string;
   /** Name of the model, where one is loaded. */
@@ -40,7 +42,14 @@ const INTERVAL_S = 86_400;
 export function discoveryPayloads(node: DiscoveryNode): Map<string, DevicePayload> {
   const payloads = new Map([[topicOf(node), nodeDevice(node)]]);
   for (const camera of node.cameras) payloads.set(topicOf(node, camera.id), cameraDevice(node, camera));
+  for (const payload of payloads.values()) payload.components = withoutClosed(payload.components, node);
   return payloads;
+}
+
+function withoutClosed(components: DevicePayload['components'], { closed = [], topics }: DiscoveryNode): DevicePayload['components'] {
+  const isClosed = ({ command_topic: topic }: Component) =>
+    typeof topic === 'string' && closed.some((what) => (what === 'set' ? topic.endsWith('/set') : topic === topics.request(what)));
+  return Object.fromEntries(Object.entries(components).filter(([, component]) => !isClosed(component)));
 }
 
 function topicOf({ base, node, prefix }: DiscoveryNode, camera?: string): string {

@@ -95,7 +95,7 @@ export const verbSchemas = {
 export type Verb = keyof typeof verbSchemas;
 export const VERBS = Object.keys(verbSchemas) as Verb[];
 /** What changes the node. Their responses are repeated for the whole dedupe window; the others' only while they are no old news. */
-export const CHANGING_VERBS: readonly Verb[] = ['watch/put', 'watch/delete', 'options', 'camera/restart', 'restart'];
+export const CHANGING_VERBS: readonly Verb[] = ['watch/put', 'watch/delete', 'options', 'overrides/drop', 'camera/restart', 'restart'];
 /** What may be asked of all nodes at once. */
 export const BROADCAST_VERBS: readonly Verb[] = ['health', 'announce', 'snapshot'];
 export type RequestOf<V extends Verb> = z.infer<(typeof verbSchemas)[V]['request']>;

@@ -14,8 +14,10 @@ import type { Config } from './config/config.js';
 import { linkOptions } from './link-options.js';
 import type { Log } from './log.js';
 import { Outlet } from './outlet.js';
+import { own } from './own.js';
 import { NodePublisher } from './publish-node.js';
 import { type Model, ResultPublisher } from './publish-results.js';
+import { retainedCommand, SettingRefusals } from './setting-refusals.js';
 import { applySetting, type Setting } from './settings.js';
 
 export interface BrokerSideOptions {
@@ -40,6 +42,7 @@ export class BrokerSide extends EventEmitter<{ online: []; failed: [MiphaError];
   private readonly discovery: Discovery | null;
   private readonly requests: Requests;
   private readonly log;
+  private readonly refusals: SettingRefusals;
   private forwarding: () => void = () => {};
 
   constructor(private readonly options: BrokerSideOptions) {
@@ -58,6 +61,7 @@ export class BrokerSide extends EventEmitter<{ online: []; failed: [MiphaError];
     });
     this.outlet = new Outlet(this.link);
     this.node = new NodePublisher(this.topics, stamp, this.outlet);
+    this.refusals = new SettingRefusals(this.topics, this.node, this.log);
     this.results = new ResultPublisher(this.topics, stamp, this.outlet, model);
     this.discovery = mqtt.discovery.enabled ? new Discovery(this.link, mqtt.discovery.prefix) : null;
     this.requests = new Requests({
@@ -104,17 +108,19 @@ export class BrokerSide extends EventEmitter<{ online: []; failed: [MiphaError];
   /** Everything under way is answered with SHUTTING_DOWN, and so is all that still comes. */
   refuseRequests(): void {
     this.forwarding();
+    this.refusals.stop();
     this.requests.stop();
     this.discovery?.stop();
   }
 
   private devices({ version, cameras, watches }: Info): DiscoveryNode {
-    const { base, node, mqtt } = this.options.changer.config;
+    const { base, node, mqtt, requests } = this.options.changer.config;
     return {
       base,
       node,
       topics: this.topics,
       prefix: mqtt.discovery.prefix,
+      closed: requests.closed,
       version,
       model: this.options.model().id || undefined,
       cameras,
@@ -147,10 +153,10 @@ export class BrokerSide extends EventEmitter<{ online: []; failed: [MiphaError];
     const { changer } = this.options;
     const before = changer.config;
     try {
-      if (retained) this.log.warn({ setting }, 'a retained command is ignored');
+      if (retained) this.refusals.tell(setting, retainedCommand());
       else await applySetting(setting, utf8Text(payload), changer);
     } catch (error) {
-      this.log.warn({ setting }, (error as Error).message);
+      this.refusals.tell(setting, error as Error);
     }
     // Whoever shows the new value already must show the old one again, and whoever said what is so already hears that it is.
     if (sameSetting(setting, before, changer.config)) this.node.repeat(setting);
@@ -159,8 +165,8 @@ export class BrokerSide extends EventEmitter<{ online: []; failed: [MiphaError];
 
 function sameSetting(setting: Setting, before: Config, after: Config): boolean {
   const valueIn = ({ cameras, watches }: Config) => {
-    if (setting.kind === 'camera-set') return cameras[setting.camera]?.enabled;
-    const { enabled, question, interval_ms } = watches[setting.watch] ?? {};
+    if (setting.kind === 'camera-set') return own(cameras, setting.camera)?.enabled;
+    const { enabled, question, interval_ms } = own(watches, setting.watch) ?? {};
     return { enabled, prompt: question, interval: interval_ms }[setting.setting];
   };
   return valueIn(before) === valueIn(after);

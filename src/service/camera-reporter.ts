@@ -5,6 +5,7 @@ import { Motion } from '../watch/motion.js';
 import { rethrowing } from './last-words.js';
 import type { Logger } from './log.js';
 import type { NodePublisher } from './publish-node.js';
+import type { Troubles } from './troubles.js';
 
 export interface CameraReporter {
   added(camera: Camera): void;
@@ -18,13 +19,14 @@ export interface CameraReporter {
 
 export interface ReporterOptions {
   node: NodePublisher;
+  troubles: Troubles;
   log: Logger;
   isEnabled: (id: string) => boolean;
   /** The state of a camera has changed. */
   onChange: () => void;
 }
 
-export function cameraReporter({ node, log, isEnabled, onChange }: ReporterOptions): CameraReporter {
+export function cameraReporter({ node, troubles, log, isEnabled, onChange }: ReporterOptions): CameraReporter {
   const following = new Map<Camera, { motion: Motion; end: () => void }>();
   const publish = (camera: Camera) => node.camera(camera.id, camera.state, isEnabled(camera.id));
   return {
@@ -43,6 +45,8 @@ export function cameraReporter({ node, log, isEnabled, onChange }: ReporterOptio
         onChange();
         const refs = { camera: camera.id };
         const { error } = camera.status();
+        if (state === 'online' || !isEnabled(camera.id)) troubles.cameraFine(camera.id);
+        else if (error !== null) troubles.cameraLost(camera.id, error);
         if (state === 'online') {
           log.info(refs, 'online');
           if (lost) node.event('camera_back', `${camera.id} delivers frames again`, refs);
@@ -73,6 +77,7 @@ export function cameraReporter({ node, log, isEnabled, onChange }: ReporterOptio
     removed(camera) {
       following.get(camera)?.end();
       following.delete(camera);
+      troubles.cameraFine(camera.id);
       node.forgetCamera(camera.id);
     },
   };

@@ -51,7 +51,7 @@ export class CameraSet {
   private async become(configs: Record<string, CameraConfig>): Promise<void> {
     const fresh = Object.entries(configs).filter(([id, config]) => !this.isSame(id, config));
     const opened = fresh.map(([id, config]) => ({ id, config, camera: this.open(id, config) }));
-    const gone = [...this.running.keys()].filter((id) => configs[id] === undefined || fresh.some(([name]) => name === id));
+    const gone = [...this.running.keys()].filter((id) => !Object.hasOwn(configs, id) || fresh.some(([name]) => name === id));
     await Promise.all(gone.map((id) => this.remove(id)));
     for (const { id, config, camera } of opened) {
       this.running.set(id, { camera, config });

@@ -33,6 +33,7 @@ export class Changer {
   private base: LoadedConfig;
   private loaded: Overridden;
   private present: Config;
+  private kept: ConfigInput; // all overrides
   private pending: readonly string[] = [];
   private queue: Promise<unknown> = Promise.resolve();
 
@@ -40,6 +41,7 @@ export class Changer {
     this.base = options.base;
     this.loaded = options.loaded;
     this.present = options.loaded.config;
+    this.kept = options.stateDir.overrides;
   }
 
   /** What is in force. */
@@ -54,7 +56,7 @@ export class Changer {
 
   /** Paths of the settings that were changed over MQTT, those that no longer fit included. */
   get overrides(): readonly string[] {
-    return overridePaths(this.options.stateDir.overrides);
+    return overridePaths(this.kept);
   }
 
   /** Throws ERR_CONFIG. */
@@ -81,13 +83,13 @@ export class Changer {
   drop(paths?: readonly string[]): Promise<{ dropped: readonly string[]; restart: readonly string[]; persisted: boolean }> {
     return this.inTurn(async () => {
       const { stateDir } = this.options;
-      const { rest, dropped } = dropOverrides(stateDir.overrides, paths);
+      const { rest, dropped } = dropOverrides(this.kept, paths);
       const next = withOverrides(this.base, rest, stateDir.source);
       const unfit = overridePaths(next.unfit).filter((path) => !overridePaths(this.loaded.unfit).includes(path));
       if (unfit.length > 0) {
         refuse([{ path: unfit.join(', '), expected: 'to be dropped too', received: 'overrides that do not fit without these', origin: 'mqtt' }]);
       }
-      await this.take(next);
+      await this.take(next, rest);
       return { dropped, restart: this.pending, persisted: await stateDir.keep(rest) };
     });
   }
@@ -97,7 +99,7 @@ export class Changer {
     return this.inTurn(async () => {
       const { load, stateDir } = this.options;
       const base = await load();
-      await this.take(withOverrides(base, stateDir.overrides, stateDir.source));
+      await this.take(withOverrides(base, this.kept, stateDir.source), this.kept);
       this.base = base;
       return this.loaded;
     });
@@ -109,7 +111,7 @@ export class Changer {
     this.refuseNewQuestions(wanted.config);
     await this.proveModel(wanted.config.model);
     const overrides = besides(this.loaded.unfit, differenceOf(this.base.config, wanted.config), id);
-    await this.take(withOverrides(this.base, overrides, stateDir.source));
+    await this.take(withOverrides(this.base, overrides, stateDir.source), overrides);
     return await stateDir.keep(overrides);
   }
 
@@ -136,11 +138,12 @@ export class Changer {
     );
   }
 
-  private async take(next: Overridden): Promise<void> {
+  private async take(next: Overridden, overrides: ConfigInput): Promise<void> {
     const config = inForce(this.present, next.config);
     const diff = diffConfig(this.present, config);
     if (diff.changed.length > 0) await this.options.apply(config, diff);
     this.loaded = next;
+    this.kept = overrides;
     this.present = config;
     this.pending = diffConfig(config, next.config).restart;
     this.options.taken();

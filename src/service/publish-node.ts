@@ -1,13 +1,17 @@
 /** What the node says about itself and its cameras. */
 import type { CameraState } from '../camera/camera.js';
+import type { LinkAlert } from '../mqtt/link.js';
 import { type Alert, type Health, type Info, type NodeEvent, SCHEMA_VERSION, type Stamp } from '../mqtt/messages.js';
 import { type Topics, WATCH_SETTINGS, type WatchSetting } from '../mqtt/topics.js';
 import type { WatchSpec } from '../watch/spec.js';
 import type { Outlet } from './outlet.js';
 import type { Setting } from './settings.js';
 
+const ALERTS: readonly AlertId[] = ['cameras', 'config', 'mqtt-connection', 'mqtt-refused', 'overrides', 'watches'];
+export type AlertId = LinkAlert | 'cameras' | 'config' | 'overrides' | 'watches';
+
 export class NodePublisher {
-  private readonly alerts = new Map<string, Pick<Alert, 'level' | 'message'>>(); // standing, by id
+  private readonly alerts = new Map<AlertId, Pick<Alert, 'level' | 'message'>>(); // standing, by id
   private said = ''; // info, without its time
 
   constructor(
@@ -36,7 +40,7 @@ export class NodePublisher {
   }
 
   /** A standing condition; null takes it away. Saying the same twice publishes once. */
-  alert(id: string, message: string | null, level: Alert['level'] = 'URGENT'): void {
+  alert(id: AlertId, message: string | null, level: Alert['level'] = 'URGENT'): void {
     if (this.alerts.get(id)?.message === (message ?? undefined)) return;
     if (message === null) {
       this.alerts.delete(id);
@@ -50,6 +54,11 @@ export class NodePublisher {
   /** A node that is gone has nothing that somebody could still look at. */
   clearAlerts(): void {
     for (const id of [...this.alerts.keys()]) this.alert(id, null);
+  }
+
+  /** Takes back what an earlier process left standing. */
+  forgetAlerts(): void {
+    for (const id of ALERTS) this.outlet.forget(this.topics.alert(id));
   }
 
   get standingAlerts(): ReadonlyMap<string, Pick<Alert, 'level' | 'message'>> {

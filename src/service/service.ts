@@ -24,9 +24,11 @@ import type { Log } from './log.js';
 import { Metrics } from './metrics.js';
 import type { LoadedModel, LoadModel, ModelState } from './model.js';
 import { Notifier } from './notify.js';
+import { own } from './own.js';
 import { StateDir } from './state-dir.js';
 import { Status } from './status.js';
 import { System } from './system.js';
+import { Troubles } from './troubles.js';
 import { handlersOf } from './verbs.js';
 
 export interface ServiceOptions {
@@ -69,6 +71,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
   private changer!: Changer;
   private side!: BrokerSide;
   private reporter!: CameraReporter;
+  private troubles!: Troubles;
   private status!: Status;
   private metrics!: Metrics;
   private notifier!: Notifier;
@@ -222,7 +225,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
           changer: this.changer,
           parts: () => this.parts,
           watches: () => this.config.watches,
-          limits: () => ({ queries: this.config.requests.queries, imageBytes: this.status.imageBytes }),
+          limits: () => ({ ...this.config.requests, imageBytes: this.status.imageBytes }),
           info: () => this.status.info(),
           health: () => this.status.health(),
           restart: () => setImmediate(() => this.emit('restart')), // after the response is on its way
@@ -230,10 +233,12 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
             this.metrics.answered({ watch: null, status, timing: outcome?.timing ?? null, tokens: outcome?.tokens ?? null }),
         }),
     });
+    this.troubles = new Troubles(this.side.node);
     this.reporter = cameraReporter({
       node: this.side.node,
+      troubles: this.troubles,
       log: log.child('camera'),
-      isEnabled: (id) => this.config.cameras[id]?.enabled !== false,
+      isEnabled: (id) => own(this.config.cameras, id)?.enabled !== false,
       onChange: () => void this.tick(),
     });
     this.status = new Status({
@@ -279,6 +284,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
       this.ending.abort(error);
       if (this.parts !== null) this.emit('failed', error);
     });
+    this.side.node.forgetAlerts();
     this.publishInfo();
     this.publishIgnorance();
     this.side.connect();
@@ -324,6 +330,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
   private answered(outcome: WatchOutcome): void {
     this.side.results.watch(outcome);
     this.metrics.answered(outcome);
+    this.troubles.answered(outcome);
     if (outcome.frame !== null && outcome.status === 'ok') this.latency.add(performance.now() - outcome.frame.monotonicMs);
     if (outcome.error !== null) this.options.log.child('watch').warn({ watch: outcome.watch, code: outcome.error.code }, outcome.error.message);
   }
@@ -334,13 +341,18 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
     if (this.parts === null) return; // the model is being loaded; watch() takes what is in force then
     const { cameras, loop, queries } = this.parts;
     await cameras.apply(config.cameras);
+    for (const [id, { enabled }] of Object.entries(config.cameras)) if (!enabled) this.troubles.cameraFine(id);
     for (const id of diff.watches.removed) {
       loop.delete(id);
       this.side.results.forget(id);
       this.side.node.forgetWatchSettings(id);
+      this.troubles.watchFine(id);
     }
     for (const id of diff.watches.added) this.side.results.watch(nothingKnown(id, config.watches[id] as Config['watches'][string]));
-    for (const id of [...diff.watches.added, ...diff.watches.changed]) loop.put(id, config.watches[id] as Config['watches'][string]);
+    for (const id of [...diff.watches.added, ...diff.watches.changed]) {
+      this.troubles.watchFine(id); // it is tried anew
+      loop.put(id, config.watches[id] as Config['watches'][string]);
+    }
     queries.setLimit(config.requests.queue);
   }
 
@@ -376,7 +388,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
 
   private checks(): Check[] {
     const cameras = this.parts?.cameras.all() ?? [];
-    const enabled = cameras.filter(({ id }) => this.config.cameras[id]?.enabled !== false);
+    const enabled = cameras.filter(({ id }) => own(this.config.cameras, id)?.enabled !== false);
     const fresh = enabled.filter(({ state }) => state === 'online');
     const lookingMs = this.parts?.loop.status().lookingMs ?? 0;
     const hangs = lookingMs > HANGS_MS;

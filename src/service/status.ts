@@ -11,6 +11,7 @@ import type { Config } from './config/config.js';
 import type { Latency } from './latency.js';
 import type { MetricsSnapshot } from './metrics.js';
 import type { LoadedModel, ModelState } from './model.js';
+import { own } from './own.js';
 import type { System } from './system.js';
 
 /** What the status is drawn from; `loop` and `queries` are null until the model is loaded. */
@@ -81,7 +82,7 @@ export class Status {
         interval_ms,
         ttl_ms,
       })),
-      verbs: [...VERBS],
+      verbs: VERBS.filter((verb) => !(requests.closed as readonly string[]).includes(verb)),
       limits: {
         request_bytes: requests.request_bytes,
         publish_bytes: mqtt.max_packet_bytes,
@@ -141,7 +142,14 @@ export class Status {
     return {
       cameras: sources.cameras().map((camera) => {
         const { state, frames, frameAgeMs, restarts, dropped: lost } = camera.status();
-        return { id: camera.id, up: state === 'online', frames, frameAgeMs, restarts, dropped: { ...lost, ...loop?.cameras[camera.id]?.skipped } };
+        return {
+          id: camera.id,
+          up: state === 'online',
+          frames,
+          frameAgeMs,
+          restarts,
+          dropped: { ...lost, ...own(loop?.cameras, camera.id)?.skipped },
+        };
       }),
       queue: { waiting: (queries?.waiting ?? 0) + (queries?.running ?? 0), rejected: { full: queries?.rejected ?? 0 } },
       engine: { busyRatio: loop?.busyRatio ?? 0 },
@@ -156,14 +164,14 @@ export class Status {
 
   private camera(camera: Camera, loop: LoopStatus | null): Health['cameras'][string] {
     const { state, frames, fps, frameAgeMs, dropped, restarts, error } = camera.status();
-    const enabled = this.sources.config().cameras[camera.id]?.enabled !== false;
+    const enabled = own(this.sources.config().cameras, camera.id)?.enabled !== false;
     return {
       state: enabled ? state : 'disabled',
       frames,
       fps: Math.round(fps * 100) / 100,
       frame_age_ms: frameAgeMs,
       dropped,
-      skipped: loop?.cameras[camera.id]?.skipped ?? {},
+      skipped: own(loop?.cameras, camera.id)?.skipped ?? {},
       restarts,
       error,
     };

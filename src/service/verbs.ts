@@ -26,7 +26,7 @@ export interface VerbContext {
   changer: Changer;
   parts(): { cameras: CameraSet; queries: Queries } | null;
   watches(): Record<string, WatchSpec>;
-  limits(): { queries: boolean; imageBytes: number };
+  limits(): { queries: boolean; closed: readonly string[]; imageBytes: number };
   info(): Info;
   health(): Health;
   restart(): void;
@@ -39,7 +39,31 @@ const TTL_MS = 30_000;
 const JPEG_SIDE_PX = 1280;
 const JPEG_QUALITY = 85;
 
+/** Those that the configuration closes refuse everybody. */
 export function handlersOf(context: VerbContext): Handlers {
+  const handlers = openHandlers(context);
+  const entries = Object.entries(handlers) as [keyof Handlers, (request: never, call: RequestContext) => Promise<unknown>][];
+  return Object.fromEntries(
+    entries.map(([verb, handler]) => [
+      verb,
+      async (request: never, call: RequestContext) => {
+        refuseClosed(verb, context.limits().closed);
+        return await handler(request, call);
+      },
+    ]),
+  ) as unknown as Handlers;
+}
+
+/** Throws FORBIDDEN. */
+export function refuseClosed(what: string, closed: readonly string[]): void {
+  if (!closed.includes(what)) return;
+  const words = what === 'set' ? 'The settable topics are' : `${what} is`;
+  throw new RequestError('FORBIDDEN', `${words} closed by the configuration of this node (requests.closed)`, {
+    refs: [{ key: 'requests.closed', value: what }],
+  });
+}
+
+function openHandlers(context: VerbContext): Handlers {
   return {
     query: async (request, call) => {
       try {
@@ -166,7 +190,7 @@ function lapsed(error: unknown): never {
 }
 
 /** Settings that must not be changed from outside are forbidden, not malformed; the paths of all others are named. */
-function refuse(error: unknown): never {
+export function refuse(error: unknown): never {
   if (!(error instanceof MiphaError) || error.code !== 'ERR_CONFIG') throw error;
   const { issues = [], forbidden } = error.details as { issues?: ConfigIssue[]; forbidden?: string[] };
   const refs = issues.map(({ path, expected, received }) => ({ key: path, value: `expected ${expected}, received ${received}` }));

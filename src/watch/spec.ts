@@ -7,6 +7,33 @@ import { z } from 'zod';
 /** Names that become parts of MQTT topics. */
 export const idSchema = z.string().regex(/^[a-z0-9-]{1,64}$/, 'an id of lower-case letters, digits and hyphens, at most 64');
 
+/** Of settings that must fit others. What is not written down has such a value too, and nobody would look for it. */
+const DEFAULTS: Readonly<Record<string, number>> = {
+  interval_ms: 1000,
+  reask_ms: 10_000,
+  ttl_ms: 30_000,
+  cooldown_ms: 0,
+  min_confidence: 0,
+  decimals: 0,
+  n: 1,
+  of: 1,
+  x: 0,
+  y: 0,
+  width: 1,
+  height: 1,
+};
+const byDefault = (key: keyof typeof DEFAULTS) => DEFAULTS[key] as number;
+
+/** What to say, at `path`, when settings do not fit together: the rule, and the value of each. */
+function together(path: string, rule: string, keys: readonly string[]) {
+  const stated = (input: Readonly<Record<string, unknown>>, key: string) =>
+    `${key} is ${input[key]}${input[key] === DEFAULTS[key] ? ' (the default)' : ''}`;
+  return {
+    path: [path],
+    error: ({ input }: { input?: unknown }) => `${rule}; ${keys.map((key) => stated(input as Record<string, unknown>, key)).join(', ')}`,
+  };
+}
+
 function holdsNumber(min: number, max: number, decimals: number): boolean {
   const units = 10 ** decimals;
   const slack = 1e-9; // binary fractions: 0.1 * 10 ** 1 may miss 1
@@ -30,13 +57,13 @@ export const answerSpecSchema = z
         type: z.literal('number'),
         min: z.number(),
         max: z.number(),
-        decimals: z.int().min(0).max(6).default(0).describe('digits after the point; 0 asks for a whole number'),
+        decimals: z.int().min(0).max(6).default(byDefault('decimals')).describe('digits after the point; 0 asks for a whole number'),
       })
-      .refine(({ min, max }) => min <= max, { message: 'min at most max', path: ['max'] })
-      .refine(({ min, max, decimals }) => min > max || holdsNumber(min, max, decimals), {
-        message: 'a number between min and max with that many decimals, and at most 15 digits',
-        path: ['max'],
-      }),
+      .refine(({ min, max }) => min <= max, together('max', 'min at most max', ['min', 'max']))
+      .refine(
+        ({ min, max, decimals }) => min > max || holdsNumber(min, max, decimals),
+        together('max', 'a number between min and max with that many decimals, and at most 15 digits', ['min', 'max', 'decimals']),
+      ),
     z.strictObject({ type: z.literal('text'), max_chars: z.int().min(1).max(1000).default(255) }),
   ])
   .describe('what kind of answer is wanted; decoding is constrained to it');
@@ -48,9 +75,14 @@ export type Value = z.infer<typeof valueSchema>;
 
 const fraction = z.number().min(0).max(1);
 export const cropSchema = z
-  .strictObject({ x: fraction.default(0), y: fraction.default(0), width: fraction.default(1), height: fraction.default(1) })
-  .refine(({ x, width }) => width > 0 && x + width <= 1 + 1e-9, { message: 'a width above 0 with x + width at most 1', path: ['width'] })
-  .refine(({ y, height }) => height > 0 && y + height <= 1 + 1e-9, { message: 'a height above 0 with y + height at most 1', path: ['height'] })
+  .strictObject({
+    x: fraction.default(byDefault('x')),
+    y: fraction.default(byDefault('y')),
+    width: fraction.default(byDefault('width')),
+    height: fraction.default(byDefault('height')),
+  })
+  .refine(({ x, width }) => width > 0 && x + width <= 1 + 1e-9, together('width', 'a width above 0 with x + width at most 1', ['x', 'width']))
+  .refine(({ y, height }) => height > 0 && y + height <= 1 + 1e-9, together('height', 'a height above 0 with y + height at most 1', ['y', 'height']))
   .describe('part of the picture as fractions of its sides, origin top left');
 
 export const QUESTION_CHARS = 1000;
@@ -66,9 +98,9 @@ export const watchSpecSchema = z
     answer: answerSpecSchema.default({ type: 'boolean' }),
     crop: cropSchema.optional(),
     enabled: z.boolean().default(true),
-    interval_ms: z.int().min(0).max(86_400_000).default(1000).describe('least time between two inferences'),
-    reask_ms: z.int().min(100).max(86_400_000).default(10_000).describe('ask at least this often, though the picture seems unchanged'),
-    ttl_ms: z.int().min(100).max(604_800_000).default(30_000).describe('how long after its capture an answer may be relied upon'),
+    interval_ms: z.int().min(0).max(86_400_000).default(byDefault('interval_ms')).describe('least time between two inferences'),
+    reask_ms: z.int().min(100).max(86_400_000).default(byDefault('reask_ms')).describe('ask at least this often, though the picture seems unchanged'),
+    ttl_ms: z.int().min(100).max(604_800_000).default(byDefault('ttl_ms')).describe('how long after its capture an answer may be relied upon'),
     max_age_ms: z.int().min(1).max(3_600_000).default(2000).describe('older frames are not asked about'),
     change_percent: z
       .number()
@@ -76,28 +108,28 @@ export const watchSpecSchema = z
       .max(100)
       .default(0.5)
       .describe('share of the crop that must look different before the question is asked again; 0 asks about every new picture'),
-    cooldown_ms: z.int().min(0).max(86_400_000).default(0).describe('after the value has changed, do not ask for this long'),
+    cooldown_ms: z.int().min(0).max(86_400_000).default(byDefault('cooldown_ms')).describe('after the value has changed, do not ask for this long'),
     priority: z.int().min(0).max(9).default(0).describe('higher goes first'),
     agreement: z
-      .strictObject({ n: z.int().min(1).max(32).default(1), of: z.int().min(1).max(32).default(1) })
-      .refine(({ n, of }) => n <= of, { message: 'n at most of', path: ['n'] })
+      .strictObject({ n: z.int().min(1).max(32).default(byDefault('n')), of: z.int().min(1).max(32).default(byDefault('of')) })
+      .refine(({ n, of }) => n <= of, together('n', 'n at most of', ['n', 'of']))
       .default({ n: 1, of: 1 })
       .describe('the value changes when n of the last answers say so'),
-    min_confidence: fraction.default(0).describe('a new value counts only with at least this confidence'),
+    min_confidence: fraction.default(byDefault('min_confidence')).describe('a new value counts only with at least this confidence'),
     keep_confidence: fraction.optional().describe('the present value counts with at least this confidence; default: min_confidence'),
   })
-  .refine(({ reask_ms, interval_ms }) => reask_ms >= interval_ms, { message: 'reask_ms at least interval_ms', path: ['reask_ms'] })
-  .refine(({ ttl_ms, reask_ms }) => ttl_ms > reask_ms, {
-    message: 'ttl_ms above reask_ms, or answers about an unchanged picture expire',
-    path: ['ttl_ms'],
-  })
-  .refine(({ ttl_ms, cooldown_ms }) => ttl_ms > cooldown_ms, {
-    message: 'ttl_ms above cooldown_ms, or answers expire while nothing is asked',
-    path: ['ttl_ms'],
-  })
-  .refine(({ keep_confidence, min_confidence }) => keep_confidence === undefined || keep_confidence <= min_confidence, {
-    message: 'keep_confidence at most min_confidence',
-    path: ['keep_confidence'],
-  })
+  .refine(({ reask_ms, interval_ms }) => reask_ms >= interval_ms, together('reask_ms', 'reask_ms at least interval_ms', ['reask_ms', 'interval_ms']))
+  .refine(
+    ({ ttl_ms, reask_ms }) => ttl_ms > reask_ms,
+    together('ttl_ms', 'ttl_ms above reask_ms, or answers about an unchanged picture expire', ['ttl_ms', 'reask_ms']),
+  )
+  .refine(
+    ({ ttl_ms, cooldown_ms }) => ttl_ms > cooldown_ms,
+    together('ttl_ms', 'ttl_ms above cooldown_ms, or answers expire while nothing is asked', ['ttl_ms', 'cooldown_ms']),
+  )
+  .refine(
+    ({ keep_confidence, min_confidence }) => keep_confidence === undefined || keep_confidence <= min_confidence,
+    together('keep_confidence', 'keep_confidence at most min_confidence', ['keep_confidence', 'min_confidence']),
+  )
   .describe('a standing question about a camera');
 export type WatchSpec = z.infer<typeof watchSpecSchema>;

@@ -57,6 +57,27 @@ const PLATFORMS: Record<string, { needs: string[]; knows: string[] }> = {
   image: { needs: ['image_topic'], knows: ['content_type'] },
 };
 
+describe('what the configuration closes', () => {
+  const kinds = (closed: string[]) => {
+    const components = [...discoveryPayloads({ ...NODE, closed }).values()].flatMap((payload) => Object.values(payload.components));
+    return new Set(
+      components.filter(({ command_topic }) => command_topic !== undefined).map(({ platform, device_class }) => device_class ?? platform),
+    );
+  };
+
+  it('gets no entity', () => {
+    expect([...kinds([])]).toEqual(expect.arrayContaining(['restart', 'switch', 'text']));
+    for (const platform of ['switch', 'text']) {
+      expect(kinds(['options'])).toContain(platform);
+      expect(kinds(['set'])).not.toContain(platform);
+    }
+    expect(kinds(['set'])).toContain('restart');
+    expect(kinds(['restart'])).not.toContain('restart');
+    const sensors = discoveryPayloads({ ...NODE, closed: ['set', 'restart'] }).get(FRONT)?.components ?? {};
+    expect(sensors['door-open']).toMatchObject({ platform: 'binary_sensor' });
+  });
+});
+
 describe('discovery payloads', () => {
   const payloads = discoveryPayloads(NODE);
   const components = (topic: string) => payloads.get(topic)?.components as Record<string, Component>;

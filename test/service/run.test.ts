@@ -150,7 +150,7 @@ ${more}`,
     await until('the kept watch answers', () => ear.on('watch/person/state').find(({ text, retained }) => !retained && text !== ''), 30_000);
     second.child.kill('SIGTERM');
     expect(await second.ended).toBe(0);
-    expect(await readFile(join(folder, 'state', 'changes.json'), 'utf8')).toContain('Is there a person?');
+    expect(await readFile(join(folder, 'state', 'overrides.json'), 'utf8')).toContain('Is there a person?');
     await rm(join(folder, 'state'), { recursive: true });
   });
 

@@ -6,6 +6,7 @@ import type { MiphaErrorOf } from '../../errors.js';
 import { checkPlaintext, parseAddress } from '../../mqtt/address.js';
 import { isPublishable } from '../../mqtt/filters.js';
 
+export const DEFAULT_BROKER = 'mqtt://127.0.0.1:1883';
 const MOST_CAMERAS = 64;
 const MOST_WATCHES = 256;
 const ANY_SIDE_PX = 384;
@@ -55,18 +56,23 @@ export function checkTogether(config: unknown, context: Pick<z.core.$RefinementC
 type Issue = (path: (string | number)[], expected: string, input: unknown, known?: string[]) => void;
 
 function checkBroker(mqtt: Record<string, unknown>, issue: Issue): void {
-  const { url, allow_plaintext, username, password_file, ca_file, cert_file, key_file } = mqtt;
+  const { url = DEFAULT_BROKER, allow_plaintext, username, password_file, ca_file, cert_file, key_file } = mqtt;
+  const origin = url === DEFAULT_BROKER ? `${url} (the default)` : url;
   if (typeof url === 'string' && isBrokerUrl(url) && url.startsWith('mqtt://')) {
     if (!holds(() => checkPlaintext(url, allow_plaintext === true))) {
       issue(['mqtt', 'url'], 'mqtts:// for a broker on another machine (or mqtt.allow_plaintext: true)', url);
     }
     for (const [name, file] of Object.entries({ ca_file, cert_file })) {
-      if (file !== undefined) issue(['mqtt', name], 'no certificate for mqtt://, which encrypts nothing: mqtt.url must begin with mqtts://', file);
+      if (file !== undefined)
+        issue(['mqtt', name], `no certificate for mqtt://, which encrypts nothing: mqtt.url, which is ${origin}, must begin with mqtts://`, file);
     }
   }
-  if (password_file !== undefined && username === undefined) issue(['mqtt', 'username'], 'a user name for mqtt.password_file', username);
-  if (cert_file !== undefined && key_file === undefined) issue(['mqtt', 'key_file'], 'the private key to mqtt.cert_file', key_file);
-  if (key_file !== undefined && cert_file === undefined) issue(['mqtt', 'cert_file'], 'the certificate to mqtt.key_file', cert_file);
+  if (password_file !== undefined && username === undefined)
+    issue(['mqtt', 'username'], `a user name for mqtt.password_file, which is ${password_file}`, username);
+  if (cert_file !== undefined && key_file === undefined)
+    issue(['mqtt', 'key_file'], `the private key to mqtt.cert_file, which is ${cert_file}`, key_file);
+  if (key_file !== undefined && cert_file === undefined)
+    issue(['mqtt', 'cert_file'], `the certificate to mqtt.key_file, which is ${key_file}`, cert_file);
 }
 
 /** Half of a surrogate pair, which an escape in YAML or JSON can make, cannot be sent: it would arrive as another character. */

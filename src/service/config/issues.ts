@@ -1,6 +1,7 @@
 /** What is wrong with a configuration, in words: path, what was expected, what came, the nearest key, and where it was written. */
 import type { z } from 'zod';
 import { MiphaError, nearestKey } from '../../errors.js';
+import { own } from '../own.js';
 import { checkTogether } from './checks.js';
 import type { Layer, Origin } from './layers.js';
 import { says } from './layers.js';
@@ -60,14 +61,15 @@ function flatten(issue: z.core.$ZodIssue): Found[] {
       const known = (issue.params?.known ?? []) as string[];
       const named = issue.params?.nearest as string | undefined;
       const nearest = named ?? (typeof issue.input === 'string' ? nearestKey(issue.input, known) : undefined);
-      return [{ path, expected: issue.message, received: show(issue.input, path), nearest }];
+      const part = own(issue.input as Record<string, unknown> | null | undefined, String(path.at(-1))); // a rule about several has their owner as input
+      return [{ path, expected: issue.message, received: show(part ?? issue.input, path), nearest }];
     }
     case 'invalid_format':
       return [{ path, expected: issue.message, received: show(issue.input, path) }];
     case 'invalid_union': {
       if (issue.discriminator === undefined) return [{ path, received: show(issue.input, path) }];
       const options = (issue as { options?: unknown[] }).options ?? [];
-      const named = (issue.input as Record<string, unknown>)[issue.discriminator];
+      const named = own(issue.input as Record<string, unknown>, issue.discriminator);
       const written = path.at(-1) === issue.discriminator ? path : [...path, issue.discriminator];
       const nearest = typeof named === 'string' ? nearestKey(named, options.map(String)) : undefined;
       return [{ path: written, expected: `one of ${options.join(', ')}`, received: show(named, written), nearest }];

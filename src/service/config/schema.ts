@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { BEGINNINGS } from '../../camera/source.js';
 import { isMqttText, isTopicFilter } from '../../mqtt/filters.js';
 import { idSchema, watchSpecSchema } from '../../watch/spec.js';
-import { checkCameraUri, checkTogether, isBrokerUrl, isTopicPrefix } from './checks.js';
+import { checkCameraUri, checkTogether, DEFAULT_BROKER, isBrokerUrl, isTopicPrefix } from './checks.js';
 
 /** Marks a setting that only a restart applies; all others are applied while running. */
 const RESTART = { restart: true };
@@ -74,7 +74,7 @@ export const configSchema = z
         url: z
           .string()
           .refine(isBrokerUrl, BROKER_WORDS)
-          .default('mqtt://127.0.0.1:1883')
+          .default(DEFAULT_BROKER)
           .meta({ ...LOCAL, ...words(BROKER_WORDS) })
           .describe('the broker'),
         protocol: z.enum(['5', '3.1.1']).default('5').meta(LOCAL).describe('version of MQTT'),

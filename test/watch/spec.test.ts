@@ -1,0 +1,32 @@
+/** Settings of a watch that must fit each other: an error names all of them, with what stands there by default. */
+import { describe, expect, it } from 'vitest';
+import { answerSpecSchema, watchSpecSchema } from '../../src/watch/spec.js';
+
+const SPEC = { camera: 'front', question: 'Is the door open?' };
+
+describe('a watch whose settings contradict each other', () => {
+  it.each([
+    [{ ttl_ms: 5000 }, 'ttl_ms', ['ttl_ms is 5000', 'reask_ms is 10000 (the default)']],
+    [{ reask_ms: 40_000 }, 'ttl_ms', ['ttl_ms is 30000 (the default)', 'reask_ms is 40000']],
+    [{ ttl_ms: 5000, reask_ms: 6000 }, 'ttl_ms', ['ttl_ms is 5000', 'reask_ms is 6000']],
+    [{ interval_ms: 20_000 }, 'reask_ms', ['reask_ms is 10000 (the default)', 'interval_ms is 20000']],
+    [{ reask_ms: 500 }, 'reask_ms', ['reask_ms is 500', 'interval_ms is 1000 (the default)']],
+    [{ cooldown_ms: 30_000 }, 'ttl_ms', ['ttl_ms is 30000 (the default)', 'cooldown_ms is 30000']],
+    [{ keep_confidence: 0.5 }, 'keep_confidence', ['keep_confidence is 0.5', 'min_confidence is 0 (the default)']],
+    [{ agreement: { n: 2 } }, 'agreement.n', ['n is 2', 'of is 1 (the default)']],
+    [{ crop: { x: 0.3 } }, 'crop.width', ['x is 0.3', 'width is 1 (the default)']],
+    [{ crop: { y: 0.3, height: 0.8 } }, 'crop.height', ['y is 0.3', 'height is 0.8']],
+    [{ answer: { type: 'number', min: 5, max: 4 } }, 'answer.max', ['min is 5', 'max is 4']],
+    [{ answer: { type: 'number', min: 0.2, max: 0.4 } }, 'answer.max', ['min is 0.2', 'max is 0.4', 'decimals is 0 (the default)']],
+  ])('%j', (more, path, words) => {
+    const issues = watchSpecSchema.safeParse({ ...SPEC, ...more }).error?.issues ?? [];
+    const issue = issues.find((each) => each.path.join('.') === path);
+    for (const word of words) expect(issue?.message).toContain(word);
+    expect(issue?.message.match(/\(the default\)/g)?.length ?? 0).toBe(words.filter((word) => word.includes('default')).length);
+  });
+
+  it('has the defaults that the errors name', () => {
+    expect(watchSpecSchema.parse(SPEC)).toMatchObject({ interval_ms: 1000, reask_ms: 10_000, ttl_ms: 30_000, cooldown_ms: 0, min_confidence: 0 });
+    expect(answerSpecSchema.parse({ type: 'number', min: 0, max: 1 })).toMatchObject({ decimals: 0 });
+  });
+});
