@@ -9,7 +9,7 @@ import { modelLoader } from '../service/model.js';
 import { Service } from '../service/service.js';
 import { CAMERA, demoConfig, NODE } from './demo-config.js';
 import { DemoLedger } from './demo-ledger.js';
-import { DemoScreen } from './demo-screen.js';
+import { DemoScreen, type Terminal } from './demo-screen.js';
 import { WATCHES } from './demo-watches.js';
 import { followLines, frameLines, summaryLines } from './demo-words.js';
 import { endOnEscape } from './escaped.js';
@@ -17,6 +17,8 @@ import { EXIT_FAILURE, interruption } from './failure.js';
 import { assignment, SHIPPED_MODEL, version, wholeNumber } from './options.js';
 
 const ENOUGH = 0.97; // share of right answers below which a counted demo fails
+
+const MOST_UNREAD_BYTES = 1 << 20;
 
 interface DemoCommand {
   frames?: number;
@@ -72,7 +74,7 @@ async function show(loaded: LoadedConfig, { frames }: DemoCommand, signal: Abort
     log: new Log(loaded.config.log),
     version: version(),
   });
-  const screen = new DemoScreen(WATCHES, process.stdout, () => ({
+  const screen = new DemoScreen(WATCHES, unlessUnread(process.stdout), () => ({
     head: frameLines(service.health(), CAMERA),
     foot: followLines(topics, mqtt, ledger.counts()),
   }));
@@ -96,6 +98,25 @@ async function show(loaded: LoadedConfig, { frames }: DemoCommand, signal: Abort
   if (frames === undefined || ledger.right >= ENOUGH * ledger.total) return;
   process.stdout.write(`That is below ${ENOUGH * 100} %.\n`);
   process.exitCode = EXIT_FAILURE;
+}
+
+/** A reader that stands still makes this process hold so much and no more; what it misses is told when it reads again. */
+function unlessUnread(stream: NodeJS.WriteStream): Terminal {
+  let missed = 0;
+  return {
+    isTTY: stream.isTTY,
+    get columns() {
+      return stream.columns;
+    },
+    write(text) {
+      if (stream.writableLength > MOST_UNREAD_BYTES) {
+        missed++;
+        return;
+      }
+      stream.write(missed === 0 ? text : `${missed} lines were dropped while nobody read\n${text}`);
+      missed = 0;
+    },
+  };
 }
 
 /** Shows and counts what comes back from the broker: retained messages are from before, and other sessions may talk on the same topics. */

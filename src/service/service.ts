@@ -146,6 +146,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
       sayOffline: side && ((ms: number) => side.link.lastWords(ms)),
     };
     await sayLastWords(error, { log, ...others }, withinMs);
+    this.options.log.flushSync();
   }
 
   /** Reads the configuration again and applies it, or keeps the old one and raises an alert. Never rejects. */
