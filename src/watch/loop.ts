@@ -85,7 +85,6 @@ export class WatchLoop {
   private state: 'new' | 'running' | 'stopped' = 'new';
   private running: Promise<void> | null = null;
   private beganMs = 0; // the running one, or the last
-  private told = false; // that nothing is known any more
   private alarm: NodeJS.Timeout | undefined;
 
   constructor(
@@ -164,14 +163,13 @@ export class WatchLoop {
   }
 
   /**
-   * For good: nothing new begins, what is under way may finish within the budget and is cancelled after it. Then every watch reports `stale`.
+   * For good: nothing new begins, what is under way may finish within the budget and is cancelled after it. Then whatever was answered becomes `stale`.
    * Resolves when the engine has let go, or a second after the budget.
    */
   async stop(budgetMs: number): Promise<void> {
     this.end();
     if (this.running !== null) await within(this.running, budgetMs);
-    if (!this.told) for (const watch of this.watches.values()) watch.end();
-    this.told = true;
+    for (const watch of this.watches.values()) watch.end();
     if (this.running !== null) await within(this.running, GRACE_MS);
   }
 

@@ -34,6 +34,9 @@ export class Watch {
   private readonly agreement: Agreement;
   private type: z.ZodType<Value>;
   private present: WatchSpec;
+  private readonly report: (outcome: WatchOutcome) => void;
+  /** What was said last. */
+  private reported: WatchOutcome['status'] | null = null;
   private inquiry: AbortController | null = null;
   /** Set while an answer is relied upon. */
   private expiry: { timer: NodeJS.Timeout; at: Date; untilMs: number } | null = null;
@@ -41,8 +44,12 @@ export class Watch {
   constructor(
     readonly id: string,
     spec: WatchSpec,
-    private readonly report: (outcome: WatchOutcome) => void,
+    report: (outcome: WatchOutcome) => void,
   ) {
+    this.report = (outcome) => {
+      this.reported = outcome.status;
+      report(outcome);
+    };
     this.present = spec;
     this.type = answerType(spec.answer);
     this.gate = new Gate(spec);
@@ -145,10 +152,10 @@ export class Watch {
     if (this.expiry !== null) this.becomeStale();
   }
 
-  /** Nobody asks any more: whatever was believed, nothing is known from now on. Leaves no timer and nothing under way. */
+  /** Nobody asks any more: whatever was said, nothing is known from now on. Leaves no timer and nothing under way. */
   end(): void {
     this.cancel();
-    this.becomeStale();
+    if (this.reported !== null && this.reported !== 'stale') this.becomeStale();
   }
 
   /** Leaves no timer and nothing under way; reports nothing. */

@@ -297,7 +297,7 @@ describe('work whose answer is of no use any more', () => {
     await vi.advanceTimersByTimeAsync(150);
     loop.put('lamp', spec({ question: 'Is the door open?' }));
     await vi.advanceTimersByTimeAsync(300);
-    expect(outcomes.map(({ status }) => status)).toEqual(['stale', 'ok']);
+    expect(outcomes).toHaveLength(1);
     expect(eyes.looks.map(({ questions }) => questions.map(({ question }) => question))).toEqual([['Is the lamp on?'], ['Is the door open?']]);
   });
 });
@@ -552,10 +552,10 @@ describe('stop', () => {
     const stopping = loop.stop(1000);
     await vi.advanceTimersByTimeAsync(1001);
     await stopping;
-    expect([eyes.running, eyes.views, outcomes.map(({ status }) => status)]).toEqual([0, 0, ['stale']]);
+    expect([eyes.running, eyes.views, outcomes.map(({ status }) => status)]).toEqual([0, 0, []]);
   });
 
-  it('leaves nothing believed: every watch says so, once, as the last it says', async () => {
+  it('leaves nothing believed: every watch that has answered says so, once, as the last it says', async () => {
     const { camera, loop, outcomes } = stage();
     loop.put('lamp', spec({ ...all, ttl_ms: 60_000 }));
     loop.put('off', spec({ ...all, enabled: false }));
@@ -566,10 +566,21 @@ describe('stop', () => {
     expect(outcomes.map(({ watch, status, value, previous, changed }) => [watch, status, value, previous, changed])).toEqual([
       ['lamp', 'ok', true, null, true],
       ['lamp', 'stale', null, true, true],
-      ['off', 'stale', null, null, false],
     ]);
     expect(outcomes[1]?.validUntil).toEqual(new Date(frame.at.getTime() + 1000)); // not a moment longer
-    expect(outcomes[2]?.validUntil).toBeNull();
+  });
+
+  it('takes back an error, too', async () => {
+    const { eyes, camera, loop, outcomes } = stage();
+    eyes.lookError = new Error('out of luck');
+    loop.put('lamp', spec(all));
+    camera.show();
+    await vi.advanceTimersByTimeAsync(100);
+    await loop.stop(100);
+    expect(outcomes.map(({ status, value, validUntil }) => [status, value, validUntil])).toEqual([
+      ['error', null, null],
+      ['stale', null, null],
+    ]);
   });
 
   it('does not wait for ever for an engine that hangs', async () => {
