@@ -27,14 +27,19 @@ describeWith(['mosquitto'], 'what is known', () => {
     await using ear = await listen(mosquitto.url);
     const who = { ...LAMP, question: 'Who is there?', answer: { type: 'choice', choices: ['none', 'person'] }, ttl_ms: 600_000 };
     const watches = { who, off: { ...LAMP, enabled: false } };
-    const node = await startNode(mosquitto.url, { mqtt: { protocol }, watches }, { loadModel: async () => fakeModel({ answer: () => 'none' }) });
+    const load = () => Promise.reject(new Error('no such file'));
+    const loadModel = async () => fakeModel({ answer: () => 'none' });
+    const node = await startNode(mosquitto.url, { mqtt: { protocol }, watches }, { loadModel, load });
     await until('the answer', () => ear.on('watch/who/state').at(-1)?.text === 'none');
     expect((await retained()).get('watch/who/state')).toBe('none');
+    await node.service.reload();
+    await until('the alert', async () => (await retained()).get('alert/config')?.includes('no such file'));
     await node[Symbol.asyncDispose]();
     await until('offline', () => ear.on('availability').at(-1)?.text === 'offline');
     expect(ear.all.at(-1)?.topic).toBe(`${ROOT}/availability`);
     expect(ear.on('watch/who/state').at(-1)?.text).toBe('');
     const left = await retained();
+    expect([...left.keys()].filter((topic) => topic.startsWith('alert/'))).toEqual([]);
     expect([left.get('watch/who/state'), left.get('watch/off/state'), left.get('camera/kitchen/status')]).toEqual([undefined, undefined, 'offline']);
     for (const watch of ['who', 'off']) {
       const { status, value, valid_until } = JSON.parse(left.get(`watch/${watch}/result`) ?? '{}');
@@ -72,6 +77,14 @@ describeWith(['mosquitto'], 'what is known', () => {
     loaded();
     await using _node = await starting;
     await until('an answer', async () => (await retained()).get('watch/lamp/state') === 'ON');
+  });
+
+  it('of motion is told again with every health document, for whoever has come since', async () => {
+    const values = { health_interval_ms: 1000, cameras: { kitchen: { uri: 'synthetic://kitchen' } }, watches: {} };
+    await using _node = await startNode(mosquitto.url, values, { loadModel: async () => fakeModel() });
+    await using ear = await listen(mosquitto.url);
+    await until('motion, twice', () => ear.on('camera/kitchen/motion').length > 1);
+    expect(new Set(ear.on('camera/kitchen/motion').map(({ text, retained }) => `${text} ${retained}`))).toEqual(new Set(['OFF false']));
   });
 });
 

@@ -247,6 +247,17 @@ describe('a deadline', () => {
     expect(await late).toMatchObject({ code: 'ERR_DEADLINE', details: { started: true, deadlineMs: 10_000 } });
   });
 
+  it('is also the life of the answer: past it the work is given up at once, and no engine that is late makes it good', async () => {
+    const { ask, eyes, ledger } = stage();
+    const late = ask('late?', { ttlMs: 80 });
+    void ask('next?', { ttlMs: 5000 });
+    await vi.advanceTimersByTimeAsync(81);
+    expect(await late).toMatchObject({ code: 'ERR_DEADLINE', details: { ttlMs: 80 } });
+    await vi.advanceTimersByTimeAsync(500);
+    expect(ledger).toEqual(['late? ERR_DEADLINE', 'next? ok']);
+    expect([eyes.running, eyes.views]).toEqual([0, 0]);
+  });
+
   it('is kept though the engine hangs', async () => {
     const { ask, eyes, queries } = stage();
     eyes.look = () => new Promise(() => {});
