@@ -12,8 +12,39 @@ export const SHORTEST = 4;
  * happens to be such a word must not change them.
  */
 export const VERBATIM: ReadonlySet<string> = new Set([
-  ...['answer', 'api', 'backend', 'camera', 'choices', 'code', 'content_type', 'event_type', 'id', 'key', 'labels', 'level', 'lifecycle', 'node'],
-  ...['ns', 'observed', 'previous', 'product', 'protocol', 'question', 'restart_required', 'rev', 'schemas', 'session', 'sha256', 'state', 'status'],
+  ...[
+    'answer',
+    'api',
+    'backend',
+    'camera',
+    'choices',
+    'code',
+    'content_type',
+    'dropped',
+    'event_type',
+    'id',
+    'key',
+    'labels',
+    'level',
+    'lifecycle',
+    'node',
+  ],
+  ...[
+    'ns',
+    'observed',
+    'overrides',
+    'previous',
+    'product',
+    'protocol',
+    'question',
+    'restart_required',
+    'rev',
+    'schemas',
+    'session',
+    'sha256',
+    'state',
+    'status',
+  ],
   ...['text', 'time', 'topic', 'transaction', 'trigger', 'ts', 'type', 'valid_until', 'value', 'verb', 'verbs', 'version', 'watch'],
 ]);
 

@@ -11,6 +11,9 @@ import { ROOT } from '../cli/run.js';
 const quoted = (text: string) => `'${text.replaceAll("'", `'\\''`)}'`;
 const failure = (code: string) => Object.assign(new Error(code), { code });
 
+/** A reader that begins when all is over. */
+const STANDS_STILL = '| { while [ ! -e count ]; do sleep 0.1; done; cat > out; }';
+
 /** A pipe with room for so many bytes. */
 function pipe(room = 0) {
   const state = { room, text: '', error: null as string | null };
@@ -166,13 +169,13 @@ describe('stdout', () => {
 
   it('may be a terminal that stands still', async () => {
     // script(1) gives it one, and reads from it as fast as its own output is read
-    const { status, dropped } = await flood('| { sleep 3; cat > out; }', 'pretty', (command) => `script -qec ${quoted(command)} /dev/null`);
+    const { status, dropped } = await flood(STANDS_STILL, 'pretty', (command) => `script -qec ${quoted(command)} /dev/null`);
     expect(status).toBe(0);
     expect(dropped).toBeGreaterThan(3000);
   });
 
   it.each(['json', 'pretty'])('may be a pipe that nobody reads (%s): the process goes on, ends, and has counted', async (format) => {
-    const { dropped } = await flood('| { sleep 3; cat > out; }', format);
+    const { dropped } = await flood(STANDS_STILL, format);
     expect(dropped).toBeGreaterThan(3000);
   });
 });
