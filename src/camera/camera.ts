@@ -93,6 +93,11 @@ export class Camera extends EventEmitter<CameraEvents> {
     return this.work !== undefined;
   }
 
+  /** Settles when it has stopped or its source has ended; at once where it is not started. Never rejects. */
+  get done(): Promise<void> {
+    return this.work ?? Promise.resolve();
+  }
+
   /** Opens the source, and again whenever it fails. A source that ends, such as a file, leaves the camera offline until it is started again. */
   start(): void {
     if (this.work === undefined) {
