@@ -11,7 +11,7 @@ import { CAMERA, demoConfig, NODE } from './demo-config.js';
 import { DemoLedger } from './demo-ledger.js';
 import { DemoScreen, type Terminal } from './demo-screen.js';
 import { WATCHES } from './demo-watches.js';
-import { followLines, frameLines, summaryLines } from './demo-words.js';
+import { countLine, followLines, frameLines, summaryLines } from './demo-words.js';
 import { endOnEscape } from './escaped.js';
 import { EXIT_FAILURE, interruption } from './failure.js';
 import { assignment, SHIPPED_MODEL, version, wholeNumber } from './options.js';
@@ -76,7 +76,7 @@ async function show(loaded: LoadedConfig, { frames }: DemoCommand, signal: Abort
   });
   const screen = new DemoScreen(WATCHES, unlessUnread(process.stdout), () => ({
     head: frameLines(service.health(), CAMERA),
-    foot: followLines(topics, mqtt, ledger.counts()),
+    foot: [countLine(ledger.counts())],
   }));
   await using _follower = await listen(mqtt, topics, ledger, screen, service.session);
   await using _service = { [Symbol.asyncDispose]: () => service.stop() };
@@ -86,7 +86,7 @@ async function show(loaded: LoadedConfig, { frames }: DemoCommand, signal: Abort
   failed.catch(() => {});
   const interrupted = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
   const done = frames === undefined ? interrupted : Promise.race([ledger.reached(frames), interrupted]);
-  screen.begin(followLines(topics, mqtt));
+  screen.begin(followLines(topics, mqtt, process.stdout.columns ?? Number.POSITIVE_INFINITY));
   await Promise.race([service.start(), failed]);
   service.cameras.get(CAMERA)?.on('frame', (frame) => ledger.captured(frame));
   await Promise.race([done, failed]);
