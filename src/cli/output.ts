@@ -35,6 +35,28 @@ export function table(rows: [name: string, value: string][]): string {
   return rows.map(([name, value]) => `${name.padEnd(width)}  ${value}`).join('\n');
 }
 
+/** Of the terminal on stdout; 80 elsewhere. */
+export function columns(): number {
+  return process.stdout.columns ?? 80;
+}
+
+/** Broken at spaces into lines of at most `width` columns, the second and further ones indented; a word that is longer stays whole. */
+export function wrap(text: string, width: number, indent = 0): string[] {
+  const [start = ''] = /^ */.exec(text) ?? [];
+  const lines: string[] = [];
+  let line = start;
+  for (const word of text.slice(start.length).split(/ (?! )/)) {
+    const isFirst = line.trim() === '';
+    if (isFirst || line.length + 1 + word.length <= width) {
+      line += `${isFirst ? '' : ' '}${word}`;
+    } else {
+      lines.push(line);
+      line = `${' '.repeat(indent)}${word}`;
+    }
+  }
+  return [...lines, line];
+}
+
 export interface ProgressSink {
   isTTY?: boolean;
   columns?: number;
