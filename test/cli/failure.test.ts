@@ -39,7 +39,7 @@ it.each<[ErrorCode, string, string]>([
 describe('advice fits the command and the case', () => {
   const errno = (code: string | number) => Object.assign(new Error(`${code}`), { code });
   const failed = (code: ErrorCode, message: string, details = {}, cause?: Error) =>
-    new MiphaError(code, message, { details, ...(cause === undefined ? {} : { cause }) });
+    new MiphaError<ErrorCode>(code, message, { details, ...(cause === undefined ? {} : { cause }) });
   const { bugs } = JSON.parse(readFileSync('package.json', 'utf8')) as { bugs?: { url: string } };
 
   it.each<[string, string, MiphaError, RegExp | undefined]>([
@@ -66,15 +66,20 @@ describe('advice fits the command and the case', () => {
     ['ask', 'half a package', fileError('models/mipha-nano/weights2', errno('ENOENT')), /not whole/],
     ['ask', 'a file', fileError('package.json', errno('ENOENT')), /^that is a file/],
     ['ask', 'a broken package', formatError('/x/manifest.json', 'JSON', 'x'), /^the package is damaged or of another version/],
-    ['ask', 'no picture', failed('ERR_IMAGE', 'x.png: no', { path: 'x.png' }, errno('ENOENT')), /^the path starts at \//],
-    ['ask', 'no picture, from the root', failed('ERR_IMAGE', '/x.png: no', { path: '/x.png' }, errno('ENOENT')), undefined],
-    ['ask', 'a folder', failed('ERR_IMAGE', 'x: no', { path: 'x' }, errno('EISDIR')), /not a folder$/],
-    ['ask', 'a picture of somebody else', failed('ERR_IMAGE', 'x: no', { path: 'x' }, errno('EACCES')), /^this user may not read it$/],
-    ['ask', 'a text', failed('ERR_IMAGE', 'x: Input buffer contains unsupported image format', {}, new Error('x')), /^JPEG, PNG/],
-    ['ask', 'an SVG', failed('ERR_IMAGE', 'x: expected jpeg, received svg', { format: 'svg' }), /^JPEG, PNG/],
-    ['ask', 'a damaged picture', failed('ERR_IMAGE', 'x: libpng read error', {}, new Error('x')), /^it is damaged/],
-    ['ask', 'nothing', failed('ERR_IMAGE', 'x: expected the bytes of a picture, received none'), undefined],
-    ['ask', 'a picture too large', failed('ERR_IMAGE', 'x: expected 1 to 64 million pixels', { width: 70_000 }), undefined],
+    ['ask', 'no picture', failed('ERR_IMAGE', 'x.png: no', { reason: 'missing', path: 'x.png' }, errno('ENOENT')), /^the path starts at \//],
+    ['ask', 'no picture, from the root', failed('ERR_IMAGE', '/x.png: no', { reason: 'missing', path: '/x.png' }, errno('ENOENT')), undefined],
+    ['ask', 'a folder', failed('ERR_IMAGE', 'x: no', { reason: 'unreadable', path: 'x' }, errno('EISDIR')), /not a folder$/],
+    [
+      'ask',
+      'a picture of somebody else',
+      failed('ERR_IMAGE', 'x: no', { reason: 'unreadable', path: 'x' }, errno('EACCES')),
+      /^this user may not read it$/,
+    ],
+    ['ask', 'a text', failed('ERR_IMAGE', 'x: Input buffer contains unsupported image format', { reason: 'format' }, new Error('x')), /^JPEG, PNG/],
+    ['ask', 'an SVG', failed('ERR_IMAGE', 'x: expected jpeg, received svg', { reason: 'format', format: 'svg' }), /^JPEG, PNG/],
+    ['ask', 'a damaged picture', failed('ERR_IMAGE', 'x: damaged png: libpng read error', { reason: 'damaged' }, new Error('x')), undefined],
+    ['ask', 'nothing', failed('ERR_IMAGE', 'x: expected the bytes of a picture, received none', { reason: 'format', bytes: 0 }), undefined],
+    ['ask', 'a picture too large', failed('ERR_IMAGE', 'x: expected 1 to 64 million pixels', { reason: 'size', width: 70_000 }), undefined],
     ['ask', 'a long question', failed('ERR_CONTEXT_FULL', 'x'), /--max-tokens/],
     ['calibrate', 'a long question', failed('ERR_CONTEXT_FULL', 'x'), /^shorten the question$/],
     ['demo', 'no broker', failed('ERR_MQTT', 'x', {}, errno('ECONNREFUSED')), /broker runs/],
