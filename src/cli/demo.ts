@@ -15,6 +15,7 @@ import { countLine, followLines, frameLines, summaryLines } from './demo-words.j
 import { endOnEscape } from './escaped.js';
 import { EXIT_FAILURE, interruption } from './failure.js';
 import { assignment, SHIPPED_MODEL, version, wholeNumber } from './options.js';
+import { notes } from './output.js';
 
 const ENOUGH = 0.97; // share of right answers below which a counted demo fails
 
@@ -39,9 +40,9 @@ export function addDemo(program: Command): void {
     .option('--set <path=value>', 'a setting of the configuration, as often as needed, e.g. mqtt.username=me', assignment, [])
     .addHelpText(
       'after',
-      `
+      notes(`
 Without --frames something changes every four seconds until Ctrl-C. With --frames it changes two or three times a second, and the demo ends with a
-summary and exit code 1 when fewer than ${ENOUGH * 100} % of the answers were right. Scenes below seed 1000000 were never used in training.`,
+summary and exit code 1 when fewer than ${ENOUGH * 100} % of the answers were right. Scenes below seed 1000000 were never used in training.`),
     )
     .action(demo);
 }

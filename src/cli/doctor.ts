@@ -12,7 +12,7 @@ import { examineGpu, type GpuReport, thisMachine } from './doctor-gpu.js';
 import { doctorLines } from './doctor-words.js';
 import { EXIT_FAILURE } from './failure.js';
 import { SHIPPED_MODEL } from './options.js';
-import { bytes, columns, print, printJson, totalBytes } from './output.js';
+import { bytes, columns, notes, print, printJson, totalBytes } from './output.js';
 
 const SIDE_PX = 384; // what the published models see, for the pipelines shown
 const TOOLCHAIN_FIX = 'sudo apt-get install -y python3 make g++';
@@ -51,7 +51,7 @@ export function addDoctor(program: Command): void {
     .description('What this machine can run, what is missing, and the command that puts it right. Exit code 1 when questions cannot be answered.')
     .argument('[packages...]', 'package folders to look at, besides those in models/')
     .option('--json', 'print the report as JSON, pipelines included')
-    .addHelpText('after', '\n--verbose adds compilers, instruction sets, backends and the pipeline of every kind of camera.')
+    .addHelpText('after', notes('\n--verbose adds compilers, instruction sets, backends and the pipeline of every kind of camera.'))
     .action(async (folders: string[], _: unknown, command: Command) => {
       const { json, verbose = false } = command.optsWithGlobals<{ json?: boolean; verbose?: boolean }>();
       const report = await examine(folders);

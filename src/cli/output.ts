@@ -57,6 +57,16 @@ export function wrap(text: string, width: number, indent = 0): string[] {
   return [...lines, line];
 }
 
+/** What stands below the options of a command: paragraphs as wide as the terminal; lines that begin with a space, such as examples, as they are. */
+export function notes(text: string): string {
+  const paragraphs = text.trim().split(/\n\s*\n/);
+  const lines = paragraphs.map((paragraph) => {
+    const parts = paragraph.split(/\n(?= )/).map((part) => (part.startsWith(' ') ? part : wrap(part.replaceAll('\n', ' '), columns()).join('\n')));
+    return parts.join('\n');
+  });
+  return `\n${lines.join('\n\n')}`;
+}
+
 export interface ProgressSink {
   isTTY?: boolean;
   columns?: number;
