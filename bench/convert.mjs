@@ -1,19 +1,28 @@
 // Converts a checkpoint of random weights at a published size, twice, each in a process of its own; prints time and resident peak, compares the bytes.
-// node bench/convert.mjs [mipha-3b | mipha-1.6b | nano] [folder]      after `npm run build`
 import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { recordGolden } from '../dist/engine/self-test.js';
-import { convert } from '../dist/package/convert.js';
-import { writeRandomCheckpoint } from '../dist/package/random.js';
+import { fromDist, oneOf, readArguments, refuse } from '../scripts/arguments.mjs';
 
-const [size = 'mipha-3b', parent = tmpdir(), out] = process.argv.slice(2);
-if (out === undefined) await main();
-else await child(parent, out);
+const USAGE = `node bench/convert.mjs [mipha-3b | mipha-1.6b | nano] [FOLDER]      after npm run setup
 
-async function main() {
+Converts a checkpoint of random weights of this size twice, below FOLDER (the folder for temporary files): mipha-3b needs 10 GB of disk.`;
+
+const [part, ...rest] = process.argv.slice(2);
+if (part === 'child' && rest.length === 2) {
+  await child(...rest);
+} else {
+  const [size, parent = tmpdir()] = readArguments(USAGE, { positionals: 2 }).positionals;
+  const { modelSizes } = await fromDist('package/published.js');
+  if (!existsSync(parent)) refuse(USAGE, `FOLDER: no such folder: ${parent}`);
+  await main(oneOf(USAGE, 'size', size, modelSizes), parent);
+}
+
+async function main(size, parent) {
+  const { writeRandomCheckpoint } = await fromDist('package/random.js');
   const folder = await mkdtemp(join(parent, 'mipha-convert-'));
   try {
     const started = performance.now();
@@ -21,7 +30,7 @@ async function main() {
     console.log(`${size}: random checkpoint written in ${seconds(performance.now() - started)}`);
     const manifests = [];
     for (const name of ['first', 'second']) {
-      await run(size, join(folder, 'checkpoint'), join(folder, name));
+      await run(join(folder, 'checkpoint'), join(folder, name));
       manifests.push(await readFile(join(folder, name, 'manifest.json'), 'utf8'));
       await rm(join(folder, name), { recursive: true });
     }
@@ -34,13 +43,14 @@ async function main() {
 }
 
 function run(...args) {
-  const running = spawn(process.execPath, [fileURLToPath(import.meta.url), ...args], { stdio: 'inherit' });
+  const running = spawn(process.execPath, [fileURLToPath(import.meta.url), 'child', ...args], { stdio: 'inherit' });
   return new Promise((resolve, reject) => {
     running.on('exit', (code) => (code === 0 ? resolve() : reject(new Error(`conversion ended with status ${code}`))));
   });
 }
 
 async function child(checkpoint, out) {
+  const [{ recordGolden }, { convert }] = await Promise.all(['engine/self-test.js', 'package/convert.js'].map(fromDist));
   const started = performance.now();
   let written = 0;
   const selfTest = async (folder) => {

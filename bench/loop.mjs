@@ -1,5 +1,4 @@
 // The camera loop, measured: a whole node with a camera, six watches and a broker in a process of its own.
-//   node bench/loop.mjs [seconds per part] [frames of the memory part]      after `npm run setup`; needs GStreamer
 // Prints: answers and latency with the shipped model; the share of the processor that everything but the model takes; what a 720p frame costs
 // without a model; memory over many frames.
 import { fork } from 'node:child_process';
@@ -7,25 +6,39 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { WATCHES } from '../dist/cli/demo-watches.js';
-import { SHIPPED_MODEL } from '../dist/cli/options.js';
-import { startBroker } from '../dist/mqtt/broker.js';
-import { follow } from '../dist/mqtt/follow.js';
-import { configOf } from '../dist/service/config/config.js';
-import { Log } from '../dist/service/log.js';
-import { modelLoader } from '../dist/service/model.js';
-import { Service } from '../dist/service/service.js';
+import { fromDist, readArguments, wholeNumber } from '../scripts/arguments.mjs';
+
+const USAGE = `node bench/loop.mjs [SECONDS] [FRAMES]      after npm run setup; needs GStreamer
+
+Measures a whole node: SECONDS (20) for each part with a 720p camera, then memory over FRAMES (10000) that were asked about.`;
 
 const CAMERA = 'gst:videotestsrc is-live=true pattern=ball ! video/x-raw,width=1280,height=720,framerate=30/1';
 const PICTURES = fileURLToPath(new URL('../test/fixtures/eval/pictures', import.meta.url));
 
 const [part, ...rest] = process.argv.slice(2);
-if (part === 'broker') {
+const isChild = process.send !== undefined && (part === 'broker' || part === 'part');
+const [seconds, frames] = isChild ? [] : readArguments(USAGE, { positionals: 2 }).positionals;
+const [SECONDS, FRAMES] = [wholeNumber(USAGE, 'SECONDS', seconds, 20), wholeNumber(USAGE, 'FRAMES', frames, 10_000)];
+const modules = [
+  'cli/demo-watches.js',
+  'cli/options.js',
+  'mqtt/broker.js',
+  'mqtt/follow.js',
+  'service/config/config.js',
+  'service/log.js',
+  'service/model.js',
+  'service/service.js',
+];
+const [{ WATCHES }, { SHIPPED_MODEL }, { startBroker }, { follow }, { configOf }, { Log }, { modelLoader }, { Service }] = await Promise.all(
+  modules.map(fromDist),
+);
+
+if (isChild && part === 'broker') {
   process.send((await startBroker()).url); // until it is killed
-} else if (part === 'part') {
+} else if (isChild) {
   await { withModel, at720p, memory }[rest[0]](...rest.slice(1).map((word) => (Number.isNaN(Number(word)) ? word : Number(word))));
 } else {
-  await main(Number(part ?? 20), Number(rest[0] ?? 10_000));
+  await main(SECONDS, FRAMES);
 }
 
 /** Each part in a process of its own: what one leaves behind must not weigh on the next. */

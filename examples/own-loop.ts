@@ -12,7 +12,7 @@ await using mipha = await Mipha.load(process.env.MIPHA_MODEL ?? 'models/mipha-na
 await using camera = openCamera(uri, { sidePx: mipha.imageSize });
 
 let left = Number(frames);
-for await (const frame of camera.frames()) {
+for await (const frame of camera) {
   await using view = await mipha.look(frame, { frame: frame.id });
   const [person, objects] = await view.askAll([
     { question: 'Is there a person?', as: z.boolean() },

@@ -1,11 +1,15 @@
 // Compiles the TensorRT shim against the headers of a folder with every warning an error; keeps nothing.
-//   MIPHA_TENSORRT_INCLUDE=FOLDER[:FOLDER…] [MIPHA_CUDA_INCLUDE=FOLDER] npm run check:tensorrt
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { readArguments } from './arguments.mjs';
 import { findHeaders, shimCommand } from './tensorrt-shim.mjs';
+
+readArguments(`MIPHA_TENSORRT_INCLUDE=FOLDER[:FOLDER...] [MIPHA_CUDA_INCLUDE=FOLDER] npm run check:tensorrt
+
+Compiles the TensorRT shim against these headers with every warning an error; keeps nothing.`);
 
 const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 const SHIM = /^shim.*\.cc$/;

@@ -1,15 +1,18 @@
 // Formats native/ with clang-format and the rules of .clang-format.
-//   node scripts/format-native.mjs            rewrites the files
-//   node scripts/format-native.mjs --check    changes nothing; status 1 and a list when a file is not formatted
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { readArguments } from './arguments.mjs';
 
 const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 const SOURCE = /\.(h|cc|cu|cuh)$/;
 
-const check = process.argv.includes('--check');
+const { check } = readArguments(
+  `node scripts/format-native.mjs            rewrites the files of native/
+node scripts/format-native.mjs --check    changes nothing; status 1 and a list when a file is not formatted`,
+  { options: { check: { type: 'boolean' } } },
+).values;
 const files = readdirSync(join(ROOT, 'native'), { recursive: true, encoding: 'utf8' })
   .filter((path) => SOURCE.test(path))
   .map((path) => join('native', path))

@@ -1,14 +1,16 @@
 // Makes a clone ready to run: packages, the native addon, the TensorRT shim where its headers are, dist/. Runs before `npm run demo` and `npm test`, has no dependencies,
 // does only what is missing and prints nothing when nothing is.
-//   node scripts/setup.mjs          everything
-//   node scripts/setup.mjs addon    the native code only: the "install" script of package.json
-//   node scripts/setup.mjs shim     the TensorRT shim only
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { oneOf, readArguments } from './arguments.mjs';
 import { findHeaders, shimCommand } from './tensorrt-shim.mjs';
+
+const USAGE = `node scripts/setup.mjs          packages, the native addon, the TensorRT shim where its headers are, dist/
+node scripts/setup.mjs addon    the native code only: the install script of package.json
+node scripts/setup.mjs shim     the TensorRT shim only`;
 
 const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 const at = (...parts) => join(ROOT, ...parts);
@@ -24,7 +26,7 @@ const TOOLCHAIN_HINT = 'On Debian and Ubuntu (Jetson too): sudo apt-get install 
 
 try {
   checkNode();
-  const only = process.argv[2];
+  const only = oneOf(USAGE, 'argument', readArguments(USAGE, { positionals: 1 }).positionals[0], [undefined, 'addon', 'shim']);
   if (only === undefined) installPackages();
   if (only !== 'shim') compileAddon();
   compileShim();

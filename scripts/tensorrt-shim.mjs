@@ -1,8 +1,8 @@
 // Where TensorRT's headers are on this machine, and the command that compiles the shim over them. Used by setup.mjs and check-tensorrt.mjs.
-//   node scripts/tensorrt-shim.mjs    prints what findHeaders() gives as JSON: read by `mipha doctor`
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { readArguments } from './arguments.mjs';
 
 const HEADERS = ['NvInfer.h', 'NvInferVersion.h', 'NvOnnxParser.h', 'cuda_runtime_api.h'];
 const MULTIARCH = { arm64: '/usr/include/aarch64-linux-gnu', x64: '/usr/include/x86_64-linux-gnu' }[process.arch];
@@ -55,4 +55,9 @@ function cudaFolders() {
   return ['/usr/local/cuda/include', ...perTarget];
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) console.log(JSON.stringify(findHeaders()));
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  readArguments(
+    'node scripts/tensorrt-shim.mjs\n\nPrints what is known of the headers of TensorRT and CUDA as JSON, null where there are none: read by mipha doctor.',
+  );
+  console.log(JSON.stringify(findHeaders()));
+}

@@ -34,13 +34,18 @@ interface FileDetails {
   expected?: unknown;
   received?: unknown;
   issues?: unknown;
+  /** A published kind of model that is not run, by the name people know it by. */
+  family?: string;
+  /** What to do, as the message says it. */
+  remedy?: string;
 }
 
 export interface ErrorDetails {
   /** `option` is '' where it is no single one. */
   ERR_OPTION: { option: string; expected?: string; received?: unknown; nearest?: string };
   ERR_CONFIG: { issues?: readonly IssueDetails[] } & More;
-  ERR_MODEL_MISSING: { path?: string };
+  /** `found`: weights in other forms that are there instead. */
+  ERR_MODEL_MISSING: { path?: string; found?: string[]; remedy?: string };
   ERR_MODEL_FORMAT: FileDetails;
   ERR_MODEL_CHECKSUM: { path: string; expected: unknown; received: unknown };
   ERR_SELF_TEST: { what?: string; segment?: string; tensor?: string; reasons?: string[]; expected?: unknown; received?: unknown };

@@ -93,6 +93,11 @@ export class Camera extends EventEmitter<CameraEvents> {
     return this.work !== undefined;
   }
 
+  /** Settles when it has stopped or its source has ended; at once where it is not started. Never rejects. */
+  get done(): Promise<void> {
+    return this.work ?? Promise.resolve();
+  }
+
   /** Opens the source, and again whenever it fails. A source that ends, such as a file, leaves the camera offline until it is started again. */
   start(): void {
     if (this.work === undefined) {
@@ -179,13 +184,20 @@ export class Camera extends EventEmitter<CameraEvents> {
     this.round = new AbortController();
     const { signal } = this.round;
     const watchdog = new Watchdog({ ...this.options, onStall: (kind, ms) => this.stall(kind, ms) });
+    const { name, afterEnd } = this.source;
+    let shown = 0;
+    const onDropped = (reason: 'unread' | 'unreadable', detail?: string) => {
+      if (reason === 'unread') shown++;
+      this.drop(reason, detail);
+    };
     try {
-      for await (const picture of this.source.open(signal, (reason, detail) => this.drop(reason, detail))) {
+      for await (const picture of this.source.open(signal, onDropped)) {
         if (signal.aborted) break;
+        shown++;
         this.accept(picture, watchdog);
       }
       if (signal.aborted) return false;
-      this.enter('offline', `${this.source.name}: nothing more to come`);
+      this.enter('offline', `${name}: ended after ${shown} picture${shown === 1 ? '' : 's'}${afterEnd === undefined ? '' : `; ${afterEnd}`}`);
       return true;
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);

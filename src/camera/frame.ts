@@ -46,6 +46,8 @@ export type OnDropped = (reason: 'unread' | 'unreadable', detail?: string) => vo
 export interface Source {
   /** As configured, passwords masked. */
   readonly name: string;
+  /** Of a source that ends after one pass: what makes it go on, in words. */
+  readonly afterEnd?: string;
   /**
    * Opens the device, process or file anew at each call. Ends normally when there is nothing more to come (a file), throws ERR_CAMERA when it
    * breaks, and returns soon after `signal` aborts, with every child process and descriptor gone. Never queues: whoever reads slowly gets

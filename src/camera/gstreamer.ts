@@ -11,10 +11,11 @@ import { type Pipeline, PROBED, pipelineOf } from './pipelines.js';
 import { PnmReader } from './pnm.js';
 
 export function gstreamerSource(uri: string, sidePx: number): Source {
-  pipelineOf(uri, sidePx, () => false); // refuses what is no camera before anything runs
+  const { afterEnd } = pipelineOf(uri, sidePx, () => false); // refuses what is no camera before anything runs
   const name = mask(uri);
   return {
     name,
+    ...(afterEnd === undefined ? {} : { afterEnd }),
     async *open(signal, onDropped) {
       const pipeline = await choosePipeline(uri, sidePx);
       do {

@@ -4,25 +4,24 @@ import { basename, dirname, join } from 'node:path';
 import { MiphaError, optionError } from '../errors.js';
 import { decodePicture } from '../picture/decode.js';
 import type { Source } from './frame.js';
+import { loopHint, readOptions } from './options.js';
 import { ticks } from './pace.js';
-import { booleanOption, type CameraUri, checkOptions, decodePath, numberOption } from './uri.js';
+import { type CameraUri, decodePath } from './uri.js';
 
 const PICTURE_FILE = /\.(jpe?g|png|webp)$/i;
 
 /**
- * Options: `fps` (1; 0: every picture, as fast as read), `loop` (false). Files come in the order of their names; at a given pace a slow reader
- * misses some. A relative path starts at the working directory; `*` and `?` (written %3F) may stand in the last part. Files that are no pictures
- * or damaged are passed over as `unreadable`.
+ * Files come in the order of their names; at a given pace a slow reader misses some. A relative path starts at the working directory; `*` and `?`
+ * (written %3F) may stand in the last part. Files that are no pictures or damaged are passed over as `unreadable`.
  */
 export function imagesSource(uri: CameraUri, sidePx: number): Source {
-  checkOptions(uri);
-  const fps = numberOption(uri, 'fps', 1, { min: 0, max: 1000 });
-  const loop = booleanOption(uri, 'loop');
+  const { fps, loop } = readOptions(uri, 'images');
   const path = decodePath(uri.rest);
   if (path === '') throw optionError('camera', 'images://FOLDER, images://FOLDER/*.jpg or images://FILE', uri.name);
 
   return {
     name: uri.name,
+    ...(loop ? {} : { afterEnd: loopHint(uri) }),
     async *open(signal, onDropped) {
       const files = await list(path);
       let failures = 0; // in a row

@@ -1,16 +1,13 @@
 /** What of a camera's URI may be shown, and what of it must not appear in any text. A URI is taken apart; nothing is recognised by its looks. */
 import { secretsOfAddress, secretsOfProperty, showAddress, showQuery } from '../address.js';
 import { HIDDEN } from '../redact.js';
+import { CAMERA_OPTIONS } from './options.js';
 import { tokens } from './tokens.js';
 
 /** Options of ours, by scheme. `rtsp` has none: what stands behind its question mark belongs to the camera. */
-export const URI_OPTIONS: Record<string, readonly string[]> = {
-  synthetic: ['seed', 'change_ms', 'fps', 'cup'],
-  images: ['fps', 'loop'],
-  v4l2: ['format', 'width', 'height', 'fps'],
-  csi: ['width', 'height', 'fps', 'mode'],
+const URI_OPTIONS: Record<string, readonly string[]> = {
+  ...Object.fromEntries(Object.entries(CAMERA_OPTIONS).map(([scheme, options]) => [scheme, Object.keys(options)])),
   rtsp: [],
-  file: ['loop'],
 };
 
 /** With user, password, foreign parameters and the properties of pipelines hidden. */

@@ -1,6 +1,5 @@
 /** A camera for a program that has a loop of its own. */
-import { once } from 'node:events';
-import { setImmediate as immediate } from 'node:timers/promises';
+import { setImmediate as turn } from 'node:timers/promises';
 import { checkKeys, optionError } from '../errors.js';
 import { Camera, type CameraState, type CameraStatus } from './camera.js';
 import type { Frame } from './frame.js';
@@ -17,9 +16,17 @@ export interface OpenCameraOptions {
   frozenMs?: number | undefined;
 }
 
-/** Opened again whenever it fails, until it is disposed. */
-export class OpenCamera implements AsyncDisposable {
-  constructor(private readonly camera: Camera) {}
+/**
+ * A loop over it sees the newest frames: `for await (const frame of camera)`. The camera is opened again whenever it fails, until it is disposed;
+ * leaving a loop does not close it, several loops may run at once.
+ */
+export class OpenCamera implements AsyncDisposable, AsyncIterable<Frame> {
+  private readonly over = new AbortController(); // no frame will come any more
+  private disposed = false;
+
+  constructor(private readonly camera: Camera) {
+    void camera.done.then(() => this.over.abort());
+  }
 
   get state(): CameraState {
     return this.camera.state;
@@ -29,13 +36,22 @@ export class OpenCamera implements AsyncDisposable {
     return this.camera.status();
   }
 
+  /** As `frames()`. */
+  [Symbol.asyncIterator](): AsyncGenerator<Frame, void, undefined> {
+    return this.frames();
+  }
+
   /**
-   * Always the newest frame, each at most once: what came while the loop was busy is dropped and counted in `status().dropped`. Goes on through
-   * failures of the camera; ends when it is disposed or has nothing more to give, such as a file. Throws `signal.reason`.
+   * Always the newest frame, each at most once: what came while the loop was busy is dropped and counted in `status().dropped`. Waits while the
+   * camera is lost (`status().error` says why); ends when it is disposed or has nothing more to give, such as a file. Throws `signal.reason`.
+   * Timers, sockets and signals have their turn before every frame, whatever the loop does.
    */
   async *frames(signal?: AbortSignal): AsyncGenerator<Frame, void, undefined> {
+    const over = this.over.signal;
+    const waiting = AbortSignal.any(signal === undefined ? [over] : [over, signal]);
     for (let last: Frame | undefined; ; ) {
-      const frame = await this.next(last, signal);
+      await turn(); // a frame that is there already would be taken without one
+      const frame = await this.next(last, waiting, signal);
       if (frame === undefined) return;
       last = frame;
       frame.hold?.(); // for ever: what the loop does with it is not ours to know
@@ -44,8 +60,10 @@ export class OpenCamera implements AsyncDisposable {
   }
 
   /** Ends its process and closes its device. */
-  dispose(): Promise<void> {
-    return this.camera.stop();
+  async dispose(): Promise<void> {
+    this.disposed = true;
+    this.over.abort();
+    await this.camera.stop();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -53,26 +71,14 @@ export class OpenCamera implements AsyncDisposable {
   }
 
   /** Undefined when none will come any more. */
-  private async next(last: Frame | undefined, signal: AbortSignal | undefined): Promise<Frame | undefined> {
-    const { camera } = this;
-    const over = new AbortController();
-    const waiting = signal === undefined ? over.signal : AbortSignal.any([signal, over.signal]);
-    const ended = async () => {
-      while (camera.running) {
-        await once(camera, 'state', { signal: waiting });
-        await immediate(); // a camera that has ended says so before it is no longer running
-      }
-      over.abort();
-    };
-    ended().catch(() => {}); // only because the waiting is over
+  private async next(last: Frame | undefined, waiting: AbortSignal, signal: AbortSignal | undefined): Promise<Frame | undefined> {
     try {
-      return await camera.slot.next(last, waiting);
+      return await this.camera.slot.next(last, waiting);
     } catch (error) {
-      if (signal?.aborted || !over.signal.aborted) throw error;
-      const frame = camera.slot.newest();
-      return frame === last ? undefined : frame;
-    } finally {
-      over.abort();
+      signal?.throwIfAborted();
+      if (!this.over.signal.aborted) throw error;
+      const frame = this.camera.slot.newest();
+      return this.disposed || frame === last ? undefined : frame;
     }
   }
 }

@@ -8,8 +8,9 @@ import { encodeOnce, needsEncoding, partsOf } from '../address.js';
 import { optionError } from '../errors.js';
 import { Redactor } from '../redact.js';
 import { mask, secretsIn } from './mask.js';
+import { loopHint, readOptions } from './options.js';
 import { tokens } from './tokens.js';
-import { booleanOption, type CameraUri, checkOptions, choiceOption, decodePath, numberOption, splitUri } from './uri.js';
+import { type CameraUri, decodePath, splitUri } from './uri.js';
 
 export interface Pipeline {
   variant: 'nvidia' | 'plain';
@@ -23,6 +24,8 @@ export interface Pipeline {
   /** A file: it ends normally, while any other camera whose stream ends is lost. */
   finite: boolean;
   loop: boolean;
+  /** See Source. */
+  afterEnd?: string;
 }
 
 /** Elements that make the difference between the variants. */
@@ -32,11 +35,8 @@ export type Has = (element: (typeof PROBED)[number]) => boolean;
 /** Pictures leave the child on a descriptor of their own, where no element's chatter on stdout can get between them. */
 export const FRAMES_FD = 3;
 
-const SIDE = { min: 1, max: 16_384, whole: true };
-const FPS = { min: 1, max: 1000, whole: true };
-
 type Stage = string[];
-type Head = Partial<Pick<Pipeline, 'finite' | 'loop' | 'env' | 'pictures'>> & { stages: Stage[]; size?: string };
+type Head = Partial<Pick<Pipeline, 'finite' | 'loop' | 'afterEnd' | 'env' | 'pictures'>> & { stages: Stage[]; size?: string };
 
 const HEADS: Record<string, (uri: CameraUri, sidePx: number, has: Has) => Head> = { v4l2, csi, rtsp, file };
 export const GSTREAMER_SCHEMES = [...Object.keys(HEADS), 'gst'];
@@ -83,30 +83,27 @@ function tail(size: string, nvidia: boolean): Stage[] {
   return [...scale, ['videoconvert'], ['video/x-raw,format={RGB,GRAY8}'], ['pnmenc'], SINK];
 }
 
-/** v4l2:///dev/video0. Options: format (raw, mjpeg), width, height, fps; without them the driver's own choice. */
+/** v4l2:///dev/video0. */
 function v4l2(uri: CameraUri): Head {
-  checkOptions(uri);
+  const { format, width, height, fps } = readOptions(uri, 'v4l2');
   const device = decodePath(uri.rest);
   if (!/^\/dev\/[\w./:-]+$/.test(device)) throw optionError('camera', 'v4l2:///dev/video0', uri.name);
-  const format = choiceOption(uri, 'format', 'raw', ['raw', 'mjpeg']);
-  const caps = [format === 'raw' ? 'video/x-raw' : 'image/jpeg', ...asked(uri)].join(',');
+  const asked = { width, height, framerate: fps === null ? null : `${fps}/1` };
+  const fields = Object.entries(asked).flatMap(([key, value]) => (value === null ? [] : [`${key}=${value}`]));
+  const caps = [format === 'raw' ? 'video/x-raw' : 'image/jpeg', ...fields].join(',');
   const source = ['v4l2src', `device=${device}`, 'do-timestamp=true'];
   return { stages: [source, [caps]], pictures: format === 'raw' ? 'pnm' : 'jpeg' };
 }
 
-/** csi://0, the number of the sensor. Options: width, height (1280 x 720), fps (30), mode (of the sensor; the driver's own choice). */
+/** csi://0, the number of the sensor. */
 function csi(uri: CameraUri, sidePx: number): Head {
-  checkOptions(uri);
+  const { width, height, fps, mode } = readOptions(uri, 'csi');
   if (!/^\d{1,3}$/.test(uri.rest)) throw optionError('camera', 'csi:// and the number of the sensor, e.g. csi://0', uri.name);
-  const width = numberOption(uri, 'width', 1280, SIDE);
-  const height = numberOption(uri, 'height', 720, SIDE);
-  const fps = numberOption(uri, 'fps', 30, FPS);
-  const mode = numberOption(uri, 'mode', -1, { min: 0, max: 100, whole: true });
   const scale = Math.min(1, sidePx / Math.max(width, height));
   const even = (side: number) => Math.max(2, 2 * Math.round((side * scale) / 2)); // what the video hardware takes
   return {
     stages: [
-      ['nvarguscamerasrc', `sensor-id=${uri.rest}`, ...(mode < 0 ? [] : [`sensor-mode=${mode}`])],
+      ['nvarguscamerasrc', `sensor-id=${uri.rest}`, ...(mode === null ? [] : [`sensor-mode=${mode}`])],
       [`video/x-raw(memory:NVMM),width=${width},height=${height},framerate=${fps}/1`],
     ],
     size: `width=${even(width)},height=${even(height)}`,
@@ -154,9 +151,9 @@ function loginOf(userInfo: string, name: string): string {
   return `${encodeOnce(user)}:${encodeOnce(password)}@`;
 }
 
-/** file://clip.mp4, from the working directory, or file:///clips/clip.mp4, at the pace it was recorded in. Options: loop (false). */
+/** file://clip.mp4, from the working directory, or file:///clips/clip.mp4, at the pace it was recorded in. */
 function file(uri: CameraUri): Head {
-  checkOptions(uri);
+  const { loop } = readOptions(uri, 'file');
   const path = decodePath(uri.rest);
   if (path === '') throw optionError('camera', 'file://clip.mp4 or file:///folder/clip.mp4', uri.name);
   return {
@@ -165,7 +162,8 @@ function file(uri: CameraUri): Head {
       ['identity', 'sync=true'],
     ],
     finite: true,
-    loop: booleanOption(uri, 'loop'),
+    loop,
+    ...(loop ? {} : { afterEnd: loopHint(uri) }),
   };
 }
 
@@ -178,11 +176,6 @@ function described(uri: string): Head {
   if (args === undefined || args.length === 0 || args[0] === '!' || args.at(-1) === '!')
     throw optionError('camera', 'gst: and a pipeline that ends in raw video, e.g. gst:videotestsrc is-live=true', mask(uri));
   return { stages: [args], pictures: /^image\/jpeg\b/.test(args.at(-1) as string) ? 'jpeg' : 'pnm' };
-}
-
-function asked(uri: CameraUri): string[] {
-  const side = (key: 'width' | 'height') => (uri.options.has(key) ? [`${key}=${numberOption(uri, key, 0, SIDE)}`] : []);
-  return [...side('width'), ...side('height'), ...(uri.options.has('fps') ? [`framerate=${numberOption(uri, 'fps', 0, FPS)}/1`] : [])];
 }
 
 /** Characters that mean something to the parser of gst-launch, percent-encoded. */

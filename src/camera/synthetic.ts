@@ -1,25 +1,21 @@
 /** synthetic://kitchen: a camera that always works and knows what it shows. */
 import { optionError } from '../errors.js';
-import { type Cups, kitchenStory } from './animation.js';
+import { kitchenStory } from './animation.js';
 import type { Picture, Source } from './frame.js';
 import { renderScene } from './kitchen.js';
+import { readOptions } from './options.js';
 import { ticks } from './pace.js';
-import { type CameraUri, checkOptions, choiceOption, numberOption } from './uri.js';
+import type { CameraUri } from './uri.js';
 
 const STEP_MS = 100; // time between two pictures in the kitchen where fps=0 leaves it open
 
 /**
- * Options: `seed` (1), `change_ms` (3000, time between two changes), `fps` (10; 0: as fast as read), `cup` (`any`; `one`: exactly one cup in every
- * scene). Which scene picture number n shows depends on these alone. Pictures are 320 x 240 whatever size was asked for: at any other size they
- * would not be those that mipha-nano was trained on.
+ * Which scene picture number n shows depends on the options alone. Pictures are 320 x 240 whatever size was asked for: at any other size they would
+ * not be those that mipha-nano was trained on.
  */
 export function syntheticSource(uri: CameraUri): Source {
   if (uri.rest.replace(/\/$/, '') !== 'kitchen') throw optionError('camera', 'synthetic://kitchen', uri.name, 'synthetic://kitchen');
-  checkOptions(uri);
-  const seed = numberOption(uri, 'seed', 1, { min: 0, max: 2 ** 32 - 1, whole: true });
-  const changeMs = numberOption(uri, 'change_ms', 3000, { min: 1, max: 86_400_000 });
-  const fps = numberOption(uri, 'fps', 10, { min: 0, max: 1000 });
-  const cups = choiceOption<Cups>(uri, 'cup', 'any', ['any', 'one']);
+  const { seed, change_ms: changeMs, fps, cup: cups } = readOptions(uri, 'synthetic');
   const pictureMs = fps > 0 ? 1000 / fps : STEP_MS;
 
   return {

@@ -11,7 +11,7 @@ import { writeRandomPackage } from '../package/random.js';
 import { type BenchReport, measure } from './bench-measure.js';
 import { interruption } from './failure.js';
 import { backendOption, SHIPPED_MODEL } from './options.js';
-import { bytes, milliseconds, ProgressBar, printJson, table } from './output.js';
+import { bytes, milliseconds, notes, ProgressBar, printJson, table } from './output.js';
 
 interface BenchCommand {
   random?: ModelSize;
@@ -29,11 +29,11 @@ export function addBench(program: Command): void {
     .option('--json', 'print the figures as JSON')
     .addHelpText(
       'after',
-      `
+      notes(`
 No checkpoint is needed: speed and memory do not depend on what the weights say. mipha-3b writes 3.2 GB below ${tmpdir()} and needs 5 GB of memory.
 
 Example:
-  mipha bench --random mipha-3b`,
+  mipha bench --random mipha-3b`),
     )
     .action(bench);
 }

@@ -10,7 +10,7 @@ import { identityOf, type PlanOptions, planKey } from '../package/plans/key.js';
 import type { Plan } from '../package/plans/plan.js';
 import { interruption } from './failure.js';
 import { wholeNumber } from './options.js';
-import { bytes, duration, milliseconds, ProgressBar, printJson, table } from './output.js';
+import { bytes, duration, milliseconds, notes, ProgressBar, printJson, table } from './output.js';
 
 interface BuildCommand {
   segments?: number;
@@ -34,12 +34,12 @@ export function addBuild(program: Command): void {
     .option('--json', 'print what was built as JSON')
     .addHelpText(
       'after',
-      `
+      notes(`
 Takes minutes for a large package. Each engine must reproduce the package's stored tensors before it counts; one that does not is built in other ways,
 in FP16 at last. An interrupted build goes on with the segments that are missing.
 
 Example:
-  mipha build packages/mipha-3b --dry-run`,
+  mipha build packages/mipha-3b --dry-run`),
     )
     .action(run);
 }

@@ -6,7 +6,7 @@ import { calibrate } from '../package/calibrate/calibrate.js';
 import type { Calibration } from '../package/calibration.js';
 import { interruption } from './failure.js';
 import { wholeNumber } from './options.js';
-import { milliseconds, ProgressBar, printJson, table } from './output.js';
+import { milliseconds, notes, ProgressBar, printJson, table } from './output.js';
 
 interface CalibrateCommand {
   pictures: string;
@@ -29,12 +29,13 @@ export function addCalibrate(program: Command): void {
     .option('--json', 'print what was found as JSON')
     .addHelpText(
       'after',
-      `
+      notes(`
 Runs the FP32 forward pass layer by layer, smooths outliers into the weights, and keeps matrices wide (w8a16, f16) until the error is within the budget.
 An interrupted run goes on where it was. Give it a package in F16 (mipha convert --wide) where there is room: nothing is then quantized twice.
 
 Example:
-  mipha calibrate packages/mipha-3b-wide packages/mipha-3b --pictures photos --prompts examples/prompts.txt`,
+  mipha calibrate packages/mipha-3b-wide packages/mipha-3b \\
+    --pictures photos --prompts examples/prompts.txt`),
     )
     .action(run);
 }

@@ -4,7 +4,7 @@ import { loadConfig } from '../service/config/config.js';
 import { issueLines, issuesIn, withKeptOverrides } from './config-lines.js';
 import { EXIT_FAILURE } from './failure.js';
 import { assignment } from './options.js';
-import { print, printJson } from './output.js';
+import { notes, print, printJson } from './output.js';
 
 interface CheckCommand {
   set: [path: string, value: string][];
@@ -18,7 +18,7 @@ export function addCheckConfig(program: Command): void {
     .argument('<file>', 'the YAML file')
     .option('--set <path=value>', 'a setting, as often as needed, e.g. http.port=8080', assignment, [])
     .option('--json', 'print the result as JSON')
-    .addHelpText('after', '\nVariables MIPHA_CONFIG_… of the environment count as they do for mipha run.')
+    .addHelpText('after', notes('\nVariables MIPHA_CONFIG_… of the environment count as they do for mipha run.'))
     .action(checkConfig);
 }
 

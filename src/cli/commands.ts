@@ -10,7 +10,7 @@ import { addConvert } from './convert.js';
 import { addDemo } from './demo.js';
 import { addDoctor } from './doctor.js';
 import { addDropOverrides } from './drop-overrides.js';
-import { report } from './failure.js';
+import { report, watchOutput } from './failure.js';
 import { learnArgument, version } from './options.js';
 import { addPrintConfig } from './print-config.js';
 import { addRun } from './run.js';
@@ -43,11 +43,17 @@ for (const add of [
 ])
   add(program);
 
+let command = ''; // that runs
+program.hook('preAction', (_, action) => {
+  command = action.name();
+});
+
 // an address that is misplaced is quoted too
 for (const argument of process.argv.slice(2)) learnArgument(argument);
+watchOutput();
 try {
   await program.parseAsync();
 } catch (error) {
-  process.exitCode = report(error, program.opts<{ verbose?: boolean }>().verbose === true);
+  process.exitCode = report(error, program.opts<{ verbose?: boolean }>().verbose === true, command);
   setTimeout(() => process.exit(), UNREAD_MS).unref(); // a pipe that nobody reads would keep the process
 }

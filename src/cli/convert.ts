@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { recordGolden } from '../engine/self-test.js';
 import { convert } from '../package/convert.js';
 import { interruption } from './failure.js';
-import { bytes, milliseconds, ProgressBar, printJson, totalBytes } from './output.js';
+import { bytes, milliseconds, notes, ProgressBar, printJson, totalBytes } from './output.js';
 
 interface ConvertCommand {
   name?: string;
@@ -24,12 +24,12 @@ export function addConvert(program: Command): void {
     .option('--json', 'print what was written as JSON')
     .addHelpText(
       'after',
-      `
+      notes(`
 Works tensor by tensor in less than 1.5 GB of memory, and the same input gives the same bytes. The package appears under its name only when it is
 whole and has answered its self-test; an interrupted run leaves nothing that looks finished.
 
 Example:
-  mipha convert Mipha-3B packages/mipha-3b`,
+  mipha convert Mipha-3B packages/mipha-3b`),
     )
     .action(run);
 }

@@ -12,7 +12,7 @@ export interface Row {
   truth: Value | undefined;
 }
 
-/** The lines above and below the table; `null` keeps them off. */
+/** The lines above and below the table. What is meant for copying does not belong there: it is cut at the edge and drawn anew all the time. */
 export type Surroundings = () => { head: string[]; foot: string[] };
 
 export interface Terminal {
@@ -33,15 +33,16 @@ export class DemoScreen {
     private readonly surroundings: Surroundings,
   ) {}
 
-  /** Elsewhere than on a terminal, `lines` and the names of the columns come first. */
+  /** `lines` come first and stay as they are; elsewhere than on a terminal the names of the columns follow. */
   begin(lines: string[]): void {
+    this.terminal.write(`${lines.join('\n')}\n\n`);
     if (this.terminal.isTTY) {
       this.timer = setInterval(() => this.draw(), REDRAW_MS);
       return;
     }
     const names = Object.keys(this.watches);
     const columns = [' frame', ...names.slice(0, -1).map(pad), '   seen in', names.at(-1)];
-    this.terminal.write(`${lines.join('\n')}\n\n${columns.join('  ')}\n`);
+    this.terminal.write(`${columns.join('  ')}\n`);
   }
 
   received(watch: string, row: Row): void {

@@ -11,10 +11,11 @@ import { CAMERA, demoConfig, NODE } from './demo-config.js';
 import { DemoLedger } from './demo-ledger.js';
 import { DemoScreen, type Terminal } from './demo-screen.js';
 import { WATCHES } from './demo-watches.js';
-import { followLines, frameLines, summaryLines } from './demo-words.js';
+import { countLine, followLines, frameLines, summaryLines } from './demo-words.js';
 import { endOnEscape } from './escaped.js';
 import { EXIT_FAILURE, interruption } from './failure.js';
 import { assignment, SHIPPED_MODEL, version, wholeNumber } from './options.js';
+import { notes } from './output.js';
 
 const ENOUGH = 0.97; // share of right answers below which a counted demo fails
 
@@ -39,9 +40,9 @@ export function addDemo(program: Command): void {
     .option('--set <path=value>', 'a setting of the configuration, as often as needed, e.g. mqtt.username=me', assignment, [])
     .addHelpText(
       'after',
-      `
+      notes(`
 Without --frames something changes every four seconds until Ctrl-C. With --frames it changes two or three times a second, and the demo ends with a
-summary and exit code 1 when fewer than ${ENOUGH * 100} % of the answers were right. Scenes below seed 1000000 were never used in training.`,
+summary and exit code 1 when fewer than ${ENOUGH * 100} % of the answers were right. Scenes below seed 1000000 were never used in training.`),
     )
     .action(demo);
 }
@@ -76,7 +77,7 @@ async function show(loaded: LoadedConfig, { frames }: DemoCommand, signal: Abort
   });
   const screen = new DemoScreen(WATCHES, unlessUnread(process.stdout), () => ({
     head: frameLines(service.health(), CAMERA),
-    foot: followLines(topics, mqtt, ledger.counts()),
+    foot: [countLine(ledger.counts())],
   }));
   await using _follower = await listen(mqtt, topics, ledger, screen, service.session);
   await using _service = { [Symbol.asyncDispose]: () => service.stop() };
@@ -86,7 +87,7 @@ async function show(loaded: LoadedConfig, { frames }: DemoCommand, signal: Abort
   failed.catch(() => {});
   const interrupted = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
   const done = frames === undefined ? interrupted : Promise.race([ledger.reached(frames), interrupted]);
-  screen.begin(followLines(topics, mqtt));
+  screen.begin(followLines(topics, mqtt, process.stdout.columns ?? Number.POSITIVE_INFINITY));
   await Promise.race([service.start(), failed]);
   service.cameras.get(CAMERA)?.on('frame', (frame) => ledger.captured(frame));
   await Promise.race([done, failed]);

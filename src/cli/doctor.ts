@@ -1,6 +1,5 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
-import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import type { Addon } from '../addon/addon.js';
@@ -9,15 +8,21 @@ import { type CameraReport, inspectCameras } from '../camera/inspect.js';
 import { MiphaError } from '../errors.js';
 import { textOf } from '../package/format.js';
 import { type Architecture, MANIFEST_FILE, parseManifest } from '../package/manifest.js';
-import { examineGpu, type GpuReport, gpuRows, thisMachine } from './doctor-gpu.js';
+import { examineGpu, type GpuReport, thisMachine } from './doctor-gpu.js';
+import { doctorLines } from './doctor-words.js';
 import { EXIT_FAILURE } from './failure.js';
 import { SHIPPED_MODEL } from './options.js';
-import { bytes, print, printJson, table, totalBytes } from './output.js';
+import { bytes, columns, notes, print, printJson, totalBytes } from './output.js';
 
 const SIDE_PX = 384; // what the published models see, for the pipelines shown
 const TOOLCHAIN_FIX = 'sudo apt-get install -y python3 make g++';
 
-interface Report {
+export interface Problem {
+  what: string;
+  fix: string;
+}
+
+export interface Report {
   ok: boolean; // this machine can answer questions now
   node: string;
   platform: string;
@@ -28,14 +33,15 @@ interface Report {
   gpu: GpuReport | null; // null: neither an NVIDIA driver nor a Jetson is seen
   packages: PackageReport[];
   cameras: CameraReport;
-  problems: { what: string; fix: string }[];
+  problems: Problem[];
 }
 
-interface PackageReport {
+export interface PackageReport {
   folder: string;
   name: string | null;
   weightsBytes: number | null;
   cacheBytes: number | null; // keys and values, in the engine's default size
+  isTooLarge: boolean; // for the memory that is free now
   problem: string | null;
 }
 
@@ -44,11 +50,13 @@ export function addDoctor(program: Command): void {
     .command('doctor')
     .description('What this machine can run, what is missing, and the command that puts it right. Exit code 1 when questions cannot be answered.')
     .argument('[packages...]', 'package folders to look at, besides those in models/')
-    .option('--json', 'print the report as JSON')
-    .action(async (folders: string[], options: { json?: boolean }) => {
+    .option('--json', 'print the report as JSON, pipelines included')
+    .addHelpText('after', notes('\n--verbose adds compilers, instruction sets, backends and the pipeline of every kind of camera.'))
+    .action(async (folders: string[], _: unknown, command: Command) => {
+      const { json, verbose = false } = command.optsWithGlobals<{ json?: boolean; verbose?: boolean }>();
       const report = await examine(folders);
-      if (options.json) printJson(report);
-      else print(`${render(report)}\n`);
+      if (json) printJson(report);
+      else print(`${doctorLines(report, { width: columns(), verbose }).join('\n')}\n`);
       if (!report.ok) process.exitCode = EXIT_FAILURE;
     });
 }
@@ -71,15 +79,14 @@ async function examine(folders: string[]): Promise<Report> {
     });
   }
   const cpu = addon?.cpu() ?? null;
-  const packages = [...new Set([...shippedPackages(), ...folders])].map(examinePackage);
+  const packages = [...new Set([...shippedPackages(), ...folders])].map((folder) => examinePackage(folder, cpu?.availableBytes));
   for (const { folder, problem } of packages)
     if (problem !== null) problems.push({ what: `${folder}: ${problem}`, fix: 'mipha convert CHECKPOINT OUT' });
   if (packages.length === 0) problems.push({ what: 'no package found', fix: 'mipha convert CHECKPOINT OUT' });
   for (const entry of packages) {
-    const needed = (entry.weightsBytes ?? 0) + (entry.cacheBytes ?? 0);
-    if (cpu !== null && needed > cpu.availableBytes) {
+    if (cpu !== null && entry.isTooLarge) {
       problems.push({
-        what: `${entry.folder} needs more than ${bytes(needed)}, ${bytes(cpu.availableBytes)} are free`,
+        what: `${entry.folder} needs more than ${bytes(neededBytes(entry))}, ${bytes(cpu.availableBytes)} are free`,
         fix: 'close other programs, or take a smaller package',
       });
     }
@@ -113,9 +120,10 @@ function shippedPackages(): string[] {
   return [...new Set([SHIPPED_MODEL, ...found.filter((folder) => existsSync(join(folder, MANIFEST_FILE)))])];
 }
 
-function examinePackage(folder: string): PackageReport {
+function examinePackage(folder: string, availableBytes = Number.POSITIVE_INFINITY): PackageReport {
   const path = join(folder, MANIFEST_FILE);
   try {
+    if (!existsSync(folder)) throw new MiphaError('ERR_MODEL_MISSING', 'no such folder');
     if (!existsSync(path)) throw new MiphaError('ERR_MODEL_MISSING', 'no manifest.json: not a package');
     const manifest = parseManifest(path, textOf(path, readFileSync(path)));
     for (const [name, { bytes: size }] of Object.entries(manifest.files)) {
@@ -123,54 +131,18 @@ function examinePackage(folder: string): PackageReport {
         throw new MiphaError('ERR_MODEL_MISSING', `${name} is absent or has another size`);
     }
     const weightsBytes = totalBytes(manifest.files);
-    return { folder, name: manifest.name, weightsBytes, cacheBytes: cacheBytes(manifest.architecture.language), problem: null };
+    const sizes = { weightsBytes, cacheBytes: cacheBytes(manifest.architecture.language) };
+    return { folder, name: manifest.name, ...sizes, isTooLarge: neededBytes(sizes) > availableBytes, problem: null };
   } catch (error) {
-    return { folder, name: null, weightsBytes: null, cacheBytes: null, problem: (error as Error).message };
+    return { folder, name: null, weightsBytes: null, cacheBytes: null, isTooLarge: false, problem: (error as Error).message };
   }
+}
+
+function neededBytes({ weightsBytes, cacheBytes: cache }: Pick<PackageReport, 'weightsBytes' | 'cacheBytes'>): number {
+  return (weightsBytes ?? 0) + (cache ?? 0);
 }
 
 /** Keys and values in FP16 of what the engine plans when it is not told otherwise: one context and a batch of eight questions. */
 function cacheBytes({ layers, hidden, context }: Architecture['language']): number {
   return layers * 2 * hidden * 2 * (context + 8 * 128);
-}
-
-function render(report: Report): string {
-  const { cpu } = report;
-  const rows: [string, string][] = [
-    ['Node', `${report.node}, ${report.platform}`],
-    ['compiler', report.toolchain.map(({ name, version }) => version ?? `${name} not found`).join('; ')],
-    ['addon', report.addon.loaded ? `loaded, version ${report.addon.version}` : 'not loaded'],
-  ];
-  if (cpu === null) {
-    rows.push(['processor', `${availableParallelism()} threads`], ['memory', bytes(totalmem())]);
-  } else {
-    const isa = (name: string) =>
-      name === cpu.runnable[0] ? `${name} (used)` : cpu.runnable.includes(name) ? name : `${name} (not on this processor)`;
-    rows.push(
-      ['processor', `${cpu.model}, ${cpu.physicalCores} cores, ${cpu.threads} threads`],
-      ['instructions', cpu.compiled.map(isa).join(', ')],
-      ['memory', `${bytes(cpu.memoryBytes)}, ${bytes(cpu.availableBytes)} free`],
-    );
-  }
-  for (const { name, available, reason } of report.backends) rows.push([`backend ${name}`, available ? 'ready' : `not available: ${reason}`]);
-  if (report.gpu !== null) rows.push(...gpuRows(report.gpu));
-  for (const { folder, name, weightsBytes, cacheBytes: cache, problem } of report.packages) {
-    rows.push([
-      'package',
-      problem === null ? `${name} in ${folder}: weights ${bytes(weightsBytes ?? 0)}, cache ${bytes(cache ?? 0)}` : `${folder}: ${problem}`,
-    ]);
-  }
-  for (const scheme of report.cameras.schemes) {
-    const { ready, pipeline, fix, missing, example } = scheme;
-    if (pipeline === null) rows.push([`camera ${scheme.scheme}`, `ready: ${example}`]);
-    else
-      rows.push([`camera ${scheme.scheme}`, ready ? pipeline : `${missing.length > 0 ? `lacks ${missing.join(', ')}` : 'lacks GStreamer'}: ${fix}`]);
-  }
-  const problems = report.problems.flatMap(({ what, fix }) => [`  ${what}`, `    fix: ${fix}`]);
-  const verdict = report.ok
-    ? problems.length === 0
-      ? 'Everything is there.'
-      : 'Questions can be answered, but:'
-    : 'Questions cannot be answered yet:';
-  return [table(rows), '', verdict, ...problems].join('\n');
 }

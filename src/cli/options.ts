@@ -42,5 +42,16 @@ export function learnArgument(argument: string): void {
 
 /** Of this package. */
 export function version(): string {
-  return (JSON.parse(readFileSync(join(packageRoot(), 'package.json'), 'utf8')) as { version: string }).version;
+  return packageJson().version;
+}
+
+/** " at URL", where this package names an address for reports. */
+export function reportAddress(): string {
+  const { bugs } = packageJson();
+  const url = typeof bugs === 'string' ? bugs : bugs?.url;
+  return url === undefined ? '' : ` at ${url}`;
+}
+
+function packageJson(): { version: string; bugs?: string | { url?: string } } {
+  return JSON.parse(readFileSync(join(packageRoot(), 'package.json'), 'utf8'));
 }

@@ -35,6 +35,38 @@ export function table(rows: [name: string, value: string][]): string {
   return rows.map(([name, value]) => `${name.padEnd(width)}  ${value}`).join('\n');
 }
 
+/** Of the terminal on stdout; 80 elsewhere. */
+export function columns(): number {
+  return process.stdout.columns ?? 80;
+}
+
+/** Broken at spaces into lines of at most `width` columns, the second and further ones indented; a word that is longer stays whole. */
+export function wrap(text: string, width: number, indent = 0): string[] {
+  const [start = ''] = /^ */.exec(text) ?? [];
+  const lines: string[] = [];
+  let line = start;
+  for (const word of text.slice(start.length).split(/ (?! )/)) {
+    const isFirst = line.trim() === '';
+    if (isFirst || line.length + 1 + word.length <= width) {
+      line += `${isFirst ? '' : ' '}${word}`;
+    } else {
+      lines.push(line);
+      line = `${' '.repeat(indent)}${word}`;
+    }
+  }
+  return [...lines, line];
+}
+
+/** What stands below the options of a command: paragraphs as wide as the terminal; lines that begin with a space, such as examples, as they are. */
+export function notes(text: string): string {
+  const paragraphs = text.trim().split(/\n\s*\n/);
+  const lines = paragraphs.map((paragraph) => {
+    const parts = paragraph.split(/\n(?= )/).map((part) => (part.startsWith(' ') ? part : wrap(part.replaceAll('\n', ' '), columns()).join('\n')));
+    return parts.join('\n');
+  });
+  return `\n${lines.join('\n\n')}`;
+}
+
 export interface ProgressSink {
   isTTY?: boolean;
   columns?: number;

@@ -6,6 +6,7 @@ import { releaseSignals } from './early-signals.js';
 import { endOnEscape } from './escaped.js';
 import { interruption } from './failure.js';
 import { assignment, SHIPPED_MODEL, version } from './options.js';
+import { notes } from './output.js';
 
 interface RunCommand {
   config?: string;
@@ -20,12 +21,12 @@ export function addRun(program: Command): void {
     .option('--set <path=value>', 'a setting, as often as needed, e.g. mqtt.url=mqtt://127.0.0.1:1883', assignment, [])
     .addHelpText(
       'after',
-      `
+      notes(`
 Examples:
   mipha run --config /etc/mipha/config.yaml
   mipha run --set node=kitchen-1 --set cameras.kitchen.uri=synthetic://kitchen
 
-mipha check-config tells what is wrong with a configuration, docs/configuration.md what may stand in one.`,
+mipha check-config tells what is wrong with a configuration, docs/configuration.md what may stand in one.`),
     )
     .action(run);
 }

@@ -6,6 +6,7 @@ import { MiphaError } from '../errors.js';
 import { type CheckpointConfig, parseConfig } from './config.js';
 import { BYTES_OF, type FloatType } from './floats.js';
 import { fileError, formatError, parseJson, textOf } from './format.js';
+import { missing, notAFolder } from './other-weights.js';
 import { openSafetensors, type SafetensorsFile, type TensorEntry } from './safetensors.js';
 
 const CONFIG_FILE = 'config.json';
@@ -38,8 +39,11 @@ export async function openCheckpoint(folder: string): Promise<Checkpoint> {
   const root = await realpath(folder).catch((error: unknown) => {
     throw fileError(folder, error);
   });
+  if (!(await stat(root)).isDirectory()) throw notAFolder(folder);
+  if (!(await isThere(join(folder, CONFIG_FILE)))) throw await missing(folder, CONFIG_FILE);
   const config = parseConfig(join(folder, CONFIG_FILE), await readText(join(folder, CONFIG_FILE)));
   const index = await readIndex(join(folder, INDEX_FILE));
+  if (index === undefined && !(await isThere(join(folder, SINGLE_FILE)))) throw await missing(folder, SINGLE_FILE);
   const shards = index === undefined ? [SINGLE_FILE] : [...new Set(index.values())].sort();
   const opened: SafetensorsFile[] = [];
   try {
@@ -86,13 +90,20 @@ export function sourceTensor(name: string, file: SafetensorsFile, { dtype, shape
   return { name, dtype, shape, read: (firstRow, _rows, into) => file.read(offset + firstRow * rowBytes, into) };
 }
 
+async function isThere(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return false;
+    throw fileError(path, error);
+  }
+}
+
 /** Tensor name → file name; undefined when the checkpoint is a single file. */
 async function readIndex(path: string): Promise<Map<string, string> | undefined> {
-  const present = await stat(path).then(
-    () => true,
-    () => false,
-  );
-  if (!present) return undefined;
+  if (!(await isThere(path))) return undefined;
   const schema = z.looseObject({ weight_map: z.record(z.string(), z.string()) });
   const { weight_map: map } = parseJson(path, await readText(path), schema);
   for (const [name, file] of Object.entries(map))

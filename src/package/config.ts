@@ -1,6 +1,7 @@
 /** config.json of a published Mipha checkpoint → sizes. Every key is read from its own place: nested sections never override the top level. */
 import { z } from 'zod';
 import { MiphaError } from '../errors.js';
+import { familyOf } from './families.js';
 import { formatError, parseJson } from './format.js';
 import { type Architecture, checkArchitecture, type Preprocessing, preprocessing } from './manifest.js';
 
@@ -28,6 +29,8 @@ const projectorSchema = z.looseObject({
   mm_hidden_size: size.optional(),
   hidden_size: size.optional(),
 });
+
+const namesSchema = z.looseObject({ model_type: z.string().max(200).optional(), architectures: z.array(z.string().max(200)).max(10).nullish() });
 
 const configSchema = z.looseObject({
   vocab_size: size,
@@ -61,7 +64,8 @@ export interface CheckpointConfig {
 
 /** Throws ERR_MODEL_FORMAT naming the key, what is expected and what came. */
 export function parseConfig(path: string, text: string): CheckpointConfig {
-  checkModelType(path, parseJson(path, text, z.looseObject({ model_type: z.string().max(200) })).model_type);
+  const { model_type: type, architectures } = parseJson(path, text, namesSchema);
+  checkModel(path, type, architectures ?? []);
   const config = parseJson(path, text, configSchema);
   const { vision_tower: tower, mm_projector: projector } = config.vision_config;
   refuseUnsupported(path, config);
@@ -98,15 +102,26 @@ export function parseConfig(path: string, text: string): CheckpointConfig {
   };
 }
 
-function checkModelType(path: string, type: string): void {
-  const family = type.replaceAll('-', '_');
-  if (family === 'mipha_phi') return;
-  if (family === 'mipha_gemma' || family === 'mipha_phi3')
-    throw new MiphaError('ERR_MODEL_FORMAT', `${path}: model_type ${type} is known but not supported; mipha_phi (Phi-2, Phi-1.5) is`, {
-      details: { path, expected: 'mipha_phi', received: type },
-    });
-  throw formatError(`${path}: model_type`, 'mipha_phi or mipha-phi', type);
+function checkModel(path: string, type: string | undefined, architectures: readonly string[]): void {
+  if (type?.replaceAll('-', '_') === 'mipha_phi') return;
+  const family = familyOf(type, architectures);
+  if (family === undefined) throw formatError(`${path}: model_type`, 'mipha_phi or mipha-phi', type);
+  const called = type === undefined ? `architecture ${architectures.join(', ')}` : `model_type ${type}`;
+  if (family.kind === 'picture and language') throw unsupported(path, family.name, called);
+  const rest = family.kind === 'language' ? 'a language model alone, without the tower that sees' : 'a vision tower alone, without a language model';
+  throw new MiphaError('ERR_MODEL_FORMAT', `${path}: expected a Mipha checkpoint (model_type mipha_phi), received ${family.name}: ${rest}`, {
+    details: { path, expected: 'mipha_phi', received: family.name, family: family.name },
+  });
 }
+
+/** A published kind of model that is out of reach so far: nobody needs to report it. */
+function unsupported(path: string, family: string, called: string): MiphaError {
+  return new MiphaError('ERR_MODEL_FORMAT', `${path}: ${family} (${called}) is known, not supported yet; Mipha on Phi-2 and Phi-1.5 (mipha_phi) is`, {
+    details: { path, expected: 'mipha_phi', received: called, family },
+  });
+}
+
+const TOWERS: Record<string, string> = { clip: 'CLIP', dinov2: 'DINOv2' };
 
 /** What would silently give wrong answers if it were ignored. */
 function refuseUnsupported(path: string, config: Config): void {
@@ -114,6 +129,9 @@ function refuseUnsupported(path: string, config: Config): void {
   const must = (key: string, expected: unknown, received: unknown) => {
     if (received !== expected) throw formatError(`${path}: ${key}`, JSON.stringify(expected), received);
   };
+  const name = tower.vision_model_name_or_path;
+  const other = /siglip/i.test(name) ? undefined : /clip|dinov2/i.exec(name)?.[0];
+  if (other !== undefined) throw unsupported(path, `Mipha with a ${TOWERS[other.toLowerCase()]} tower`, `vision_model_name_or_path ${name}`);
   must('hidden_act', 'gelu_new', config.hidden_act);
   must('qk_layernorm', false, config.qk_layernorm);
   must('rope_scaling', null, config.rope_scaling ?? null);
@@ -126,9 +144,6 @@ function refuseUnsupported(path: string, config: Config): void {
   // SigLIP has no class token, so the two features are the same.
   if (!['patch', 'cls_patch'].includes(tower.mm_vision_select_feature))
     throw formatError(`${path}: vision_tower.mm_vision_select_feature`, 'patch or cls_patch', tower.mm_vision_select_feature);
-  const name = tower.vision_model_name_or_path;
-  if (/clip|dinov2/i.test(name) && !/siglip/i.test(name))
-    throw formatError(`${path}: vision_tower.vision_model_name_or_path`, 'a SigLIP tower', name);
 }
 
 /** How many layers run so that the output is hidden_states[select] of the n + 1 that the tower has (0 is the embeddings). */

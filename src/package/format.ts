@@ -41,7 +41,7 @@ export function parseJson<T>(path: string, text: string, schema: ZodType<T>): T 
   try {
     json = JSON.parse(text);
   } catch (error) {
-    throw formatError(path, 'JSON', (error as Error).message, error);
+    throw formatError(path, 'JSON', (error as Error).message.replace(/\s+/g, ' '), error); // which quotes lines of the file
   }
   return validate(path, json, schema);
 }

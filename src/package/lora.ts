@@ -77,7 +77,7 @@ async function refusePickles(folder: string): Promise<void> {
   const pickle = (await readdir(folder)).find((name) => /^(adapter_model|non_lora_trainables)\.(bin|pt|pth)$/.test(name));
   if (pickle !== undefined)
     throw new MiphaError('ERR_MODEL_FORMAT', `${join(folder, pickle)}: pickled weights are not read; save them in ${WEIGHTS_FILE}`, {
-      details: { path: join(folder, pickle) },
+      details: { path: join(folder, pickle), remedy: `save them in ${WEIGHTS_FILE}` },
     });
 }
 

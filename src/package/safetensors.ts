@@ -58,12 +58,21 @@ async function readHeader(path: string, handle: FileHandle, fileBytes: number): 
   if (fileBytes < 8) throw formatError(path, 'at least 8 bytes', fileBytes);
   const prefix = new Uint8Array(8);
   await readFully(path, handle, 0, prefix);
+  refuseStandIn(path, new TextDecoder().decode(prefix));
   const length = new DataView(prefix.buffer).getBigUint64(0, true);
   const limit = Math.min(MAX_HEADER_BYTES, fileBytes - 8);
   if (length > BigInt(limit)) throw formatError(`${path}: header length`, `at most ${limit} bytes`, length.toString());
   const text = new Uint8Array(Number(length));
   await readFully(path, handle, 8, text);
   return parseHeader(path, textOf(`${path}: header`, text), 8 + text.byteLength, fileBytes);
+}
+
+/** What an unfinished download leaves under the name of the file. */
+function refuseStandIn(path: string, begin: string): void {
+  const standIn = begin === 'version ' ? 'a Git LFS pointer' : /^\s*</.test(begin) ? 'a web page' : undefined;
+  if (standIn === undefined) return;
+  const remedy = standIn === 'a web page' ? 'download the file again' : 'fetch it with: git lfs pull';
+  throw new MiphaError('ERR_MODEL_FORMAT', `${path}: expected safetensors, received ${standIn}; ${remedy}`, { details: { path, remedy } });
 }
 
 /** `start` is where the data begins. The data must be covered exactly: no hole, no overlap, nothing behind. */

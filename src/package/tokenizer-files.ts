@@ -59,14 +59,10 @@ function collectIds(folder: string, text: (name: string) => string | undefined):
   }
   const vocab = text('vocab.json');
   const missing = vocab === undefined ? 'vocab.json' : text('merges.txt') === undefined ? 'merges.txt' : undefined;
-  if (missing !== undefined)
-    throw new MiphaError(
-      'ERR_MODEL_MISSING',
-      `${join(folder, missing)}: no such file; a tokenizer is vocab.json with merges.txt, or tokenizer.json`,
-      {
-        details: { path: join(folder, missing) },
-      },
-    );
+  if (missing !== undefined) {
+    const [path, remedy] = [join(folder, missing), 'a tokenizer is vocab.json with merges.txt, or tokenizer.json'];
+    throw new MiphaError('ERR_MODEL_MISSING', `${path}: no such file; ${remedy}`, { details: { path, remedy } });
+  }
   const added = text('added_tokens.json') ?? '{}';
   return new Map([
     ...Object.entries(parseJson(join(folder, 'vocab.json'), vocab ?? '', vocabulary)),

@@ -191,7 +191,7 @@ describe('Camera', () => {
     source.end();
     await pass(600_000);
     expect(source.opened).toBe(1);
-    expect(camera.status()).toMatchObject({ state: 'offline', error: 'hand: nothing more to come' });
+    expect(camera.status()).toMatchObject({ state: 'offline', error: 'hand: ended after 1 picture' });
     camera.restart();
     source.put(gray(2));
     await pass();

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Camera } from '../../src/camera/camera.js';
 import type { Picture } from '../../src/camera/frame.js';
 import { jpegOf } from '../../src/camera/jpeg.js';
 import { openSource } from '../../src/camera/source.js';
@@ -96,6 +97,18 @@ describe('images://', () => {
       [8, 8, 3],
     ]);
     expect(pictures.map(color)).toEqual(['red', 'green', 'red', 'blue']); // white begins with a full red
+  });
+
+  it.each([
+    ['', 'ended after 3 pictures; add ?loop=true to go round'],
+    ['?fps=0', 'ended after 3 pictures; add &loop=true to go round'],
+    ['?fps=0&loop=false', 'ended after 3 pictures; loop=true goes round'],
+  ])('says at the end of one pass (%s) what makes it go on', async (query, words) => {
+    const uri = `images://${folder}${query === '' ? '/%3F.*' : ''}${query}`;
+    const camera = new Camera({ id: 'c', source: open(uri), stallMs: 60_000, frozenMs: 0 });
+    camera.start();
+    await camera.done;
+    expect(camera.status()).toMatchObject({ state: 'offline', error: `${uri}: ${words}` });
   });
 
   it('goes round where asked', async () => {

@@ -33,4 +33,46 @@ describe('--as', () => {
   ])('refuses %j and says what there is', (spec) => {
     expect(() => parseAs(spec)).toThrow(expect.objectContaining({ code: 'ERR_OPTION', message: expect.stringContaining('choice:red,green,blue') }));
   });
+
+  it.each([
+    ['bool', 'boolean'],
+    ['Boolean', 'boolean'],
+    ['BOOL', 'boolean'],
+    ['yes/no', 'boolean'],
+    ['boolaen', 'boolean'],
+    ['boolean:yes', 'boolean'],
+    ['boolean:', 'boolean'],
+    ['integer', 'int:0..9'],
+    ['integer:1..5', 'int:1..5'],
+    ['int', 'int:0..9'],
+    ['int:0-9', 'int:0..9'],
+    ['int:-3..x', 'int:0..9'],
+    ['int 1..5', 'int:1..5'],
+    ['int:9..0', 'int:0..9'],
+    ['int:1.5..2', 'int:0..9'],
+    ['float:0..1', 'number:0..1'],
+    ['nubmer:0..1', 'number:0..1'],
+    ['number(0, 2.5)', 'number:0..2.5'],
+    ['enum', 'choice:red,green,blue'],
+    ['enum:', 'choice:red,green,blue'],
+    ['enum:open,closed', 'choice:open,closed'],
+    ['enum:[open, closed]', 'choice:open,closed'],
+    ['choices:open|closed', 'choice:open,closed'],
+    ['choice:red,,blue', 'choice:red,blue'],
+    ['choice:red,red', 'choice:red'],
+    ['string', 'text:80'],
+    ['string:20', 'text:20'],
+    ['str', 'text:80'],
+    ['text', 'text:80'],
+    ['text:0', 'text:80'],
+  ])('%j: asks whether %j was meant', (spec, nearest) => {
+    expect(() => parseAs(spec)).toThrow(
+      expect.objectContaining({ message: expect.stringMatching(`\\(did you mean ${nearest.replaceAll('.', '\\.')}\\?\\)$`) }),
+    );
+    expect(parseAs(nearest)).toBeDefined();
+  });
+
+  it.each(['', 'json', 'constructor', 'red,green', '?'])('has nothing to suggest for %j', (spec) => {
+    expect(() => parseAs(spec)).toThrow(expect.objectContaining({ message: expect.not.stringContaining('did you mean') }));
+  });
 });

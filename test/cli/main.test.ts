@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { EVAL, mipha, NANO, ROOT } from './run.js';
 
 const PICTURE = join(EVAL, 'pictures', '0000.png');
-const COMMANDS = ['ask', 'run', 'convert', 'doctor', 'bench', 'demo', 'check-config', 'print-config', 'schema'];
+const COMMANDS = ['ask', 'run', 'convert', 'calibrate', 'build', 'doctor', 'bench', 'demo', 'check-config', 'print-config', 'schema'];
 
 describe('mipha', () => {
   it('lists its commands', async () => {
@@ -17,6 +17,7 @@ describe('mipha', () => {
     const { code, stdout, stderr } = await mipha([command, '--help']);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout).toContain(`Usage: mipha ${command}`);
+    expect(stdout.split('\n').filter((line) => line.length > 80)).toEqual([]);
   });
 
   it('tells its version', async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { bytes, milliseconds, ProgressBar, table } from '../../src/cli/output.js';
+import { bytes, milliseconds, ProgressBar, table, wrap } from '../../src/cli/output.js';
 
 class Sink {
   text = '';
@@ -25,6 +25,14 @@ describe('output', () => {
         ['long', '2'],
       ]),
     ).toBe('a     1\nlong  2');
+  });
+
+  it('breaks lines at spaces and words never', () => {
+    expect(wrap('one two three', 7)).toEqual(['one two', 'three']);
+    expect(wrap('  one two three', 9, 4)).toEqual(['  one two', '    three']);
+    expect(wrap('name   value and more', 12, 7)).toEqual(['name   value', '       and', '       more']);
+    expect(wrap('a abcdefghij b', 4)).toEqual(['a', 'abcdefghij', 'b']);
+    expect(wrap('', 4)).toEqual(['']);
   });
 
   it('shows progress on a pipe as one line per stage and quarter', () => {

@@ -23,7 +23,7 @@ describe('README', () => {
   });
 
   it('names only files that exist', async () => {
-    const documents = ['README.md', 'docs/mqtt.md', 'docs/configuration.md', 'docs/jetson.md', 'docs/sdk.md', 'docs/service.md'];
+    const documents = ['README.md', ...['mqtt', 'configuration', 'cameras', 'jetson', 'sdk', 'service'].map((name) => `docs/${name}.md`)];
     const missing = await Promise.all(
       documents.map(async (document) => {
         const text = await readFile(join(ROOT, document), 'utf8');

@@ -17,20 +17,27 @@ export interface Outcome {
 export interface RunOptions {
   cwd?: string;
   env?: NodeJS.ProcessEnv;
+  /** What comes on stdin; nothing by default. */
+  stdin?: Uint8Array;
   /** Called with everything written to stdout or stderr so far, whenever there is more. */
   onOutput?: (output: string, child: ChildProcess) => void;
 }
 
 /** `node ...args`. */
-export function node(args: string[], { cwd, env, onOutput }: RunOptions = {}): Promise<Outcome> {
+export function node(args: string[], { cwd, env, stdin, onOutput }: RunOptions = {}): Promise<Outcome> {
   return new Promise((done, fail) => {
-    const child = spawn(process.execPath, args, { cwd, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(process.execPath, args, {
+      cwd,
+      env: { ...process.env, ...env },
+      stdio: [stdin === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
+    });
+    child.stdin?.on('error', () => undefined).end(stdin); // who has seen enough closes it
     let [stdout, stderr] = ['', ''];
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    child.stdout?.setEncoding('utf8').on('data', (text: string) => {
       stdout += text;
       onOutput?.(stdout + stderr, child);
     });
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       stderr += text;
       onOutput?.(stdout + stderr, child);
     });

@@ -8,7 +8,7 @@ import { node, ROOT } from './run.js';
 let clone = '';
 beforeEach(async () => {
   clone = await mkdtemp(join(tmpdir(), 'mipha-setup-'));
-  for (const path of ['scripts/setup.mjs', 'scripts/tensorrt-shim.mjs', 'package.json', 'package-lock.json'])
+  for (const path of ['scripts/setup.mjs', 'scripts/arguments.mjs', 'scripts/tensorrt-shim.mjs', 'package.json', 'package-lock.json'])
     await cp(join(ROOT, path), join(clone, path));
   await mkdir(join(clone, 'native'));
   await writeFile(join(clone, 'binding.gyp'), '{}');

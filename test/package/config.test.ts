@@ -128,7 +128,7 @@ describe('what cannot be run is refused with key, expected and received', () => 
     ['scaled positions', { top: { rope_scaling: { type: 'linear', factor: 2 } } }, /rope_scaling: expected null/],
     ['grouped keys', { top: { num_key_value_heads: 1 } }, /num_key_value_heads: expected 2, received 1/],
     ['image start and end tokens', { top: { mm_use_im_start_end: true } }, /mm_use_im_start_end/],
-    ['a CLIP tower', { tower: { vision_model_name_or_path: 'openai/clip-vit-large' } }, /SigLIP tower/],
+    ['a CLIP tower', { tower: { vision_model_name_or_path: 'openai/clip-vit-large' } }, /Mipha with a CLIP tower .* is known, not supported yet/],
     ['a class token feature', { tower: { mm_vision_select_feature: 'cls' } }, /patch or cls_patch/],
     ['gray pictures', { tower: { num_channels: 1 } }, /num_channels: expected 3, received 1/],
     ['a projector of another size', { projector: { hidden_size: 32 } }, /mm_projector.hidden_size: expected 16, received 32/],
@@ -140,10 +140,10 @@ describe('what cannot be run is refused with key, expected and received', () => 
     ['a missing size', { top: { hidden_size: undefined } }, /hidden_size: .*expected number, received undefined/],
     ['a size beyond reason', { top: { hidden_size: 1e8 } }, /language.hidden: .*8192/],
     ['a negative epsilon', { top: { layer_norm_eps: -1 } }, /language.epsilon/],
-    ['Gemma', { top: { model_type: 'mipha_gemma' } }, /mipha_gemma is known but not supported/],
-    ['Phi-3', { top: { model_type: 'mipha-phi3' } }, /mipha-phi3 is known but not supported/],
-    ['another model', { top: { model_type: 'llava' } }, /model_type: expected mipha_phi or mipha-phi, received llava/],
-    ['no model type', { top: { model_type: undefined } }, /model_type/],
+    ['Gemma', { top: { model_type: 'mipha_gemma' } }, /Mipha on Gemma \(model_type mipha_gemma\) is known, not supported yet/],
+    ['Phi-3', { top: { model_type: 'mipha-phi3' } }, /mipha-phi3\) is known, not supported yet/],
+    ['another model', { top: { model_type: 'eyesight' } }, /model_type: expected mipha_phi or mipha-phi, received eyesight/],
+    ['no model type', { top: { model_type: undefined } }, /model_type: expected mipha_phi or mipha-phi, received nothing/],
   ])('%s', (_, parts, message) => {
     expect(() => parse(changed(parts))).toThrow(
       expect.objectContaining({ name: 'MiphaError', code: 'ERR_MODEL_FORMAT', message: expect.stringMatching(message) }),

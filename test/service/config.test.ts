@@ -302,8 +302,14 @@ log: { level: inf }`;
   });
 
   it('is a warning where a camera may come later', async () => {
-    const { warnings } = await load('node: n\ncameras: { a: { uri: file://absent.mp4 }, b: { uri: file://absent.mp4, enabled: false } }');
+    const { warnings } = await load('node: n\ncameras: { a: { uri: file://absent.mp4?loop=true }, b: { uri: file://absent.mp4, enabled: false } }');
     expect(warnings).toEqual([expect.stringMatching(/^cameras\.a\.uri: .*absent\.mp4 is not there now/)]);
+  });
+
+  it('is a warning where a camera ends after one pass and nobody asked for that', async () => {
+    const cameras = ['', '?loop=true', '?loop=false'].map((query, i) => `c${i}: { uri: "images://.${query}" }`);
+    const { warnings } = await load(`node: n\ncameras: { ${cameras.join(', ')} }`);
+    expect(warnings).toEqual(['cameras.c0.uri: ends after one pass and stays offline then; add ?loop=true to go round']);
   });
 
   it('is a password that others can read, as a warning', async () => {

@@ -2,11 +2,14 @@
 import { constants } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { openSource } from '../../camera/source.js';
 import { decodePath, splitUri } from '../../camera/uri.js';
 import { checkSecretFile } from '../secrets.js';
 import type { Config } from './schema.js';
 import { shown } from './secrets.js';
 import type { Path } from './shape.js';
+
+const ANY_SIDE_PX = 384;
 
 export interface MissingFile {
   path: Path;
@@ -43,6 +46,9 @@ export async function fileIssues(config: Config): Promise<{ missing: MissingFile
     if (enabled && file !== undefined && (await reason(access(file, constants.R_OK))) !== null) {
       warnings.push(`cameras.${id}.uri: ${shown(file, [])} is not there now, or cannot be read; the camera is tried again until it can`);
     }
+    const { afterEnd } = openSource(uri, { sidePx: ANY_SIDE_PX });
+    if (enabled && afterEnd !== undefined && !splitUri(uri).options.has('loop'))
+      warnings.push(`cameras.${id}.uri: ends after one pass and stays offline then; ${afterEnd}`);
   }
   return { missing, warnings };
 }

@@ -1,0 +1,62 @@
+/** Models that people will try: which family a config.json belongs to, by what its publishers call it. Names only; what runs is config.ts's to say. */
+
+export interface Family {
+  name: string; // as people know it
+  kind: 'picture and language' | 'language' | 'vision';
+}
+
+/** Matched in this order against model_type, then the names of architectures, in lower case without hyphens and underscores. */
+const FAMILIES: readonly [RegExp, string][] = [
+  [/^miphagemma/, 'Mipha on Gemma'],
+  [/^miphaphi3/, 'Mipha on Phi-3'],
+  [/^moellava/, 'MoE-LLaVA'],
+  [/^(llavaphi|miphallavaphi)/, 'LLaVA-Phi'],
+  [/^bunny/, 'Bunny'],
+  [/^imp($|phi|qwen|for)/, 'Imp'],
+  [/^tinyllava/, 'TinyLLaVA'],
+  [/^(hf)?moondream/, 'moondream'],
+  [/^mobile(vlm|llama)/, 'MobileVLM'],
+  [/^qwen[\d.]*(vl|omni)/, 'Qwen-VL'],
+  [/^(smolvlm|idefics)/, 'SmolVLM and Idefics'],
+  [/^paligemma/, 'PaliGemma'],
+  [/^gemma3n?($|for)/, 'Gemma 3'],
+  [/^phi3v|^phi4(multimodal|mm)/, 'Phi Vision'],
+  [/^internvl/, 'InternVL'],
+  [/^minicpm[vo]/, 'MiniCPM-V'],
+  [/^(instruct)?blip/, 'BLIP'],
+  [/^florence/, 'Florence'],
+  [/^kosmos/, 'Kosmos'],
+  [/^(deepseekvl|janus|multimodality)/, 'DeepSeek-VL and Janus'],
+  [/^(cogvlm|cogagent|glm4v|chatglm4v)/, 'CogVLM and GLM-V'],
+  [
+    /^(molmo|ovis|fuyu|pixtral|mllama|mistral3|kimivl|lfm2vl|ayavision|ayaexpanse|aria|emu3|chameleon|granitevision|minigpt4|otter|openflamingo)/,
+    'a vision-language model',
+  ],
+  [/^(llava|vipllava|videollava|sharegpt4v)/, 'LLaVA'],
+];
+
+/** nanoLLaVA and Apple's FastVLM differ by a hyphen. */
+const EXACT: Record<string, string> = { 'llava-qwen2': 'nanoLLaVA', llava_qwen2: 'FastVLM' };
+
+const LANGUAGE =
+  /^(phi|phimsft|mixformersequential|llama|mistral|mixtral|qwen|gemma|stablelm|stablelmepoch|gptneox|gpt|opt|falcon|openelm|olmo|smollm)[\d.]*(moe|text)?($|for|model)/;
+const VISION = /^(siglip|clip|dino|vit|eva|evaclip)(v?\d)?(withregisters)?($|for|vision|model)/;
+
+/** undefined: a family that nobody here has heard of. */
+export function familyOf(modelType: string | undefined, architectures: readonly string[]): Family | undefined {
+  const exact = modelType === undefined ? undefined : Object.hasOwn(EXACT, modelType) ? EXACT[modelType] : undefined;
+  if (exact !== undefined) return { name: exact, kind: 'picture and language' };
+  const words = [modelType ?? '', ...architectures].map((word) => word.toLowerCase().replace(/[-_]/g, ''));
+  for (const word of words) {
+    const name = FAMILIES.find(([pattern]) => pattern.test(word))?.[1];
+    if (name !== undefined) return { name, kind: 'picture and language' };
+  }
+  for (const [kind, pattern] of [
+    ['language', LANGUAGE],
+    ['vision', VISION],
+  ] as const) {
+    const found = words.findIndex((word) => pattern.test(word));
+    if (found >= 0) return { name: (found === 0 ? modelType : architectures[found - 1]) as string, kind };
+  }
+  return undefined;
+}
