@@ -99,7 +99,7 @@ describe('misuse', () => {
   });
   const coded = (code: string, message?: RegExp) =>
     expect.objectContaining({ code, ...(message === undefined ? {} : { message: expect.stringMatching(message) }) });
-  const blank = () => loadAddon().reference(JSON.stringify({ architecture: loaded.architecture, preprocessing: { aspect: 'pad' } }));
+  const blank = () => loadAddon().reference(JSON.stringify({ architecture: loaded.architecture, preprocessing: preprocessing('pad') }));
 
   it('a manifest that is none', () => {
     expect(() => loadAddon().reference('{')).toThrow(coded('ERR_MODEL_FORMAT'));
