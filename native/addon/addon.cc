@@ -5,7 +5,7 @@
 #include "addon/engine_object.h"
 #include "addon/instance.h"
 #include "addon/machine_functions.h"
-#include "addon/product_function.h"
+#include "addon/matmul_function.h"
 #include "addon/reference_object.h"
 #include "addon/resize_function.h"
 #include "addon/stages_object.h"

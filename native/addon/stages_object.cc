@@ -57,21 +57,23 @@ std::map<std::string, Linear*> matrices(Weights& weights) {
 }
 
 struct Past {
-  Rows keys, values;
+  Floats keys, values;
 };
 
 /// One run: what goes in, and what came out.
 struct Run {
   std::string stage;
   std::vector<const uint8_t*> pixels;  // of vision.patches
-  std::vector<Rows> rows;              // of the others; replaced by the results
+  std::vector<Floats> rows;            // of the others; replaced by the results
   std::vector<Past> pasts;             // of language.layers.N
 };
 
 class StagesObject : public Napi::ObjectWrap<StagesObject> {
  public:
   static Napi::Function define(Napi::Env env) {
-    return DefineClass(env, "Stages", {InstanceMethod("run", &StagesObject::run), InstanceMethod("embed", &StagesObject::embed)});
+    return DefineClass(
+        env, "Stages",
+        {InstanceMethod("run", &StagesObject::run), InstanceMethod("embed", &StagesObject::embed), InstanceMethod("planes", &StagesObject::planes)});
   }
 
   explicit StagesObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<StagesObject>(info) {
@@ -108,12 +110,26 @@ class StagesObject : public Napi::ObjectWrap<StagesObject> {
   Napi::Value embed(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
       const Stages stages(package_->config(), package_->weights());
-      Rows rows;
+      Floats rows;
       for (const int32_t id : ids_from_js(info[0], "ids")) {
-        const Rows row = stages.embed(id);
+        const Floats row = stages.embed(id);
         rows.insert(rows.end(), row.begin(), row.end());
       }
       return floats_to_js(info.Env(), rows.data(), rows.size());
+    });
+  }
+
+  /// pixels uint8 [size, size, 3] → f32 [3, size, size], as the first graph takes them.
+  Napi::Value planes(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+      const size_t expected = static_cast<size_t>(3) * package_->config().vision.image_size * package_->config().vision.image_size;
+      const bool bytes = info[0].IsTypedArray() && info[0].As<Napi::TypedArray>().TypedArrayType() == napi_uint8_array;
+      if (!bytes || info[0].As<Napi::Uint8Array>().ElementLength() != expected) {
+        throw Error(Code::kImage, "pixels: expected a Uint8Array of " + std::to_string(expected) + " values");
+      }
+      std::vector<float> values(expected);
+      mipha::planes(package_->config(), info[0].As<Napi::Uint8Array>().Data(), values.data());
+      return floats_to_js(info.Env(), values.data(), values.size());
     });
   }
 
@@ -146,7 +162,7 @@ class StagesObject : public Napi::ObjectWrap<StagesObject> {
     const int vision = layer_of(run.stage, "vision.layers.", config.vision.layers);
     const int language = layer_of(run.stage, "language.layers.", config.language.layers);
     for (size_t i = 0; i < run.rows.size(); ++i) {
-      Rows& x = run.rows[i];
+      Floats& x = run.rows[i];
       if (vision >= 0) {
         stages.vision_layer(vision, x, tap);
       } else if (language >= 0) {
@@ -204,13 +220,13 @@ class StagesObject : public Napi::ObjectWrap<StagesObject> {
     return run;
   }
 
-  static Rows rows_from_js(const Napi::Value& value, const char* name, int width) {
+  static Floats rows_from_js(const Napi::Value& value, const char* name, int width) {
     if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_float32_array) {
       throw Error(Code::kOption, std::string(name) + ": expected a Float32Array");
     }
     const Napi::Float32Array array = value.As<Napi::Float32Array>();
     if (array.ElementLength() % width != 0) throw Error(Code::kOption, std::string(name) + ": expected whole rows of " + std::to_string(width));
-    return Rows(array.Data(), array.Data() + array.ElementLength());
+    return Floats(array.Data(), array.Data() + array.ElementLength());
   }
 
   Products products_from_js(const Napi::Value& value) const {

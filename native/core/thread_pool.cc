@@ -2,6 +2,7 @@
 
 #include <string>
 #include <system_error>
+#include <utility>
 
 #include "core/error.h"
 
@@ -50,7 +51,13 @@ void ThreadPool::end() {
 }
 
 void ThreadPool::drain(int thread) {
-  for (int index; (index = next_.fetch_add(1, std::memory_order_relaxed)) < count_;) call_(context_, index, thread);
+  try {
+    for (int index; (index = next_.fetch_add(1, std::memory_order_relaxed)) < count_;) call_(context_, index, thread);
+  } catch (...) {
+    next_.store(count_, std::memory_order_relaxed);  // nobody begins another
+    std::lock_guard lock(mutex_);
+    if (!failure_) failure_ = std::current_exception();
+  }
 }
 
 void ThreadPool::run(int count, Call call, void* context) {
@@ -76,6 +83,7 @@ void ThreadPool::run(int count, Call call, void* context) {
     else
       std::this_thread::yield();
   }
+  if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
 }
 
 void ThreadPool::work(int thread) {

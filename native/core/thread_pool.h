@@ -5,6 +5,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -23,7 +24,8 @@ class ThreadPool {
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
 
   /// Calls body(index, thread) for every index in [0, count), indices handed out one at a time; returns when all are done.
-  /// `thread` is in [0, threads()) and never used twice at once: good for scratch memory. The body must not throw. One caller at a time.
+  /// `thread` is in [0, threads()) and never used twice at once: good for scratch memory. One caller at a time.
+  /// An exception of the body ends the loop: indices not begun are left out, and it is thrown here once every thread has stopped.
   template <typename Body>
   void each(int count, Body&& body) {
     run(
@@ -46,6 +48,7 @@ class ThreadPool {
   std::atomic<uint32_t> round_{0};
   std::atomic<int> sleeping_{0};
   std::atomic<bool> stop_{false};
+  std::exception_ptr failure_;  // the first of this round; mutex_
   std::mutex mutex_;
   std::condition_variable wake_;
 };

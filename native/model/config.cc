@@ -22,7 +22,7 @@ constexpr int kHeadStep = 8;  // head sizes are multiples of this: what one vect
 [[noreturn]] void fail(const std::string& field, const std::string& expected, double received) {
   std::string number = std::to_string(received);
   if (received == std::trunc(received) && std::fabs(received) < 1e9) number = std::to_string(static_cast<int>(received));
-  throw Error(Code::kModelFormat, "architecture." + field + ": expected " + expected + ", received " + number);
+  throw Error(Code::kModelFormat, field + ": expected " + expected + ", received " + number);
 }
 
 void range(const std::string& field, int value, int low, int high) {
@@ -44,41 +44,44 @@ void epsilon(const std::string& field, float value) {
 }
 
 void check_vision(const VisionConfig& vision) {
-  range("vision.imageSize", vision.image_size, 1, kMaxImageSize);
-  range("vision.patchSize", vision.patch_size, 1, kMaxPatchSize);
-  if (vision.patch_size > vision.image_size) fail("vision.patchSize", "at most imageSize", vision.patch_size);
-  range("vision.hidden", vision.hidden, 1, kMaxHidden);
-  range("vision.intermediate", vision.intermediate, 1, kMaxIntermediate);
-  heads("vision", vision.hidden, vision.heads);
-  range("vision.layers", vision.layers, 1, kMaxLayers);
-  epsilon("vision.epsilon", vision.epsilon);
+  range("architecture.vision.imageSize", vision.image_size, 1, kMaxImageSize);
+  range("architecture.vision.patchSize", vision.patch_size, 1, kMaxPatchSize);
+  if (vision.patch_size > vision.image_size) fail("architecture.vision.patchSize", "at most imageSize", vision.patch_size);
+  range("architecture.vision.hidden", vision.hidden, 1, kMaxHidden);
+  range("architecture.vision.intermediate", vision.intermediate, 1, kMaxIntermediate);
+  heads("architecture.vision", vision.hidden, vision.heads);
+  range("architecture.vision.layers", vision.layers, 1, kMaxLayers);
+  epsilon("architecture.vision.epsilon", vision.epsilon);
 }
 
 void check_language(const LanguageConfig& language) {
-  range("language.hidden", language.hidden, 1, kMaxHidden);
-  range("language.intermediate", language.intermediate, 1, kMaxIntermediate);
-  heads("language", language.hidden, language.heads);
-  range("language.layers", language.layers, 1, kMaxLayers);
-  range("language.rotary", language.rotary, 0, language.head_size());
-  if (language.rotary % 2 != 0) fail("language.rotary", "an even number", language.rotary);
-  range("language.vocab", language.vocab, 1, kMaxVocab);
-  range("language.tokens", language.tokens, 1, language.vocab);
-  range("language.context", language.context, 1, kMaxContext);
-  epsilon("language.epsilon", language.epsilon);
-  range("language.ropeTheta", language.rope_theta, 1.0f, 1e12f);
+  range("architecture.language.hidden", language.hidden, 1, kMaxHidden);
+  range("architecture.language.intermediate", language.intermediate, 1, kMaxIntermediate);
+  heads("architecture.language", language.hidden, language.heads);
+  range("architecture.language.layers", language.layers, 1, kMaxLayers);
+  range("architecture.language.rotaryDims", language.rotary_dims, 0, language.head_size());
+  if (language.rotary_dims % 2 != 0) fail("architecture.language.rotaryDims", "an even number", language.rotary_dims);
+  range("architecture.language.vocab", language.vocab, 1, kMaxVocab);
+  range("architecture.language.tokens", language.tokens, 1, language.vocab);
+  range("architecture.language.context", language.context, 1, kMaxContext);
+  epsilon("architecture.language.epsilon", language.epsilon);
+  range("architecture.language.ropeTheta", language.rope_theta, 1.0f, 1e12f);
 }
 
 }  // namespace
 
 void check(const Config& config) {
+  for (int channel = 0; channel < 3; ++channel) {
+    if (!(config.preprocessing.std[channel] > 0)) fail("preprocessing.std", "numbers above 0", config.preprocessing.std[channel]);
+  }
   check_vision(config.vision);
   check_language(config.language);
-  range("projector.layers", config.projector_layers, 0, kMaxProjectorLayers);
+  range("architecture.projector.layers", config.projector_layers, 0, kMaxProjectorLayers);
   if (config.projector_layers == 0 && config.vision.hidden != config.language.hidden) {
-    fail("projector.layers", "at least 1, because vision.hidden and language.hidden differ", 0);
+    fail("architecture.projector.layers", "at least 1, because vision.hidden and language.hidden differ", 0);
   }
   if (config.vision.tokens() >= config.language.context) {
-    fail("language.context", "more than the " + std::to_string(config.vision.tokens()) + " image tokens", config.language.context);
+    fail("architecture.language.context", "more than the " + std::to_string(config.vision.tokens()) + " image tokens", config.language.context);
   }
 }
 

@@ -127,18 +127,26 @@ void rgb_row(const Image& image, int y, uint8_t* out) {
   }
 }
 
-void patchify(const VisionConfig& config, const uint8_t* pixels, float* patches) {
-  const int grid = config.grid(), patch = config.patch_size;
-  for (int token = 0; token < config.tokens(); ++token) {
+void patchify(const Config& config, const uint8_t* pixels, float* patches) {
+  const VisionConfig& vision = config.vision;
+  const int grid = vision.grid(), patch = vision.patch_size;
+  for (int token = 0; token < vision.tokens(); ++token) {
     const int top = token / grid * patch, left = token % grid * patch;
     for (int c = 0; c < 3; ++c) {
       for (int y = 0; y < patch; ++y) {
         for (int x = 0; x < patch; ++x) {
-          const uint8_t value = pixels[(static_cast<size_t>(top + y) * config.image_size + left + x) * 3 + c];
-          *patches++ = static_cast<float>(value) / 127.5f - 1.0f;
+          const uint8_t value = pixels[(static_cast<size_t>(top + y) * vision.image_size + left + x) * 3 + c];
+          *patches++ = config.preprocessing.normalized(c, value);
         }
       }
     }
+  }
+}
+
+void planes(const Config& config, const uint8_t* pixels, float* planes) {
+  const size_t area = static_cast<size_t>(config.vision.image_size) * config.vision.image_size;
+  for (int c = 0; c < 3; ++c) {
+    for (size_t i = 0; i < area; ++i) *planes++ = config.preprocessing.normalized(c, pixels[3 * i + c]);
   }
 }
 

@@ -32,11 +32,14 @@ void check(const Image& image);
 /// Row `y` as RGB: out [width, 3]. The image must have passed check(). NV12's chroma is taken as it is for each 2 × 2 block.
 void rgb_row(const Image& image, int y, uint8_t* out);
 
-/// Pads to a square with 127 (or squashes), then Pillow's antialiased bicubic: two passes with 8-bit rounding between. → uint8 [size, size, 3] RGB.
-/// Source: the reference preprocessing of Mipha (SiglipImageProcessor, expand2square).
-std::vector<uint8_t> resize(const Image& image, int size, bool pad_to_square);
+/// Pads to a square with the background (or squashes), then Pillow's antialiased bicubic: two passes with 8-bit rounding between. → uint8 [size,
+/// size, 3] RGB. Source: the reference preprocessing of Mipha (SiglipImageProcessor, expand2square).
+std::vector<uint8_t> resize(const Image& image, int size, const Preprocessing& preprocessing);
 
-/// x / 127.5 − 1, cut into patches: f32 [tokens, 3 * patch * patch], column order [channel][row][column].
-void patchify(const VisionConfig& config, const uint8_t* pixels, float* patches);
+/// pixels uint8 [image_size, image_size, 3], normalized and cut into patches: f32 [tokens, 3 * patch * patch], column order [channel][row][column].
+void patchify(const Config& config, const uint8_t* pixels, float* patches);
+
+/// The same pixels normalized and not cut: f32 [3, image_size, image_size].
+void planes(const Config& config, const uint8_t* pixels, float* planes);
 
 }  // namespace mipha

@@ -5,7 +5,7 @@
 namespace mipha {
 namespace {
 
-void show(const Probe& probe, const std::string& name, const Rows& x, int columns) {
+void show(const Probe& probe, const std::string& name, const Floats& x, int columns) {
   if (probe) probe(name, x.data(), static_cast<int>(x.size() / columns), columns);
 }
 
@@ -17,7 +17,7 @@ Reference::Reference(const Config& config, const Weights& weights) : stages_(con
 
 std::vector<float> Reference::encode(const uint8_t* pixels, const Probe& probe) const {
   const Config& config = stages_.config();
-  Rows x = stages_.patches(pixels);
+  Floats x = stages_.patches(pixels);
   show(probe, "tower.0", x, config.vision.hidden);
   for (int l = 0; l < config.vision.layers; ++l) {
     stages_.vision_layer(l, x);
@@ -40,7 +40,7 @@ std::vector<float> Reference::append(const std::vector<float>& embedded, const P
                 {{"neededTokens", length_ + rows}, {"availableTokens", language.context}});
   }
 
-  Rows x = embedded;
+  Floats x = embedded;
   const Angles at = angles(language, length_, rows);
   show(probe, "language.0", x, hidden);
   for (int l = 0; l < language.layers; ++l) {
@@ -52,7 +52,7 @@ std::vector<float> Reference::append(const std::vector<float>& embedded, const P
   }
   x = stages_.final_norm(x);
   show(probe, "language." + std::to_string(language.layers), x, hidden);
-  Rows logits = stages_.head(x);
+  Floats logits = stages_.head(x);
   length_ += rows;
   return logits;
 }

@@ -13,7 +13,6 @@
 namespace mipha {
 namespace {
 
-constexpr uint8_t kPadding = 127;  // int(255 · 0.5), the tower's mean colour
 constexpr int kFractionBits = 22;  // 8 bits of pixel, 2 of headroom for the kernel's overshoot
 constexpr int32_t kHalf = 1 << (kFractionBits - 1);
 constexpr double kSupport = 2;  // the kernel's reach on either side at scale 1
@@ -85,11 +84,11 @@ void resample_row(const Axis& axis, const uint8_t* row, uint8_t* out) {
 }
 
 /// Rounding offset plus what the padding rows add: every input of `taps` outside [top, bottom) is a constant row.
-int32_t padding_sum(const Axis& axis, const Taps& taps, int top, int bottom) {
+int32_t padding_sum(const Axis& axis, const Taps& taps, int top, int bottom, uint8_t background) {
   int32_t sum = kHalf;
   for (int i = 0; i < taps.count; ++i) {
     const int y = taps.first + i;
-    if (y < top || y >= bottom) sum += axis.weights[taps.weights + i] * kPadding;
+    if (y < top || y >= bottom) sum += axis.weights[taps.weights + i] * background;
   }
   return sum;
 }
@@ -100,19 +99,21 @@ void add_weighted(int32_t* sums, const uint8_t* values, int32_t weight, int coun
 
 }  // namespace
 
-std::vector<uint8_t> resize(const Image& image, int size, bool pad_to_square) {
+std::vector<uint8_t> resize(const Image& image, int size, const Preprocessing& preprocessing) {
   check(image);
   const int side = std::max(image.width, image.height);
-  const int in_width = pad_to_square ? side : image.width, in_height = pad_to_square ? side : image.height;
+  const bool pad = preprocessing.pad_to_square;
+  const int in_width = pad ? side : image.width, in_height = pad ? side : image.height;
   const int left = (in_width - image.width) / 2, top = (in_height - image.height) / 2;
   const Axis horizontal = plan_axis(in_width, size), vertical = plan_axis(in_height, size);
 
   const int row_values = size * 3;
-  std::vector<uint8_t> row(static_cast<size_t>(in_width) * 3, kPadding);  // one source row between its padding columns
+  std::vector<uint8_t> row(static_cast<size_t>(in_width) * 3, preprocessing.background);  // one source row between its padding columns
   std::vector<uint8_t> resampled(row_values);
   std::vector<int32_t> sums(static_cast<size_t>(size) * row_values);
   for (int o = 0; o < size; ++o) {
-    std::fill_n(sums.begin() + static_cast<size_t>(o) * row_values, row_values, padding_sum(vertical, vertical.taps[o], top, top + image.height));
+    const int32_t outside = padding_sum(vertical, vertical.taps[o], top, top + image.height, preprocessing.background);
+    std::fill_n(sums.begin() + static_cast<size_t>(o) * row_values, row_values, outside);
   }
 
   int open = 0;  // outputs before this one need no more rows: taps move down with the output

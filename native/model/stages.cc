@@ -54,8 +54,8 @@ void each(ThreadPool* pool, int count, Body&& body) {
 }
 
 /// LayerNorm of each row, variance around the mean. x [rows, columns].
-Rows normalize(const Norm& norm, float epsilon, const Rows& x, int columns) {
-  Rows y(x.size());
+Floats layer_norm(const Norm& norm, float epsilon, const Floats& x, int columns) {
+  Floats y(x.size());
   for (size_t first = 0; first < x.size(); first += columns) {
     double mean = 0, variance = 0;
     for (int i = 0; i < columns; ++i) mean += x[first + i];
@@ -68,24 +68,24 @@ Rows normalize(const Norm& norm, float epsilon, const Rows& x, int columns) {
 }
 
 /// The tanh approximation, of the tower and of Phi ("gelu_new", "gelu_pytorch_tanh").
-void gelu_tanh(Rows& x) {
+void gelu_tanh(Floats& x) {
   const float root = std::sqrt(2.0f / 3.14159265358979f);
   for (float& v : x) v = 0.5f * v * (1.0f + std::tanh(root * (v + 0.044715f * v * v * v)));
 }
 
 /// The exact form, of the projector.
-void gelu_erf(Rows& x) {
+void gelu_erf(Floats& x) {
   const float root = std::sqrt(0.5f);
   for (float& v : x) v = 0.5f * v * (1.0f + std::erf(v * root));
 }
 
-void add(Rows& x, const Rows& y) {
+void add(Floats& x, const Floats& y) {
   for (size_t i = 0; i < x.size(); ++i) x[i] += y[i];
 }
 
 /// Splits [rows, 3 * hidden] into its third `part`: 0 = q, 1 = k, 2 = v.
-Rows third(const Rows& qkv, int hidden, int part) {
-  Rows out;
+Floats third(const Floats& qkv, int hidden, int part) {
+  Floats out;
   out.reserve(qkv.size() / 3);
   for (size_t first = 0; first < qkv.size(); first += static_cast<size_t>(3) * hidden) {
     const auto begin = qkv.begin() + first + static_cast<size_t>(part) * hidden;
@@ -97,13 +97,13 @@ Rows third(const Rows& qkv, int hidden, int part) {
 /// softmax(q · kᵀ / √head_size) · v for each head. q [rows, hidden]; keys, values [positions, hidden]; → [rows, hidden].
 /// sees(r, i): whether row r looks at position i.
 template <typename Sees>
-Rows attend(const Rows& q, const Rows& keys, const Rows& values, int hidden, int heads, ThreadPool* pool, Sees&& sees) {
+Floats attend(const Floats& q, const Floats& keys, const Floats& values, int hidden, int heads, ThreadPool* pool, Sees&& sees) {
   const int head_size = hidden / heads;
   const float scale = 1.0f / std::sqrt(static_cast<float>(head_size));
   const int rows = static_cast<int>(q.size() / hidden), positions = static_cast<int>(keys.size() / hidden);
-  Rows out(q.size(), 0.0f);
+  Floats out(q.size(), 0.0f);
   each(pool, rows, [&](int r) {
-    Rows scores(positions), scaled(head_size);
+    Floats scores(positions), scaled(head_size);
     for (int h = 0; h < heads; ++h) {
       const size_t at = static_cast<size_t>(h) * head_size;
       for (int d = 0; d < head_size; ++d) scaled[d] = q[static_cast<size_t>(r) * hidden + at + d] * scale;
@@ -129,9 +129,9 @@ Rows attend(const Rows& q, const Rows& keys, const Rows& values, int hidden, int
   return out;
 }
 
-/// x [rows, hidden]: the first `rotary` dims of each head, dim i paired with i + rotary / 2.
-void rotate(const LanguageConfig& config, const Angles& angles, Rows& x) {
-  const int half = config.rotary / 2, rows = static_cast<int>(x.size() / config.hidden);
+/// x [rows, hidden]: the first `rotary_dims` dims of each head, dim i paired with i + rotary_dims / 2.
+void rotate(const LanguageConfig& config, const Angles& angles, Floats& x) {
+  const int half = config.rotary_dims / 2, rows = static_cast<int>(x.size() / config.hidden);
   for (int r = 0; r < rows; ++r) {
     for (int i = 0; i < half; ++i) {
       const float cosine = angles.cosine[static_cast<size_t>(r) * half + i], sine = angles.sine[static_cast<size_t>(r) * half + i];
@@ -152,11 +152,11 @@ std::string layer_name(const char* model, int layer) {
 }  // namespace
 
 Angles angles(const LanguageConfig& config, int first, int rows) {
-  const int half = config.rotary / 2;
+  const int half = config.rotary_dims / 2;
   Angles out;
   for (int r = 0; r < rows; ++r) {
     for (int i = 0; i < half; ++i) {
-      const double frequency = std::pow(static_cast<double>(config.rope_theta), -2.0 * i / config.rotary);
+      const double frequency = std::pow(static_cast<double>(config.rope_theta), -2.0 * i / config.rotary_dims);
       out.cosine.push_back(static_cast<float>(std::cos((first + r) * frequency)));
       out.sine.push_back(static_cast<float>(std::sin((first + r) * frequency)));
     }
@@ -165,7 +165,7 @@ Angles angles(const LanguageConfig& config, int first, int rows) {
 }
 
 /// x [rows, in] → x · Wᵀ + b, [rows, out].
-Rows Stages::linear(const Linear& w, const std::string& name, Rows x, const Tap& tap) const {
+Floats Stages::linear(const Linear& w, const std::string& name, Floats x, const Tap& tap) const {
   const size_t rows = x.size() / w.in;
   if (w.smooth != nullptr) {
     for (size_t r = 0; r < rows; ++r) {
@@ -173,10 +173,10 @@ Rows Stages::linear(const Linear& w, const std::string& name, Rows x, const Tap&
     }
   }
   if (tap) tap(name, x.data(), static_cast<int>(rows), w.in);
-  Rows y(rows * w.out);
+  Floats y(rows * w.out);
   each(pool_, (w.out + kOutputs - 1) / kOutputs, [&](int tile) {
     const int first = tile * kOutputs, count = std::min(kOutputs, w.out - first);
-    Rows weight(static_cast<size_t>(count) * w.in);
+    Floats weight(static_cast<size_t>(count) * w.in);
     for (int o = 0; o < count; ++o) weight_row(w, first + o, weight.data() + static_cast<size_t>(o) * w.in);
     for (size_t r = 0; r < rows; ++r) {
       for (int o = 0; o < count; ++o) {
@@ -188,31 +188,31 @@ Rows Stages::linear(const Linear& w, const std::string& name, Rows x, const Tap&
   return y;
 }
 
-Rows Stages::patches(const uint8_t* pixels, const Tap& tap) const {
+Floats Stages::patches(const uint8_t* pixels, const Tap& tap) const {
   const VisionConfig& vision = config_.vision;
-  Rows cut(static_cast<size_t>(vision.tokens()) * vision.patch_values());
-  patchify(vision, pixels, cut.data());
-  Rows x = linear(weights_.patch_embedding, "vision.patch_embedding", std::move(cut), tap);
+  Floats cut(static_cast<size_t>(vision.tokens()) * vision.patch_values());
+  patchify(config_, pixels, cut.data());
+  Floats x = linear(weights_.patch_embedding, "vision.patch_embedding", std::move(cut), tap);
   for (size_t i = 0; i < x.size(); ++i) x[i] += weights_.position_embedding[i];
   return x;
 }
 
-void Stages::vision_layer(int l, Rows& x, const Tap& tap) const {
+void Stages::vision_layer(int l, Floats& x, const Tap& tap) const {
   const VisionConfig& vision = config_.vision;
   const VisionLayer& layer = weights_.vision[l];
   const std::string name = layer_name("vision", l);
 
-  const Rows qkv = linear(layer.qkv, name + "qkv", normalize(layer.norm1, vision.epsilon, x, vision.hidden), tap);
-  Rows mixed = attend(third(qkv, vision.hidden, 0), third(qkv, vision.hidden, 1), third(qkv, vision.hidden, 2), vision.hidden, vision.heads, pool_,
-                      [](int, int) { return true; });
+  const Floats qkv = linear(layer.qkv, name + "qkv", layer_norm(layer.norm1, vision.epsilon, x, vision.hidden), tap);
+  Floats mixed = attend(third(qkv, vision.hidden, 0), third(qkv, vision.hidden, 1), third(qkv, vision.hidden, 2), vision.hidden, vision.heads, pool_,
+                        [](int, int) { return true; });
   add(x, linear(layer.out, name + "out", std::move(mixed), tap));
 
-  Rows inner = linear(layer.fc1, name + "fc1", normalize(layer.norm2, vision.epsilon, x, vision.hidden), tap);
+  Floats inner = linear(layer.fc1, name + "fc1", layer_norm(layer.norm2, vision.epsilon, x, vision.hidden), tap);
   gelu_tanh(inner);
   add(x, linear(layer.fc2, name + "fc2", std::move(inner), tap));
 }
 
-Rows Stages::projector(Rows x, const Tap& tap) const {
+Floats Stages::projector(Floats x, const Tap& tap) const {
   for (size_t i = 0; i < weights_.projector.size(); ++i) {
     if (i > 0) gelu_erf(x);
     x = linear(weights_.projector[i], "projector." + std::to_string(i), std::move(x), tap);
@@ -220,46 +220,46 @@ Rows Stages::projector(Rows x, const Tap& tap) const {
   return x;
 }
 
-Rows Stages::embed(int id) const {
+Floats Stages::embed(int id) const {
   if (id < 0 || id >= config_.language.vocab) {
     throw Error(Code::kOption, "token id " + std::to_string(id) + ": expected 0.." + std::to_string(config_.language.vocab - 1));
   }
-  Rows row(config_.language.hidden);
+  Floats row(config_.language.hidden);
   weight_row(weights_.embedding, id, row.data());
   return row;
 }
 
-void Stages::language_layer(int l, Rows& x, const Angles& angles, Rows& keys, Rows& values, const float* mask, const Tap& tap) const {
+void Stages::language_layer(int l, Floats& x, const Angles& angles, Floats& keys, Floats& values, const float* mask, const Tap& tap) const {
   const LanguageConfig& language = config_.language;
   const LanguageLayer& layer = weights_.language[l];
   const std::string name = layer_name("language", l);
   const int hidden = language.hidden;
-  const Rows normed = normalize(layer.norm, language.epsilon, x, hidden);
+  const Floats normed = layer_norm(layer.norm, language.epsilon, x, hidden);
 
-  const Rows qkv = linear(layer.qkv, name + "qkv", normed, tap);
-  Rows q = third(qkv, hidden, 0), k = third(qkv, hidden, 1);
-  const Rows v = third(qkv, hidden, 2);
+  const Floats qkv = linear(layer.qkv, name + "qkv", normed, tap);
+  Floats q = third(qkv, hidden, 0), k = third(qkv, hidden, 1);
+  const Floats v = third(qkv, hidden, 2);
   rotate(language, angles, q);
   rotate(language, angles, k);
   const int past = static_cast<int>(keys.size() / hidden);
   keys.insert(keys.end(), k.begin(), k.end());
   values.insert(values.end(), v.begin(), v.end());
   const size_t columns = keys.size() / hidden;
-  Rows mixed = attend(q, keys, values, hidden, language.heads, pool_,
-                      [&](int r, int i) { return mask != nullptr ? mask[r * columns + i] >= kHidden : i <= past + r; });
+  Floats mixed = attend(q, keys, values, hidden, language.heads, pool_,
+                        [&](int r, int i) { return mask != nullptr ? mask[r * columns + i] >= kHidden : i <= past + r; });
 
-  Rows inner = linear(layer.fc1, name + "fc1", normed, tap);
+  Floats inner = linear(layer.fc1, name + "fc1", normed, tap);
   gelu_tanh(inner);
 
   add(x, linear(layer.dense, name + "dense", std::move(mixed), tap));
   add(x, linear(layer.fc2, name + "fc2", std::move(inner), tap));
 }
 
-Rows Stages::final_norm(const Rows& x) const {
-  return normalize(weights_.final_norm, config_.language.epsilon, x, config_.language.hidden);
+Floats Stages::final_norm(const Floats& x) const {
+  return layer_norm(weights_.final_norm, config_.language.epsilon, x, config_.language.hidden);
 }
 
-Rows Stages::head(const Rows& normed, const Tap& tap) const {
+Floats Stages::head(const Floats& normed, const Tap& tap) const {
   return linear(weights_.head, "language.head", normed, tap);
 }
 

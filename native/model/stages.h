@@ -14,15 +14,15 @@ namespace mipha {
 
 class ThreadPool;
 
-using Rows = std::vector<float>;  // [rows, columns], row-major; every function below says which
+using Floats = std::vector<float>;  // [rows, columns], row-major; every function below says which
 
 /// Sees what enters each weighted product, smoothed, by the name of the matrix in the recipe ("language.layers.3.qkv"), and may change it in
 /// place. Two matrices that share an input are each shown a copy of their own.
 using Tap = std::function<void(const std::string& matrix, float* data, int rows, int columns)>;
 
-/// Cosine and sine of the rotated dims, one row for each row of hidden states: [rows, rotary / 2].
+/// Cosine and sine of the rotated dims, one row for each row of hidden states: [rows, rotary_dims / 2].
 struct Angles {
-  Rows cosine, sine;
+  Floats cosine, sine;
 };
 
 /// Rotary positions (RoFormer, arXiv 2104.09864) of rows at `first`, `first` + 1, …
@@ -37,24 +37,25 @@ class Stages {
   Weights& weights() { return weights_; }  // a calibration run puts a quantized matrix in the place of one of these
 
   /// pixels uint8 [image_size, image_size, 3] → [tokens, vision.hidden]
-  Rows patches(const uint8_t* pixels, const Tap& tap = {}) const;
+  Floats patches(const uint8_t* pixels, const Tap& tap = {}) const;
   /// x [tokens, vision.hidden], in place.
-  void vision_layer(int layer, Rows& x, const Tap& tap = {}) const;
+  void vision_layer(int layer, Floats& x, const Tap& tap = {}) const;
   /// x [tokens, vision.hidden] → features [tokens, language.hidden]
-  Rows projector(Rows x, const Tap& tap = {}) const;
+  Floats projector(Floats x, const Tap& tap = {}) const;
 
   /// One row of the embedding: [language.hidden].
-  Rows embed(int id) const;
+  Floats embed(int id) const;
   /// x [rows, hidden], in place. keys, values [past, hidden], keys rotated: the rows of this call are added behind them.
   /// Row r looks at past rows and rows of this call where mask [rows, past + rows] is 0; anything below −1e4 hides. Null: causal.
-  void language_layer(int layer, Rows& x, const Angles& angles, Rows& keys, Rows& values, const float* mask = nullptr, const Tap& tap = {}) const;
+  void language_layer(int layer, Floats& x, const Angles& angles, Floats& keys, Floats& values, const float* mask = nullptr,
+                      const Tap& tap = {}) const;
   /// x [rows, hidden] → [rows, hidden]
-  Rows final_norm(const Rows& x) const;
+  Floats final_norm(const Floats& x) const;
   /// normed [rows, hidden] → logits [rows, vocab]
-  Rows head(const Rows& normed, const Tap& tap = {}) const;
+  Floats head(const Floats& normed, const Tap& tap = {}) const;
 
  private:
-  Rows linear(const Linear& w, const std::string& name, Rows x, const Tap& tap) const;
+  Floats linear(const Linear& w, const std::string& name, Floats x, const Tap& tap) const;
 
   Config config_;
   Weights weights_;

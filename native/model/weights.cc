@@ -27,7 +27,7 @@ const char* describe(DType dtype) {
 
 class Binder {
  public:
-  Binder(const Lookup& lookup, const std::set<std::string>& wide) : lookup_(lookup), wide_(wide) {}
+  Binder(const Lookup& lookup, const std::set<std::string>& weight_only) : lookup_(lookup), weight_only_(weight_only) {}
 
   /// name.weight [out, in], name.scale [out] exactly with INT8, name.bias [out] when it has one, name.smooth [in] where smoothing needed it.
   Linear linear(const std::string& name, int out, int in, bool has_bias = true, bool smoothable = false) const {
@@ -48,8 +48,8 @@ class Binder {
       if (!smoothable) fail(name + ".smooth", "none: smoothing of this matrix is folded into what stands before it", "one");
       linear.smooth = vector(name + ".smooth", {in});
     }
-    linear.wide = wide_.count(name) > 0;
-    if (linear.wide && linear.dtype != DType::kI8) fail(name + ".weight", "type I8, because the recipe says w8a16", describe(linear.dtype));
+    linear.weight_only = weight_only_.count(name) > 0;
+    if (linear.weight_only && linear.dtype != DType::kI8) fail(name + ".weight", "type I8, because the recipe says w8a16", describe(linear.dtype));
     linear.out = out;
     linear.in = in;
     return linear;
@@ -81,13 +81,13 @@ class Binder {
   }
 
   const Lookup& lookup_;
-  const std::set<std::string>& wide_;
+  const std::set<std::string>& weight_only_;
 };
 
 }  // namespace
 
-Weights bind(const Config& config, const Lookup& lookup, const std::set<std::string>& wide) {
-  const Binder binder(lookup, wide);
+Weights bind(const Config& config, const Lookup& lookup, const std::set<std::string>& weight_only) {
+  const Binder binder(lookup, weight_only);
   Weights weights;
 
   const VisionConfig& vision = config.vision;

@@ -30,7 +30,7 @@ struct Linear {
   int out = 0;
   int in = 0;
   const float* smooth = nullptr;  // [in], a factor of each input (SmoothQuant, arXiv 2211.10438); null: none
-  bool wide = false;              // recipe w8a16: INT8 weights, but the input is not quantized
+  bool weight_only = false;       // recipe w8a16: INT8 weights, but the input is not quantized
 };
 
 struct Norm {
@@ -70,8 +70,8 @@ struct Weights {
 /// Looks a tensor up by its package name (native/package/README.md lists them); null when absent.
 using Lookup = std::function<const Tensor*(const std::string& name)>;
 
-/// Fills the structs, checking presence, type and shape of every tensor. `wide`: the matrices that the recipe calls w8a16. Throws kModelFormat naming
-/// the tensor, what was expected and what came.
-Weights bind(const Config& config, const Lookup& lookup, const std::set<std::string>& wide = {});
+/// Fills the structs, checking presence, type and shape of every tensor. `weight_only`: the matrices that the recipe calls w8a16. Throws kModelFormat
+/// naming the tensor, what was expected and what came.
+Weights bind(const Config& config, const Lookup& lookup, const std::set<std::string>& weight_only = {});
 
 }  // namespace mipha

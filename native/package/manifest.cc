@@ -1,4 +1,5 @@
 // manifest.json → Config. Only the sections that the native code lives by are read; the whole manifest is validated where it is written and loaded.
+#include <array>
 #include <cmath>
 #include <string>
 #include <utility>
@@ -32,6 +33,17 @@ class Section {
     const Json& value = at(key);
     if (value.kind != Json::Kind::kNumber || std::fabs(value.number) > 0x1p100) fail(key, "a number");
     return static_cast<float>(value.number);
+  }
+
+  std::array<float, 3> three(const char* key) const {
+    const Json& value = at(key);
+    std::array<float, 3> numbers{};
+    if (value.kind != Json::Kind::kArray || value.items.size() != numbers.size()) fail(key, "three numbers");
+    for (size_t i = 0; i < numbers.size(); ++i) {
+      if (value.items[i].kind != Json::Kind::kNumber || std::fabs(value.items[i].number) > 1e6) fail(key, "three numbers");
+      numbers[i] = static_cast<float>(value.items[i].number);
+    }
+    return numbers;
   }
 
   const std::string& string(const char* key, const char* expected) const {
@@ -80,7 +92,7 @@ Config parse_config(const std::string& manifest_json) {
   config.language.intermediate = language.integer("intermediate");
   config.language.layers = language.integer("layers");
   config.language.heads = language.integer("heads");
-  config.language.rotary = language.integer("rotary");
+  config.language.rotary_dims = language.integer("rotaryDims");
   config.language.vocab = language.integer("vocab");
   config.language.tokens = language.integer("tokens");
   config.language.context = language.integer("context");
@@ -91,21 +103,26 @@ Config parse_config(const std::string& manifest_json) {
   const char* const kAspects = "\"pad\" or \"squash\"";
   const std::string& aspect = preprocessing.string("aspect", kAspects);
   if (aspect != "pad" && aspect != "squash") preprocessing.fail("aspect", kAspects);
-  config.pad_to_square = aspect == "pad";
+  config.preprocessing.pad_to_square = aspect == "pad";
+  const int background = preprocessing.integer("background");
+  if (background > 255) preprocessing.fail("background", "0 to 255");
+  config.preprocessing.background = static_cast<uint8_t>(background);
+  config.preprocessing.mean = preprocessing.three("mean");
+  config.preprocessing.std = preprocessing.three("std");
 
   check(config);
   return config;
 }
 
-std::set<std::string> parse_wide(const std::string& manifest_json) {
-  std::set<std::string> wide;
+std::set<std::string> parse_weight_only(const std::string& manifest_json) {
+  std::set<std::string> weight_only;
   const Json document = parse_json(manifest_json, "manifest.json");
   const Json* const recipe = document.find("recipe");
-  if (recipe == nullptr) return wide;
+  if (recipe == nullptr) return weight_only;
   for (const auto& [matrix, precision] : recipe->members) {
-    if (precision.string == "w8a16") wide.insert(matrix);
+    if (precision.string == "w8a16") weight_only.insert(matrix);
   }
-  return wide;
+  return weight_only;
 }
 
 }  // namespace mipha

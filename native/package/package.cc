@@ -34,7 +34,7 @@ class MappedPackage final : public Package {
       const auto found = tensors.find(name);
       return found == tensors.end() ? nullptr : &found->second;
     };
-    weights_ = mipha::bind(config_, lookup, parse_wide(manifest));
+    weights_ = mipha::bind(config_, lookup, parse_weight_only(manifest));
   }
 
   const std::string folder_;

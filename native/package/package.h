@@ -14,7 +14,7 @@ namespace mipha {
 Config parse_config(const std::string& manifest_json);
 
 /// The matrices that the manifest's recipe calls w8a16: INT8 weights whose input is not quantized. A manifest without a recipe has none.
-std::set<std::string> parse_wide(const std::string& manifest_json);
+std::set<std::string> parse_weight_only(const std::string& manifest_json);
 
 /// Immutable and shareable between threads; the weights stay mapped until the last owner lets go.
 class Package {

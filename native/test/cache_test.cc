@@ -16,7 +16,7 @@ class CacheTest : public ::testing::Test {
     CacheBlocks(plan, kLayers, blocks, kHeads, kHeadSize);
     arena_ = std::make_unique<Arena>(plan.used());
     cache_ = std::make_unique<CacheBlocks>(*arena_, kLayers, blocks, kHeads, kHeadSize);
-    sequences_ = std::make_unique<Sequences>(*cache_, context);
+    sequences_ = std::make_unique<BlockTables>(*cache_, context);
   }
   half_t& key(int sequence, int row) {
     return cache_->keys(kLayers - 1, sequences_->blocks(sequence)[row / kBlockRows], 1)[row % kBlockRows * kHeadSize + 3];
@@ -30,7 +30,7 @@ class CacheTest : public ::testing::Test {
   static constexpr int kLayers = 3, kHeads = 2, kHeadSize = 8;
   std::unique_ptr<Arena> arena_;
   std::unique_ptr<CacheBlocks> cache_;
-  std::unique_ptr<Sequences> sequences_;
+  std::unique_ptr<BlockTables> sequences_;
 };
 
 TEST_F(CacheTest, ForkSharesRowsAndWritersGetTheirOwnTail) {

@@ -11,6 +11,7 @@
 #include <fstream>
 #include <limits>
 #include <numeric>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
@@ -169,6 +170,32 @@ TEST(ThreadPool, SeveralLiveSideBySideAndInsideOneAnother) {
     for (int round = 0; round < 5; ++round) inner.each(10, [&](int, int) { calls.fetch_add(1); });
   });
   EXPECT_EQ(calls.load(), 12 * 5 * 10);
+}
+
+TEST(ThreadPool, AnExceptionOfTheBodyReachesTheCallerAndThePoolGoesOn) {
+  for (int threads = 1; threads <= 8; ++threads) {
+    ThreadPool pool(threads);
+    for (int round = 0; round < 200; ++round) {
+      std::atomic<int> inside{0}, begun{0};
+      try {
+        pool.each(1000, [&](int index, int) {
+          inside.fetch_add(1);
+          begun.fetch_add(1);
+          const bool fails = index >= 20 && index % 7 == round % 7;
+          inside.fetch_sub(1);
+          if (fails) throw std::runtime_error("index " + std::to_string(index));
+        });
+        FAIL() << "nothing was thrown";
+      } catch (const std::runtime_error& error) {
+        EXPECT_EQ(std::string(error.what()).rfind("index ", 0), 0u);
+      }
+      EXPECT_EQ(inside.load(), 0) << "somebody still works for a caller that has gone on";
+      EXPECT_LT(begun.load(), 1000) << "the rest is left out";
+      std::atomic<int> calls{0};
+      pool.each(50, [&](int, int) { calls.fetch_add(1); });
+      ASSERT_EQ(calls.load(), 50);
+    }
+  }
 }
 
 TEST(ThreadPool, EndsWithoutEverHavingWorked) {

@@ -1,6 +1,7 @@
 // manifest.json → Config → bound weights: what a package's text and tensors must be.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 #include <limits>
 #include <random>
@@ -19,10 +20,10 @@ const std::string kManifest = R"({
   "architecture": {
     "vision": {"imageSize": 384, "patchSize": 14, "hidden": 1152, "intermediate": 4304, "heads": 16, "layers": 26, "epsilon": 1e-6},
     "projector": {"layers": 2},
-    "language": {"hidden": 2560, "intermediate": 10240, "layers": 32, "heads": 32, "rotary": 32, "vocab": 51200, "tokens": 50295, "context": 2048,
+    "language": {"hidden": 2560, "intermediate": 10240, "layers": 32, "heads": 32, "rotaryDims": 32, "vocab": 51200, "tokens": 50295, "context": 2048,
                  "epsilon": 1e-5, "ropeTheta": 10000}
   },
-  "preprocessing": {"aspect": "pad", "size": 384}
+  "preprocessing": {"aspect": "pad", "background": 127, "mean": [0.5, 0.25, 0.5], "std": [0.5, 0.5, 0.125]}
 })";
 
 std::string replaced(const std::string& from, const std::string& to) {
@@ -57,18 +58,21 @@ TEST(Manifest, ReadsThePublishedSizes) {
   EXPECT_EQ(config.language.intermediate, 10240);
   EXPECT_EQ(config.language.layers, 32);
   EXPECT_EQ(config.language.head_size(), 80);
-  EXPECT_EQ(config.language.rotary, 32);
+  EXPECT_EQ(config.language.rotary_dims, 32);
   EXPECT_EQ(config.language.vocab, 51200);
   EXPECT_EQ(config.language.tokens, 50295);
   EXPECT_EQ(config.language.context, 2048);
   EXPECT_EQ(config.language.epsilon, 1e-5f);
   EXPECT_EQ(config.language.rope_theta, 10000.0f);
-  EXPECT_TRUE(config.pad_to_square);
-  EXPECT_FALSE(parse_config(replaced("\"pad\"", "\"squash\"")).pad_to_square);
+  EXPECT_TRUE(config.preprocessing.pad_to_square);
+  EXPECT_EQ(config.preprocessing.background, 127);
+  EXPECT_EQ(config.preprocessing.mean, (std::array<float, 3>{0.5f, 0.25f, 0.5f}));
+  EXPECT_EQ(config.preprocessing.std, (std::array<float, 3>{0.5f, 0.5f, 0.125f}));
+  EXPECT_FALSE(parse_config(replaced("\"pad\"", "\"squash\"")).preprocessing.pad_to_square);
 }
 
 TEST(Manifest, NamesTheFieldThatIsMissingOrOfTheWrongKind) {
-  EXPECT_NE(refusal(replaced("\"rotary\": 32, ", "")).find("architecture.language.rotary is missing"), std::string::npos);
+  EXPECT_NE(refusal(replaced("\"rotaryDims\": 32, ", "")).find("architecture.language.rotaryDims is missing"), std::string::npos);
   EXPECT_NE(refusal(replaced("\"projector\": {\"layers\": 2},", "")).find("architecture.projector is missing"), std::string::npos);
   EXPECT_NE(refusal(replaced("\"imageSize\": 384", "\"imageSize\": \"384\"")).find("architecture.vision.imageSize: expected"), std::string::npos);
   EXPECT_NE(refusal(replaced("\"imageSize\": 384", "\"imageSize\": 384.5")).find("architecture.vision.imageSize: expected"), std::string::npos);
@@ -91,8 +95,8 @@ TEST(Manifest, RefusesSizesThatCannotBe) {
                                                        {"\"epsilon\": 1e-6", "\"epsilon\": 1e300"},
                                                        {"\"layers\": 2}", "\"layers\": 0}"},  // identity between unequal widths
                                                        {"\"layers\": 2}", "\"layers\": 9}"},
-                                                       {"\"rotary\": 32", "\"rotary\": 31"},
-                                                       {"\"rotary\": 32", "\"rotary\": 82"},
+                                                       {"\"rotaryDims\": 32", "\"rotaryDims\": 31"},
+                                                       {"\"rotaryDims\": 32", "\"rotaryDims\": 82"},
                                                        {"\"vocab\": 51200", "\"vocab\": 50294"},  // fewer rows than tokens
                                                        {"\"vocab\": 51200", "\"vocab\": 1073741824"},
                                                        {"\"tokens\": 50295", "\"tokens\": 0"},
@@ -192,10 +196,10 @@ TEST_F(Bind, RefusesValuesThatAreNotNumbersAndNegativeScales) {
 }
 
 TEST(Manifest, ListsTheMatricesWhoseInputsStayWide) {
-  EXPECT_TRUE(parse_wide(kManifest).empty());
+  EXPECT_TRUE(parse_weight_only(kManifest).empty());
   const std::string recipe =
       R"({"recipe":{"vision.layers.0.fc2":"w8a16","language.head":"w8a8","projector.0":"f16","language.layers.1.qkv":"w8a16"}})";
-  EXPECT_EQ(parse_wide(recipe), (std::set<std::string>{"language.layers.1.qkv", "vision.layers.0.fc2"}));
+  EXPECT_EQ(parse_weight_only(recipe), (std::set<std::string>{"language.layers.1.qkv", "vision.layers.0.fc2"}));
 }
 
 }  // namespace

@@ -23,6 +23,7 @@ Config tiny_config() {
   Config config;
   config.vision = {20, 6, 12, 22, 3, 2, 1e-6f};  // 9 patches; two pixel rows and columns are left over
   config.projector_layers = 2;
+  config.preprocessing = test::siglip();
   config.language = {20, 34, 3, 2, 4, 29, 27, 32, 1e-5f, 10000};
   return config;
 }
@@ -217,7 +218,7 @@ Trace straightforward(const Config& config, const Weights& weights, const std::v
   for (int l = 0; l < language.layers; ++l) {
     const LanguageLayer& layer = weights.language[l];
     const Matrix normed = layer_norm(layer.norm, language.epsilon, sequence);
-    const Matrix mixed = attention(product(layer.qkv, normed), language.hidden, language.heads, language.rotary, language.rope_theta);
+    const Matrix mixed = attention(product(layer.qkv, normed), language.hidden, language.heads, language.rotary_dims, language.rope_theta);
     const Matrix inner = map(product(layer.fc1, normed), tanh_gelu);
     sequence = sum(sequence, sum(product(layer.dense, mixed), product(layer.fc2, inner)));
     if (l == language.layers - 1) sequence = layer_norm(weights.final_norm, language.epsilon, sequence);
@@ -309,21 +310,21 @@ TEST(Stages, AMaskSaysWhatEachRowSees) {
   const test::TinyModel model;
   const Stages stages(model.config(), model.weights());
   const int hidden = model.config().language.hidden, rows = 5;
-  Rows x(static_cast<size_t>(rows) * hidden);
+  Floats x(static_cast<size_t>(rows) * hidden);
   for (size_t i = 0; i < x.size(); ++i) x[i] = std::sin(static_cast<float>(i));
   const Angles at = angles(model.config().language, 0, rows);
 
-  // Rows 1, 2 and rows 3, 4 are two continuations of row 0: each equals the run without the other.
-  Rows both = x, keys, values;
+  // Floats 1, 2 and rows 3, 4 are two continuations of row 0: each equals the run without the other.
+  Floats both = x, keys, values;
   Angles forked = at;
-  const int half = model.config().language.rotary / 2;
+  const int half = model.config().language.rotary_dims / 2;
   std::copy_n(at.cosine.begin() + half, 2 * half, forked.cosine.begin() + 3 * half);
   std::copy_n(at.sine.begin() + half, 2 * half, forked.sine.begin() + 3 * half);
   const float no = -60000;
   const std::vector<float> mask = {0, no, no, no, no, 0, 0, no, no, no, 0, 0, 0, no, no, 0, no, no, 0, no, 0, no, no, 0, 0};
   stages.language_layer(1, both, forked, keys, values, mask.data());
   for (const int first : {1, 3}) {
-    Rows alone(x.begin(), x.begin() + hidden), alone_keys, alone_values;
+    Floats alone(x.begin(), x.begin() + hidden), alone_keys, alone_values;
     alone.insert(alone.end(), x.begin() + static_cast<size_t>(first) * hidden, x.begin() + static_cast<size_t>(first + 2) * hidden);
     stages.language_layer(1, alone, angles(model.config().language, 0, 3), alone_keys, alone_values);
     EXPECT_TRUE(std::equal(alone.begin() + hidden, alone.end(), both.begin() + static_cast<size_t>(first) * hidden)) << first;
@@ -334,7 +335,7 @@ TEST(Stages, ATapSeesEveryProductOnceAndMayChangeItsInput) {
   const test::TinyModel model;
   const Stages stages(model.config(), model.weights());
   std::vector<std::string> seen;
-  Rows x(2 * static_cast<size_t>(model.config().language.hidden), 0.5f), keys, values;
+  Floats x(2 * static_cast<size_t>(model.config().language.hidden), 0.5f), keys, values;
   stages.language_layer(2, x, angles(model.config().language, 0, 2), keys, values, nullptr,
                         [&](const std::string& matrix, float* data, int rows, int columns) {
                           seen.push_back(matrix);
@@ -342,7 +343,7 @@ TEST(Stages, ATapSeesEveryProductOnceAndMayChangeItsInput) {
                           if (matrix == "language.layers.2.fc2") std::fill_n(data, static_cast<size_t>(rows) * columns, 0.0f);
                         });
   EXPECT_EQ(seen, (std::vector<std::string>{"language.layers.2.qkv", "language.layers.2.fc1", "language.layers.2.dense", "language.layers.2.fc2"}));
-  Rows untouched(2 * static_cast<size_t>(model.config().language.hidden), 0.5f), k, v;
+  Floats untouched(2 * static_cast<size_t>(model.config().language.hidden), 0.5f), k, v;
   stages.language_layer(2, untouched, angles(model.config().language, 0, 2), k, v);
   EXPECT_NE(x, untouched);
   EXPECT_EQ(keys, k);

@@ -6,9 +6,12 @@
 
 #include "core/error.h"
 #include "model/image.h"
+#include "test/support/preprocessing.h"
 
 namespace mipha {
 namespace {
+
+using test::siglip;
 
 /// R = 3x + y, G = x + 2y, B = x · y, each modulo 256: the picture whose resized values are known from Pillow 12.3.
 std::vector<uint8_t> formula_picture(int width, int height) {
@@ -40,7 +43,7 @@ using Pixel = std::array<int, 3>;
 using Sums = std::array<long, 3>;
 
 TEST(Resize, PadsTheFormulaPictureAsPillowDoes) {
-  const auto out = resize(rgb(formula_picture(640, 480), 640, 480), 384, true);
+  const auto out = resize(rgb(formula_picture(640, 480), 640, 480), 384, siglip());
   EXPECT_EQ(channel_sums(out), (Sums{18805035, 18827905, 18545649}));
   EXPECT_EQ(at(out, 384, 0, 0), (Pixel{127, 127, 127}));
   EXPECT_EQ(at(out, 384, 48, 0), (Pixel{9, 8, 7}));
@@ -49,17 +52,18 @@ TEST(Resize, PadsTheFormulaPictureAsPillowDoes) {
 }
 
 TEST(Patchify, NormalisesTheFormulaPictureAsTheTowerExpects) {
-  VisionConfig config;
-  config.image_size = 384;
-  config.patch_size = 384;
-  std::vector<float> planes(config.patch_values());
-  patchify(config, resize(rgb(formula_picture(640, 480), 640, 480), 384, true).data(), planes.data());
+  Config config;
+  config.preprocessing = siglip();
+  config.vision.image_size = 384;
+  config.vision.patch_size = 384;
+  std::vector<float> planes(config.vision.patch_values());
+  patchify(config, resize(rgb(formula_picture(640, 480), 640, 480), 384, siglip()).data(), planes.data());
   const double expected[] = {-0.4980392, 1.0, -0.05098039};
   for (int c = 0; c < 3; ++c) EXPECT_NEAR(planes[(c * 384 + 100) * 384 + 200], expected[c], 1e-7);
 }
 
 TEST(Resize, SquashesTheFormulaPictureAsPillowDoes) {
-  const auto out = resize(rgb(formula_picture(640, 480), 640, 480), 384, false);
+  const auto out = resize(rgb(formula_picture(640, 480), 640, 480), 384, siglip(false));
   EXPECT_EQ(channel_sums(out), (Sums{18831030, 18861410, 18486624}));
   EXPECT_EQ(at(out, 384, 0, 0), (Pixel{1, 0, 0}));
   EXPECT_EQ(at(out, 384, 100, 200), (Pixel{102, 72, 103}));
@@ -68,21 +72,21 @@ TEST(Resize, SquashesTheFormulaPictureAsPillowDoes) {
 
 TEST(Resize, KeepsAPictureOfTheRightSize) {
   const auto picture = formula_picture(56, 56);
-  EXPECT_EQ(resize(rgb(picture, 56, 56), 56, true), picture);
-  EXPECT_EQ(resize(rgb(picture, 56, 56), 56, false), picture);
+  EXPECT_EQ(resize(rgb(picture, 56, 56), 56, siglip()), picture);
+  EXPECT_EQ(resize(rgb(picture, 56, 56), 56, siglip(false)), picture);
 }
 
 TEST(Resize, KeepsAConstantPictureConstant) {
   for (const auto& [width, height] : {std::pair{1, 1}, {7, 500}, {500, 7}, {113, 112}, {30, 40}}) {
     const std::vector<uint8_t> picture(static_cast<size_t>(width) * height * 3, 203);
-    EXPECT_EQ(resize(rgb(picture, width, height), 112, false), std::vector<uint8_t>(112 * 112 * 3, 203)) << width << " x " << height;
+    EXPECT_EQ(resize(rgb(picture, width, height), 112, siglip(false)), std::vector<uint8_t>(112 * 112 * 3, 203)) << width << " x " << height;
   }
 }
 
 TEST(Resize, PaddingIsTheMeanColour) {
   for (const auto& [width, height] : {std::pair{3, 700}, {700, 3}, {333, 500}, {501, 332}}) {
     const std::vector<uint8_t> picture(static_cast<size_t>(width) * height * 3, 127);
-    EXPECT_EQ(resize(rgb(picture, width, height), 112, true), std::vector<uint8_t>(112 * 112 * 3, 127)) << width << " x " << height;
+    EXPECT_EQ(resize(rgb(picture, width, height), 112, siglip()), std::vector<uint8_t>(112 * 112 * 3, 127)) << width << " x " << height;
   }
 }
 
@@ -95,7 +99,7 @@ TEST(Resize, PaddingEqualsAPictureThatWasPaddedBefore) {
       std::copy_n(picture.begin() + static_cast<size_t>(y) * width * 3, width * 3,
                   canvas.begin() + (static_cast<size_t>(y + (side - height) / 2) * side + (side - width) / 2) * 3);
     }
-    EXPECT_EQ(resize(rgb(picture, width, height), 64, true), resize(rgb(canvas, side, side), 64, false)) << width << " x " << height;
+    EXPECT_EQ(resize(rgb(picture, width, height), 64, siglip()), resize(rgb(canvas, side, side), 64, siglip(false))) << width << " x " << height;
   }
 }
 
@@ -112,9 +116,9 @@ std::vector<uint8_t> rewrite(const std::vector<uint8_t>& pixels, int width, int 
 TEST(Resize, EveryFormatAndStrideGivesTheSamePicture) {
   const int width = 37, height = 23;
   const auto picture = formula_picture(width, height);
-  const auto expected = resize(rgb(picture, width, height), 28, true);
+  const auto expected = resize(rgb(picture, width, height), 28, siglip());
   const auto check_equal = [&](const std::vector<uint8_t>& data, int stride, PixelFormat format) {
-    EXPECT_EQ(resize({data.data(), data.size(), width, height, stride, format}, 28, true), expected);
+    EXPECT_EQ(resize({data.data(), data.size(), width, height, stride, format}, 28, siglip()), expected);
   };
   for (const int gap : {0, 1, 13}) {
     check_equal(rewrite(picture, width, height, 3, width * 3 + gap, [](const uint8_t* from, uint8_t* to) { std::copy_n(from, 3, to); }),
@@ -133,7 +137,8 @@ TEST(Resize, GrayIsTheSameInEveryChannel) {
   for (int y = 0; y < height; ++y) {
     for (int x = 0; x < width; ++x) picture.insert(picture.end(), 3, gray[y * stride + x]);
   }
-  EXPECT_EQ(resize({gray.data(), gray.size(), width, height, stride, PixelFormat::kGray}, 28, true), resize(rgb(picture, width, height), 28, true));
+  EXPECT_EQ(resize({gray.data(), gray.size(), width, height, stride, PixelFormat::kGray}, 28, siglip()),
+            resize(rgb(picture, width, height), 28, siglip()));
 }
 
 TEST(RgbRow, Nv12FollowsBt601LimitedRange) {
@@ -199,12 +204,13 @@ TEST(Check, NamesEveryNumberOfABadImage) {
 }
 
 TEST(Patchify, OrdersByTokenChannelRowColumn) {
-  VisionConfig config;
-  config.image_size = 8;  // the last two rows and columns belong to no patch
-  config.patch_size = 3;
+  Config config;
+  config.preprocessing = siglip();
+  config.vision.image_size = 8;  // the last two rows and columns belong to no patch
+  config.vision.patch_size = 3;
   std::vector<uint8_t> pixels(8 * 8 * 3);
   std::iota(pixels.begin(), pixels.end(), uint8_t{0});
-  std::vector<float> patches(config.tokens() * config.patch_values());
+  std::vector<float> patches(config.vision.tokens() * config.vision.patch_values());
   patchify(config, pixels.data(), patches.data());
   for (int token = 0; token < 4; ++token) {
     for (int c = 0; c < 3; ++c) {
@@ -214,6 +220,27 @@ TEST(Patchify, OrdersByTokenChannelRowColumn) {
           EXPECT_NEAR(patches[((token * 3 + c) * 3 + y) * 3 + x], value / 127.5 - 1, 1e-7);
         }
       }
+    }
+  }
+}
+
+TEST(Preprocessing, EveryChannelHasItsOwnNumbers) {
+  Config config;
+  config.preprocessing = {true, 200, {0.48145466f, 0.4578275f, 0.40821073f}, {0.26862954f, 0.26130258f, 0.27577711f}};  // CLIP's, and a bright border
+  config.vision.image_size = 4;
+  config.vision.patch_size = 2;
+  const std::vector<uint8_t> narrow(2 * 4 * 3, 90);
+  const auto pixels = resize(rgb(narrow, 2, 4), 4, config.preprocessing);
+  EXPECT_EQ(pixels[0], 200);  // left of the picture
+  std::vector<float> patches(config.vision.tokens() * config.vision.patch_values()), whole(pixels.size());
+  patchify(config, pixels.data(), patches.data());
+  planes(config, pixels.data(), whole.data());
+  for (int c = 0; c < 3; ++c) {
+    const double expected = (200 / 255.0 - config.preprocessing.mean[c]) / config.preprocessing.std[c];
+    EXPECT_NEAR(patches[c * 4], expected, 1e-6) << c;
+    EXPECT_NEAR(whole[c * 16], expected, 1e-6) << c;
+    for (int y = 0; y < 2; ++y) {
+      for (int x = 0; x < 2; ++x) EXPECT_EQ(patches[c * 4 + y * 2 + x], whole[c * 16 + y * 4 + x]);
     }
   }
 }

@@ -13,7 +13,7 @@
 namespace mipha::tensorrt {
 namespace {
 
-/// A Sequences with a memory of one tag for each row, written as a backend would.
+/// A RowTables with a memory of one tag for each row, written as a backend would.
 struct Memory {
   Memory(int capacity, int step, int context) : step(step), sequences(capacity, step, context), tags(capacity, -1) {}
 
@@ -47,12 +47,12 @@ struct Memory {
   }
 
   const int step;
-  Sequences sequences;
+  RowTables sequences;
   std::vector<int> tags;
   int moved = 0;
 };
 
-Code refusal(Sequences& sequences, int sequence, int rows) {
+Code refusal(RowTables& sequences, int sequence, int rows) {
   try {
     sequences.extend(sequence, rows);
   } catch (const Error& error) {
@@ -147,7 +147,7 @@ TEST(Rows, AnExtensionCanBeTakenBackHalfway) {
   const int a = memory.sequences.create(), b = memory.sequences.create();
   memory.grow(a, {1});
   EXPECT_TRUE(memory.sequences.reserve(a, 5));
-  const Sequences::State before = memory.sequences.extend(a, 7);
+  const RowTables::State before = memory.sequences.extend(a, 7);
   EXPECT_EQ(memory.sequences.room(b), 2);
   memory.write({{a, 2}, {a, 3}});
   memory.sequences.restore(a, before);
@@ -163,7 +163,7 @@ TEST(Rows, AnyOrderOfCallsKeepsWhatSequencesHold) {
     const auto below = [&](int count) { return static_cast<int>(random() % static_cast<unsigned>(count)); };
     const int step = 1 << below(4), capacity = 40 + below(60), context = 20 + below(40), usable = capacity - step + 1;
     Memory memory(capacity, step, context);
-    Sequences& sequences = memory.sequences;
+    RowTables& sequences = memory.sequences;
     std::map<int, std::vector<int>> held;  // sequence → tags
     std::map<int, int> promised;
     int next_tag = 0;
@@ -206,7 +206,7 @@ TEST(Rows, AnyOrderOfCallsKeepsWhatSequencesHold) {
         if (fits) promised[sequence] = rows;
       } else if (!held.empty()) {  // one or two sequences grow in one run, or are taken back
         std::vector<std::pair<int, int>> rows;
-        std::vector<std::pair<int, Sequences::State>> states;
+        std::vector<std::pair<int, RowTables::State>> states;
         std::set<int> growing = {any(), any()};
         for (const int sequence : growing) {
           const int free = sequences.room(sequence);

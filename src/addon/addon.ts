@@ -143,6 +143,8 @@ export interface NativeStages {
   ): Promise<{ rows: Float32Array[]; pasts: KeysAndValues[] }>;
   /** Rows of the embedding: [ids, hidden]. */
   embed(ids: Int32Array): Float32Array;
+  /** uint8 [size, size, 3] → normalized [3, size, size]. */
+  planes(pixels: Uint8Array): Float32Array;
 }
 
 /** The FP32 forward pass in plain loops; synchronous and slow. Tensors are added under package names, then it runs. */
@@ -218,7 +220,7 @@ export interface Addon {
   /** Runs a whole package's backend once with every intermediate shown, synchronously, for tests and calibration. Returns logits of all appended pieces' last row. */
   trace(folder: string, isa: string, image: NativeImage, prefix: Int32Array, ids: Int32Array, probe: Probe): Float32Array;
   /** Pads or squashes and resizes as the model wants: uint8 [size, size, 3]. Synchronous; for tests and calibration. */
-  resize(image: NativeImage, size: number, padToSquare: boolean): Uint8Array;
+  resize(image: NativeImage, size: number, preprocessing: { aspect: 'pad' | 'squash'; background: number }): Uint8Array;
   /**
    * Rows of a matrix to symmetric INT8 on a worker thread. `source` holds rows * columns values of `dtype`, little-endian.
    * Scale per row by the smallest squared error. Writes `weight` [rows, columns] and `scale` [rows]; rejects with ERR_MODEL_FORMAT on a NaN or infinity, naming row and column.
@@ -234,7 +236,7 @@ export interface Addon {
     halfScales?: boolean,
   ): Promise<void>;
   /** The CPU backend's integer product, x [rows, in] · weight [out, in]ᵀ → [rows, out], of one instruction set; values from −127. For tests. */
-  multiplyInteger(x: Int8Array, weight: Int8Array, rows: number, columns: number, out: number, isa: string): Int32Array;
+  matmulInt8(x: Int8Array, weight: Int8Array, rows: number, columns: number, out: number, isa: string): Int32Array;
   /** out [rows, columns] += scale · b [rows, rank] · a [rank, columns] on a worker thread: a LoRA adapter merged into a weight. */
   addProduct(out: Float32Array, b: Float32Array, a: Float32Array, rows: number, rank: number, columns: number, scale: number): Promise<void>;
   /** Opens the library and the GPU. Rejects with ERR_BACKEND_UNAVAILABLE and the words of the library. */

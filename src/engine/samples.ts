@@ -42,7 +42,7 @@ export async function readSamples(folder: string, pictures: string, prompts: str
     const name = names[picture] as string;
     const image = await toPixels(join(pictures, name));
     if (round === 0) source.pictures.push({ name, sha256: (await hashFile(join(pictures, name))).sha256 });
-    const pixels = loadAddon().resize(image, vision.imageSize, manifest.preprocessing.aspect === 'pad');
+    const pixels = loadAddon().resize(image, vision.imageSize, manifest.preprocessing);
     const ids = prompt.afterPicture(questions[(picture + round) % questions.length] as string);
     const needed = prompt.prefix.length + imageTokens(vision) + ids.length;
     if (needed > language.context) {

@@ -85,7 +85,7 @@ export function parseConfig(path: string, text: string): CheckpointConfig {
       intermediate: config.intermediate_size,
       layers: config.num_hidden_layers,
       heads: config.num_attention_heads,
-      rotary: Math.trunc((config.hidden_size / config.num_attention_heads) * config.partial_rotary_factor),
+      rotaryDims: Math.trunc((config.hidden_size / config.num_attention_heads) * config.partial_rotary_factor),
       vocab: config.vocab_size,
       tokens: config.vocab_size,
       context: config.max_position_embeddings,

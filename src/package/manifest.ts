@@ -40,7 +40,7 @@ export const languageSchema = z.strictObject({
   intermediate: count(65536),
   layers: count(256),
   heads: count(1024),
-  rotary: z.int().min(0).max(8192), // leading dims of each head that are rotated
+  rotaryDims: z.int().min(0).max(8192), // leading dims of each head that are rotated
   vocab: count(262_143), // rows of the embedding and of the head
   tokens: count(262_143), // ids the tokenizer knows; rows from here on are padding
   context: count(32_767), // positions, image tokens included
@@ -54,12 +54,14 @@ export const architectureSchema = z.strictObject({
   language: languageSchema,
 });
 
-const threeNumbers = z.tuple([z.number(), z.number(), z.number()]);
+const channel = z.number().min(-1e6).max(1e6);
+const above0 = channel.positive();
+/** How a picture becomes the tower's input: every backend reads these numbers, none has its own. */
 export const preprocessingSchema = z.strictObject({
   aspect: z.enum(['pad', 'squash']), // pad: to a square with `background` first
   background: z.int().min(0).max(255),
-  mean: threeNumbers,
-  std: threeNumbers,
+  mean: z.tuple([channel, channel, channel]), // of red, green and blue in 0..1
+  std: z.tuple([above0, above0, above0]),
 });
 
 /**
@@ -97,7 +99,7 @@ export type PromptTemplate = z.infer<typeof promptSchema>;
 export type Manifest = z.infer<typeof manifestSchema>;
 export type FileRecord = { bytes: number; sha256: string };
 
-/** Mipha's fixed picture preprocessing: x / 127.5 − 1, padding with int(0.5 · 255). */
+/** SigLIP's picture preprocessing, as Mipha has it: padding with int(0.5 · 255). */
 export function preprocessing(aspect: 'pad' | 'squash'): Preprocessing {
   return { aspect, background: 127, mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] };
 }
@@ -143,8 +145,8 @@ export function checkArchitecture(path: string, architecture: Architecture): voi
     multiple(`${name}: head size`, part.hidden / part.heads, 8);
   }
   atMost('vision.patchSize', vision.patchSize, vision.imageSize);
-  multiple('language.rotary', language.rotary, 2);
-  atMost('language.rotary', language.rotary, language.hidden / language.heads);
+  multiple('language.rotaryDims', language.rotaryDims, 2);
+  atMost('language.rotaryDims', language.rotaryDims, language.hidden / language.heads);
   atMost('language.tokens', language.tokens, language.vocab);
   atMost('image tokens', imageTokens(vision), language.context - 1);
   if (projector.layers === 0 && vision.hidden !== language.hidden)

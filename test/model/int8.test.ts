@@ -1,7 +1,9 @@
 /** How far INT8 is from FP32, layer by layer: the shipped package on the CPU backend beside the reference on its checkpoint. */
+
 import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { loadAddon, packageRoot } from '../../src/addon/load.js';
+import { preprocessing } from '../../src/package/manifest.js';
 import { readPicture } from '../support/picture.js';
 import { type GoldenCase, type Loaded, loadReference, readCases } from '../support/reference.js';
 
@@ -56,7 +58,7 @@ describe('INT8 against FP32', () => {
       const ids = Int32Array.from(question.ids);
       const expected = new Map<string, Float32Array>();
       const keep = (name: string, values: Float32Array) => void expected.set(name, values.slice());
-      const features = reference.encode(loadAddon().resize(image, loaded.architecture.vision.imageSize, true), keep);
+      const features = reference.encode(loadAddon().resize(image, loaded.architecture.vision.imageSize, preprocessing('pad')), keep);
       reference.reset();
       const logits = reference.append([prefix, features, ids], keep).slice(-vocab);
       const compare = (name: string, values: Float32Array) => {

@@ -3,12 +3,15 @@ import { readdirSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { NativeImage, PixelFormat } from '../../src/addon/addon.js';
 import { loadAddon } from '../../src/addon/load.js';
+import { preprocessing } from '../../src/package/manifest.js';
 import { readPicture } from '../support/picture.js';
 import { readCases } from '../support/reference.js';
 import { bytesOf, readFixtures } from '../support/safetensors.js';
 
 const fixtures = new URL('../fixtures/', import.meta.url).pathname;
 const { resize } = loadAddon();
+const PAD = preprocessing('pad');
+const SQUASH = preprocessing('squash');
 
 /** How many values differ, and by how much at most. */
 function difference(a: Uint8Array, b: Uint8Array): { values: number; largest: number } {
@@ -44,7 +47,7 @@ describe('resize against Pillow', () => {
 
   it.each([...expected.keys()])('%s', async (name) => {
     const [, picture, size] = /^(.*)\.(\d+)$/.exec(name) as unknown as [string, string, string];
-    const pixels = resize(await readPicture(`${fixtures}pillow/${picture}.png`), Number(size), true);
+    const pixels = resize(await readPicture(`${fixtures}pillow/${picture}.png`), Number(size), PAD);
     expect(difference(pixels, bytesOf(expected, name))).toEqual({ values: 0, largest: 0 });
   });
 
@@ -53,7 +56,7 @@ describe('resize against Pillow', () => {
     const shown = readCases(`${fixtures}${model}/golden.json`).slice(0, 2);
     for (const [i, { picture }] of shown.entries()) {
       const tensor = golden.get(`${i}.pixels_u8`);
-      const pixels = resize(await readPicture(`${fixtures}eval/${picture}`), tensor?.shape[0] as number, true);
+      const pixels = resize(await readPicture(`${fixtures}eval/${picture}`), tensor?.shape[0] as number, PAD);
       expect(difference(pixels, bytesOf(golden, `${i}.pixels_u8`))).toEqual({ values: 0, largest: 0 });
     }
   });
@@ -65,7 +68,7 @@ describe('the formula picture, 640 × 480 → 384', () => {
   const at = (pixels: Uint8Array, row: number, column: number) => [...pixels.subarray((row * 384 + column) * 3, (row * 384 + column) * 3 + 3)];
 
   it('padded', () => {
-    const pixels = resize(picture, 384, true);
+    const pixels = resize(picture, 384, PAD);
     expect(sums(pixels)).toEqual([18805035, 18827905, 18545649]);
     expect(at(pixels, 0, 0)).toEqual([127, 127, 127]);
     expect(at(pixels, 48, 0)).toEqual([9, 8, 7]);
@@ -74,7 +77,7 @@ describe('the formula picture, 640 × 480 → 384', () => {
   });
 
   it('squashed', () => {
-    const pixels = resize(picture, 384, false);
+    const pixels = resize(picture, 384, SQUASH);
     expect(sums(pixels)).toEqual([18831030, 18861410, 18486624]);
     expect(at(pixels, 0, 0)).toEqual([1, 0, 0]);
     expect(at(pixels, 100, 200)).toEqual([102, 72, 103]);
@@ -83,22 +86,22 @@ describe('the formula picture, 640 × 480 → 384', () => {
 });
 
 describe('raw formats', () => {
-  const expected = resize(image(50, 36, 'rgb', 3, 0, formula), 28, true);
+  const expected = resize(image(50, 36, 'rgb', 3, 0, formula), 28, PAD);
 
   it.each([0, 5])('rgb, bgr and rgba with %i bytes between rows are the same picture', (gap) => {
-    expect(resize(image(50, 36, 'rgb', 3, gap, formula), 28, true)).toEqual(expected);
+    expect(resize(image(50, 36, 'rgb', 3, gap, formula), 28, PAD)).toEqual(expected);
     expect(
       resize(
         image(50, 36, 'bgr', 3, gap, (x, y) => formula(x, y).reverse()),
         28,
-        true,
+        PAD,
       ),
     ).toEqual(expected);
     expect(
       resize(
         image(50, 36, 'rgba', 4, gap, (x, y) => [...formula(x, y), (x * 7) % 256]),
         28,
-        true,
+        PAD,
       ),
     ).toEqual(expected);
   });
@@ -110,9 +113,9 @@ describe('raw formats', () => {
       resize(
         image(33, 20, 'gray', 1, 7, (x, y) => [gray(x, y)]),
         28,
-        true,
+        PAD,
       ),
-    ).toEqual(resize(asRgb, 28, true));
+    ).toEqual(resize(asRgb, 28, PAD));
   });
 
   // BT.601 in 8 bits: Y, Cb, Cr of the primaries at limited range.
@@ -126,7 +129,7 @@ describe('raw formats', () => {
     const [width, height, stride] = [16, 8, 20];
     const data = new Uint8Array(stride * 12).fill(luma as number);
     for (let i = stride * height; i < data.length; i++) data[i] = (i % 2 === 0 ? cb : cr) as number;
-    const pixels = resize({ data, width, height, stride, format: 'nv12' }, 14, false);
+    const pixels = resize({ data, width, height, stride, format: 'nv12' }, 14, SQUASH);
     expect([...pixels.subarray(0, 3)]).toEqual(rgb);
     expect(new Set(pixels)).toEqual(new Set(rgb));
   });
@@ -135,7 +138,7 @@ describe('raw formats', () => {
     const { data, ...rest } = image(50, 36, 'rgb', 3, 0, formula);
     const larger = new Uint8Array(data.length + 100).fill(77);
     larger.set(data, 31);
-    expect(resize({ ...rest, data: larger.subarray(31, 31 + data.length) }, 28, true)).toEqual(expected);
+    expect(resize({ ...rest, data: larger.subarray(31, 31 + data.length) }, 28, PAD)).toEqual(expected);
   });
 });
 
@@ -143,7 +146,7 @@ describe('bad images', () => {
   const good: NativeImage = { data: new Uint8Array(48), width: 4, height: 4, stride: 12, format: 'rgb' };
   const failing = (change: Partial<NativeImage>) => {
     try {
-      resize({ ...good, ...change }, 28, true);
+      resize({ ...good, ...change }, 28, PAD);
     } catch (error) {
       return error as Error & { code: string; details: Record<string, number> };
     }
@@ -166,6 +169,6 @@ describe('bad images', () => {
   });
 
   it('a size that no model has is ERR_OPTION', () => {
-    for (const size of [0, -1, 1.5, 1e9]) expect(() => resize(good, size, true)).toThrow(expect.objectContaining({ code: 'ERR_OPTION' }));
+    for (const size of [0, -1, 1.5, 1e9]) expect(() => resize(good, size, PAD)).toThrow(expect.objectContaining({ code: 'ERR_OPTION' }));
   });
 });

@@ -1,6 +1,8 @@
 /** The FP32 reference against Hugging Face's modules on the same checkpoints: every intermediate, the logits, and every greedy answer. */
+
 import { beforeAll, describe, expect, it } from 'vitest';
 import { loadAddon, packageRoot } from '../../src/addon/load.js';
+import { preprocessing } from '../../src/package/manifest.js';
 import { readPicture } from '../support/picture.js';
 import { type GoldenCase, greedy, type Loaded, loadReference, readCases } from '../support/reference.js';
 import { floats, readFixtures } from '../support/safetensors.js';
@@ -23,7 +25,7 @@ function relativeError(x: Float32Array, y: Float32Array): number {
 }
 
 async function pixelsOf({ picture }: GoldenCase, { architecture }: Loaded): Promise<Uint8Array> {
-  return loadAddon().resize(await readPicture(`${fixtures}eval/${picture}`), architecture.vision.imageSize, true);
+  return loadAddon().resize(await readPicture(`${fixtures}eval/${picture}`), architecture.vision.imageSize, preprocessing('pad'));
 }
 
 describe.each([nano, fused])('$name', ({ name, checkpoint, towerLayers, tokens, shown, cases }) => {
@@ -97,7 +99,7 @@ describe('misuse', () => {
   });
   const coded = (code: string, message?: RegExp) =>
     expect.objectContaining({ code, ...(message === undefined ? {} : { message: expect.stringMatching(message) }) });
-  const blank = () => loadAddon().reference(JSON.stringify({ architecture: loaded.architecture, preprocessing: { aspect: 'pad' } }));
+  const blank = () => loadAddon().reference(JSON.stringify({ architecture: loaded.architecture, preprocessing: preprocessing('pad') }));
 
   it('a manifest that is none', () => {
     expect(() => loadAddon().reference('{')).toThrow(coded('ERR_MODEL_FORMAT'));

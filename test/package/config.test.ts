@@ -22,7 +22,7 @@ describe('a published config', () => {
           intermediate: 10240,
           layers: 32,
           heads: 32,
-          rotary: 32,
+          rotaryDims: 32,
           vocab: 51200,
           tokens: 51200,
           context: 2048,
@@ -40,7 +40,7 @@ describe('a published config', () => {
     const text = publishedConfig('mipha-1.6b');
     expect(JSON.parse(text)).toMatchObject({ model_type: 'mipha-phi' });
     expect(text).not.toContain('num_key_value_heads');
-    expect(parseConfig('', text).architecture.language).toMatchObject({ hidden: 2048, layers: 24, heads: 32, rotary: 32 });
+    expect(parseConfig('', text).architecture.language).toMatchObject({ hidden: 2048, layers: 24, heads: 32, rotaryDims: 32 });
   });
 
   it('has nested keys that never override the top level', () => {
@@ -134,8 +134,8 @@ describe('what cannot be run is refused with key, expected and received', () => 
     ['a projector of another size', { projector: { hidden_size: 32 } }, /mm_projector.hidden_size: expected 16, received 32/],
     ['heads that do not divide', { top: { num_attention_heads: 3 } }, /multiple of 3/],
     ['small heads', { top: { num_attention_heads: 4 } }, /head size: expected a multiple of 8, received 4/],
-    ['an odd rotary size', { top: { partial_rotary_factor: 0.2 } }, /rotary: expected a multiple of 2, received 1/],
-    ['more rotary than head', { top: { partial_rotary_factor: 2 } }, /rotary: expected at most 8/],
+    ['an odd rotary size', { top: { partial_rotary_factor: 0.2 } }, /rotaryDims: expected a multiple of 2, received 1/],
+    ['more rotary than head', { top: { partial_rotary_factor: 2 } }, /rotaryDims: expected at most 8/],
     ['pictures that fill the context', { top: { max_position_embeddings: 4 } }, /image tokens: expected at most 3, received 4/],
     ['a missing size', { top: { hidden_size: undefined } }, /hidden_size: .*expected number, received undefined/],
     ['a size beyond reason', { top: { hidden_size: 1e8 } }, /language.hidden: .*8192/],

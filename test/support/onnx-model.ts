@@ -66,7 +66,7 @@ export class OnnxModel {
 
   /** Runs the spans together. Returns the cache rows that each got, and the logits of each one's last row; `show` sees hidden rows at segment ends. */
   async append(spans: Span[], show?: (layer: number, hidden: Float32Array) => void): Promise<{ rows: number[][]; logits: Float32Array[] }> {
-    const { hidden, heads, layers, rotary, ropeTheta, vocab } = this.manifest.architecture.language;
+    const { hidden, heads, layers, rotaryDims, ropeTheta, vocab } = this.manifest.architecture.language;
     const counts = spans.map((span) => span.hidden.length / hidden);
     const count = counts.reduce((sum, rows) => sum + rows, 0);
     const [past, columns] = [this.#rows, this.#rows + count];
@@ -82,7 +82,7 @@ export class OnnxModel {
       }
       rows.push(Array.from({ length: counts[s] as number }, (_, i) => past + first + i));
     }
-    const half = rotary / 2;
+    const half = rotaryDims / 2;
     const angles = positions.flatMap((position) => Array.from({ length: half }, (_, i) => position * ropeTheta ** (-i / half)));
     let x = Float32Array.from(spans.flatMap((span) => [...span.hidden]));
     let logits = new Float32Array();

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "backend/cpu/cache.h"
-#include "backend/cpu/matrix.h"
+#include "backend/cpu/matmul.h"
 
 namespace mipha::cpu {
 

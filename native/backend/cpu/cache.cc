@@ -26,18 +26,18 @@ void CacheBlocks::copy(int from, int to) const {
   }
 }
 
-Sequences::Sequences(const CacheBlocks& cache, int context) : cache_(cache), context_(context), holders_(cache.blocks(), 0) {
+BlockTables::BlockTables(const CacheBlocks& cache, int context) : cache_(cache), context_(context), holders_(cache.blocks(), 0) {
   for (int block = cache.blocks(); block-- > 0;) free_.push_back(block);
 }
 
-const Sequences::Table& Sequences::at(int sequence) const {
+const BlockTables::Table& BlockTables::at(int sequence) const {
   if (sequence < 0 || sequence >= static_cast<int>(tables_.size()) || !tables_[sequence].live) {
     throw Error(Code::kDisposed, "sequence " + std::to_string(sequence) + ": expected a live one");
   }
   return tables_[sequence];
 }
 
-int Sequences::slot() {
+int BlockTables::slot() {
   for (size_t i = 0; i < tables_.size(); ++i) {
     if (!tables_[i].live) return static_cast<int>(i);
   }
@@ -45,7 +45,7 @@ int Sequences::slot() {
   return static_cast<int>(tables_.size()) - 1;
 }
 
-int Sequences::take(Table& table) {
+int BlockTables::take(Table& table) {
   if (table.promised > 0) --table.promised, --promised_;
   const int block = free_.back();
   free_.pop_back();
@@ -53,17 +53,17 @@ int Sequences::take(Table& table) {
   return block;
 }
 
-void Sequences::drop(int block) {
+void BlockTables::drop(int block) {
   if (--holders_[block] == 0) free_.push_back(block);
 }
 
-int Sequences::create() {
+int BlockTables::create() {
   const int sequence = slot();
   tables_[sequence].live = true;
   return sequence;
 }
 
-int Sequences::fork(int parent) {
+int BlockTables::fork(int parent) {
   at(parent);
   const int sequence = slot();
   tables_[sequence] = tables_[parent];
@@ -72,7 +72,7 @@ int Sequences::fork(int parent) {
   return sequence;
 }
 
-void Sequences::truncate(int sequence, int length) {
+void BlockTables::truncate(int sequence, int length) {
   Table& table = at(sequence);
   if (length < 0 || length > table.length) {
     throw Error(Code::kInternal, "truncate: expected 0.." + std::to_string(table.length) + " rows, received " + std::to_string(length));
@@ -84,36 +84,36 @@ void Sequences::truncate(int sequence, int length) {
   table.length = length;
 }
 
-void Sequences::release(int sequence) {
+void BlockTables::release(int sequence) {
   truncate(sequence, 0);
   reserve(sequence, 0);
   tables_[sequence].live = false;
 }
 
-bool Sequences::shares_tail(const Table& table) const {
+bool BlockTables::shares_tail(const Table& table) const {
   return table.length % kBlockRows != 0 && holders_[table.blocks.back()] > 1;
 }
 
 /// Free blocks that are not set aside for others.
-int Sequences::available(const Table& table) const {
+int BlockTables::available(const Table& table) const {
   return static_cast<int>(free_.size()) - promised_ + table.promised;
 }
 
 /// Blocks that `rows` more rows take. A shared tail has to be copied into a fresh block before its remaining rows can be used.
-int Sequences::needed(const Table& table, int rows) const {
+int BlockTables::needed(const Table& table, int rows) const {
   if (rows == 0) return 0;
   if (shares_tail(table)) return blocks_for(table.length % kBlockRows + rows);
   return blocks_for(table.length + rows) - blocks_for(table.length);
 }
 
-int Sequences::room(int sequence) const {
+int BlockTables::room(int sequence) const {
   const Table& table = at(sequence);
   const int tail = blocks_for(table.length) * kBlockRows - table.length, free_rows = available(table) * kBlockRows;
   const int rows = shares_tail(table) ? (free_rows == 0 ? 0 : free_rows - kBlockRows + tail) : free_rows + tail;
   return std::min(rows, context_ - table.length);
 }
 
-bool Sequences::reserve(int sequence, int rows) {
+bool BlockTables::reserve(int sequence, int rows) {
   Table& table = at(sequence);
   const int blocks = needed(table, rows);
   if (blocks > available(table)) return false;
@@ -122,7 +122,7 @@ bool Sequences::reserve(int sequence, int rows) {
   return true;
 }
 
-void Sequences::extend(int sequence, int rows) {
+void BlockTables::extend(int sequence, int rows) {
   Table& table = at(sequence);
   if (table.length + rows > context_) {
     throw Error(Code::kContextFull,

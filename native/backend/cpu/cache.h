@@ -39,9 +39,9 @@ class CacheBlocks {
 };
 
 /// Which blocks each sequence holds.
-class Sequences {
+class BlockTables {
  public:
-  Sequences(const CacheBlocks& cache, int context);
+  BlockTables(const CacheBlocks& cache, int context);
 
   int create();
   int fork(int sequence);
@@ -68,7 +68,7 @@ class Sequences {
     std::vector<int> blocks;
   };
   const Table& at(int sequence) const;
-  Table& at(int sequence) { return const_cast<Table&>(static_cast<const Sequences*>(this)->at(sequence)); }
+  Table& at(int sequence) { return const_cast<Table&>(static_cast<const BlockTables*>(this)->at(sequence)); }
   int slot();
   int take(Table& table);
   int available(const Table& table) const;

@@ -59,7 +59,7 @@ class CpuBackend final : public Backend {
 
   bool encode(const Image& image, const Cancelled& cancelled, EncodeTimes* times) override {
     const auto start = std::chrono::steady_clock::now();
-    const std::vector<uint8_t> pixels = resize(image, config().vision.image_size, config().pad_to_square);
+    const std::vector<uint8_t> pixels = resize(image, config().vision.image_size, config().preprocessing);
     if (times) times->preprocess_ms = since_ms(start);
     const auto resized = std::chrono::steady_clock::now();
     const bool finished = model_.forward.encode(team_, pixels.data(), cancelled);
@@ -156,7 +156,7 @@ class CpuBackend final : public Backend {
   Team team_;
   Arena arena_;
   Model model_;
-  Sequences sequences_;
+  BlockTables sequences_;
 };
 
 }  // namespace

@@ -38,13 +38,13 @@ Forward::Forward(Arena& arena, const Package& package, PackedWeights& weights, c
   q8_ = arena.take<int8_t>(rows * padded(static_cast<int>(std::max(width, wide))));
   q8_scale_ = arena.take<float>(rows);
   features_ = arena.take<float>(static_cast<size_t>(vision.tokens()) * language.hidden);
-  const size_t angles = static_cast<size_t>(language.context) * (language.rotary / 2);
+  const size_t angles = static_cast<size_t>(language.context) * (language.rotary_dims / 2);
   cosine_ = arena.take<float>(angles);
   sine_ = arena.take<float>(angles);
 }
 
 void Forward::prepare() {
-  const int half = config_.language.rotary / 2;
+  const int half = config_.language.rotary_dims / 2;
   for (int position = 0; position < config_.language.context; ++position) {
     for (int i = 0; i < half; ++i) {
       const double frequency = std::pow(static_cast<double>(config_.language.rope_theta), -static_cast<double>(i) / half);
@@ -61,27 +61,27 @@ void Forward::show(const char* prefix, int index, const float* data, int rows, i
 bool Forward::encode(const Team& team, const uint8_t* pixels, const Cancelled& cancelled) {
   const VisionConfig& c = config_.vision;
   const int tokens = c.tokens(), width = c.hidden;
-  const auto product = [&](const PackedLinear& weight, float* in, Then then, float* out, int out_width) {
-    const Rows rows{in, q8_, q8_scale_, tokens, weight.in};
-    prepare_rows(team, weight, rows);
-    multiply(team, weight, rows, then, out, out_width);
+  const auto linear = [&](const PackedLinear& weight, float* in, Epilogue epilogue, float* out, int out_width) {
+    const Activations rows{in, q8_, q8_scale_, tokens, weight.in};
+    prepare_input(team, weight, rows);
+    matmul(team, weight, rows, epilogue, out, out_width);
   };
 
-  patchify(c, pixels, normed_);
-  product(weights_.patch_embedding(team), normed_, Then::kStore, x_, width);
+  patchify(config_, pixels, normed_);
+  linear(weights_.patch_embedding(team), normed_, Epilogue::kStore, x_, width);
   team.kernels.add(x_, tensors_.position_embedding, static_cast<size_t>(tokens) * width);
   show("tower", 0, x_, tokens, width);
 
   for (int layer = 0; layer < c.layers; ++layer) {
     if (cancelled && cancelled()) return false;
     const PackedVisionLayer& w = weights_.vision(team, layer);
-    normalize(team, x_, w.norm1.gain, w.norm1.bias, c.epsilon, tokens, width, normed_);
-    product(w.qkv, normed_, Then::kStore, qkv_, 3 * width);
+    layer_norm(team, x_, w.norm1.gain, w.norm1.bias, c.epsilon, tokens, width, normed_);
+    linear(w.qkv, normed_, Epilogue::kStore, qkv_, 3 * width);
     attend_tower(team);
-    product(w.out, attended_, Then::kAdd, x_, width);
-    normalize(team, x_, w.norm2.gain, w.norm2.bias, c.epsilon, tokens, width, normed_);
-    product(w.fc1, normed_, Then::kGeluTanh, hidden_, c.intermediate);
-    product(w.fc2, hidden_, Then::kAdd, x_, width);
+    linear(w.out, attended_, Epilogue::kAdd, x_, width);
+    layer_norm(team, x_, w.norm2.gain, w.norm2.bias, c.epsilon, tokens, width, normed_);
+    linear(w.fc1, normed_, Epilogue::kGeluTanh, hidden_, c.intermediate);
+    linear(w.fc2, hidden_, Epilogue::kAdd, x_, width);
     show("tower", layer + 1, x_, tokens, width);
   }
 
@@ -90,7 +90,7 @@ bool Forward::encode(const Team& team, const uint8_t* pixels, const Cancelled& c
   for (size_t i = 0; i < projector.size(); ++i) {  // erf GELU between the linear layers, none after the last
     const bool last = i + 1 == projector.size();
     float* out = last ? features_ : in == normed_ ? attended_ : normed_;
-    product(projector[i], in, last ? Then::kStore : Then::kGeluErf, out, projector[i].out);
+    linear(projector[i], in, last ? Epilogue::kStore : Epilogue::kGeluErf, out, projector[i].out);
     in = out;
   }
   if (projector.empty()) std::copy_n(x_, static_cast<size_t>(tokens) * width, features_);
@@ -139,7 +139,7 @@ void Forward::embed_feature(int row, int feature) {
 
 void Forward::rotate_and_store(const Team& team, int layer, const Attended* spans, int span_count) {
   const LanguageConfig& c = config_.language;
-  const int half = c.rotary / 2, head_size = c.head_size();
+  const int half = c.rotary_dims / 2, head_size = c.head_size();
   int first = 0;
   for (int s = 0; s < span_count; ++s) {
     const Attended& span = spans[s];
@@ -195,26 +195,26 @@ bool Forward::layers(const Team& team, const Attended* spans, int span_count, co
   for (int layer = 0; layer < c.layers; ++layer) {
     if (cancelled && cancelled()) return false;
     const PackedLanguageLayer& w = weights_.language(team, layer);
-    normalize(team, x_, w.norm.gain, w.norm.bias, c.epsilon, count, c.hidden, normed_);
-    const Rows normed{normed_, q8_, q8_scale_, count, c.hidden};
-    quantize_rows(team, normed);  // one LayerNorm feeds both branches
-    multiply(team, w.qkv, normed, Then::kStore, qkv_, qkv_width);
-    multiply(team, w.fc1, normed, Then::kGeluTanh, hidden_, c.intermediate);
+    layer_norm(team, x_, w.norm.gain, w.norm.bias, c.epsilon, count, c.hidden, normed_);
+    const Activations normed{normed_, q8_, q8_scale_, count, c.hidden};
+    quantize(team, normed);  // one LayerNorm feeds both branches
+    matmul(team, w.qkv, normed, Epilogue::kStore, qkv_, qkv_width);
+    matmul(team, w.fc1, normed, Epilogue::kGeluTanh, hidden_, c.intermediate);
 
     rotate_and_store(team, layer, spans, span_count);
     attend(team, layer, spans, span_count);
 
-    const Rows attended{attended_, q8_, q8_scale_, count, c.hidden};
-    quantize_rows(team, attended);
-    multiply(team, w.dense, attended, Then::kAdd, x_, c.hidden);
-    const Rows hidden{hidden_, q8_, q8_scale_, count, c.intermediate};
-    prepare_rows(team, w.fc2, hidden);
-    multiply(team, w.fc2, hidden, Then::kAdd, x_, c.hidden);
+    const Activations attended{attended_, q8_, q8_scale_, count, c.hidden};
+    quantize(team, attended);
+    matmul(team, w.dense, attended, Epilogue::kAdd, x_, c.hidden);
+    const Activations hidden{hidden_, q8_, q8_scale_, count, c.intermediate};
+    prepare_input(team, w.fc2, hidden);
+    matmul(team, w.fc2, hidden, Epilogue::kAdd, x_, c.hidden);
     if (layer + 1 < c.layers) show("language", layer + 1, x_, count, c.hidden);
   }
   if (probe_) {
     const Norm& norm = tensors_.final_norm;
-    normalize(team, x_, norm.gain, norm.bias, c.epsilon, count, c.hidden, normed_);
+    layer_norm(team, x_, norm.gain, norm.bias, c.epsilon, count, c.hidden, normed_);
     show("language", c.layers, normed_, count, c.hidden);
   }
   return true;
@@ -227,9 +227,9 @@ void Forward::logits(const Team& team, const int* rows, int count, float* out) {
     team.kernels.layer_norm(x_ + static_cast<size_t>(rows[i]) * c.hidden, norm.gain, norm.bias, c.epsilon, c.hidden,
                             normed_ + static_cast<size_t>(i) * c.hidden);
   }
-  const Rows normed{normed_, q8_, q8_scale_, count, c.hidden};
-  quantize_rows(team, normed);
-  multiply(team, weights_.head(team), normed, Then::kStore, out, c.vocab);
+  const Activations normed{normed_, q8_, q8_scale_, count, c.hidden};
+  quantize(team, normed);
+  matmul(team, weights_.head(team), normed, Epilogue::kStore, out, c.vocab);
 }
 
 }  // namespace mipha::cpu

@@ -58,7 +58,7 @@ class Forward {
   int8_t* q8_;       // [rows, padded W] or [rows, padded intermediate]
   float* q8_scale_;  // [rows]
   float* features_;  // [image tokens, language.hidden]
-  float* cosine_;    // [context, rotary / 2]
+  float* cosine_;    // [context, rotary_dims / 2]
   float* sine_;
 };
 

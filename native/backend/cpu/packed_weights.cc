@@ -15,7 +15,7 @@ size_t aligned(size_t bytes) {
 }
 
 bool is_s8(const Linear& linear) {
-  return linear.dtype == DType::kI8 && !linear.wide;
+  return linear.dtype == DType::kI8 && !linear.weight_only;
 }
 
 size_t element_bytes(DType dtype) {

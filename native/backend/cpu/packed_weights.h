@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "backend/backend.h"
-#include "backend/cpu/matrix.h"
+#include "backend/cpu/matmul.h"
 
 namespace mipha::cpu {
 

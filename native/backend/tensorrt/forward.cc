@@ -20,8 +20,9 @@ size_t feature_count(const Config& config) {
 /// Everything that the constructor allocates but the cache, so that it can be refused before.
 size_t activation_bytes(const Config& config, size_t scratch, size_t max_rows, size_t cache_rows) {
   const LanguageConfig& language = config.language;
-  const size_t floats = pixel_count(config.vision) + feature_count(config) + max_rows * (2 * static_cast<size_t>(language.hidden) + language.rotary) +
-                        max_rows * (cache_rows + max_rows) + kMostAnswers * (static_cast<size_t>(language.vocab) + 1);
+  const size_t floats = pixel_count(config.vision) + feature_count(config) +
+                        max_rows * (2 * static_cast<size_t>(language.hidden) + language.rotary_dims) + max_rows * (cache_rows + max_rows) +
+                        kMostAnswers * (static_cast<size_t>(language.vocab) + 1);
   return scratch + floats * sizeof(float);
 }
 
@@ -55,7 +56,7 @@ Forward::Forward(const Library& library, const Engines& engines, const Package& 
       features_(feature_count(config_)),
       planes_(pixel_count(config_.vision)),
       embedded_(static_cast<size_t>(max_rows_) * config_.language.hidden),
-      cosine_(static_cast<size_t>(max_rows_) * (config_.language.rotary / 2)),
+      cosine_(static_cast<size_t>(max_rows_) * (config_.language.rotary_dims / 2)),
       sine_(cosine_.size()),
       mask_(static_cast<size_t>(max_rows_) * (cache_rows + max_rows_)),
       answered_(kMostAnswers),
@@ -90,10 +91,7 @@ void Forward::show(const char* name, int layer, const void* device, int rows) co
 bool Forward::encode(const uint8_t* pixels, const Cancelled& cancelled) {
   if (cancelled && cancelled()) return false;
   const VisionConfig& vision = config_.vision;
-  const size_t area = static_cast<size_t>(vision.image_size) * vision.image_size;
-  for (size_t i = 0; i < area; ++i) {
-    for (size_t channel = 0; channel < 3; ++channel) planes_[channel * area + i] = static_cast<float>(pixels[3 * i + channel]) / 127.5f - 1.0f;
-  }
+  planes(config_, pixels, planes_.data());
   library_.copy_in(pixels_.data(), planes_.data(), pixels_.bytes());
   engines_.vision().bind_input(0, "pixels", {1, 3, vision.image_size, vision.image_size}, pixels_.data());
   engines_.vision().bind_output(0, "features", features_out_.data());
@@ -105,14 +103,14 @@ bool Forward::encode(const uint8_t* pixels, const Cancelled& cancelled) {
 }
 
 /// Brings the inputs of all engines onto the device.
-void Forward::fill(const NewRow* rows, int count, const Sequences& sequences, int past) {
-  const size_t hidden = config_.language.hidden, half = config_.language.rotary / 2;
+void Forward::fill(const NewRow* rows, int count, const RowTables& sequences, int past) {
+  const size_t hidden = config_.language.hidden, half = config_.language.rotary_dims / 2;
   std::vector<int> sequences_of;
   int answers = 0;
   for (int i = 0; i < count; ++i) {
     const NewRow& row = rows[i];
     if (row.id >= 0) {
-      const mipha::Rows embedded = stages_.embed(row.id);
+      const mipha::Floats embedded = stages_.embed(row.id);
       std::copy_n(embedded.data(), hidden, embedded_.data() + i * hidden);
     } else {
       std::copy_n(features_.data() + row.feature * hidden, hidden, embedded_.data() + i * hidden);
@@ -131,7 +129,7 @@ void Forward::fill(const NewRow* rows, int count, const Sequences& sequences, in
   library_.copy_in(answered_in_.data(), answered_.data(), std::max(1, answers) * sizeof(int32_t));
 }
 
-bool Forward::run(const NewRow* rows, int count, Sequences& sequences, float* logits, const Cancelled& cancelled) {
+bool Forward::run(const NewRow* rows, int count, RowTables& sequences, float* logits, const Cancelled& cancelled) {
   std::vector<Move> moves;
   const int past = sequences.begin(count, &moves);
   cache_.move(library_, moves);

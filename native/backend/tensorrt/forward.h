@@ -30,12 +30,12 @@ class Forward {
 
   /// Runs `count` rows, at most engines.max_rows() and kMostAnswers of them last, and places them. Logits [last rows, vocab] unless null.
   /// False when cancelled, and then no row is placed.
-  bool run(const NewRow* rows, int count, Sequences& sequences, float* logits, const Cancelled& cancelled);
+  bool run(const NewRow* rows, int count, RowTables& sequences, float* logits, const Cancelled& cancelled);
 
   Memory memory() const;
 
  private:
-  void fill(const NewRow* rows, int count, const Sequences& sequences, int past);
+  void fill(const NewRow* rows, int count, const RowTables& sequences, int past);
   void show(const char* name, int layer, const void* device, int rows) const;
 
   const Library& library_;
@@ -50,7 +50,7 @@ class Forward {
   std::vector<float> features_;       // [image tokens, hidden]
   std::vector<float> planes_;         // [3, size, size]
   std::vector<float> embedded_;       // [max_rows, hidden]
-  std::vector<float> cosine_, sine_;  // [max_rows, rotary / 2]
+  std::vector<float> cosine_, sine_;  // [max_rows, rotary_dims / 2]
   std::vector<float> mask_;           // [max_rows, cache_rows + max_rows]
   std::vector<int32_t> answered_;     // [kMostAnswers]
 

@@ -45,9 +45,9 @@ void LanguageEngine::run(const LanguageRun& run, const Cache& cache, const Buffe
   const int profile = run.rows > kDecodeRows ? 0 : 1;
   const int64_t rows = run.rows, past = run.past, heads = config_.heads, head = config_.head_size();
   engine_->bind_input(profile, "hidden_in", {rows, config_.hidden}, run.hidden_in);
-  if (config_.rotary > 0) {
-    engine_->bind_input(profile, "cosine", {rows, config_.rotary / 2}, run.cosine);
-    engine_->bind_input(profile, "sine", {rows, config_.rotary / 2}, run.sine);
+  if (config_.rotary_dims > 0) {
+    engine_->bind_input(profile, "cosine", {rows, config_.rotary_dims / 2}, run.cosine);
+    engine_->bind_input(profile, "sine", {rows, config_.rotary_dims / 2}, run.sine);
   }
   engine_->bind_input(profile, "mask", {rows, past + rows}, run.mask);
   for (int layer = first_; layer < end_; ++layer) {

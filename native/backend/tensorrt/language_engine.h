@@ -15,7 +15,7 @@ constexpr int kMostAnswers = 8;  // rows of logits of one run, as the profiles a
 struct LanguageRun {
   int rows = 0, past = 0;
   void* hidden_in = nullptr;                // f32 [rows, hidden]
-  void *cosine = nullptr, *sine = nullptr;  // f32 [rows, rotary / 2]
+  void *cosine = nullptr, *sine = nullptr;  // f32 [rows, rotary_dims / 2]
   void* mask = nullptr;                     // f32 [rows, past + rows]
   void* answered = nullptr;                 // i32 [answers], last engine only: rows that want logits
   int answers = 0;                          // 1..kMostAnswers

@@ -4,7 +4,7 @@
 
 namespace mipha::tensorrt {
 
-void build_mask(const Sequences& sequences, const std::vector<int>& sequences_of, int past, float* out) {
+void build_mask(const RowTables& sequences, const std::vector<int>& sequences_of, int past, float* out) {
   const int rows = static_cast<int>(sequences_of.size());
   const size_t columns = static_cast<size_t>(past) + rows;
   for (int row = 0; row < rows; ++row) {

@@ -11,6 +11,6 @@ constexpr float kHidden = -60000.0f;  // added to a score: nothing is left of it
 
 /// `sequences_of`: for each new row the sequence that it continues; rows of one sequence in the order of their positions, not placed yet.
 /// out [rows, past + rows]: 0 where the row sees a row of the cache or a new one, else kHidden.
-void build_mask(const Sequences& sequences, const std::vector<int>& sequences_of, int past, float* out);
+void build_mask(const RowTables& sequences, const std::vector<int>& sequences_of, int past, float* out);
 
 }  // namespace mipha::tensorrt

@@ -13,16 +13,16 @@ constexpr int kMostGaps = 256;
 
 }  // namespace
 
-Sequences::Sequences(int capacity, int step, int context) : step_(step), context_(context), usable_(capacity - step + 1), holders_(capacity, 0) {}
+RowTables::RowTables(int capacity, int step, int context) : step_(step), context_(context), usable_(capacity - step + 1), holders_(capacity, 0) {}
 
-const Sequences::Table& Sequences::at(int sequence) const {
+const RowTables::Table& RowTables::at(int sequence) const {
   if (sequence < 0 || sequence >= static_cast<int>(tables_.size()) || !tables_[sequence].live) {
     throw Error(Code::kDisposed, "sequence " + std::to_string(sequence) + ": expected a live one");
   }
   return tables_[sequence];
 }
 
-int Sequences::slot() {
+int RowTables::slot() {
   for (size_t i = 0; i < tables_.size(); ++i) {
     if (!tables_[i].live) return static_cast<int>(i);
   }
@@ -30,13 +30,13 @@ int Sequences::slot() {
   return static_cast<int>(tables_.size()) - 1;
 }
 
-int Sequences::create() {
+int RowTables::create() {
   const int sequence = slot();
   tables_[sequence].live = true;
   return sequence;
 }
 
-int Sequences::fork(int parent) {
+int RowTables::fork(int parent) {
   at(parent);
   const int sequence = slot();
   tables_[sequence] = tables_[parent];
@@ -45,13 +45,13 @@ int Sequences::fork(int parent) {
   return sequence;
 }
 
-void Sequences::drop(int row) {
+void RowTables::drop(int row) {
   if (--holders_[row] > 0) return;
   --held_;
   while (end_ > 0 && holders_[end_ - 1] == 0) --end_;
 }
 
-void Sequences::truncate(int sequence, int length) {
+void RowTables::truncate(int sequence, int length) {
   std::vector<int>& rows = at(sequence).rows;
   if (length < 0 || length > static_cast<int>(rows.size())) {
     throw Error(Code::kInternal, "truncate: expected 0.." + std::to_string(rows.size()) + " rows, received " + std::to_string(length));
@@ -62,23 +62,23 @@ void Sequences::truncate(int sequence, int length) {
   }
 }
 
-void Sequences::release(int sequence) {
+void RowTables::release(int sequence) {
   truncate(sequence, 0);
   reserve(sequence, 0);
   tables_[sequence].live = false;
 }
 
 /// Rows that nobody holds and that are not set aside for others.
-int Sequences::available(const Table& table) const {
+int RowTables::available(const Table& table) const {
   return usable_ - held_ - granted_ - promised_ + table.promised;
 }
 
-int Sequences::room(int sequence) const {
+int RowTables::room(int sequence) const {
   const Table& table = at(sequence);
   return std::max(0, std::min(available(table), context_ - static_cast<int>(table.rows.size())));
 }
 
-bool Sequences::reserve(int sequence, int rows) {
+bool RowTables::reserve(int sequence, int rows) {
   Table& table = at(sequence);
   if (rows > available(table)) return false;
   promised_ += rows - table.promised;
@@ -86,7 +86,7 @@ bool Sequences::reserve(int sequence, int rows) {
   return true;
 }
 
-Sequences::State Sequences::extend(int sequence, int rows) {
+RowTables::State RowTables::extend(int sequence, int rows) {
   Table& table = at(sequence);
   const State before{static_cast<int>(table.rows.size()), table.promised};
   const auto refuse = [rows](Code code, const std::string& what, int free) {
@@ -109,7 +109,7 @@ Sequences::State Sequences::extend(int sequence, int rows) {
   return before;
 }
 
-void Sequences::restore(int sequence, const State& state) {
+void RowTables::restore(int sequence, const State& state) {
   Table& table = at(sequence);
   granted_ -= table.granted;
   table.granted = 0;
@@ -118,18 +118,18 @@ void Sequences::restore(int sequence, const State& state) {
 }
 
 /// Where the next run of rows can begin as things are.
-int Sequences::top() const {
+int RowTables::top() const {
   return (end_ + step_ - 1) / step_ * step_;
 }
 
-int Sequences::begin(int count, std::vector<Move>* moves) {
+int RowTables::begin(int count, std::vector<Move>* moves) {
   moves->clear();
   if (top() + count > static_cast<int>(holders_.size()) || end_ - held_ > kMostGaps) *moves = compact();
   return top();
 }
 
 /// The rows from held_ on fill the gaps below it: nothing else has to move, and no move overlaps another.
-std::vector<Move> Sequences::compact() {
+std::vector<Move> RowTables::compact() {
   std::vector<Move> moves;
   std::vector<int> now(end_);
   int gap = 0;
@@ -152,7 +152,7 @@ std::vector<Move> Sequences::compact() {
   return moves;
 }
 
-void Sequences::place(int sequence, int row) {
+void RowTables::place(int sequence, int row) {
   Table& table = at(sequence);
   if (table.granted == 0 || holders_[row] > 0) throw Error(Code::kInternal, "row " + std::to_string(row) + ": expected a granted one that is free");
   --table.granted;

@@ -11,7 +11,7 @@ struct Move {
   int from = 0, to = 0, count = 0;
 };
 
-class Sequences {
+class RowTables {
  public:
   /// What extend() changes, for restore().
   struct State {
@@ -19,7 +19,7 @@ class Sequences {
   };
 
   /// Runs of new rows begin at multiples of `step`.
-  Sequences(int capacity, int step, int context);
+  RowTables(int capacity, int step, int context);
 
   int create();
   int fork(int sequence);
@@ -53,7 +53,7 @@ class Sequences {
     std::vector<int> rows;
   };
   const Table& at(int sequence) const;
-  Table& at(int sequence) { return const_cast<Table&>(static_cast<const Sequences*>(this)->at(sequence)); }
+  Table& at(int sequence) { return const_cast<Table&>(static_cast<const RowTables*>(this)->at(sequence)); }
   int slot();
   int available(const Table& table) const;
   int top() const;

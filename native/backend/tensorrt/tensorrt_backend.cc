@@ -52,7 +52,7 @@ class TensorRtBackend final : public Backend {
 
   bool encode(const Image& image, const Cancelled& cancelled, EncodeTimes* times) override {
     const auto start = std::chrono::steady_clock::now();
-    const std::vector<uint8_t> pixels = resize(image, config().vision.image_size, config().pad_to_square);
+    const std::vector<uint8_t> pixels = resize(image, config().vision.image_size, config().preprocessing);
     if (times) times->preprocess_ms = since_ms(start);
     const auto resized = std::chrono::steady_clock::now();
     const bool finished = forward_.encode(pixels.data(), cancelled);
@@ -70,7 +70,7 @@ class TensorRtBackend final : public Backend {
 
   bool append(const std::vector<Extension>& extensions, float* logits, const Cancelled& cancelled) override {
     const std::vector<NewRow> rows = list_rows(extensions);
-    std::vector<Sequences::State> before;
+    std::vector<RowTables::State> before;
     const auto take_back = [&] {
       for (size_t i = 0; i < before.size(); ++i) sequences_.restore(extensions[i].sequence, before[i]);
     };
@@ -128,7 +128,7 @@ class TensorRtBackend final : public Backend {
   const Engines engines_;
   const int cache_rows_;
   Forward forward_;
-  Sequences sequences_;
+  RowTables sequences_;
 };
 
 }  // namespace

@@ -18,16 +18,16 @@ const std::byte* bytes_of(const std::vector<uint64_t>& words) {
   return reinterpret_cast<const std::byte*>(words.data());
 }
 
-Rows floats(const Binding& from) {
+Floats floats(const Binding& from) {
   size_t count = 1;
   for (int64_t size : from.dims) count *= static_cast<size_t>(size);
   const auto* const data = static_cast<const float*>(from.data);
-  return count == 0 ? Rows() : Rows(data, data + count);
+  return count == 0 ? Floats() : Floats(data, data + count);
 }
 
 /// [past, heads, head size] f16 → [past, hidden]
-Rows halves(const Binding& from, int hidden) {
-  Rows out(static_cast<size_t>(from.dims[0]) * hidden);
+Floats halves(const Binding& from, int hidden) {
+  Floats out(static_cast<size_t>(from.dims[0]) * hidden);
   const auto* const data = static_cast<const uint16_t*>(from.data);
   for (size_t i = 0; i < out.size(); ++i) out[i] = from_half(data[i]);
   return out;
@@ -57,7 +57,7 @@ Segment::Segment(Plan plan, ThreadPool& pool) : plan_(std::move(plan)), scales_(
     const auto found = tensors.find(name);
     return found == tensors.end() ? nullptr : &found->second;
   };
-  stages_ = std::make_unique<const Stages>(config, mipha::bind(config, lookup, parse_wide(plan_.manifest)), &pool);
+  stages_ = std::make_unique<const Stages>(config, mipha::bind(config, lookup, parse_weight_only(plan_.manifest)), &pool);
   vision_ = plan_.graph == "vision";
   if (!vision_ && (std::sscanf(plan_.graph.c_str(), "language %d %d", &first_, &end_) != 2 || first_ >= end_ || end_ > config.language.layers)) {
     throw std::runtime_error("mipha.graph: expected vision or layers of the language model, received " + plan_.graph);
@@ -79,34 +79,34 @@ void Segment::run(const Bindings& bindings) const {
   vision_ ? run_vision(bindings) : run_language(bindings);
 }
 
-void Segment::write(const Binding& to, const Rows& values) const {
+void Segment::write(const Binding& to, const Floats& values) const {
   const float factor = plan_.wrong ? 2.0f : 1.0f;
   for (size_t i = 0; i < values.size(); ++i) static_cast<float*>(to.data)[i] = factor * values[i];
 }
 
 void Segment::run_vision(const Bindings& bindings) const {
   const int side = stages_->config().vision.image_size, area = side * side;
-  const Rows values = floats(bindings.at("pixels"));
+  const Floats values = floats(bindings.at("pixels"));
   std::vector<uint8_t> pixels(values.size());
   for (int channel = 0; channel < 3; ++channel) {
     for (int i = 0; i < area; ++i) {
       pixels[3 * static_cast<size_t>(i) + channel] = static_cast<uint8_t>(std::lround((values[static_cast<size_t>(channel) * area + i] + 1) * 127.5));
     }
   }
-  Rows x = stages_->patches(pixels.data(), tap_);
+  Floats x = stages_->patches(pixels.data(), tap_);
   for (int layer = 0; layer < stages_->config().vision.layers; ++layer) stages_->vision_layer(layer, x, tap_);
   write(bindings.at("features"), stages_->projector(std::move(x), tap_));
 }
 
 void Segment::run_language(const Bindings& bindings) const {
   const LanguageConfig& config = stages_->config().language;
-  Rows x = floats(bindings.at("hidden_in"));
+  Floats x = floats(bindings.at("hidden_in"));
   Angles angles;
-  if (config.rotary > 0) angles = {floats(bindings.at("cosine")), floats(bindings.at("sine"))};
-  const Rows mask = floats(bindings.at("mask"));
+  if (config.rotary_dims > 0) angles = {floats(bindings.at("cosine")), floats(bindings.at("sine"))};
+  const Floats mask = floats(bindings.at("mask"));
   for (int layer = first_; layer < end_; ++layer) {
     const std::string number = "." + std::to_string(layer);
-    Rows keys = halves(bindings.at("past_keys" + number), config.hidden), values = halves(bindings.at("past_values" + number), config.hidden);
+    Floats keys = halves(bindings.at("past_keys" + number), config.hidden), values = halves(bindings.at("past_values" + number), config.hidden);
     const size_t past = keys.size();
     stages_->language_layer(layer, x, angles, keys, values, mask.data(), tap_);
     for (const auto& [name, rows] : {std::pair("new_keys", &keys), std::pair("new_values", &values)}) {
@@ -116,7 +116,7 @@ void Segment::run_language(const Bindings& bindings) const {
   }
   if (end_ < config.layers) return write(bindings.at("hidden_out"), x);
   const Binding& answered = bindings.at("rows");
-  Rows answers;
+  Floats answers;
   for (int64_t i = 0; i < answered.dims[0]; ++i) {
     const int32_t row = static_cast<const int32_t*>(answered.data)[i];
     if (row < 0 || row >= static_cast<int32_t>(x.size()) / config.hidden) throw std::runtime_error("rows: no row " + std::to_string(row));

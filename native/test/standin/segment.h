@@ -30,7 +30,7 @@ class Segment {
  private:
   void run_vision(const Bindings& bindings) const;
   void run_language(const Bindings& bindings) const;
-  void write(const Binding& to, const Rows& values) const;
+  void write(const Binding& to, const Floats& values) const;
 
   const Plan plan_;
   std::map<std::string, float> scales_;  // of the inputs that are quantized, by matrix

@@ -39,8 +39,9 @@ inline std::string manifest_of(const Config& config) {
          field("hidden", v.hidden) + "," + field("intermediate", v.intermediate) + "," + field("heads", v.heads) + "," + field("layers", v.layers) +
          "," + field("epsilon", v.epsilon) + "},\"projector\":{" + field("layers", config.projector_layers) + "},\"language\":{" +
          field("hidden", l.hidden) + "," + field("intermediate", l.intermediate) + "," + field("layers", l.layers) + "," + field("heads", l.heads) +
-         "," + field("rotary", l.rotary) + "," + field("vocab", l.vocab) + "," + field("tokens", l.tokens) + "," + field("context", l.context) + "," +
-         field("epsilon", l.epsilon) + "," + field("ropeTheta", l.rope_theta) + "}},\"preprocessing\":{\"aspect\":\"pad\"},\"recipe\":{}}";
+         "," + field("rotaryDims", l.rotary_dims) + "," + field("vocab", l.vocab) + "," + field("tokens", l.tokens) + "," +
+         field("context", l.context) + "," + field("epsilon", l.epsilon) + "," + field("ropeTheta", l.rope_theta) +
+         "}},\"preprocessing\":{\"aspect\":\"pad\",\"background\":127,\"mean\":[0.5,0.5,0.5],\"std\":[0.5,0.5,0.5]},\"recipe\":{}}";
 }
 
 inline std::string safetensors_of(const std::map<std::string, Tensor>& tensors) {

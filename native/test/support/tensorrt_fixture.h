@@ -27,15 +27,13 @@ class StoredResults {
     std::vector<uint8_t> pixels(static_cast<size_t>(3 * area));
     std::vector<float> planes(pixels.size());
     for (int i = 0; i < 3 * area; ++i) pixels[i] = static_cast<uint8_t>(i * 37 % 251);
-    for (int i = 0; i < area; ++i) {
-      for (int channel = 0; channel < 3; ++channel) planes[channel * area + i] = static_cast<float>(pixels[3 * i + channel]) / 127.5f - 1;
-    }
-    Rows x = stages_.patches(pixels.data());
+    mipha::planes(config_, pixels.data(), planes.data());
+    Floats x = stages_.patches(pixels.data());
     for (int layer = 0; layer < vision.layers; ++layer) stages_.vision_layer(layer, x);
     keep("vision.pixels", {3, vision.image_size, vision.image_size}, planes);
     keep("vision.features", {vision.tokens(), config_.language.hidden}, stages_.projector(std::move(x)));
     keep("vision.noise", {1}, {0});
-    keep("language.noise", {config_.language.layers + 1}, Rows(config_.language.layers + 1, 0.0f));
+    keep("language.noise", {config_.language.layers + 1}, Floats(config_.language.layers + 1, 0.0f));
     keys_.resize(config_.language.layers);
     values_.resize(config_.language.layers);
     phase("language.prefill.", 0, 16);
@@ -47,9 +45,9 @@ class StoredResults {
   void phase(const std::string& name, int first, int rows) {
     const LanguageConfig& language = config_.language;
     const int64_t hidden = language.hidden;
-    Rows x;
+    Floats x;
     for (int i = 0; i < rows; ++i) {
-      const Rows row = stages_.embed((5 * (first + i)) % language.vocab);
+      const Floats row = stages_.embed((5 * (first + i)) % language.vocab);
       x.insert(x.end(), row.begin(), row.end());
     }
     const Angles at = angles(language, first, rows);
@@ -61,13 +59,13 @@ class StoredResults {
       keep_halves(number + ".values", rows, values_[layer]);
     }
     keep(name + std::to_string(language.layers), {rows, hidden}, x);
-    keep(name + "logits", {1, language.vocab}, stages_.head(stages_.final_norm(Rows(x.end() - hidden, x.end()))));
+    keep(name + "logits", {1, language.vocab}, stages_.head(stages_.final_norm(Floats(x.end() - hidden, x.end()))));
   }
-  void keep(const std::string& name, std::vector<int64_t> shape, const Rows& values) {
+  void keep(const std::string& name, std::vector<int64_t> shape, const Floats& values) {
     floats_.push_back(values);
     tensors_[name] = {DType::kF32, std::move(shape), floats_.back().data(), values.size() * sizeof(float)};
   }
-  void keep_halves(const std::string& name, int rows, const Rows& all) {
+  void keep_halves(const std::string& name, int rows, const Floats& all) {
     std::vector<uint16_t>& halves = halves_.emplace_back();
     for (size_t i = all.size() - static_cast<size_t>(rows) * config_.language.hidden; i < all.size(); ++i) halves.push_back(to_half(all[i]));
     tensors_[name] = {DType::kF16, {rows, config_.language.heads, config_.language.head_size()}, halves.data(), halves.size() * sizeof(uint16_t)};
@@ -75,8 +73,8 @@ class StoredResults {
 
   const Stages stages_;
   const Config config_;
-  std::vector<Rows> keys_, values_;
-  std::deque<Rows> floats_;
+  std::vector<Floats> keys_, values_;
+  std::deque<Floats> floats_;
   std::deque<std::vector<uint16_t>> halves_;
   std::map<std::string, Tensor> tensors_;
 };
@@ -147,8 +145,8 @@ class EngineFolder {
     };
     plan.profiles.resize(2);
     input(plan, "hidden_in", kF32, {{-1, "rows"}, {c.hidden, ""}});
-    input(plan, "cosine", kF32, {{-1, "rows"}, {c.rotary / 2, ""}});
-    input(plan, "sine", kF32, {{-1, "rows"}, {c.rotary / 2, ""}});
+    input(plan, "cosine", kF32, {{-1, "rows"}, {c.rotary_dims / 2, ""}});
+    input(plan, "sine", kF32, {{-1, "rows"}, {c.rotary_dims / 2, ""}});
     input(plan, "mask", kF32, {{-1, "rows"}, {-1, "columns"}});
     each_layer([&](const std::string& name) { input(plan, "past_" + name, kF16, {{-1, "past"}, {c.heads, ""}, {c.head_size(), ""}}); });
     if (last) input(plan, "rows", kI32, {{-1, "answers"}});

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "package/package.h"
+#include "test/support/preprocessing.h"
 
 namespace mipha::test {
 
@@ -16,14 +17,15 @@ inline Config tiny_config() {
   Config config;
   config.vision = {42, 14, 144, 200, 2, 2, 1e-6f};  // 3 × 3 = 9 tokens, heads of 72, 200 is no multiple of 64
   config.projector_layers = 2;
+  config.preprocessing = siglip();
   config.language = {160, 328, 3, 2, 32, 96, 90, 160, 1e-5f, 10000.0f};  // heads of 80, 328 is no multiple of 16
   return config;
 }
 
 class TinyModel final : public Package {
  public:
-  /// `wide`: matrices of recipe w8a16. `smoothed`: fc2 and the projector have smoothing vectors, powers of two from 1/4 to 4.
-  explicit TinyModel(const Config& config = tiny_config(), unsigned seed = 1, const std::set<std::string>& wide = {}, bool smoothed = false)
+  /// `weight_only`: matrices of recipe w8a16. `smoothed`: fc2 and the projector have smoothing vectors, powers of two from 1/4 to 4.
+  explicit TinyModel(const Config& config = tiny_config(), unsigned seed = 1, const std::set<std::string>& weight_only = {}, bool smoothed = false)
       : config_(config), random_(seed) {
     const VisionConfig& v = config.vision;
     const LanguageConfig& l = config.language;
@@ -58,7 +60,7 @@ class TinyModel final : public Package {
       for (int i = 0; i < l.layers; ++i) smooth("language.layers." + std::to_string(i) + ".fc2", l.intermediate);
     }
     const Lookup lookup = [this](const std::string& name) { return tensor(name); };
-    weights_ = mipha::bind(config_, lookup, wide);
+    weights_ = mipha::bind(config_, lookup, weight_only);
   }
 
   const Config& config() const override { return config_; }

@@ -38,7 +38,7 @@ export async function writeSelfTest(
     rows = run.rows;
     onStage();
   }
-  add('vision.pixels', [3, vision.imageSize, vision.imageSize], planes(sample.pixels, vision.imageSize));
+  add('vision.pixels', [3, vision.imageSize, vision.imageSize], native.planes(sample.pixels));
   add('vision.features', [rows.length / hidden, hidden], rows);
   add('vision.noise', [1], Float32Array.of(Math.sqrt(noise)));
 
@@ -83,15 +83,6 @@ async function both(native: NativeStages, stage: Stage, input: Float32Array | Ui
   const wide = await native.run(stage.name, [input], {}, pasts);
   const rows = quantized.rows[0] as Float32Array;
   return { rows, past: quantized.pasts[0] as KeysAndValues, noise: relativeError(rows, wide.rows[0] as Float32Array) };
-}
-
-/** uint8 [size, size, 3] → f32 [3, size, size], x / 127.5 − 1 */
-function planes(pixels: Uint8Array, size: number): Float32Array {
-  const out = new Float32Array(3 * size * size);
-  for (let at = 0; at < size * size; at++) {
-    for (let channel = 0; channel < 3; channel++) out[channel * size * size + at] = (pixels[3 * at + channel] as number) / 127.5 - 1;
-  }
-  return out;
 }
 
 async function write(path: string, tensors: Stored[]): Promise<FileRecord> {

@@ -12,18 +12,18 @@ export interface LayerRange {
 }
 
 interface Shared {
-  cosine: Value | undefined; // f32 [rows, rotary / 2]
+  cosine: Value | undefined; // f32 [rows, rotaryDims / 2]
   sine: Value | undefined;
   mask: Value; // f32 [rows, columns], columns = past + rows
 }
 
 export function languageGraph(source: GraphSource, index: number, { first, end }: LayerRange, wide: boolean): Graph {
-  const { hidden, layers, rotary } = source.manifest.architecture.language;
+  const { hidden, layers, rotaryDims } = source.manifest.architecture.language;
   const graph = new Graph(`language.${index}`);
   const products = new Products(graph, source, wide);
 
   let x = graph.input('hidden_in', 'f32', ['rows', hidden]);
-  const angle = (name: string) => (rotary === 0 ? undefined : graph.input(name, 'f32', ['rows', rotary / 2]));
+  const angle = (name: string) => (rotaryDims === 0 ? undefined : graph.input(name, 'f32', ['rows', rotaryDims / 2]));
   const shared: Shared = { cosine: angle('cosine'), sine: angle('sine'), mask: graph.input('mask', 'f32', ['rows', 'columns']) };
   for (let layer = first; layer < end; layer++) x = graph.within(`language.layers.${layer}`, () => block(products, layer, x, shared));
 
@@ -58,7 +58,7 @@ function normed({ graph, source }: Products, x: Value, name: string): Value {
 
 /** qkv f16 [rows, 3 · hidden] → f16 [rows, hidden]; takes past keys and values in and gives the new ones out. */
 function attention({ graph, source }: Products, layer: number, qkv: Value, { cosine, sine, mask }: Shared): Value {
-  const { hidden, heads, rotary } = source.manifest.architecture.language;
+  const { hidden, heads, rotaryDims } = source.manifest.architecture.language;
   const headSize = hidden / heads;
   const cached = ['past', heads, headSize];
   const pastKeys = graph.input(`past_keys.${layer}`, 'f16', cached);
@@ -72,7 +72,7 @@ function attention({ graph, source }: Products, layer: number, qkv: Value, { cos
   const rotated = (part: Value, name: string) =>
     cosine === undefined || sine === undefined
       ? graph.cast(part, 'f32')
-      : graph.within(name, () => rotate(graph, graph.cast(part, 'f32'), cosine, sine, rotary / 2, headSize));
+      : graph.within(name, () => rotate(graph, graph.cast(part, 'f32'), cosine, sine, rotaryDims / 2, headSize));
   const keys = graph.cast(rotated(k, 'rotate_k'), 'f16');
   graph.output(`new_keys.${layer}`, keys);
   graph.output(`new_values.${layer}`, v);

@@ -51,8 +51,8 @@ it('every INT8 product of the tower, of the projector and of the language model'
         ? { pixels: new Tensor('float32', planes, [1, 3, vision.imageSize, vision.imageSize]) }
         : {
             hidden_in: floats([rows, language.hidden], Math.sin),
-            cosine: floats([rows, language.rotary / 2], (i) => Math.cos(i / 7)),
-            sine: floats([rows, language.rotary / 2], (i) => Math.sin(i / 7)),
+            cosine: floats([rows, language.rotaryDims / 2], (i) => Math.cos(i / 7)),
+            sine: floats([rows, language.rotaryDims / 2], (i) => Math.sin(i / 7)),
             mask: floats([rows, rows], (i) => (i % rows > Math.floor(i / rows) ? -60000 : 0)),
             rows: new Tensor('int32', Int32Array.from([0, 3, 5]), [3]),
             ...Object.fromEntries(
@@ -107,7 +107,7 @@ async function compare(facts: Facts, product: Product, shown: Record<string, Ten
   const { y } = await judge.run({ x: new Tensor('int8', x, [rows, columns]), weight: new Tensor('int8', weight, [out, columns]) });
   const judged = (y as Tensor).data as Int32Array;
   for (const isa of loadAddon().cpu().runnable) {
-    expect(loadAddon().multiplyInteger(x, weight, rows, columns, out, isa), `${product.matrix} on ${isa}`).toEqual(judged);
+    expect(loadAddon().matmulInt8(x, weight, rows, columns, out, isa), `${product.matrix} on ${isa}`).toEqual(judged);
   }
 
   // And the graph's own product is that integer times the scales, rounded to FP16 at its operands and its result.

@@ -1,4 +1,4 @@
-#include "backend/cpu/matrix.h"
+#include "backend/cpu/matmul.h"
 
 #include <algorithm>
 
@@ -13,13 +13,14 @@ int next_rows(int left) {
   return (left + groups - 1) / groups;
 }
 
-void activate(const Kernels& kernels, Then then, float* y, int count) {
-  if (then == Then::kGeluTanh) kernels.gelu_tanh(y, count);
-  if (then == Then::kGeluErf) kernels.gelu_erf(y, count);
+void activate(const Kernels& kernels, Epilogue epilogue, float* y, int count) {
+  if (epilogue == Epilogue::kGeluTanh) kernels.gelu_tanh(y, count);
+  if (epilogue == Epilogue::kGeluErf) kernels.gelu_erf(y, count);
 }
 
 /// Columns [first, first + kTile) of all rows, INT8.
-void tile_s8(const Kernels& kernels, const PackedLinear& weight, const Rows& rows, int first, Then then, float* out, size_t out_stride) {
+void tile_s8(const Kernels& kernels, const PackedLinear& weight, const Activations& rows, int first, Epilogue epilogue, float* out,
+             size_t out_stride) {
   const int columns = std::min(kTile, weight.out - first);
   const int panels = (columns + kPanel - 1) / kPanel, padded_in = weight.padded_in();
   const float* bias = weight.bias ? weight.bias + first : nullptr;
@@ -31,17 +32,18 @@ void tile_s8(const Kernels& kernels, const PackedLinear& weight, const Rows& row
                     weight.tiles + static_cast<size_t>(first) * padded_in, panels, weight.sums + first, acc);
     for (int i = 0; i < count; ++i) {
       float* to = out + (row + i) * out_stride + first;
-      kernels.dequantize(acc + i * panels * kPanel, rows.scale[row + i], weight.scale + first, bias, columns, then == Then::kAdd ? y : to);
-      if (then == Then::kAdd)
+      kernels.dequantize(acc + i * panels * kPanel, rows.scale[row + i], weight.scale + first, bias, columns, epilogue == Epilogue::kAdd ? y : to);
+      if (epilogue == Epilogue::kAdd)
         kernels.add(to, y, columns);
       else
-        activate(kernels, then, to, columns);
+        activate(kernels, epilogue, to, columns);
     }
   }
 }
 
-/// The same in f32, for the matrices that the recipe keeps wide.
-void tile_f32(const Kernels& kernels, const PackedLinear& weight, const Rows& rows, int first, Then then, float* out, size_t out_stride) {
+/// The same in f32, for the matrices whose inputs are not quantized.
+void tile_f32(const Kernels& kernels, const PackedLinear& weight, const Activations& rows, int first, Epilogue epilogue, float* out,
+              size_t out_stride) {
   const int columns = std::min(kTile, weight.out - first), padded = (columns + kPanel - 1) / kPanel * kPanel;
   float y[kMaxRows * kTile];
   for (int row = 0, count; row < rows.count; row += count) {
@@ -51,19 +53,19 @@ void tile_f32(const Kernels& kernels, const PackedLinear& weight, const Rows& ro
     for (int i = 0; i < count; ++i) {
       float *from = y + i * kTile, *to = out + (row + i) * out_stride + first;
       if (weight.bias) kernels.add(from, weight.bias + first, columns);
-      if (then == Then::kAdd) {
+      if (epilogue == Epilogue::kAdd) {
         kernels.add(to, from, columns);
         continue;
       }
       std::copy(from, from + columns, to);  // whole panels were computed, and the row may end before
-      activate(kernels, then, to, columns);
+      activate(kernels, epilogue, to, columns);
     }
   }
 }
 
 }  // namespace
 
-void quantize_rows(const Team& team, const Rows& rows) {
+void quantize(const Team& team, const Activations& rows) {
   const int padded = rows.padded();
   team.pool.each(rows.count, [&](int row, int) {
     rows.scale[row] = team.kernels.quantize(rows.values + static_cast<size_t>(row) * rows.width, rows.width, padded,
@@ -71,22 +73,23 @@ void quantize_rows(const Team& team, const Rows& rows) {
   });
 }
 
-void prepare_rows(const Team& team, const PackedLinear& weight, const Rows& rows) {
+void prepare_input(const Team& team, const PackedLinear& weight, const Activations& rows) {
   if (weight.smooth != nullptr) {
     team.pool.each(rows.count, [&](int row, int) {
       float* values = rows.values + static_cast<size_t>(row) * rows.width;
       for (int i = 0; i < rows.width; ++i) values[i] *= weight.smooth[i];
     });
   }
-  if (weight.tiles != nullptr) quantize_rows(team, rows);
+  if (weight.tiles != nullptr) quantize(team, rows);
 }
 
-void multiply(const Team& team, const PackedLinear& weight, const Rows& rows, Then then, float* out, size_t out_stride) {
+void matmul(const Team& team, const PackedLinear& weight, const Activations& rows, Epilogue epilogue, float* out, size_t out_stride) {
   const auto tile = weight.tiles != nullptr ? tile_s8 : tile_f32;
-  team.pool.each((weight.out + kTile - 1) / kTile, [&](int index, int) { tile(team.kernels, weight, rows, index * kTile, then, out, out_stride); });
+  team.pool.each((weight.out + kTile - 1) / kTile,
+                 [&](int index, int) { tile(team.kernels, weight, rows, index * kTile, epilogue, out, out_stride); });
 }
 
-void normalize(const Team& team, const float* x, const float* gain, const float* bias, float epsilon, int count, int width, float* out) {
+void layer_norm(const Team& team, const float* x, const float* gain, const float* bias, float epsilon, int count, int width, float* out) {
   team.pool.each(count, [&](int row, int) {
     const size_t offset = static_cast<size_t>(row) * width;
     team.kernels.layer_norm(x + offset, gain, bias, epsilon, width, out + offset);

@@ -20,8 +20,8 @@ struct PackedLinear : Packed {
   const float* smooth = nullptr;      // [in] or null
 };
 
-/// Rows going into a product: f32, and their INT8 twin once quantize_rows() has filled it.
-struct Rows {
+/// Rows going into a matmul: f32, and their INT8 twin once quantize() has filled it.
+struct Activations {
   float* values = nullptr;      // [count, width]
   int8_t* quantized = nullptr;  // [count, padded width]
   float* scale = nullptr;       // [count]
@@ -31,7 +31,7 @@ struct Rows {
 };
 
 /// What happens to the result before it is stored.
-enum class Then { kStore, kAdd, kGeluTanh, kGeluErf };  // kAdd: out += y, the residual
+enum class Epilogue { kStore, kAdd, kGeluTanh, kGeluErf };  // kAdd: out += y, the residual
 
 struct Team {
   const Kernels& kernels;
@@ -39,15 +39,15 @@ struct Team {
 };
 
 /// Fills rows.quantized and rows.scale, one scale per row (token).
-void quantize_rows(const Team& team, const Rows& rows);
+void quantize(const Team& team, const Activations& rows);
 
 /// Makes rows ready to go into `weight` alone: smooths rows.values in place and quantizes them if the product is INT8.
-void prepare_rows(const Team& team, const PackedLinear& weight, const Rows& rows);
+void prepare_input(const Team& team, const PackedLinear& weight, const Activations& rows);
 
 /// out[r * out_stride + n] for every row. With INT8 weights the rows must have been quantized.
-void multiply(const Team& team, const PackedLinear& weight, const Rows& rows, Then then, float* out, size_t out_stride);
+void matmul(const Team& team, const PackedLinear& weight, const Activations& rows, Epilogue epilogue, float* out, size_t out_stride);
 
 /// LayerNorm of [count, width] rows.
-void normalize(const Team& team, const float* x, const float* gain, const float* bias, float epsilon, int count, int width, float* out);
+void layer_norm(const Team& team, const float* x, const float* gain, const float* bias, float epsilon, int count, int width, float* out);
 
 }  // namespace mipha::cpu

@@ -1,4 +1,4 @@
-// multiplyInteger(): the CPU backend's INT8 product alone, for tests (src/addon/addon.ts).
+// matmulInt8(): the CPU backend's INT8 product alone, for tests (src/addon/addon.ts).
 #pragma once
 
 #include <napi.h>

@@ -1,4 +1,4 @@
-#include "addon/product_function.h"
+#include "addon/matmul_function.h"
 
 #include <algorithm>
 #include <string>
@@ -50,7 +50,7 @@ Napi::Value multiply_integer(const Napi::CallbackInfo& info) {
 }  // namespace
 
 void export_product(Napi::Env env, Napi::Object exports) {
-  exports.Set("multiplyInteger", Napi::Function::New(env, multiply_integer, "multiplyInteger"));
+  exports.Set("matmulInt8", Napi::Function::New(env, multiply_integer, "matmulInt8"));
 }
 
 }  // namespace mipha
