@@ -15,7 +15,8 @@ void expect_length(const char* name, size_t expected, size_t received) {
 }
 
 bool same(const Constraint& a, const Constraint& b) {
-  return a.states == b.states && a.accepting == b.accepting && a.decided == b.decided && a.group == b.group && a.next == b.next;
+  return a.states == b.states && a.accepting == b.accepting && a.decided == b.decided && a.group == b.group && a.column == b.column &&
+         a.next == b.next;
 }
 
 }  // namespace
@@ -23,7 +24,8 @@ bool same(const Constraint& a, const Constraint& b) {
 void check(const Constraint& constraint) {
   if (constraint.states < 1) throw Error(Code::kOption, "constraint.states: expected at least 1");
   const auto states = static_cast<size_t>(constraint.states);
-  expect_length("next", states * 256, constraint.next.size());
+  expect_length("column", 256, constraint.column.size());
+  expect_length("next", states * constraint.columns(), constraint.next.size());
   expect_length("accepting", states, constraint.accepting.size());
   expect_length("group", states, constraint.group.size());
   expect_length("decided", states, constraint.decided.size());
@@ -57,6 +59,7 @@ Vocabulary::Vocabulary(std::vector<std::vector<uint8_t>> bytes) : bytes_(std::mo
 
 Transitions Vocabulary::walk(const Constraint& constraint, int32_t state) const {
   Transitions result;
+  const size_t columns = constraint.columns();
   std::vector<int32_t> path(longest_ + 1);  // path[n]: the state after n bytes of the current token
   path[0] = state;
   size_t walked = 0;  // bytes of the token before that the automaton took
@@ -64,11 +67,11 @@ Transitions Vocabulary::walk(const Constraint& constraint, int32_t state) const 
     if (common_[i] > walked) continue;  // it begins with the bytes that stopped the one before
     const std::vector<uint8_t>& token = bytes_[sorted_[i]];
     for (walked = common_[i]; walked < token.size(); ++walked) {
-      const int32_t target = constraint.next[static_cast<size_t>(path[walked]) * 256 + token[walked]];
+      const int32_t target = constraint.next[static_cast<size_t>(path[walked]) * columns + constraint.column[token[walked]]];
       if (target < 0) break;
       path[walked + 1] = target;
     }
-    if (walked < token.size()) continue;
+    if (walked < token.size() || path[walked] == state) continue;
     result.ids.push_back(sorted_[i]);
     result.targets.push_back(path[walked]);
   }

@@ -56,6 +56,7 @@ TEST(TokenAutomaton, ComputesAgainWhatItHadToForget) {
   const Vocabulary vocabulary(std::vector<std::vector<uint8_t>>(100000, {'a'}));
   Constraint loop;
   loop.states = 8;
+  loop.column = testing::all_bytes();
   loop.next.assign(8 * 256, -1);
   for (int state = 0; state < 8; ++state) loop.next[static_cast<size_t>(state) * 256 + 'a'] = (state + 1) % 8;
   loop.accepting.assign(8, 0);
@@ -68,6 +69,29 @@ TEST(TokenAutomaton, ComputesAgainWhatItHadToForget) {
       ASSERT_EQ(automaton.from(state).targets.front(), (state + 1) % 8);
     }
   }
+}
+
+TEST(Vocabulary, BytesMayShareAColumn) {
+  const Vocabulary vocabulary(testing::vocabulary({"a", "b", "ab", "c", "ac"}));
+  Constraint constraint;  // two letters, each a or b
+  constraint.states = 3;
+  constraint.column.assign(256, 0);
+  constraint.column['a'] = constraint.column['b'] = 1;
+  constraint.next = {-1, 1, -1, 2, -1, -1};
+  constraint.accepting = {0, 0, 1};
+  constraint.group = {-1, -1, -1};
+  constraint.decided = {0, 0, 1};
+  EXPECT_NO_THROW(check(constraint));
+  EXPECT_EQ(pairs(vocabulary.walk(constraint, 0)), (std::map<int32_t, int32_t>{{0, 1}, {1, 1}, {2, 2}}));
+  EXPECT_EQ(pairs(vocabulary.walk(constraint, 1)), (std::map<int32_t, int32_t>{{0, 2}, {1, 2}}));
+}
+
+TEST(Vocabulary, NoTokenLeadsFromAStateToItself) {
+  const Vocabulary vocabulary(testing::vocabulary({"a", "aa", "a.", "aaa."}));
+  Constraint constraint = choice({{"a."}});  // states: "", "a", "a."
+  constraint.next[1 * 256 + 'a'] = 1;
+  EXPECT_EQ(pairs(vocabulary.walk(constraint, 0)), (std::map<int32_t, int32_t>{{0, 1}, {1, 1}, {2, 2}, {3, 2}}));
+  EXPECT_EQ(pairs(vocabulary.walk(constraint, 1)), (std::map<int32_t, int32_t>{{2, 2}, {3, 2}}));
 }
 
 TEST(ConstraintCache, EqualConstraintsShareAnAutomaton) {
@@ -101,6 +125,9 @@ TEST(CheckConstraint, RefusesWhatWouldReadOutOfBounds) {
   };
   EXPECT_TRUE(refused([](Constraint& c) { c.states = 0; }));
   EXPECT_TRUE(refused([](Constraint& c) { c.states += 1; }));
+  EXPECT_TRUE(refused([](Constraint& c) { c.column.clear(); }));
+  EXPECT_TRUE(refused([](Constraint& c) { c.column.pop_back(); }));
+  EXPECT_TRUE(refused([](Constraint& c) { std::fill(c.column.begin(), c.column.end(), uint8_t{0}); }));
   EXPECT_TRUE(refused([](Constraint& c) { c.next.pop_back(); }));
   EXPECT_TRUE(refused([](Constraint& c) { c.next[5] = c.states; }));
   EXPECT_TRUE(refused([](Constraint& c) { c.next[5] = -2; }));

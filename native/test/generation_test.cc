@@ -154,6 +154,7 @@ TEST_F(GenerationTest, LongerValueWinsOverTheEnd) {
 Constraint free_text() {
   Constraint constraint;
   constraint.states = 3;
+  constraint.column = testing::all_bytes();
   constraint.next.assign(3 * 256, -1);
   for (int state = 0; state < 2; ++state) {
     for (const char c : {'a', 'b'}) constraint.next[static_cast<size_t>(state) * 256 + static_cast<size_t>(c)] = state + 1;

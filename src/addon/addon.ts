@@ -23,9 +23,11 @@ export interface JobOptions {
   deadlineMs?: number;
 }
 
+/** A byte automaton. A token that leads from a state to itself is no transition: an answer always ends. */
 export interface NativeConstraint {
   states: number;
-  next: Int32Array; // [states, 256] target or -1
+  column: Uint8Array; // [256] of each byte in `next`: bytes that no state tells apart share one
+  next: Int32Array; // [states, largest column + 1] target or -1
   accepting: Uint8Array; // [states]
   group: Int32Array; // [states], -1: free text
   decided: Uint8Array; // [states]

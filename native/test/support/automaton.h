@@ -3,6 +3,7 @@
 
 #include <map>
 #include <memory>
+#include <numeric>
 #include <set>
 #include <string>
 #include <vector>
@@ -10,6 +11,13 @@
 #include "engine/engine.h"
 
 namespace mipha::testing {
+
+/// Every byte in a column of its own.
+inline std::vector<uint8_t> all_bytes() {
+  std::vector<uint8_t> column(256);
+  std::iota(column.begin(), column.end(), uint8_t{0});
+  return column;
+}
 
 /// A tree of the spellings: value i is spelled by each of spellings[i]. Groups are the sets of values still reachable.
 inline Constraint choice(const std::vector<std::vector<std::string>>& spellings) {
@@ -34,6 +42,7 @@ inline Constraint choice(const std::vector<std::vector<std::string>>& spellings)
   }
   Constraint constraint;
   constraint.states = static_cast<int>(edges.size());
+  constraint.column = all_bytes();
   constraint.next.assign(edges.size() * 256, -1);
   std::map<std::set<int>, int> groups;
   for (size_t state = 0; state < edges.size(); ++state) {
