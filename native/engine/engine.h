@@ -29,8 +29,10 @@ struct Constraint {
   std::vector<uint8_t> column;     // [256] of each byte in `next`: bytes that no state tells apart share one
   std::vector<int32_t> next;       // [states, largest column + 1] target or −1
   std::vector<uint8_t> accepting;  // [states] the end token is allowed here
-  std::vector<int32_t> group;      // [states] values still reachable from here, as a set id; −1: free text, tokens are not grouped
-  std::vector<uint8_t> decided;    // [states] exactly one value is reachable: generation may end here at once
+  std::vector<int32_t> group;    // [states] values still reachable in the choice at hand, as a set id; 0: all, or fixed text; −1: free text, whose
+                                 // tokens are not grouped
+  std::vector<int32_t> ends;     // [states] the group of the one value that the choice at hand has when it ends here; 0: it does not end here
+  std::vector<uint8_t> decided;  // [states] exactly one value is reachable: generation may end here at once
 
   /// Values of `next` for each state. `column` is not empty.
   size_t columns() const { return *std::max_element(column.begin(), column.end()) + size_t{1}; }

@@ -141,6 +141,16 @@ TEST_F(GenerationTest, TheEndCompetesWhereItIsAllowed) {
   EXPECT_EQ(text(), "1");
 }
 
+TEST_F(GenerationTest, TheEndCountsForTheValueItEnds) {
+  const Constraint constraint = choice({{"left", "left."}, {"left side"}});
+  begin({"left", ".", " side"}, &constraint);
+  EXPECT_EQ(advance({{"left", 1}}), std::nullopt);
+  const std::optional<Finish> finish = advance({{" side", 0.4}, {".", 0.25}, {"", 0.35}});
+  EXPECT_EQ(finish, Finish::kEos);
+  EXPECT_EQ(text(), "left");
+  EXPECT_NEAR(outcome_.probability, 0.6, 1e-6);
+}
+
 TEST_F(GenerationTest, LongerValueWinsOverTheEnd) {
   const Constraint constraint = choice({{"1"}, {"12"}});
   begin({"1", "2"}, &constraint);
@@ -161,6 +171,7 @@ Constraint free_text() {
   }
   constraint.accepting.assign(3, 1);
   constraint.group.assign(3, -1);
+  constraint.ends.assign(3, 0);
   constraint.decided.assign(3, 0);
   return constraint;
 }

@@ -24,6 +24,8 @@ export interface Marks {
   decided: boolean;
   accepting?: boolean;
   cut?: boolean;
+  /** The group of the one value that is chosen when a choice ends here; 0: none ends here. */
+  ends?: number;
 }
 
 export class Builder {
@@ -46,8 +48,8 @@ export class Builder {
   }
 
   /** Begins a state: edge() gives it its edges, until the next begins. Throws ERR_OPTION when there are too many. */
-  begin({ group, decided, accepting = false, cut = false }: Marks): State {
-    const state = this.marks.push({ group, decided, accepting, cut }) - 1;
+  begin({ group, decided, accepting = false, cut = false, ends = 0 }: Marks): State {
+    const state = this.marks.push({ group, decided, accepting, cut, ends }) - 1;
     if (state >= MAX_STATES) throw tooLarge();
     this.first.push(this.lows.length);
     this.longest.push(0);
@@ -74,13 +76,13 @@ export class Builder {
 
   /** The same state for the same marks and edges. */
   state(marks: Marks, edges: readonly Edge[]): State {
-    const { group, decided, accepting = false, cut = false } = marks;
+    const { group, decided, accepting = false, cut = false, ends = 0 } = marks;
     const [only] = edges;
-    const isStep = edges.length === 1 && only !== undefined && only.low === only.high && !accepting && !cut;
+    const isStep = edges.length === 1 && only !== undefined && only.low === only.high && !accepting && !cut && ends === 0;
     const step = isStep ? only.to * 256 + only.low : -1;
     const known = isStep ? this.steps.get(step) : undefined;
     if (known !== undefined && this.marks[known]?.group === group && this.marks[known]?.decided === decided) return known;
-    const key = isStep ? '' : `${group} ${decided} ${accepting} ${cut} ${edges.map(({ low, high, to }) => `${low}-${high}:${to}`).join()}`;
+    const key = isStep ? '' : `${group} ${decided} ${accepting} ${cut} ${ends} ${edges.map(({ low, high, to }) => `${low}-${high}:${to}`).join()}`;
     const same = isStep ? undefined : this.alike.get(key);
     if (same !== undefined) return same;
     const state = this.fresh(marks, edges);
@@ -145,6 +147,7 @@ export class Builder {
       next: new Int32Array(states * columns).fill(-1),
       accepting: new Uint8Array(states),
       group: new Int32Array(states),
+      ends: new Int32Array(states),
       decided: new Uint8Array(states),
       cut: new Uint8Array(states),
       longest: this.longest[start] as number,
@@ -155,9 +158,10 @@ export class Builder {
         const to = number[this.targets[i] as State] as number;
         for (let at = row * columns + (column[this.lows[i] as number] as number); at <= last; at++) automaton.next[at] = to;
       }
-      const { accepting, group, decided, cut } = this.marksOf(state);
+      const { accepting, group, decided, cut, ends } = this.marksOf(state);
       automaton.accepting[row] = Number(accepting);
       automaton.group[row] = group;
+      automaton.ends[row] = ends;
       automaton.decided[row] = Number(decided);
       automaton.cut[row] = Number(cut);
     }

@@ -41,8 +41,12 @@ export function choice(builder: Builder, id: number, alternatives: readonly Alte
       begin = end;
     }
     const decided = reach.length === 1 && builder.marksOf(first.next).decided;
-    if (ends) edges.push(...builder.edges(first.next));
-    let state = builder.state({ group, decided, accepting: ends && builder.marksOf(first.next).accepting }, edges);
+    let state: State;
+    if (ends) {
+      const { accepting } = builder.marksOf(first.next);
+      const value = values === 1 ? lead : builder.group(id, [first.value]);
+      state = builder.state({ group, decided, accepting, ends: value }, [...edges, ...builder.edges(first.next)]);
+    } else state = builder.state({ group, decided }, edges);
     for (let at = common - 1; at >= depth; at--) {
       const byte = first.bytes[at] as number;
       state = builder.state({ group, decided }, [{ low: byte, high: byte, to: state }]);

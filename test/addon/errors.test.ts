@@ -122,6 +122,7 @@ describe('a job that fails', () => {
       next: new Int32Array(512),
       accepting: new Uint8Array(2),
       group: new Int32Array(2),
+      ends: new Int32Array(2),
       decided: new Uint8Array(2),
     };
     const wrong = [
@@ -137,6 +138,7 @@ describe('a job that fails', () => {
       { constraint: { ...automaton, column: new Uint8Array(255) } },
       { constraint: { ...automaton, next: new Int32Array(512).fill(2) } },
       { constraint: { ...automaton, group: Int32Array.of(-7, 0) } },
+      { constraint: { ...automaton, ends: new Int32Array(1) } },
       { constraint: { ...automaton, accepting: new Uint8Array(1) } },
       { ids: [1, 2] as unknown as Int32Array },
       { priority: Number.POSITIVE_INFINITY },

@@ -136,6 +136,14 @@ function checkMarks({ automaton, read }: Constraint, values: readonly Scalar[]):
     for (const text of [String(value), ` ${value}`])
       if (read(text) !== value || !accepts(automaton, text)) expect({ values, text, read: read(text) }).toBe(value);
   }
+  for (const text of texts) {
+    const state = walk(automaton, 0, Buffer.from(text));
+    const own = values.length === 1 ? 0 : (automaton.ends[state] as number);
+    const alone = texts.filter((other) => automaton.group[walk(automaton, 0, Buffer.from(other))] === own).map(read);
+    if ((own === 0) !== (values.length === 1) || alone.some((value) => values.length > 1 && value !== read(text))) {
+      expect({ values, text, own, alone }).toBe('the value that ends here');
+    }
+  }
   const open = new Map<number, Set<unknown>>();
   for (const text of texts) {
     const bytes = Buffer.from(text);
