@@ -15,10 +15,12 @@ const SRC: Record<string, string[]> = {
   package: ['addon', 'lock', 'errors', 'utf8'],
   signals: [],
   picture: ['errors', 'error-details'],
-  engine: ['addon', 'package', 'picture', 'signals', 'errors', 'utf8'],
+  engine: ['addon', 'package', 'picture', 'signals', 'decimal', 'spelling', 'errors', 'utf8'],
   backoff: [],
+  decimal: [],
+  spelling: [],
   camera: ['picture', 'signals', 'backoff', 'errors', 'address', 'redact'],
-  watch: ['engine', 'addon', 'camera', 'errors'], // of engine and addon only types: asking goes through an interface
+  watch: ['engine', 'addon', 'camera', 'decimal', 'spelling', 'errors'], // of engine and addon only types: asking goes through an interface
   mqtt: ['watch', 'backoff', 'errors', 'address', 'redact'], // of watch only the schemas of questions and the types of outcomes
   service: ['watch', 'camera', 'mqtt', 'engine', 'lock', 'errors', 'address', 'redact', 'utf8'],
   messages: ['mqtt', 'watch'],

@@ -52,6 +52,22 @@ it('tells how long a look has been under way', async () => {
   expect(loop.status()).toMatchObject({ state: 'idle', lookingMs: null });
 });
 
+it('says of a text whether it was cut', async () => {
+  const { eyes, loop, camera, outcomes } = stage();
+  loop.put('scene', spec({ ...all, interval_ms: 0, ttl_ms: 1000, reask_ms: 500, answer: { type: 'text', max_chars: 5 } }));
+  for (const finish of ['length', 'eos'] as const) {
+    eyes.answer = () => ({ value: 'a cup', finish });
+    camera.show();
+    await vi.advanceTimersByTimeAsync(50);
+  }
+  await vi.advanceTimersByTimeAsync(2000);
+  expect(outcomes.map(({ status, truncated }) => [status, truncated])).toEqual([
+    ['ok', true],
+    ['ok', false],
+    ['stale', false],
+  ]);
+});
+
 describe('the newest frame', () => {
   it('is what is looked at: at 30 frames per second and with a slow engine it is never older than one interval', async () => {
     const { eyes, camera, loop, outcomes } = stage({ lookMs: 400, askMs: 70 });
