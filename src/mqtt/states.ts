@@ -5,8 +5,10 @@
 
 export interface State {
   readonly topic: string;
-  /** What ought to stand there; empty: nothing, and the record is gone once the broker has heard that. */
+  /** What ought to stand there. */
   payload: Buffer;
+  /** Nothing ought to, and the record is gone once the broker has heard that. */
+  forgotten: boolean;
   /** Milliseconds of the monotonic clock; null: never. */
   expiresAt: number | null;
   /** Its place among those that must go out, the lowest first; null: it need not. */
@@ -62,13 +64,15 @@ export class States {
   }
 
   /** `full`: there is no room for a new topic. `barred`: it is kept, and goes out when the topic is tried again. */
-  set(topic: string, payload: Buffer, expiresAt: number | null): 'kept' | 'full' | 'barred' {
+  set(topic: string, payload: Buffer, expiresAt: number | null, forgotten = false): 'kept' | 'full' | 'barred' {
     const state = this.known.get(topic) ?? this.add(topic);
     if (state === undefined) return 'full';
     const settled = state.held || state.due !== null || state.inFlight;
     // With a life of its own the same payload is news: it lives longer.
-    if (settled && expiresAt === null && state.expiresAt === null && state.payload.equals(payload)) return 'kept';
+    const same = forgotten === state.forgotten && state.payload.equals(payload);
+    if (settled && same && expiresAt === null && state.expiresAt === null) return 'kept';
     state.payload = payload;
+    state.forgotten = forgotten;
     state.expiresAt = expiresAt;
     state.held = false;
     this.parole(state);
@@ -79,13 +83,13 @@ export class States {
 
   /** Nothing ought to stand there, not even what an earlier process left. */
   forget(topic: string): 'kept' | 'full' | 'barred' {
-    return this.set(topic, NOTHING, null);
+    return this.set(topic, NOTHING, null, true);
   }
 
   /** What stands there goes out once more, for somebody who has lost it: one topic, or all. */
   restate(topic?: string): void {
     for (const state of topic === undefined ? this.known.values() : [this.known.get(topic)]) {
-      if (state !== undefined && state.payload.length > 0 && !this.barred(state)) this.setDue(state, true);
+      if (state !== undefined && !state.forgotten && !this.barred(state)) this.setDue(state, true);
     }
   }
 
@@ -121,6 +125,7 @@ export class States {
   expire(state: State, doubt: boolean): void {
     state.expiresAt = null;
     state.payload = NOTHING;
+    state.forgotten = true;
     if (!doubt && state.standsUntil <= performance.now()) this.remove(state);
   }
 
@@ -137,7 +142,7 @@ export class States {
     this.setSuspicion(state, 0);
     this.setAwaited(state, false);
     state.held = state.due === null;
-    if (state.held && state.payload.length === 0) this.remove(state);
+    if (state.held && state.forgotten) this.remove(state);
   }
 
   /** The broker does not take it, or it cannot be sent. It is tried again on the next connection. */
@@ -167,13 +172,14 @@ export class States {
   private add(topic: string): State | undefined {
     if (this.known.size >= this.limits.count) {
       // Nothing is lost with one that is only kept because the broker refused to forget it.
-      const idle = [...this.known.values()].find(({ payload, due, inFlight }) => payload.length === 0 && due === null && !inFlight);
+      const idle = [...this.known.values()].find(({ forgotten, due, inFlight }) => forgotten && due === null && !inFlight);
       if (idle === undefined) return undefined;
       this.remove(idle);
     }
     const state: State = {
       topic,
       payload: NOTHING,
+      forgotten: false,
       expiresAt: null,
       due: null,
       inFlight: false,

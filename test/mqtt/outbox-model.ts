@@ -8,7 +8,7 @@ import type { Dice } from '../support/sequences.js';
 
 export type Operation =
   | { do: 'state' | 'same'; topic: string; lifeS?: number; large?: boolean }
-  | { do: 'forget'; topic: string }
+  | { do: 'forget' | 'empty'; topic: string }
   | { do: 'restate'; topic?: string }
   | { do: 'event'; many?: number; large?: boolean }
   | { do: 'respond'; optional?: boolean; large?: boolean }
@@ -47,6 +47,7 @@ export function makeOperations({ below, oneOf, weighted }: Dice): Operation[] {
       state: 16,
       same: 4,
       forget: 7,
+      empty: 2,
       restate: 4,
       event: 8,
       respond: 4,
@@ -65,6 +66,7 @@ export function makeOperations({ below, oneOf, weighted }: Dice): Operation[] {
         return { do: kind, topic: oneOf(TOPICS), ...(below(2) === 0 ? { lifeS: oneOf([0, 0.3, 3, 100]) } : {}), large: below(12) === 0 };
       case 'same':
       case 'forget':
+      case 'empty':
         return { do: kind, topic: oneOf(TOPICS) };
       case 'restate':
         return below(2) === 0 ? { do: kind } : { do: kind, topic: oneOf(TOPICS) };
@@ -190,6 +192,10 @@ export class World {
       case 'forget':
         this.said.set(operation.topic, { text: '', expiresAt: null });
         box.forget(operation.topic);
+        break;
+      case 'empty': // a state like any other, though brokers keep nothing of it
+        this.said.set(operation.topic, { text: '', expiresAt: null });
+        box.state(operation.topic, Buffer.alloc(0));
         break;
       case 'restate':
         for (const topic of operation.topic === undefined ? this.said.keys() : [operation.topic]) wire?.asked.add(topic);

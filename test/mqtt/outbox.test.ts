@@ -213,6 +213,27 @@ describe('states', () => {
     expect(box.stats().queued).toBe(0);
   });
 
+  it('that are empty are states like any other: sent when they are news, and again on every connection', () => {
+    const { box } = outbox();
+    const wire = new FakeWire();
+    box.attach(wire);
+    box.restore(() => {});
+    for (let i = 0; i < 3; i++) {
+      box.state('a', Buffer.alloc(0));
+      wire.ack();
+    }
+    expect(wire.topics()).toEqual(['a=']);
+    box.detach();
+    const next = new FakeWire();
+    box.attach(next);
+    box.restore(() => {});
+    next.ack();
+    box.forget('a');
+    next.ack();
+    box.restate();
+    expect(next.topics()).toEqual(['a=', 'a=']);
+  });
+
   it('that the broker refuses to forget are asked to be forgotten on every connection, and make room for others', () => {
     const { box, refused } = outbox();
     const wire = new FakeWire();

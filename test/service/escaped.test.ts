@@ -44,7 +44,8 @@ describeWith(['mosquitto'], 'an error that nobody caught', () => {
     let output = '';
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (data: Buffer) => (output += data.toString()));
     const ended = new Promise<number | string>((done) => child.once('close', (code, signal) => done(code ?? signal ?? '')));
-    await until('a result', () => ear.on('watch/lamp/result').find(({ text }) => text !== ''), 30_000);
+    await until('an answer', () => ear.on('watch/lamp/result').some(({ text }) => text.includes('"status":"ok"')), 30_000);
+    await until('online', () => ear.on('availability').at(-1)?.text === 'online');
     return { child, ended, output: () => output };
   }
 

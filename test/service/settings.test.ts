@@ -60,7 +60,7 @@ describeWith(['mosquitto'], 'a command on a settable topic', () => {
   });
 
   it('that changes something has that published, and the info that contains it', async () => {
-    expect(await after('watch/w3/prompt/set', 'Is the door open?')).toEqual(['info', 'watch/w3/prompt/state=Is the door open?']);
+    expect(await after('watch/w3/prompt/set', 'Is the door open?')).toEqual(['info', 'watch/w3/prompt/state=Is the door open?', 'watch/w3/state=']); // nothing is known of the new question
     expect(await after('watch/w3/interval/set', '2.5')).toEqual(['info', 'watch/w3/interval/state=2.5']);
   });
 
