@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { packageRoot } from '../../src/addon/load.js';
 import { build, planOptions } from '../../src/package/plans/build.js';
 import { readManifest } from '../../src/package/verify.js';
-import { calibrateNano } from './calibrated.js';
+import { sharedNano } from './shared-nano.js';
 import { standin } from './standin.js';
 
 const FOLDER = join(packageRoot(), 'build', 'standin');
@@ -20,7 +20,8 @@ export default async function prepare(): Promise<void> {
 
   const scratch = mkdtempSync(join(tmpdir(), 'mipha-standin-'));
   try {
-    const { out } = await calibrateNano(scratch, { count: 8 });
+    const out = join(scratch, 'nano');
+    cpSync(await sharedNano(), out, { recursive: true });
     const { language } = (await readManifest(out)).architecture;
     await build(out, { library: STANDIN_ENV.MIPHA_TENSORRT, ...planOptions(language, { segments: 2 }) });
     rmSync(STANDIN_ENV.MIPHA_TEST_NANO, { recursive: true, force: true });

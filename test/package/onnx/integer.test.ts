@@ -11,15 +11,16 @@ import { DATA_TYPE, encodeModel, type Model } from '../../../src/package/onnx/pr
 import { openGraphSource } from '../../../src/package/onnx/source.js';
 import { segmentsOf, writeGraph } from '../../../src/package/onnx/write.js';
 import { openSafetensors } from '../../../src/package/safetensors.js';
-import { calibrateNano, nanoSamples } from '../../support/calibrated.js';
+import { nanoSamples } from '../../support/calibrated.js';
 import { openSession } from '../../support/onnx-model.js';
+import { sharedNano } from '../../support/shared-nano.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'mipha-integer-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 let out: string;
 beforeAll(async () => {
-  out = (await calibrateNano(folder, { count: 8 })).out;
+  out = await sharedNano();
 });
 
 it('every INT8 product of the tower, of the projector and of the language model', async () => {
