@@ -7,7 +7,13 @@ import { STANDIN_ENV } from './test/support/standin-nano.js';
 const files = testFiles().filter((path) => !THOROUGH || usesCounts(path));
 
 /** Groups run one after the other, the files of a group so many at a time. */
-function project(name: Project | 'tensorrt', include: string[], groupOrder: number, maxWorkers: number, more: Configuration['test'] = {}): Configuration {
+function project(
+  name: Project | 'tensorrt',
+  include: string[],
+  groupOrder: number,
+  maxWorkers: number,
+  more: Configuration['test'] = {},
+): Configuration {
   return { extends: true, test: { name, include, maxWorkers, sequence: { groupOrder }, passWithNoTests: true, ...more } };
 }
 const of = (wanted: Project) => files.filter((path) => projectOf(path) === wanted);

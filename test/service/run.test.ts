@@ -7,11 +7,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { MAIN } from '../cli/run.js';
+import { counts } from '../support/counts.js';
 import { freePort, type Mosquitto, startMosquitto, until } from '../support/mosquitto.js';
 import { describeWith } from '../support/programs.js';
 import { type Ear, listen } from './support.js';
 
-const CYCLES = 100;
+const CYCLES = counts(6, 100);
 
 interface Running {
   child: ChildProcess;

@@ -7,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { maskSecrets, readSecret } from '../../src/service/secrets.js';
 import { StateDir } from '../../src/service/state-dir.js';
 import { ROOT } from '../cli/run.js';
+import { counts } from '../support/counts.js';
 
 let folder = '';
 beforeEach(async () => {
@@ -112,8 +113,9 @@ describe('the state folder', () => {
         await state.putWatch('w' + n, { camera: 'front', question: 'x'.repeat(500) });
         process.stdout.write(n + '\\n');
       }`;
+    const rounds = counts(4, 8);
     let confirmed = -1;
-    for (let round = 0; round < 8; round++) {
+    for (let round = 0; round < rounds; round++) {
       const child = spawn(process.execPath, ['--input-type=module', '-e', program], { cwd: ROOT, stdio: ['ignore', 'pipe', 'inherit'] });
       let text = '';
       child.stdout.setEncoding('utf8').on('data', (more: string) => {
@@ -126,7 +128,7 @@ describe('the state folder', () => {
       expect(warnings).toEqual([]);
       expect(state.changes.watches).toHaveProperty(`w${confirmed}`);
     }
-    expect(confirmed).toBeGreaterThan(8);
+    expect(confirmed).toBeGreaterThan(rounds);
   });
 
   it('says false, and why, when it cannot write', async () => {
