@@ -1,7 +1,6 @@
 import { type TestProjectInlineConfiguration as Configuration, defineConfig } from 'vitest/config';
 import { THOROUGH } from './test/support/counts.js';
-import { type Project, projectOf, runsOnBackend, testFiles, usesCounts } from './test/support/projects.js';
-import { STANDIN_ENV } from './test/support/standin-nano.js';
+import { type Project, projectOf, runsOnBackend, STANDIN_ENV, testFiles, usesCounts } from './test/support/projects.js';
 
 // `npm run test:thorough` runs again, with the full counts, the files that have any; the others would only say the same once more.
 const files = testFiles().filter((path) => !THOROUGH || usesCounts(path));
@@ -14,7 +13,7 @@ function project(
   maxWorkers: number,
   more: Configuration['test'] = {},
 ): Configuration {
-  return { extends: true, test: { name, include, maxWorkers, sequence: { groupOrder }, passWithNoTests: true, ...more } };
+  return { extends: true, test: { name, include, maxWorkers, sequence: { groupOrder }, ...more } };
 }
 const of = (wanted: Project) => files.filter((path) => projectOf(path) === wanted);
 const SHARED = 'test/support/shared-nano.ts';

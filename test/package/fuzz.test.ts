@@ -9,7 +9,7 @@ import { openAdapter } from '../../src/package/lora.js';
 import { canonicalTensors, readReferenceTensors } from '../../src/package/tensors.js';
 import { readTokenizerFiles } from '../../src/package/tokenizer-files.js';
 import { openPackage } from '../../src/package/verify.js';
-import { counts } from '../support/counts.js';
+import { counts, THOROUGH } from '../support/counts.js';
 import { encodeSafetensors, f32, TINY, temporaryFolder, tinyConfig, tinyTensors, writeTiny } from './helpers.js';
 
 /** Whole numbers below `limit`, repeatable. */
@@ -120,8 +120,10 @@ describe('a mutated checkpoint', () => {
     await writeTiny(folder);
     const map = Object.fromEntries(Object.keys(tinyTensors()).map((name) => [name, 'model.safetensors']));
     await writeFile(join(folder, 'model.safetensors.index.json'), JSON.stringify({ weight_map: map }));
-    const outcomes = await rounds(join(folder, 'model.safetensors.index.json'), counts(150, 1000), 11, () => readAll(folder));
-    expect(outcomes).toMatchObject({ success: expect.any(Number), ERR_MODEL_FORMAT: expect.any(Number), ERR_MODEL_MISSING: expect.any(Number) });
+    const count = counts(150, 1000);
+    const outcomes = await rounds(join(folder, 'model.safetensors.index.json'), count, 11, () => readAll(folder));
+    expect(outcomes.ERR_MODEL_FORMAT).toBeGreaterThan(count / 2);
+    if (THOROUGH) expect(outcomes).toMatchObject({ success: expect.any(Number), ERR_MODEL_MISSING: expect.any(Number) }); // both are rare
   });
 
   it('its adapter', async () => {

@@ -1,6 +1,6 @@
 /** Which vitest project a test file belongs to: read from what it uses, so that every file belongs to exactly one. */
 import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 
 /** quick: TypeScript alone · processes: waits for programs and brokers · engine: keeps every core busy. */
 export type Project = 'quick' | 'processes' | 'engine';
@@ -16,6 +16,9 @@ const ENGINE_BEHIND = ['test/cli/bench.test.ts', 'test/cli/calibrate.test.ts', '
 
 /** A suite of the SDK runs once more on the stand-in for TensorRT when it loads `NANO`; the held-out scenes go through the graphs, test/package/onnx. */
 const ON_BACKEND = /^test\/engine\/(?!eval\.)/;
+
+/** What these find in their environment; standin-nano.ts makes it. */
+export const STANDIN_ENV = { MIPHA_TENSORRT: resolve('build/standin/suite.so'), MIPHA_TEST_NANO: resolve('build/standin/nano') };
 
 export function testFiles(): string[] {
   return readdirSync('test', { recursive: true, encoding: 'utf8' })
