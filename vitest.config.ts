@@ -26,8 +26,9 @@ export default defineConfig({
     hookTimeout: 120_000,
     projects: [
       project('quick', of('quick'), 0, 2),
+      project('compute', of('compute'), 0, 2, { globalSetup: [SHARED] }),
       project('processes', of('processes'), 1, 4, { globalSetup: ['test/support/announce-programs.ts'] }), // mostly asleep
-      project('engine', of('engine'), 2, 1, { globalSetup: [SHARED] }), // an engine takes every core
+      project('engine', of('engine'), 2, 1),
       // The SDK once more on the tensorrt backend, with the stand-in behind it.
       project('tensorrt', files.filter(runsOnBackend), 3, 1, { globalSetup: [SHARED, 'test/support/standin-nano.ts'], env: STANDIN_ENV }),
     ],

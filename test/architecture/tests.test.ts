@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import config from '../../vitest.config.js';
-import { projectOf, runsOnBackend, testFiles, usesCounts } from '../support/projects.js';
+import { PROJECTS, projectOf, runsOnBackend, testFiles, usesCounts } from '../support/projects.js';
 import { ROOT } from './sources.js';
 
 const files = testFiles();
@@ -36,7 +36,7 @@ describe('the projects of vitest.config.ts', () => {
   const wanted = (path: string) => process.env.MIPHA_THOROUGH !== '1' || usesCounts(path);
 
   it('have every test file, each in one', () => {
-    const all = ['quick', 'processes', 'engine'].flatMap(included);
+    const all = PROJECTS.flatMap(included);
     expect(all.sort()).toEqual(files.filter(wanted));
     expect(files).toContain('test/architecture/tests.test.ts');
   });

@@ -2,20 +2,28 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
-/** quick: TypeScript alone · processes: waits for programs and brokers · engine: keeps every core busy. */
-export type Project = 'quick' | 'processes' | 'engine';
+/**
+ * quick: TypeScript alone · compute: calibration, graphs in ONNX Runtime, the native reference · processes: waits for programs and brokers ·
+ * engine: a loaded model, whose times are its own only while it has every core.
+ */
+export const PROJECTS = ['quick', 'compute', 'processes', 'engine'] as const;
+export type Project = (typeof PROJECTS)[number];
 
 /** The first sign in the text of a file decides. */
 const SIGNS: [Project, RegExp][] = [
-  ['engine', /\bMipha\.load\(|raw-engine\.js'|\bsharedNano\(|\bnanoSamples\(|\bcalibrateNano\(|\bloadReference\(|\bwriteRandomPackage\(/],
+  ['compute', /\bsharedNano\(|\bnanoSamples\(|\bcalibrateNano\(|\bloadReference\(/],
+  ['engine', /\bMipha\.load\(|raw-engine\.js'/],
+  ['compute', /\bwriteRandomPackage\(/],
   ['processes', /'node:child_process'|\bdescribeWith\(|\bstart(Mosquitto|Broker)\(|\bimport \{[^}]*\b(mipha|node)\b[^}]*\} from '[^']*\/run\.js'/],
 ];
 
-/** What the text does not show: these have other processes keep every core busy, and measure them. */
-const ENGINE_BEHIND = ['test/cli/bench.test.ts', 'test/cli/calibrate.test.ts', 'test/cli/demo.test.ts', 'test/cli/tensorrt.test.ts'];
-
-/** A suite of the SDK runs once more on the stand-in for TensorRT when it loads `NANO`; the held-out scenes go through the graphs, test/package/onnx. */
-const ON_BACKEND = /^test\/engine\/(?!eval\.)/;
+/** Commands whose text does not show what they do in processes of their own: measure a loaded model, or compute for long. */
+const COMMANDS: Record<string, Project> = {
+  'test/cli/bench.test.ts': 'engine',
+  'test/cli/demo.test.ts': 'engine',
+  'test/cli/calibrate.test.ts': 'compute',
+  'test/cli/tensorrt.test.ts': 'compute',
+};
 
 /** What these find in their environment; standin-nano.ts makes it. */
 export const STANDIN_ENV = { MIPHA_TENSORRT: resolve('build/standin/suite.so'), MIPHA_TEST_NANO: resolve('build/standin/nano') };
@@ -28,13 +36,13 @@ export function testFiles(): string[] {
 }
 
 export function projectOf(path: string): Project {
-  if (ENGINE_BEHIND.includes(path)) return 'engine';
   const text = readFileSync(path, 'utf8');
-  return SIGNS.find(([, sign]) => sign.test(text))?.[0] ?? 'quick';
+  return COMMANDS[path] ?? SIGNS.find(([, sign]) => sign.test(text))?.[0] ?? 'quick';
 }
 
+/** Whether a suite runs once more on the stand-in for TensorRT; the held-out scenes go through the graphs instead, test/package/onnx. */
 export function runsOnBackend(path: string): boolean {
-  return ON_BACKEND.test(path) && projectOf(path) === 'engine';
+  return path.startsWith('test/engine/') && projectOf(path) === 'engine' && path !== 'test/engine/eval.test.ts';
 }
 
 /** Whether the thorough run has anything to add to the quick one. */
