@@ -11,9 +11,9 @@ export type Project = (typeof PROJECTS)[number];
 
 /** The first sign in the text of a file decides. */
 const SIGNS: [Project, RegExp][] = [
-  ['compute', /\bsharedNano\(|\bnanoSamples\(|\bcalibrateNano\(|\bloadReference\(/],
+  ['compute', /\bsharedNano\(|\bnanoSamples\(|\bcalibrateNano\(/],
   ['engine', /\bMipha\.load\(|raw-engine\.js'/],
-  ['compute', /\bwriteRandomPackage\(/],
+  ['compute', /\bloadReference\(|\bwriteRandomPackage\(/],
   ['processes', /'node:child_process'|\bdescribeWith\(|\bstart(Mosquitto|Broker)\(|\bimport \{[^}]*\b(mipha|node)\b[^}]*\} from '[^']*\/run\.js'/],
 ];
 
