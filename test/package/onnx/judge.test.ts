@@ -9,6 +9,7 @@ import { imageTokens } from '../../../src/package/manifest.js';
 import { writeRandomPackage } from '../../../src/package/random.js';
 import { readManifest } from '../../../src/package/verify.js';
 import { nanoSamples } from '../../support/calibrated.js';
+import { counts } from '../../support/counts.js';
 import { NANO } from '../../support/nano.js';
 import { OnnxModel, type Span } from '../../support/onnx-model.js';
 import { boundAfter, QuantizedReference, type ReferenceRun, relativeError } from '../../support/quantized-reference.js';
@@ -41,11 +42,14 @@ async function cut(size: 'mipha-3b' | 'mipha-1.6b'): Promise<Model> {
   return { folder: out, sample, scratch };
 }
 
-describe.each([
+// Heads of the 3B are as wide as nano's; the 1.6B has others, rotated by half.
+const MODELS = [
   { name: 'mipha-nano', make: nano },
-  { name: 'two layers of mipha-3b', make: () => cut('mipha-3b') },
   { name: 'two layers of mipha-1.6b', make: () => cut('mipha-1.6b') },
-])('$name', ({ name, make }) => {
+  { name: 'two layers of mipha-3b', make: () => cut('mipha-3b') },
+];
+
+describe.each(MODELS.slice(0, counts(2, 3)))('$name', ({ name, make }) => {
   let made: Model;
   beforeAll(async () => {
     made = await make();
