@@ -1,26 +1,36 @@
-import { defineConfig } from 'vitest/config';
-import { STANDIN_ENV } from './test/support/standin-nano.js';
+import { type TestProjectInlineConfiguration as Configuration, defineConfig } from 'vitest/config';
+import { THOROUGH } from './test/support/counts.js';
+import { type Project, projectOf, runsOnBackend, STANDIN_ENV, testFiles, usesCounts } from './test/support/projects.js';
+
+// `npm run test:thorough` runs again, with the full counts, the files that have any; the others would only say the same once more.
+const files = testFiles().filter((path) => !THOROUGH || usesCounts(path));
+
+/** Groups run one after the other, the files of a group so many at a time. */
+function project(
+  name: Project | 'tensorrt',
+  include: string[],
+  groupOrder: number,
+  maxWorkers: number,
+  more: Configuration['test'] = {},
+): Configuration {
+  return { extends: true, test: { name, include, maxWorkers, sequence: { groupOrder }, ...more } };
+}
+const of = (wanted: Project) => files.filter((path) => projectOf(path) === wanted);
+const SHARED = 'test/support/shared-nano.ts';
 
 export default defineConfig({
   test: {
-    // A process per file, one at a time: an engine takes every core, and a crash of the addon must name its file.
+    // A process per file: a crash of the addon must name its file.
     pool: 'forks',
-    fileParallelism: false,
     testTimeout: 60_000,
     hookTimeout: 120_000,
     projects: [
-      { extends: true, test: { name: 'main', include: ['test/**/*.test.ts'], globalSetup: ['test/support/announce-programs.ts'] } },
-      // The SDK once more on the tensorrt backend, with the stand-in behind it; its held-out scenes are asked through the graphs, test/package/onnx.
-      {
-        extends: true,
-        test: {
-          name: 'tensorrt',
-          include: ['test/engine/*.test.ts'],
-          exclude: ['test/engine/eval.test.ts'],
-          globalSetup: ['test/support/standin-nano.ts'],
-          env: STANDIN_ENV,
-        },
-      },
+      project('quick', of('quick'), 0, 2),
+      project('compute', of('compute'), 0, 2, { globalSetup: [SHARED] }),
+      project('processes', of('processes'), 1, 4, { globalSetup: ['test/support/announce-programs.ts'] }), // mostly asleep
+      project('engine', of('engine'), 2, 1),
+      // The SDK once more on the tensorrt backend, with the stand-in behind it.
+      project('tensorrt', files.filter(runsOnBackend), 3, 1, { globalSetup: [SHARED, 'test/support/standin-nano.ts'], env: STANDIN_ENV }),
     ],
   },
 });

@@ -34,7 +34,10 @@ function apiReference() {
   const folder = mkdtempSync(join(tmpdir(), 'mipha-api-'));
   try {
     const typedoc = at('scripts/api/node_modules/typedoc/bin/typedoc');
-    const run = spawnSync(process.execPath, [typedoc, '--options', at('scripts/api/typedoc.json'), '--out', folder], { cwd: at(''), encoding: 'utf8' });
+    const run = spawnSync(process.execPath, [typedoc, '--options', at('scripts/api/typedoc.json'), '--out', folder], {
+      cwd: at(''),
+      encoding: 'utf8',
+    });
     if (run.status !== 0) throw new Error(`typedoc failed\n${run.stdout}${run.stderr}`);
     return readFileSync(join(folder, 'README.md'), 'utf8');
   } finally {

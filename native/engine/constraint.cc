@@ -15,7 +15,8 @@ void expect_length(const char* name, size_t expected, size_t received) {
 }
 
 bool same(const Constraint& a, const Constraint& b) {
-  return a.states == b.states && a.accepting == b.accepting && a.decided == b.decided && a.group == b.group && a.next == b.next;
+  return a.states == b.states && a.accepting == b.accepting && a.decided == b.decided && a.group == b.group && a.ends == b.ends &&
+         a.column == b.column && a.next == b.next;
 }
 
 }  // namespace
@@ -23,9 +24,11 @@ bool same(const Constraint& a, const Constraint& b) {
 void check(const Constraint& constraint) {
   if (constraint.states < 1) throw Error(Code::kOption, "constraint.states: expected at least 1");
   const auto states = static_cast<size_t>(constraint.states);
-  expect_length("next", states * 256, constraint.next.size());
+  expect_length("column", 256, constraint.column.size());
+  expect_length("next", states * constraint.columns(), constraint.next.size());
   expect_length("accepting", states, constraint.accepting.size());
   expect_length("group", states, constraint.group.size());
+  expect_length("ends", states, constraint.ends.size());
   expect_length("decided", states, constraint.decided.size());
   for (int32_t target : constraint.next) {
     if (target < -1 || target >= constraint.states) {
@@ -57,20 +60,27 @@ Vocabulary::Vocabulary(std::vector<std::vector<uint8_t>> bytes) : bytes_(std::mo
 
 Transitions Vocabulary::walk(const Constraint& constraint, int32_t state) const {
   Transitions result;
-  std::vector<int32_t> path(longest_ + 1);  // path[n]: the state after n bytes of the current token
+  const size_t columns = constraint.columns();
+  std::vector<int32_t> path(longest_ + 1);    // path[n]: the state after n bytes of the current token
+  std::vector<int32_t> groups(longest_ + 1);  // what those bytes chose
   path[0] = state;
+  groups[0] = constraint.group[state];
   size_t walked = 0;  // bytes of the token before that the automaton took
   for (size_t i = 0; i < sorted_.size(); ++i) {
     if (common_[i] > walked) continue;  // it begins with the bytes that stopped the one before
     const std::vector<uint8_t>& token = bytes_[sorted_[i]];
     for (walked = common_[i]; walked < token.size(); ++walked) {
-      const int32_t target = constraint.next[static_cast<size_t>(path[walked]) * 256 + token[walked]];
+      const int32_t target = constraint.next[static_cast<size_t>(path[walked]) * columns + constraint.column[token[walked]]];
       if (target < 0) break;
       path[walked + 1] = target;
+      // Into fixed text: what ended there, or in the text before it, is what was chosen.
+      const int32_t ended = constraint.ends[path[walked]] != 0 ? constraint.ends[path[walked]] : std::max(groups[walked], 0);
+      groups[walked + 1] = constraint.group[target] != 0 ? constraint.group[target] : ended;
     }
-    if (walked < token.size()) continue;
+    if (walked < token.size() || path[walked] == state) continue;
     result.ids.push_back(sorted_[i]);
     result.targets.push_back(path[walked]);
+    result.groups.push_back(groups[walked]);
   }
   return result;
 }

@@ -19,6 +19,7 @@ void check(const Constraint& constraint);
 struct Transitions {
   std::vector<int32_t> ids;
   std::vector<int32_t> targets;  // [ids]
+  std::vector<int32_t> groups;   // [ids] of the target; where that is fixed text, the value it chose on its way there
 };
 
 /// The vocabulary sorted by bytes, so that tokens with a common beginning are walked together.

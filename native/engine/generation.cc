@@ -40,33 +40,36 @@ bool Generation::over() {
 bool Generation::collect(const float* logits) {
   ids_.clear();
   targets_.clear();
+  groups_.clear();
   logits_.clear();
   size_t allowed = 0;
-  const auto offer_unless_end = [&](int32_t id, int32_t target) {
+  const auto offer_unless_end = [&](int32_t id, int32_t target, int32_t group) {
     if (std::binary_search(ends_.begin(), ends_.end(), id)) return;
     ++allowed;
-    offer(id, target, logits);
+    offer(id, target, group, logits);
   };
   bool may_end = true;
   if (automaton_) {
     const Transitions& transitions = automaton_->from(outcome_.state);
-    for (size_t i = 0; i < transitions.ids.size(); ++i) offer_unless_end(transitions.ids[i], transitions.targets[i]);
+    for (size_t i = 0; i < transitions.ids.size(); ++i) offer_unless_end(transitions.ids[i], transitions.targets[i], transitions.groups[i]);
     may_end = automaton_->constraint().accepting[outcome_.state] != 0;
   } else {
-    for (int32_t id : vocabulary_.answerable()) offer_unless_end(id, 0);
+    for (int32_t id : vocabulary_.answerable()) offer_unless_end(id, 0, -1);
   }
   if (may_end) {
     allowed += ends_.size();
-    for (int32_t id : ends_) offer(id, kEnd, logits);
+    const int32_t value = automaton_ ? automaton_->constraint().ends[outcome_.state] : 0;
+    for (int32_t id : ends_) offer(id, kEnd, value != 0 ? value : kEnd, logits);
   }
   if (allowed > 0 && ids_.empty()) throw Error(Code::kInternal, "the backend gave no finite logit for any allowed token");
   return allowed > 0;
 }
 
-void Generation::offer(int32_t id, int32_t target, const float* logits) {
+void Generation::offer(int32_t id, int32_t target, int32_t group, const float* logits) {
   if (!std::isfinite(logits[id])) return;
   ids_.push_back(id);
   targets_.push_back(target);
+  groups_.push_back(group);
   logits_.push_back(logits[id]);
 }
 
@@ -78,7 +81,7 @@ size_t Generation::choose() {
 
 /// The heaviest group first, then a token within it: spellings of one value (capital or not, space before or not) stand together.
 size_t Generation::choose_grouped() {
-  // Groups in the order they are met. Tokens into free text stand alone, the end tokens together.
+  // Groups in the order they are met. Tokens into free text stand alone, the end tokens together or with the value they end.
   struct Group {
     int32_t key;
     double mass = 0;
@@ -88,7 +91,7 @@ size_t Generation::choose_grouped() {
   std::unordered_map<int32_t, size_t> known;
   const double all = log_sum_exp(logits_);
   for (size_t i = 0; i < ids_.size(); ++i) {
-    const int32_t key = targets_[i] == kEnd ? kEnd : automaton_->constraint().group[targets_[i]];
+    const int32_t key = groups_[i];
     size_t at = groups.size();
     if (key != -1) at = known.emplace(key, groups.size()).first->second;
     if (at == groups.size()) groups.push_back({key});

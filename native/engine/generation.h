@@ -23,11 +23,11 @@ class Generation {
   std::optional<Finish> advance(const float* logits, const std::function<void(int32_t id)>& on_token);
 
  private:
-  static constexpr int32_t kEnd = -2;  // target of an end token: no state, and a group of its own
+  static constexpr int32_t kEnd = -2;  // target of an end token: no state, and a group of its own where no value ends
 
   bool over();
   bool collect(const float* logits);
-  void offer(int32_t id, int32_t target, const float* logits);
+  void offer(int32_t id, int32_t target, int32_t group, const float* logits);
   size_t choose();
   size_t choose_grouped();
   float margin() const;
@@ -42,6 +42,7 @@ class Generation {
   // The candidates of this step.
   std::vector<int32_t> ids_;
   std::vector<int32_t> targets_;
+  std::vector<int32_t> groups_;
   std::vector<float> logits_;
 };
 

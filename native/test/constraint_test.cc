@@ -56,10 +56,12 @@ TEST(TokenAutomaton, ComputesAgainWhatItHadToForget) {
   const Vocabulary vocabulary(std::vector<std::vector<uint8_t>>(100000, {'a'}));
   Constraint loop;
   loop.states = 8;
+  loop.column = testing::all_bytes();
   loop.next.assign(8 * 256, -1);
   for (int state = 0; state < 8; ++state) loop.next[static_cast<size_t>(state) * 256 + 'a'] = (state + 1) % 8;
   loop.accepting.assign(8, 0);
   loop.group.assign(8, -1);
+  loop.ends.assign(8, 0);
   loop.decided.assign(8, 0);
   TokenAutomaton automaton(vocabulary, std::make_shared<Constraint>(loop));
   for (int round = 0; round < 3; ++round) {
@@ -68,6 +70,56 @@ TEST(TokenAutomaton, ComputesAgainWhatItHadToForget) {
       ASSERT_EQ(automaton.from(state).targets.front(), (state + 1) % 8);
     }
   }
+}
+
+TEST(Vocabulary, BytesMayShareAColumn) {
+  const Vocabulary vocabulary(testing::vocabulary({"a", "b", "ab", "c", "ac"}));
+  Constraint constraint;  // two letters, each a or b
+  constraint.states = 3;
+  constraint.column.assign(256, 0);
+  constraint.column['a'] = constraint.column['b'] = 1;
+  constraint.next = {-1, 1, -1, 2, -1, -1};
+  constraint.accepting = {0, 0, 1};
+  constraint.group = {-1, -1, -1};
+  constraint.ends = {0, 0, 0};
+  constraint.decided = {0, 0, 1};
+  EXPECT_NO_THROW(check(constraint));
+  EXPECT_EQ(pairs(vocabulary.walk(constraint, 0)), (std::map<int32_t, int32_t>{{0, 1}, {1, 1}, {2, 2}}));
+  EXPECT_EQ(pairs(vocabulary.walk(constraint, 1)), (std::map<int32_t, int32_t>{{0, 2}, {1, 2}}));
+}
+
+TEST(Vocabulary, NoTokenLeadsFromAStateToItself) {
+  const Vocabulary vocabulary(testing::vocabulary({"a", "aa", "a.", "aaa."}));
+  Constraint constraint = choice({{"a."}});  // states: "", "a", "a."
+  constraint.next[1 * 256 + 'a'] = 1;
+  EXPECT_EQ(pairs(vocabulary.walk(constraint, 0)), (std::map<int32_t, int32_t>{{0, 1}, {1, 1}, {2, 2}, {3, 2}}));
+  EXPECT_EQ(pairs(vocabulary.walk(constraint, 1)), (std::map<int32_t, int32_t>{{2, 2}, {3, 2}}));
+}
+
+TEST(Vocabulary, TokensThatReachFixedTextCarryTheValueTheyChose) {
+  const Vocabulary vocabulary(testing::vocabulary({"\"", ".", ".\"", "o\"", "o"}));
+  Constraint constraint = choice({{"no"}, {"no."}, {"ok"}});
+  const int32_t n = run(constraint, 0, {'n'}), no = run(constraint, n, {'o'}), stop = run(constraint, no, {'.'});
+  // A quote behind each value, and nothing after it.
+  const int32_t closed = constraint.states++;
+  constraint.next.resize(constraint.next.size() + 256, -1);
+  constraint.accepting.push_back(1);
+  constraint.group.push_back(0);
+  constraint.ends.push_back(0);
+  constraint.decided.push_back(1);
+  for (const int32_t state : {no, stop}) constraint.next[static_cast<size_t>(state) * 256 + '"'] = closed;
+  const auto groups = [&](int32_t state) {
+    const Transitions transitions = vocabulary.walk(constraint, state);
+    std::map<int32_t, int32_t> result;
+    for (size_t i = 0; i < transitions.ids.size(); ++i) result.emplace(transitions.ids[i], transitions.groups[i]);
+    return result;
+  };
+  const int32_t is_no = constraint.ends[no], is_stop = constraint.ends[stop], either = constraint.group[no];
+  EXPECT_NE(is_no, is_stop);
+  EXPECT_NE(is_no, either);
+  EXPECT_EQ(groups(no), (std::map<int32_t, int32_t>{{0, is_no}, {1, is_stop}, {2, is_stop}}));
+  EXPECT_EQ(groups(n), (std::map<int32_t, int32_t>{{3, is_no}, {4, either}}));
+  EXPECT_EQ(groups(stop), (std::map<int32_t, int32_t>{{0, is_stop}}));
 }
 
 TEST(ConstraintCache, EqualConstraintsShareAnAutomaton) {
@@ -101,12 +153,16 @@ TEST(CheckConstraint, RefusesWhatWouldReadOutOfBounds) {
   };
   EXPECT_TRUE(refused([](Constraint& c) { c.states = 0; }));
   EXPECT_TRUE(refused([](Constraint& c) { c.states += 1; }));
+  EXPECT_TRUE(refused([](Constraint& c) { c.column.clear(); }));
+  EXPECT_TRUE(refused([](Constraint& c) { c.column.pop_back(); }));
+  EXPECT_TRUE(refused([](Constraint& c) { std::fill(c.column.begin(), c.column.end(), uint8_t{0}); }));
   EXPECT_TRUE(refused([](Constraint& c) { c.next.pop_back(); }));
   EXPECT_TRUE(refused([](Constraint& c) { c.next[5] = c.states; }));
   EXPECT_TRUE(refused([](Constraint& c) { c.next[5] = -2; }));
   EXPECT_TRUE(refused([](Constraint& c) { c.accepting.clear(); }));
   EXPECT_TRUE(refused([](Constraint& c) { c.group.push_back(0); }));
   EXPECT_TRUE(refused([](Constraint& c) { c.group[0] = -2; }));
+  EXPECT_TRUE(refused([](Constraint& c) { c.ends.pop_back(); }));
   EXPECT_TRUE(refused([](Constraint& c) { c.decided.pop_back(); }));
 }
 

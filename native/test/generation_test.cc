@@ -141,6 +141,16 @@ TEST_F(GenerationTest, TheEndCompetesWhereItIsAllowed) {
   EXPECT_EQ(text(), "1");
 }
 
+TEST_F(GenerationTest, TheEndCountsForTheValueItEnds) {
+  const Constraint constraint = choice({{"left", "left."}, {"left side"}});
+  begin({"left", ".", " side"}, &constraint);
+  EXPECT_EQ(advance({{"left", 1}}), std::nullopt);
+  const std::optional<Finish> finish = advance({{" side", 0.4}, {".", 0.25}, {"", 0.35}});
+  EXPECT_EQ(finish, Finish::kEos);
+  EXPECT_EQ(text(), "left");
+  EXPECT_NEAR(outcome_.probability, 0.6, 1e-6);
+}
+
 TEST_F(GenerationTest, LongerValueWinsOverTheEnd) {
   const Constraint constraint = choice({{"1"}, {"12"}});
   begin({"1", "2"}, &constraint);
@@ -154,12 +164,14 @@ TEST_F(GenerationTest, LongerValueWinsOverTheEnd) {
 Constraint free_text() {
   Constraint constraint;
   constraint.states = 3;
+  constraint.column = testing::all_bytes();
   constraint.next.assign(3 * 256, -1);
   for (int state = 0; state < 2; ++state) {
     for (const char c : {'a', 'b'}) constraint.next[static_cast<size_t>(state) * 256 + static_cast<size_t>(c)] = state + 1;
   }
   constraint.accepting.assign(3, 1);
   constraint.group.assign(3, -1);
+  constraint.ends.assign(3, 0);
   constraint.decided.assign(3, 0);
   return constraint;
 }

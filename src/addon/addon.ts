@@ -23,11 +23,14 @@ export interface JobOptions {
   deadlineMs?: number;
 }
 
+/** A byte automaton. A token that leads from a state to itself is no transition: an answer always ends. */
 export interface NativeConstraint {
   states: number;
-  next: Int32Array; // [states, 256] target or -1
+  column: Uint8Array; // [256] of each byte in `next`: bytes that no state tells apart share one
+  next: Int32Array; // [states, largest column + 1] target or -1
   accepting: Uint8Array; // [states]
-  group: Int32Array; // [states], -1: free text
+  group: Int32Array; // [states] id of the values left in the choice at hand; 0: all of them, or fixed text; -1: free text
+  ends: Int32Array; // [states] the group of the value that is chosen when the choice at hand ends here; 0: it does not
   decided: Uint8Array; // [states]
 }
 

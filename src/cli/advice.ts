@@ -56,9 +56,13 @@ function aboutPackage(error: MiphaErrorOf<'ERR_MODEL_MISSING'>): string {
   const { path = '' } = error.details;
   const folder = dirname(path);
   if (isForbidden(error)) return 'this user may not read it';
-  if (statSync(path, { throwIfNoEntry: false })?.isFile()) return 'that is a file: give the folder of a package';
+  if (isFile(path) || isFile(folder)) return 'that is a file: give the folder of a package';
   if (basename(path) !== 'manifest.json' && existsSync(join(folder, 'manifest.json'))) return 'the package is not whole: copy or convert it again';
   return existsSync(join(folder, 'config.json')) ? `that is a checkpoint, make a package of it: mipha convert ${folder} OUT` : PACKAGE_WANTED;
+}
+
+function isFile(path: string): boolean {
+  return existsSync(path) && statSync(path).isFile();
 }
 
 function isForbidden({ cause }: MiphaError): boolean {

@@ -1,5 +1,6 @@
 /** The `--as` option: what kind of answer is wanted, in one word of a shell. */
 import { z } from 'zod';
+import type { AnswerType } from '../engine/answer-type.js';
 import { nearestKey, optionError } from '../errors.js';
 
 export const AS_HELP = 'boolean | int:0..9 | number:0..1 | choice:red,green,blue | text:80';
@@ -21,13 +22,13 @@ const SYNONYMS: Record<Kind, readonly string[]> = {
 const RANGE = /^(-?\d+(?:\.\d+)?)\.\.(-?\d+(?:\.\d+)?)$/;
 
 /** `boolean`, `int:MIN..MAX`, `number:MIN..MAX`, `choice:A,B,C` or `text:LENGTH` → a schema for ask(). Throws ERR_OPTION with the spec that was probably meant. */
-export function parseAs(spec: string): z.ZodType<boolean | number | string> {
+export function parseAs(spec: string): AnswerType<boolean | number | string> {
   const schema = schemaOf(spec);
   if (schema === undefined) throw optionError('--as', AS_HELP, spec, meant(spec));
   return schema;
 }
 
-function schemaOf(spec: string): z.ZodType<boolean | number | string> | undefined {
+function schemaOf(spec: string): AnswerType<boolean | number | string> | undefined {
   const [kind, rest = ''] = spec.split(/:(.*)/s, 2);
   if (kind === 'boolean' && rest === '' && !spec.includes(':')) return z.boolean();
   if (kind === 'int' || kind === 'number') {

@@ -1,4 +1,5 @@
-import type { Command } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { parseAddress } from '../mqtt/address.js';
 import { type Broker, startBroker } from '../mqtt/broker.js';
 import { type Follower, follow } from '../mqtt/follow.js';
 import { resultSchema } from '../mqtt/messages.js';
@@ -35,8 +36,10 @@ export function addDemo(program: Command): void {
     .description('A synthetic kitchen camera, six watches, the answers over MQTT: the whole product, right after installation.')
     .option('--frames <n>', 'stop after answers about so many frames', wholeNumber(1, 1_000_000))
     .option('--seed <n>', 'the first scene', wholeNumber(1, 999_999), 1)
-    .option('--broker <url>', 'publish to this broker, mqtt://host:port (default: one inside this process, on loopback)')
-    .option('--protocol <version>', 'of MQTT, 5 or 3.1.1 (default: 5 with --broker; the one inside speaks 3.1.1)')
+    .addOption(
+      new Option('--broker <url>', 'publish to this broker, mqtt://host:port (default: one inside this process, on loopback)').argParser(brokerUrl),
+    )
+    .addOption(new Option('--protocol <version>', 'of MQTT (default: 5 with --broker; the one inside speaks 3.1.1)').choices(['5', '3.1.1']))
     .option('--set <path=value>', 'a setting of the configuration, as often as needed, e.g. mqtt.username=me', assignment, [])
     .addHelpText(
       'after',
@@ -45,6 +48,15 @@ Without --frames something changes every four seconds until Ctrl-C. With --frame
 summary and exit code 1 when fewer than ${ENOUGH * 100} % of the answers were right. Scenes below seed 1000000 were never used in training.`),
     )
     .action(demo);
+}
+
+function brokerUrl(url: string): string {
+  try {
+    parseAddress(url);
+    return url;
+  } catch (error) {
+    throw new InvalidArgumentError((error as Error).message);
+  }
 }
 
 async function demo(options: DemoCommand): Promise<void> {

@@ -1,7 +1,8 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { nearestKey, optionError } from '../errors.js';
+import { makeFolder } from '../make-folder.js';
 import { jsonSchemaOf, schemaNames } from '../service/json-schemas.js';
 import { printJson } from './output.js';
 
@@ -17,7 +18,9 @@ export function addSchema(program: Command): void {
 async function schema(name: string | undefined, { out }: { out?: string }): Promise<void> {
   if (out !== undefined) {
     if (name !== undefined) throw optionError('name', 'none beside --out, which writes all', name);
-    await mkdir(out, { recursive: true });
+    await makeFolder(out).catch(({ code }: NodeJS.ErrnoException) => {
+      throw optionError('out', `a folder that can be made and written (${code})`, out);
+    });
     for (const each of schemaNames) await writeFile(join(out, `${each}.schema.json`), `${JSON.stringify(jsonSchemaOf(each), null, 2)}\n`);
     process.stderr.write(`${schemaNames.length} schemas in ${out}\n`);
   } else if (name === undefined) {

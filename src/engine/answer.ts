@@ -2,20 +2,26 @@
 import type { z } from 'zod';
 import type { AskOutcome, Finish } from '../addon/addon.js';
 import { checkKeys, MiphaError, optionError } from '../errors.js';
-import { completion } from './automaton.js';
+import { isWellFormed } from '../spelling.js';
+import type { AnswerType } from './answer-type.js';
+import { completion, kept } from './automaton.js';
 import { CALL_KEYS, type CallOptions, checkNumber } from './call.js';
 import { type Constraint, constraintOf } from './constraint.js';
+import { isPlainObject, type JsonSchema, jsonSchemaShape } from './json-schema.js';
 import { withSuffix } from './prompt.js';
-import { shapeOf } from './schema.js';
+import { isZod, SUPPORTED, shapeOf } from './schema.js';
 import { answerText } from './text.js';
 import type { Tokenizer } from './tokenizer.js';
 
 export interface AnswerOptions<T = string> {
   /**
-   * What the answer must be: z.boolean(), z.enum(), z.literal(), z.int() or z.number() with both bounds (two decimals unless multipleOf says
-   * otherwise), z.string().max(n), or z.object() of these. The value is guaranteed by constrained decoding. Scalars are asked for in a word.
+   * What the answer must be: z.boolean(), z.enum(), z.literal() or a union of those two, z.int() or z.number() with both bounds (two decimals unless
+   * multipleOf says otherwise), z.string().max(n), z.array() of these with .max(n), or z.object() of all these, whose fields may be optional or
+   * nullable. The value is guaranteed by constrained decoding. Scalars are asked for in a word, objects and lists in JSON.
+   * Texts hold any characters but control characters (the line feed is allowed), line and paragraph separators, byte order marks, noncharacters and
+   * those that embed, override or isolate the direction of text; lengths count code points.
    */
-  as?: z.ZodType<T> | undefined;
+  as?: AnswerType<T> | undefined;
   /** Longest answer; default 128, or what the context leaves. Not with `as`, which bounds the answer itself. */
   maxTokens?: number | undefined;
   /** 0 (default): the likeliest token each time. */
@@ -28,6 +34,11 @@ export interface AnswerOptions<T = string> {
 
 export interface AskOptions<T = string> extends AnswerOptions<T>, CallOptions {}
 
+/** With a JSON Schema the value is guaranteed too, but TypeScript does not know its type. */
+export interface SchemaOptions extends Omit<AnswerOptions, 'as'> {
+  as: JsonSchema;
+}
+
 export interface Answer<T = string> {
   /** What the model said, without white space at the ends; for typed answers the spelling of the value. */
   text: string;
@@ -39,7 +50,10 @@ export interface Answer<T = string> {
    * probability of the spelling. 0 to 1. Null without a type.
    */
   confidence: number | null;
-  /** `eos`: the model ended. `stop`: the value was decided. `length`: cut off. `cancelled`: a stream was left early. */
+  /**
+   * `eos`: the model ended. `stop`: the value was decided. `length`: cut off, by `maxTokens` or because a text (or one inside of an object or list)
+   * reached its longest though the model had more to say. `cancelled`: a stream was left early.
+   */
   finish: Finish;
   /** `prompt`: positions before the answer, picture included; `reused`: those that were in the cache already. */
   tokens: { prompt: number; reused: number; answer: number };
@@ -50,11 +64,14 @@ export interface Answer<T = string> {
 }
 
 /** An answer's parts that follow from its ids. */
-export type Reading<T> = Pick<Answer<T>, 'text' | 'value' | 'confidence'>;
+export type Reading<T> = Pick<Answer<T>, 'text' | 'value' | 'confidence' | 'finish'>;
 
 const ANSWER_KEYS = ['as', 'maxTokens', 'temperature', 'topP', 'seed'] as const;
 const DEFAULT_MAX_TOKENS = 128;
-const constraints = new WeakMap<object, Constraint>();
+
+/** The constraints lately used, by the shape they are for. */
+const KEPT = 64;
+const constraints = new Map<string, Constraint>();
 
 /** A question whose options have been checked. */
 export class Question<T> {
@@ -66,11 +83,12 @@ export class Question<T> {
   constructor(
     owner: string,
     question: unknown,
-    private readonly options: AnswerOptions<T>,
+    private readonly options: AnswerOptions<T> | SchemaOptions,
     more: readonly string[] = CALL_KEYS,
   ) {
     checkKeys(owner, options, [...ANSWER_KEYS, ...more]);
     if (typeof question !== 'string' || question.trim() === '') throw optionError(`${owner}.question`, 'a question', question);
+    if (!isWellFormed(question)) throw optionError(`${owner}.question`, 'whole characters, no half of a surrogate pair', question);
     const { as, maxTokens, temperature, topP, seed } = options;
     checkNumber(`${owner}.maxTokens`, maxTokens, { whole: true, least: 1, most: 1_000_000 });
     checkNumber(`${owner}.temperature`, temperature, { least: 0, most: 100 });
@@ -103,7 +121,7 @@ export class Question<T> {
     const { as } = this.options;
     if (as === undefined || this.constraint === undefined) {
       const text = answerText(tokenizer, outcome.ids);
-      return { text, value: text as T, confidence: null };
+      return { text, value: text as T, confidence: null, finish: outcome.finish };
     }
     if (outcome.finish === 'length') {
       const { longest } = this.constraint.automaton;
@@ -111,10 +129,13 @@ export class Question<T> {
         details: { neededTokens: longest, availableTokens: outcome.ids.length },
       });
     }
-    const rest = completion(this.constraint.automaton, outcome.state);
-    const spelled = Buffer.concat([tokenizer.joined(outcome.ids), rest]).toString();
-    const parsed = as.safeParse(this.constraint.read(spelled));
-    if (parsed.success) return { text: spelled.trim(), value: parsed.data, confidence: Math.min(1, outcome.probability) };
+    const { bytes, cut } = kept(this.constraint.automaton, tokenizer.joined(outcome.ids));
+    const spelled = Buffer.concat([bytes, completion(this.constraint.automaton, outcome.state)]).toString();
+    const value = this.constraint.read(spelled);
+    const reading = { text: spelled.trim(), confidence: Math.min(1, outcome.probability), finish: cut ? ('length' as const) : outcome.finish };
+    if (!isZod(as)) return { ...reading, value: value as T };
+    const parsed = (as as z.ZodType<T>).safeParse(value);
+    if (parsed.success) return { ...reading, value: parsed.data };
     throw new MiphaError('ERR_OPTION', `Option as: the schema refuses ${spelled.trim()}, which its kind allows; such a rule cannot be guaranteed`, {
       details: { option: 'as', received: spelled.trim() },
       cause: parsed.error,
@@ -122,11 +143,16 @@ export class Question<T> {
   }
 }
 
-/** Built once per schema. */
-function constraintFor(schema: object): Constraint {
-  const known = typeof schema === 'object' && schema !== null ? constraints.get(schema) : undefined;
-  if (known !== undefined) return known;
-  const constraint = constraintOf(shapeOf(schema));
-  constraints.set(schema, constraint);
+function constraintFor(as: unknown): Constraint {
+  if (!isZod(as) && !isPlainObject(as)) throw optionError('as', `a zod 4 schema (${SUPPORTED}) or a JSON Schema`, as);
+  const shape = isZod(as) ? shapeOf(as) : jsonSchemaShape(as);
+  const key = JSON.stringify(shape, (_, value: unknown) => (typeof value === 'bigint' ? `${value}n` : value));
+  const constraint = constraints.get(key) ?? constraintOf(shape);
+  constraints.delete(key);
+  constraints.set(key, constraint);
+  for (const oldest of constraints.keys()) {
+    if (constraints.size <= KEPT) break;
+    constraints.delete(oldest);
+  }
   return constraint;
 }

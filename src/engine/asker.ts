@@ -1,20 +1,18 @@
 /** The calls that everything one can put questions to has in common; what differs is where a question is asked. */
-import type { z } from 'zod';
 import { callSite, checkKeys, optionError } from '../errors.js';
 import { following } from '../signals.js';
-import { type Answer, type AnswerOptions, type AskOptions, Question } from './answer.js';
+import { type Answer, type AnswerOptions, type AskOptions, Question, type SchemaOptions } from './answer.js';
 import { AnswerStream } from './answer-stream.js';
+import type { ValueOf } from './answer-type.js';
 import { CALL_KEYS, Call, type CallOptions, checkSignal } from './call.js';
 import type { Engine, Place } from './engine.js';
 
 /** One of several questions. */
-export interface QuestionSpec<T = unknown> extends AnswerOptions<T> {
-  question: string;
-}
+export type QuestionSpec<T = unknown> = (AnswerOptions<T> | SchemaOptions) & { question: string };
 
 /** Per question the answer of its type. */
 export type Answers<Q extends readonly QuestionSpec[]> = {
-  -readonly [K in keyof Q]: Q[K] extends { as: z.ZodType<infer T> } ? Answer<T> : Answer;
+  -readonly [K in keyof Q]: Answer<Q[K] extends { as: infer As } ? ValueOf<As> : string>;
 };
 
 export abstract class Asker {
@@ -47,9 +45,11 @@ export abstract class Asker {
    * Asks one question. Throws ERR_OPTION, ERR_CONTEXT_FULL, ERR_MEMORY, ERR_DEADLINE, ERR_DISPOSED; `signal.reason` when aborted.
    * With `as` the value is of that type, see AnswerOptions.
    */
-  async ask<T = string>(question: string, options: AskOptions<T> = {}): Promise<Answer<T>> {
+  ask(question: string, options: SchemaOptions & CallOptions): Promise<Answer<unknown>>;
+  ask<T = string>(question: string, options?: AskOptions<T>): Promise<Answer<T>>;
+  async ask<T>(question: string, options: AskOptions<T> | (SchemaOptions & CallOptions) = {}): Promise<Answer<T>> {
     const site = callSite(this.ask);
-    const asked = new Question('ask', question, options);
+    const asked = new Question<T>('ask', question, options);
     const call = new Call('ask', options, site);
     return await this.put(asked, this.place(asked.text, call), call);
   }

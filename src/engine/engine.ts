@@ -105,10 +105,9 @@ export class Engine {
       ({ finish }) => finish === 'cancelled',
       keep,
     );
-    const { finish, promptTokens, reusedTokens, queueMs, prefillMs, decodeMs } = outcome;
+    const { promptTokens, reusedTokens, queueMs, prefillMs, decodeMs } = outcome;
     return {
       ...question.read(this.tokenizer, outcome),
-      finish,
       tokens: { prompt: promptTokens + reusedTokens, reused: reusedTokens, answer: outcome.ids.length },
       timings: { queueMs, preprocessMs, visionMs, prefillMs, decodeMs, totalMs: performance.now() - call.begin },
       ...(frame === undefined ? {} : { frame }),

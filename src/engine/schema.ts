@@ -1,22 +1,16 @@
 /** What a zod schema asks for, reduced to the kinds of answer that can be guaranteed. */
-import type { z } from 'zod';
-import { type MiphaError, optionError } from '../errors.js';
-import { type Bound, type Decimal, decimal, highest, lowest } from './decimal.js';
-
-export type AnswerShape =
-  | { kind: 'boolean' }
-  | { kind: 'choice'; values: readonly (string | number | boolean | null)[] }
-  /** Multiples of `step` / 10^decimals between the bounds; `low[j]`, `high[j]` in units of 10^-j. */
-  | { kind: 'number'; decimals: number; step: bigint; low: bigint[]; high: bigint[] }
-  | { kind: 'text'; min: number; max: number }
-  | { kind: 'object'; fields: readonly (readonly [string, AnswerShape])[] };
+import type { Bound, Decimal } from '../decimal.js';
+import { optionError } from '../errors.js';
+import { isWellFormed } from '../spelling.js';
+import { exact, numberShape } from './number-shape.js';
+import { type AnswerShape, type Field, MAX_ITEMS, MAX_TEXT, type Scalar, type ScalarShape } from './shape.js';
 
 export const SUPPORTED =
-  'z.boolean(), z.enum(), z.literal(), z.int() or z.number() with .min() and .max(), z.string().max(n), or z.object() of these, without refinements';
+  'z.boolean(), z.enum(), z.literal() or a union of those two, z.int() or z.number() with .min() and .max(), z.string().max(n), z.array() of these ' +
+  'with .max(n), or z.object() of these, optional and nullable ones too; without refinements';
 
-const MAX_TEXT = 1000;
-const MAX_DECIMALS = 6;
-const DEFAULT_DECIMALS = 2;
+const MAX_DEPTH = 32;
+const BOUNDS = '.min(a).max(b)';
 
 interface Check {
   check: string;
@@ -31,99 +25,163 @@ interface Check {
 interface Definition extends Check {
   type: string;
   checks?: { _zod: { def: Check } }[];
-  shape?: Record<string, z.ZodType>;
-  coerce?: boolean;
+  shape?: Record<string, unknown>;
+  element?: unknown;
+  innerType?: unknown;
+  options?: readonly unknown[];
+}
+
+interface Internals {
+  def: Definition;
+  values?: Set<unknown>;
+}
+
+export function isZod(schema: unknown): boolean {
+  return (schema as { _zod?: unknown } | null | undefined)?._zod !== undefined;
 }
 
 /** Throws ERR_OPTION that names the part of the schema and what is supported. `path` is where the schema stands, e.g. "as.colour". */
-export function shapeOf(schema: unknown, path = 'as'): AnswerShape {
-  const internals = (schema as { _zod?: { def: Definition; values?: Set<unknown> } } | null | undefined)?._zod;
-  if (internals === undefined) throw optionError(path, `a zod 4 schema: ${SUPPORTED}`, schema);
-  const { def } = internals;
-  const checks = [...(def.check === undefined ? [] : [def]), ...(def.checks ?? []).map((check) => check._zod.def)];
+export function shapeOf(schema: unknown, path = 'as', depth = 0): AnswerShape {
+  checkDepth(path, depth);
+  const { def, values } = internals(schema, path);
+  const checks = checksOf(def);
   switch (def.type) {
     case 'boolean':
       refuseChecks(path, checks);
       return { kind: 'boolean' };
     case 'enum':
-    case 'literal': {
+    case 'literal':
       refuseChecks(path, checks);
-      const values = [...(internals.values ?? [])];
-      const fits = (value: unknown) => typeof value === 'string' || typeof value === 'boolean' || value === null || Number.isFinite(value);
-      if (values.length === 0 || !values.every(fits)) throw unsupported(path, 'strings, numbers, booleans or null as values', String(values[0]));
-      return { kind: 'choice', values: values as (string | number | boolean | null)[] };
-    }
+      return choiceShape(path, [...(values ?? [])]);
+    case 'union':
+      refuseChecks(path, checks);
+      return choiceShape(
+        path,
+        (def.options ?? []).flatMap((option) => literalValues(option, path)),
+      );
     case 'number':
-      return numberShape(path, checks);
+      return numberOf(path, checks);
     case 'string':
-      return textShape(path, checks);
+      return textOf(path, checks);
+    case 'array': {
+      const of = shapeOf(def.element, `${path}[]`, depth + 1);
+      return { kind: 'array', of: scalar(of, `${path}[]`), ...lengths(path, checks, MAX_ITEMS, 'z.array() with .max(n)') };
+    }
     case 'object': {
       refuseChecks(path, checks);
-      const fields = Object.entries(def.shape ?? {}).map(([name, field]) => [name, shapeOf(field, `${path}.${name}`)] as const);
-      if (fields.length === 0) throw unsupported(path, 'an object with at least one field', 'z.object({})');
-      return { kind: 'object', fields };
+      return objectShape(
+        path,
+        Object.entries(def.shape ?? {}).map(([name, field]) => fieldOf(name, field, `${path}.${name}`, depth + 1)),
+      );
     }
     default:
-      throw unsupported(path, SUPPORTED, `z.${def.type}()`);
+      throw optionError(path, SUPPORTED, `z.${def.type}()`);
   }
 }
 
-function unsupported(path: string, expected: string, received: string): MiphaError {
-  return optionError(path, expected, received);
+/** Throws ERR_OPTION for a schema that holds itself, or nearly. */
+export function checkDepth(path: string, depth: number): void {
+  if (depth > MAX_DEPTH) throw optionError(path.slice(0, 60), `a schema of at most ${MAX_DEPTH} levels`, 'a deeper one');
+}
+
+/** Throws ERR_OPTION unless all can be written and told apart. */
+export function choiceShape(path: string, values: readonly unknown[]): AnswerShape {
+  const fits = (value: unknown) => typeof value === 'string' || typeof value === 'boolean' || value === null || Number.isFinite(value);
+  const strange = values.find((value) => !fits(value));
+  if (values.length === 0 || strange !== undefined) throw optionError(path, 'strings, numbers, booleans or null as values', String(strange));
+  const broken = values.find((value) => typeof value === 'string' && !isWellFormed(value));
+  if (broken !== undefined) throw optionError(path, 'values of whole characters', `half of a surrogate pair in ${JSON.stringify(broken)}`);
+  return { kind: 'choice', values: [...new Set(values)] as Scalar[] };
+}
+
+/** Throws ERR_OPTION unless there is a field, and every name can be written. */
+export function objectShape(path: string, fields: readonly Field[]): AnswerShape {
+  if (fields.length === 0) throw optionError(path, 'an object with at least one field', 'one without');
+  const broken = fields.find(({ name }) => !isWellFormed(name));
+  if (broken !== undefined) throw optionError(path, 'names of whole characters', `half of a surrogate pair in ${JSON.stringify(broken.name)}`);
+  return { kind: 'object', fields };
+}
+
+/** Throws ERR_OPTION unless lists can hold it. */
+export function scalar(shape: AnswerShape, path: string): ScalarShape {
+  if (shape.kind === 'object' || shape.kind === 'array' || shape.kind === 'nullable') {
+    throw optionError(path, 'a scalar as the items of a list', shape.kind);
+  }
+  return shape;
+}
+
+function internals(schema: unknown, path: string): Internals {
+  if (!isZod(schema)) throw optionError(path, `a zod 4 schema: ${SUPPORTED}`, schema);
+  return (schema as { _zod: Internals })._zod;
+}
+
+function checksOf(def: Definition): Check[] {
+  return [...(def.check === undefined ? [] : [def]), ...(def.checks ?? []).map((check) => check._zod.def)];
 }
 
 function refuseChecks(path: string, checks: readonly Check[]): void {
   const first = checks[0];
-  if (first !== undefined) throw unsupported(path, SUPPORTED, `a check of kind ${first.check}`);
+  if (first !== undefined) throw optionError(path, SUPPORTED, `a check of kind ${first.check}`);
 }
 
-function numberShape(path: string, checks: readonly Check[]): AnswerShape {
+function literalValues(schema: unknown, path: string): unknown[] {
+  const { def, values } = internals(schema, path);
+  if (def.type !== 'literal' && def.type !== 'enum')
+    throw optionError(path, `unions of z.literal() and z.enum() only; else ${SUPPORTED}`, `z.${def.type}()`);
+  refuseChecks(path, checksOf(def));
+  return [...(values ?? [])];
+}
+
+/** Optional and nullable are taken off, in whatever order they stand. */
+function fieldOf(name: string, schema: unknown, path: string, depth: number): Field {
+  let [optional, nullable] = [false, false];
+  let inner = schema;
+  for (;;) {
+    const { def } = internals(inner, path);
+    if (def.type !== 'optional' && def.type !== 'nullable') break;
+    refuseChecks(path, checksOf(def));
+    if (def.type === 'optional') optional = true;
+    else nullable = true;
+    inner = def.innerType;
+  }
+  const shape = shapeOf(inner, path, depth);
+  return { name, optional, shape: nullable ? { kind: 'nullable', of: shape } : shape };
+}
+
+function numberOf(path: string, checks: readonly Check[]): AnswerShape {
   let whole = false;
   let step: Decimal | undefined;
   const lows: Bound[] = [];
   const highs: Bound[] = [];
-  const exact = (value: unknown) => {
-    const parsed = decimal(Number(value));
-    if (parsed === undefined) throw unsupported(path, 'a number with both bounds: .min(a).max(b)', `the bound ${value}`);
-    return parsed;
-  };
   for (const { check, format, value, inclusive = false } of checks) {
     if (check === 'number_format' && format?.includes('int')) whole = true;
-    else if (check === 'multiple_of' && step === undefined) step = exact(value);
-    else if (check === 'greater_than') lows.push({ value: exact(value), inclusive });
-    else if (check === 'less_than') highs.push({ value: exact(value), inclusive });
-    else throw unsupported(path, SUPPORTED, `a check of kind ${format ?? check}`);
+    else if (check === 'multiple_of' && step === undefined) step = exact(path, value, BOUNDS);
+    else if (check === 'greater_than') lows.push({ value: exact(path, value, BOUNDS), inclusive });
+    else if (check === 'less_than') highs.push({ value: exact(path, value, BOUNDS), inclusive });
+    else throw optionError(path, SUPPORTED, `a check of kind ${format ?? check}`);
   }
-  if (lows.length === 0 || highs.length === 0) throw unsupported(path, 'a number with both bounds: .min(a).max(b)', 'a number without');
-  const decimals = whole ? 0 : (step?.decimals ?? DEFAULT_DECIMALS);
-  if (decimals > MAX_DECIMALS || (step !== undefined && (step.decimals > decimals || step.digits <= 0n))) {
-    throw unsupported(path, `a multiple with at most ${whole ? 'no' : MAX_DECIMALS} decimals`, `${step?.digits} / 10^${step?.decimals}`);
-  }
-  const low = Array.from({ length: decimals + 1 }, (_, j) => lowest(lows, j));
-  const high = Array.from({ length: decimals + 1 }, (_, j) => highest(highs, j));
-  const [least, most] = [low[decimals] as bigint, high[decimals] as bigint];
-  const limit = BigInt(Number.MAX_SAFE_INTEGER);
-  if (least > most) throw unsupported(path, 'bounds that a number can lie between', `nothing between them at ${decimals} decimals`);
-  if (least < -limit || most > limit) throw unsupported(path, `bounds within ±(2^53 - 1) / 10^${decimals}`, 'wider ones');
-  const units = step === undefined ? 1n : step.digits * 10n ** BigInt(decimals - step.decimals);
-  return { kind: 'number', decimals, step: units, low, high };
+  return numberShape(path, { whole, step, lows, highs }, BOUNDS);
 }
 
-function textShape(path: string, checks: readonly Check[]): AnswerShape {
+function textOf(path: string, checks: readonly Check[]): AnswerShape {
+  return { kind: 'text', ...lengths(path, checks, MAX_TEXT, 'a string with .max(n)') };
+}
+
+function lengths(path: string, checks: readonly Check[], limit: number, what: string): { min: number; max: number } {
   let min = 0;
   let max = Number.POSITIVE_INFINITY;
   for (const check of checks) {
-    if (check.check === 'max_length') max = Math.min(max, Number(check.maximum));
-    else if (check.check === 'min_length') min = Math.max(min, Number(check.minimum));
-    else if (check.check === 'length_equals') [min, max] = [Number(check.length), Number(check.length)];
-    else throw unsupported(path, SUPPORTED, `a check of kind ${check.format ?? check.check}`);
+    const length = Number(check.length);
+    if (check.check === 'max_length') max = Math.min(max, Math.floor(Number(check.maximum)));
+    else if (check.check === 'min_length') min = Math.max(min, Math.ceil(Number(check.minimum)));
+    else if (check.check === 'length_equals') [min, max] = [Math.max(min, length), Math.min(max, length)];
+    else throw optionError(path, SUPPORTED, `a check of kind ${check.format ?? check.check}`);
   }
-  if (!(max >= 1 && max <= MAX_TEXT && min <= max)) {
-    throw unsupported(
-      path,
-      `a string with .max(n), n from 1 to ${MAX_TEXT}`,
-      max === Number.POSITIVE_INFINITY ? 'a string without' : `${min}..${max}`,
-    );
-  }
-  return { kind: 'text', min, max };
+  return between(path, min, max, limit, what);
+}
+
+/** Throws ERR_OPTION unless whole numbers with 1 <= max <= limit and min <= max. */
+export function between(path: string, min: number, max: number, limit: number, what: string): { min: number; max: number } {
+  if (Number.isInteger(max) && max >= 1 && max <= limit && Number.isInteger(min) && min >= 0 && min <= max) return { min, max };
+  throw optionError(path, `${what}, n from 1 to ${limit}`, max === Number.POSITIVE_INFINITY ? 'one without' : `${min}..${max}`);
 }

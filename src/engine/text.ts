@@ -4,22 +4,22 @@
  */
 import type { Tokenizer } from './tokenizer.js';
 
-/** The fixed list of `clean_up_tokenization_spaces`, in its order. Every rule only removes spaces. */
-const RULES: readonly [RegExp, string][] = [
-  [/ \./g, '.'],
-  [/ \?/g, '?'],
-  [/ !/g, '!'],
-  [/ ,/g, ','],
-  [/ ' /g, "'"],
-  [/ n't/g, "n't"],
-  [/ 'm/g, "'m"],
-  [/ 's/g, "'s"],
-  [/ 've/g, "'ve"],
-  [/ 're/g, "'re"],
+/** The fixed list of `clean_up_tokenization_spaces`, in its order: one may make what a later one looks for ("n ' t" → "n't"). */
+const RULES: readonly (readonly [string, string])[] = [
+  [' .', '.'],
+  [' ?', '?'],
+  [' !', '!'],
+  [' ,', ','],
+  [" ' ", "'"],
+  [" n't", "n't"],
+  [" 'm", "'m"],
+  [" 's", "'s"],
+  [" 've", "'ve"],
+  [" 're", "'re"],
 ];
 
 export function cleanUp(text: string): string {
-  return RULES.reduce((cleaned, [pattern, replacement]) => cleaned.replace(pattern, replacement), text);
+  return RULES.reduce((cleaned, [pattern, replacement]) => cleaned.replaceAll(pattern, replacement), text);
 }
 
 export function answerText(tokenizer: Tokenizer, ids: Iterable<number>): string {
@@ -30,43 +30,56 @@ export function answerText(tokenizer: Tokenizer, ids: Iterable<number>): string 
 /** One answer as it grows: all pieces joined are exactly answerText() of all ids. */
 export class TextStream {
   private readonly decoder = new TextDecoder('utf-8', { ignoreBOM: true });
-  private raw = '';
-  private emitted = 0; // UTF-16 units of the final text
+  private readonly rules: Replacer[];
+  private begun = false;
+  private gap = ''; // white space that is the end of the text, or inside it if more follows
 
-  constructor(private readonly tokenizer: Tokenizer) {}
+  constructor(private readonly tokenizer: Tokenizer) {
+    this.rules = tokenizer.cleanUp ? RULES.map(([pattern, replacement]) => new Replacer(pattern, replacement)) : [];
+  }
 
   /** The next piece, perhaps empty. */
   push(id: number): string {
-    this.raw += this.decoder.decode(this.tokenizer.bytes(id), { stream: true });
-    return this.emit(this.raw.slice(0, this.tokenizer.cleanUp ? settled(this.raw) : this.raw.length));
+    const text = this.decoder.decode(this.tokenizer.bytes(id), { stream: true });
+    return this.strip(this.rules.reduce((passed, rule) => rule.push(passed), text));
   }
 
   /** What was held back. */
   end(): string {
-    this.raw += this.decoder.decode();
-    return this.emit(this.raw);
+    return this.strip(this.rules.reduce((passed, rule) => rule.push(passed) + rule.end(), this.decoder.decode()));
   }
 
-  private emit(raw: string): string {
-    const text = (this.tokenizer.cleanUp ? cleanUp(raw) : raw).trim();
-    const piece = text.slice(this.emitted);
-    this.emitted = Math.max(this.emitted, text.length);
+  private strip(text: string): string {
+    const more = this.begun ? this.gap + text : text.trimStart();
+    const piece = more.trimEnd();
+    this.gap = more.slice(piece.length);
+    this.begun ||= piece !== '';
     return piece;
   }
 }
 
-/**
- * How much of the text no later character can change. A rule starts at a space, and only " ' " has a space inside or at its end, so rules on
- * the two sides of a run of spaces that does not follow an apostrophe never meet. The last run itself is settled once the characters
- * behind it start no rule.
- */
-function settled(raw: string): number {
-  if (!raw.includes(' ')) return raw.length;
-  let run = raw.length;
-  do {
-    run = raw.lastIndexOf(' ', run - 1);
-    while (run > 0 && raw[run - 1] === ' ') run--;
-  } while (run > 0 && raw[run - 1] === "'");
-  if (run < 0) return 0;
-  return /^ +(?:[^ .?!,'n]|n[^ '])[^ ]*$/.test(raw.slice(run)) ? raw.length : run;
+/** replaceAll() on a text that comes in parts: what may be the beginning of the pattern is held back. */
+class Replacer {
+  private held = '';
+
+  constructor(
+    private readonly pattern: string,
+    private readonly replacement: string,
+  ) {}
+
+  push(text: string): string {
+    const parts = (this.held + text).split(this.pattern);
+    const rest = parts.at(-1) as string;
+    let begun = Math.min(rest.length, this.pattern.length - 1);
+    while (!this.pattern.startsWith(rest.slice(rest.length - begun))) begun--;
+    this.held = rest.slice(rest.length - begun);
+    parts[parts.length - 1] = rest.slice(0, rest.length - begun);
+    return parts.join(this.replacement);
+  }
+
+  end(): string {
+    const { held } = this;
+    this.held = '';
+    return held;
+  }
 }

@@ -1,8 +1,9 @@
 /** Writing a folder so that it either appears whole under its name or not at all. */
 import { randomBytes } from 'node:crypto';
-import { lstat, mkdir, open, rename, rm } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { lstat, open, rename, rm } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 import { MiphaError, optionError } from '../errors.js';
+import { makeNewFolder } from '../make-folder.js';
 import { MANIFEST_FILE, type Manifest, manifestText, parseManifest } from './manifest.js';
 
 /** Runs `write` in a new folder beside `out` and renames it to `out`; on any failure the folder is removed. */
@@ -10,7 +11,7 @@ export async function atomically<T>(out: string, write: (partial: string) => Pro
   const target = resolve(out);
   await refuseExisting(target);
   const partial = `${target}.partial-${randomBytes(6).toString('hex')}`;
-  await makeFolder(partial).catch((error: unknown) => {
+  await makeNewFolder(partial).catch((error: unknown) => {
     throw optionError('out', `a folder that can be made (${(error as NodeJS.ErrnoException).code})`, out);
   });
   try {
@@ -21,19 +22,6 @@ export async function atomically<T>(out: string, write: (partial: string) => Pro
   } catch (error) {
     await rm(partial, { recursive: true, force: true });
     throw asWriteError(out, error);
-  }
-}
-
-/** Parents included, one by one: mkdir's own `recursive` never returns where a parent can be neither found nor made, as below /proc. */
-async function makeFolder(path: string): Promise<void> {
-  try {
-    await mkdir(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-    await makeFolder(dirname(path)).catch((parent: NodeJS.ErrnoException) => {
-      if (parent.code !== 'EEXIST') throw parent;
-    });
-    await mkdir(path);
   }
 }
 

@@ -1,11 +1,12 @@
 /** What a node remembers between its lives: the random part of its client id, and the overrides. One process at a time. */
 import { randomBytes } from 'node:crypto';
-import { mkdir, rename } from 'node:fs/promises';
+import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { MiphaError } from '../errors.js';
 import { lock } from '../lock.js';
+import { makeFolder } from '../make-folder.js';
 import { type ConfigInput, isPlain } from './config/layers.js';
 import { StartRecordFile } from './start-record.js';
 import { readIfThere, reasonOf, replaceFile, syncFolder } from './state-files.js';
@@ -54,7 +55,7 @@ export class StateDir {
     const { folder } = this;
     if (folder === undefined) return;
     try {
-      await mkdir(folder, { recursive: true, mode: 0o700 });
+      await makeFolder(folder, 0o700);
       this.unlock = await this.take(folder);
       this.suffix = await this.readSuffix(folder);
     } catch (cause) {

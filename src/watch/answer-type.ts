@@ -1,13 +1,14 @@
 /** An answer as configured → the zod type that the engine decodes it by. */
 import { z } from 'zod';
+import type { AnswerType } from '../engine/answer-type.js';
 import type { AnswerSpec, Value } from './spec.js';
 
 /** The engine builds a constraint once per zod object, so the objects lately used are kept. */
 const KEPT = 64;
-const kept = new Map<string, z.ZodType<Value>>();
+const kept = new Map<string, AnswerType<Value>>();
 
 /** The same object for the same spec, as long as it is among the last ones used. */
-export function answerType(spec: AnswerSpec): z.ZodType<Value> {
+export function answerType(spec: AnswerSpec): AnswerType<Value> {
   const key = JSON.stringify(spec);
   const type = kept.get(key) ?? build(spec);
   kept.delete(key);
@@ -19,7 +20,7 @@ export function answerType(spec: AnswerSpec): z.ZodType<Value> {
   return type;
 }
 
-function build(spec: AnswerSpec): z.ZodType<Value> {
+function build(spec: AnswerSpec): AnswerType<Value> {
   switch (spec.type) {
     case 'boolean':
       return z.boolean();

@@ -63,7 +63,7 @@ export interface WatchOutcome {
   stableCount: number;
   /** What the model wrote. */
   answer: string;
-  /** It ended at a limit, not where the model ended it. */
+  /** `answer` is a text that reached its longest though the model had more to say. */
   truncated: boolean;
   /**
    * After this moment `value` must not be relied upon: `ttl_ms` after the capture of the last frame that spoke for it. With `stale` it has

@@ -238,7 +238,7 @@ async function ask(
   return { answer, truncated: answer.finish === 'length' };
 }
 
-/** What is longer than `most` characters is left unwritten. */
+/** What is longer than `most` characters (code points) is left unwritten. */
 async function stream(
   seen: Sight,
   question: string,
@@ -248,21 +248,19 @@ async function stream(
 ): Promise<{ answer: Answer<Value>; truncated: boolean }> {
   const written = seen.stream(question, options);
   let text = '';
+  let room = most;
   let cut = false;
   for await (const piece of written) {
-    const end = whole(piece, most - text.length);
-    text += piece.slice(0, end);
-    if (end > 0) onText(piece.slice(0, end));
-    cut = end < piece.length;
+    const characters = [...piece];
+    const fits = characters.slice(0, room).join('');
+    room -= characters.length;
+    text += fits;
+    if (fits !== '') onText(fits);
+    cut = room < 0;
     if (cut) break;
   }
   const answer = await written.answer;
   return cut ? { answer: { ...answer, text, value: text }, truncated: true } : { answer, truncated: answer.finish === 'length' };
-}
-function whole(text: string, most: number): number {
-  if (text.length <= most) return text.length;
-  const code = text.charCodeAt(most - 1);
-  return code >= 0xd800 && code < 0xdc00 ? most - 1 : most;
 }
 
 function late({ started, query }: Entry): MiphaError {

@@ -3,9 +3,14 @@
  * snake_case like all JSON and YAML of mipha-edge, and units stand in the names.
  */
 import { z } from 'zod';
+import { decimal, highest, lowest } from '../decimal.js';
+import { isWellFormed, likeness } from '../spelling.js';
 
 /** Names that become parts of MQTT topics. */
 export const idSchema = z.string().regex(/^[a-z0-9-]{1,64}$/, 'an id of lower-case letters, digits and hyphens, at most 64');
+
+/** Numbers of so many digits are told apart by a double, whatever their decimals. */
+const MOST_UNITS = 10n ** 15n - 1n;
 
 /** Of settings that must fit others. What is not written down has such a value too, and nobody would look for it. */
 const DEFAULTS: Readonly<Record<string, number>> = {
@@ -35,22 +40,39 @@ function together(path: string, rule: string, keys: readonly string[]) {
 }
 
 function holdsNumber(min: number, max: number, decimals: number): boolean {
-  const units = 10 ** decimals;
-  const slack = 1e-9; // binary fractions: 0.1 * 10 ** 1 may miss 1
-  return Math.ceil(min * units - slack) <= Math.floor(max * units + slack) && Math.max(-min, max) * units < 1e15;
+  const [low, high] = [decimal(min), decimal(max)];
+  if (low === undefined || high === undefined) return false;
+  const least = lowest([{ value: low, inclusive: true }], decimals);
+  const most = highest([{ value: high, inclusive: true }], decimals);
+  return least <= most && least >= -MOST_UNITS && most <= MOST_UNITS;
 }
+
+/** Every choice can be written, and no two are written alike. */
+const choicesSchema = z
+  .array(z.string().min(1).max(80))
+  .min(2)
+  .max(64)
+  .superRefine((choices, context) => {
+    const known = new Map<string, string>();
+    for (const [index, choice] of choices.entries()) {
+      const key = likeness(choice);
+      const alike = known.get(key);
+      const refuse = (message: string) => context.addIssue({ code: 'custom', message, path: [index] });
+      if (!isWellFormed(choice)) refuse('whole characters, no half of a surrogate pair');
+      else if (key === '') refuse('a choice in words');
+      else if (choice !== choice.trim()) refuse('choices without blanks at their ends');
+      else if (alike !== undefined) refuse(`choices that are all written differently, not ${JSON.stringify(alike)} and ${JSON.stringify(choice)}`);
+      known.set(key, choice);
+    }
+  })
+  .describe('at most 80 characters each, none a blank at its ends; no two may differ only in how Unicode composes them');
 
 export const answerSpecSchema = z
   .discriminatedUnion('type', [
     z.strictObject({ type: z.literal('boolean') }),
     z.strictObject({
       type: z.literal('choice'),
-      choices: z
-        .array(z.string().min(1).max(80))
-        .min(2)
-        .max(64)
-        .refine((list) => new Set(list).size === list.length, 'choices that all differ')
-        .refine((list) => list.every((choice) => choice === choice.trim()), 'choices without blanks at their ends'),
+      choices: choicesSchema,
     }),
     z
       .strictObject({
@@ -64,7 +86,10 @@ export const answerSpecSchema = z
         ({ min, max, decimals }) => min > max || holdsNumber(min, max, decimals),
         together('max', 'a number between min and max with that many decimals, and at most 15 digits', ['min', 'max', 'decimals']),
       ),
-    z.strictObject({ type: z.literal('text'), max_chars: z.int().min(1).max(1000).default(255) }),
+    z.strictObject({
+      type: z.literal('text'),
+      max_chars: z.int().min(1).max(1000).default(255).describe('characters (code points); what is longer is cut there'),
+    }),
   ])
   .describe('what kind of answer is wanted; decoding is constrained to it');
 export type AnswerSpec = z.infer<typeof answerSpecSchema>;
@@ -89,7 +114,8 @@ export const QUESTION_CHARS = 1000;
 export const questionSchema = z
   .string()
   .max(QUESTION_CHARS)
-  .refine((text) => text.trim() !== '', 'a question in words');
+  .refine((text) => text.trim() !== '', 'a question in words')
+  .refine(isWellFormed, 'whole characters, no half of a surrogate pair');
 
 export const watchSpecSchema = z
   .strictObject({

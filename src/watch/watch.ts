@@ -1,7 +1,7 @@
 /** One standing question: what was asked, what is believed, and until when. */
-import type { z } from 'zod';
 import type { Frame } from '../camera/frame.js';
 import type { Answer } from '../engine/answer.js';
+import type { AnswerType } from '../engine/answer-type.js';
 import { fromNative, type MiphaError } from '../errors.js';
 import { Agreement, type AgreementRule } from './agreement.js';
 import { answerType } from './answer-type.js';
@@ -32,7 +32,7 @@ export class Watch {
   answered = 0;
   errors = 0;
   private readonly agreement: Agreement;
-  private type: z.ZodType<Value>;
+  private type: AnswerType<Value>;
   private present: WatchSpec;
   private readonly report: (outcome: WatchOutcome) => void;
   /** What was said last. */
@@ -61,7 +61,7 @@ export class Watch {
   }
 
   /** What the engine decodes the answer by. */
-  get as(): z.ZodType<Value> {
+  get as(): AnswerType<Value> {
     return this.type;
   }
 

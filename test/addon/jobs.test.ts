@@ -96,9 +96,11 @@ it('follows a constraint and stops when it is decided', async () => {
   }
   const constraint = {
     states: 4,
+    column: Uint8Array.from({ length: 256 }, (_, byte) => byte),
     next,
     accepting: Uint8Array.of(0, 0, 0, 1),
     group: Int32Array.of(0, 1, 2, 3),
+    ends: new Int32Array(4),
     decided: Uint8Array.of(0, 0, 0, 1),
   };
   const outcome = await engine.ask(question({ constraint, maxTokens: 50 })).done;

@@ -8,7 +8,7 @@ import type { NativeEngine, TensorRtBuild, TensorRtRange } from '../../src/addon
 import { loadAddon, packageRoot } from '../../src/addon/load.js';
 import { openGraphSource } from '../../src/package/onnx/source.js';
 import { type Segment, segmentsOf, writeGraph } from '../../src/package/onnx/write.js';
-import { calibrateNano } from '../support/calibrated.js';
+import { sharedNano } from '../support/shared-nano.js';
 import { standin } from '../support/standin.js';
 import { CONTEXT, END, loadOptions, picture, question } from './raw-engine.js';
 
@@ -22,7 +22,7 @@ let segments: Segment[];
 
 beforeAll(async () => {
   library = standin();
-  calibrated = (await calibrateNano(folder, { count: 4 })).out;
+  calibrated = await sharedNano();
   const source = await openGraphSource(calibrated);
   const { layers } = source.manifest.architecture.language;
   segments = segmentsOf(layers, 2);

@@ -8,23 +8,26 @@ const SRC: Record<string, string[]> = {
   redact: [],
   address: ['redact'],
   utf8: [],
+  'make-folder': [],
   'error-details': [],
   errors: ['address', 'redact', 'error-details'],
   addon: ['errors'],
   lock: ['errors'],
-  package: ['addon', 'lock', 'errors', 'utf8'],
+  package: ['addon', 'lock', 'make-folder', 'errors', 'utf8'],
   signals: [],
   picture: ['errors', 'error-details'],
-  engine: ['addon', 'package', 'picture', 'signals', 'errors', 'utf8'],
+  engine: ['addon', 'package', 'picture', 'signals', 'decimal', 'spelling', 'errors', 'utf8'],
   backoff: [],
+  decimal: [],
+  spelling: [],
   camera: ['picture', 'signals', 'backoff', 'errors', 'address', 'redact'],
-  watch: ['engine', 'addon', 'camera', 'errors'], // of engine and addon only types: asking goes through an interface
+  watch: ['engine', 'addon', 'camera', 'decimal', 'spelling', 'errors'], // of engine and addon only types: asking goes through an interface
   mqtt: ['watch', 'backoff', 'errors', 'address', 'redact'], // of watch only the schemas of questions and the types of outcomes
-  service: ['watch', 'camera', 'mqtt', 'engine', 'lock', 'errors', 'address', 'redact', 'utf8'],
+  service: ['watch', 'camera', 'mqtt', 'engine', 'lock', 'make-folder', 'errors', 'address', 'redact', 'utf8'],
   messages: ['mqtt', 'watch'],
   shipped: ['addon'],
   index: ['camera', 'engine', 'package', 'addon', 'shipped', 'errors', 'error-details'],
-  cli: ['index', 'shipped', 'service', 'watch', 'engine', 'package', 'addon', 'camera', 'mqtt', 'errors', 'address', 'redact', 'utf8'],
+  cli: ['index', 'shipped', 'service', 'watch', 'engine', 'package', 'addon', 'camera', 'mqtt', 'make-folder', 'errors', 'address', 'redact', 'utf8'],
 };
 
 /** Which rooms of native a room may include from, besides itself. `package` reads model's structs; `model` never looks back. */

@@ -1,6 +1,7 @@
 import { afterEach, expect, it } from 'vitest';
 import { Camera, type CameraOptions } from '../../src/camera/camera.js';
 import { openSource } from '../../src/camera/source.js';
+import { counts } from '../support/counts.js';
 import { describeWith } from '../support/programs.js';
 import { children, descriptors, until } from './support.js';
 
@@ -21,19 +22,20 @@ describeWith(['gstreamer'], 'A supervised child process', () => {
     return made;
   }
 
-  it('leaves no child and no descriptor after a hundred restarts', async () => {
+  it('leaves no child and no descriptor after many restarts', async () => {
     const warmUp = camera(LIVE);
     await until('online', () => warmUp.state === 'online');
     await warmUp.stop();
     const before = descriptors();
     const restarted = camera(LIVE);
-    for (let i = 0; i < 100; i++) {
+    const restarts = counts(12, 100);
+    for (let i = 0; i < restarts; i++) {
       await until(`online the ${i + 1}. time`, () => restarted.state === 'online');
       expect(children().length).toBe(1);
       restarted.restart();
       await until('on its way', () => restarted.state === 'starting');
     }
-    expect(restarted.status()).toMatchObject({ restarts: 100, stalls: 0 });
+    expect(restarted.status()).toMatchObject({ restarts, stalls: 0 });
     await restarted.stop();
     expect(children()).toEqual([]);
     expect(descriptors()).toBe(before);

@@ -2,11 +2,13 @@ import { describe, expect, it } from 'vitest';
 import { startBroker } from '../../src/mqtt/broker.js';
 import { follow } from '../../src/mqtt/follow.js';
 import { resultSchema } from '../../src/mqtt/messages.js';
+import { counts } from '../support/counts.js';
 import { startMosquitto } from '../support/mosquitto.js';
 import { describeWith } from '../support/programs.js';
 import { mipha } from './run.js';
 
 const INTERVAL_MS = 200; // of the demo's watches when it is counted
+const FRAMES = counts(40, 200);
 const WATCHES = ['lamp', 'door', 'person', 'objects', 'cup', 'things'];
 
 /** The figures of the summary. */
@@ -19,15 +21,15 @@ function summary(stdout: string) {
 
 describe('mipha demo', () => {
   // A shared machine may stand still for longer than two intervals; a demo that is late will be late again.
-  it('is right about 200 frames, and the broker follows every change within two intervals', { timeout: 300_000, retry: 2 }, async () => {
-    const { code, stdout, stderr } = await mipha(['demo', '--frames', '200']);
+  it('is right about its frames, and the broker follows every change within two intervals', { timeout: 300_000, retry: 2 }, async () => {
+    const { code, stdout, stderr } = await mipha(['demo', '--frames', String(FRAMES)]);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     const { numbers, slowestMs } = summary(stdout);
     const [frames = 0, right = 0, total = 0, followed = 0, changes = 0] = numbers;
-    expect(frames).toBeGreaterThanOrEqual(200);
-    expect(total).toBeGreaterThanOrEqual(200 * WATCHES.length);
+    expect(frames).toBeGreaterThanOrEqual(FRAMES);
+    expect(total).toBeGreaterThanOrEqual(FRAMES * WATCHES.length);
     expect(right / total).toBeGreaterThanOrEqual(0.97);
-    expect(changes).toBeGreaterThan(150);
+    expect(changes).toBeGreaterThan(0.75 * FRAMES);
     expect(followed).toBe(changes);
     expect(slowestMs).toBeLessThanOrEqual(2 * INTERVAL_MS);
   });

@@ -64,6 +64,7 @@ describe('advice fits the command and the case', () => {
       /^that is a checkpoint, .*mipha-nano\/checkpoint OUT$/,
     ],
     ['ask', 'half a package', fileError('models/mipha-nano/weights2', errno('ENOENT')), /not whole/],
+    ['build', 'a file', fileError('package.json/manifest.json', errno('ENOTDIR')), /^that is a file/],
     ['ask', 'a file', fileError('package.json', errno('ENOENT')), /^that is a file/],
     ['ask', 'a broken package', formatError('/x/manifest.json', 'JSON', 'x'), /^the package is damaged or of another version/],
     ['ask', 'no picture', failed('ERR_IMAGE', 'x.png: no', { reason: 'missing', path: 'x.png' }, errno('ENOENT')), /^the path starts at \//],

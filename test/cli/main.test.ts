@@ -4,7 +4,20 @@ import { describe, expect, it } from 'vitest';
 import { EVAL, mipha, NANO, ROOT } from './run.js';
 
 const PICTURE = join(EVAL, 'pictures', '0000.png');
-const COMMANDS = ['ask', 'run', 'convert', 'calibrate', 'build', 'doctor', 'bench', 'demo', 'check-config', 'print-config', 'schema'];
+const COMMANDS = [
+  'ask',
+  'run',
+  'convert',
+  'calibrate',
+  'build',
+  'doctor',
+  'bench',
+  'demo',
+  'check-config',
+  'print-config',
+  'drop-overrides',
+  'schema',
+];
 
 describe('mipha', () => {
   it('lists its commands', async () => {
@@ -41,10 +54,15 @@ describe('mipha', () => {
     [['demo', '--set', 'nothing']],
     [['run', '--cofig', 'x']],
     [['schema', 'resullt']],
+    [['schema', '--out', 'package.json']],
+    [['schema', '--out', '/proc/nothing/here']],
+    [['demo', '--broker', 'nonsense']],
+    [['demo', '--broker', 'mqtt://user:hush@host']],
+    [['demo', '--protocol', '4']],
   ])('exits with 2 for %j', async (args) => {
     const { code, stdout, stderr } = await mipha(args);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr).not.toBe('');
-    expect(stderr).not.toMatch(/^\s+at /m);
+    expect(stderr).not.toMatch(/^\s+at |hush/m);
   });
 });

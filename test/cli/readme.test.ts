@@ -1,12 +1,17 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { errorCodes } from '../../src/errors.js';
+import { errorCodes, MiphaError } from '../../src/errors.js';
 import { mipha, ROOT } from './run.js';
 
 const readme = await readFile(join(ROOT, 'README.md'), 'utf8');
+const DOCUMENTS = ['.', 'docs', 'docs/api', 'examples', 'models'].flatMap((folder) =>
+  readdirSync(join(ROOT, folder))
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => join(folder, name)),
+);
 let project = '';
 
 beforeAll(async () => {
@@ -23,9 +28,8 @@ describe('README', () => {
   });
 
   it('names only files that exist', async () => {
-    const documents = ['README.md', ...['mqtt', 'configuration', 'cameras', 'jetson', 'sdk', 'service'].map((name) => `docs/${name}.md`)];
     const missing = await Promise.all(
-      documents.map(async (document) => {
+      DOCUMENTS.map(async (document) => {
         const text = await readFile(join(ROOT, document), 'utf8');
         const links = [...text.matchAll(/\]\((?!https?:|#)([^)#]+)[^)]*\)/g)].map(([, path]) => join(ROOT, document, '..', path as string));
         return links.filter((path) => !existsSync(path));
@@ -41,8 +45,9 @@ describe('README', () => {
     expect(commands.filter((name) => !readme.includes(`\`mipha ${name}`) && !readme.includes(`\`${name} `))).toEqual([]);
   });
 
-  it('names every error code', () => {
-    expect(errorCodes.filter((code) => !readme.includes(`\`${code}\``))).toEqual([]);
+  it('is a shop window, and its documents tell the rest', () => {
+    expect(readme.trimEnd().split('\n').length).toBeLessThanOrEqual(120);
+    expect(DOCUMENTS.filter((path) => path.startsWith('docs/') && !readme.includes(`(${path})`))).toEqual([]);
   });
 
   it('names only scripts that exist', async () => {
@@ -50,5 +55,13 @@ describe('README', () => {
     const named = [...readme.matchAll(/npm (?:run )?(?:-s )?((?:test|demo|setup|check|mipha)(?::\w+)?)\b/g)].map((match) => match[1] as string);
     expect(named.length).toBeGreaterThan(3);
     expect(named.filter((name) => scripts[name] === undefined)).toEqual([]);
+  });
+});
+
+describe('docs/errors.md', () => {
+  it('has a row for every code, and says whether to try again', async () => {
+    const text = await readFile(join(ROOT, 'docs', 'errors.md'), 'utf8');
+    const rows = [...text.matchAll(/^\| `(ERR_\w+)` \|.*\| (yes|no)[^|]*\|$/gm)].map(([, code, again]) => [code, again === 'yes'] as const);
+    expect(Object.fromEntries(rows)).toEqual(Object.fromEntries(errorCodes.map((code) => [code, new MiphaError(code, '').retryable])));
   });
 });

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { type Conversation, Mipha } from '../../src/index.js';
+import { type AnswerType, type Conversation, Mipha } from '../../src/index.js';
 import { evalScenes, NANO } from '../support/nano.js';
 
 const PICTURE = evalScenes()[0]?.picture as string;
@@ -68,7 +68,7 @@ describe('a conversation', () => {
       alone.push(
         await conversing(async (conversation) => {
           await conversation.ask(first);
-          return (await conversation.ask<unknown>(question, rest as { as?: z.ZodType })).value;
+          return (await conversation.ask<unknown>(question, rest as { as?: AnswerType<unknown> })).value;
         }),
       );
     }

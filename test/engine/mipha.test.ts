@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { Mipha, type View } from '../../src/index.js';
+import { type AnswerType, Mipha, type View } from '../../src/index.js';
 import { evalScenes, NANO } from '../support/nano.js';
 
 const scenes = evalScenes();
@@ -87,7 +87,7 @@ describe('askAll', () => {
       ];
       const together = await view.askAll(questions);
       for (const [i, { question, ...rest }] of questions.entries()) {
-        const alone = await view.ask(question, rest as { as?: z.ZodType });
+        const alone = await view.ask(question, rest as { as?: AnswerType<unknown> });
         expect(together[i]).toMatchObject({ text: alone.text, value: alone.value, finish: alone.finish, tokens: alone.tokens });
         if (alone.confidence !== null) expect(together[i]?.confidence).toBeCloseTo(alone.confidence, 4);
       }

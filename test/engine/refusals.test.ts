@@ -24,7 +24,7 @@ describe('what is refused', () => {
       [view.ask(LONG, { maxToken: 1 } as object), /Option ask\.maxToken: .*did you mean maxTokens\?/],
       [view.ask('  '), /Option ask\.question: expected a question/],
       [view.ask(LONG, { maxTokens: 0 }), /Option ask\.maxTokens: expected a whole number from 1/],
-      [view.ask(LONG, { maxTokens: 3, as: z.boolean() as z.ZodType }), /Option ask\.maxTokens: expected nothing beside/],
+      [view.ask(LONG, { maxTokens: 3, as: z.boolean() }), /Option ask\.maxTokens: expected nothing beside/],
       [view.ask(LONG, { temperature: Number.NaN }), /Option ask\.temperature: expected a number from 0/],
       [view.ask(LONG, { topP: 0 }), /Option ask\.topP: expected a number above 0 and at most 1/],
       [view.ask(LONG, { seed: 1.5 }), /Option ask\.seed: expected a whole number/],

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { loadAddon } from '../../src/addon/load.js';
 import { Mipha } from '../../src/index.js';
 import { node } from '../cli/run.js';
+import { counts } from '../support/counts.js';
 import { evalScenes, NANO } from '../support/nano.js';
 
 const scenes = evalScenes();
@@ -22,7 +23,7 @@ function random(seed: number): () => number {
 }
 
 // The stand-in for TensorRT takes half a second for its self-test at each load.
-const ROUNDS = process.env.MIPHA_TEST_NANO === undefined ? 200 : 60;
+const ROUNDS = process.env.MIPHA_TEST_NANO === undefined ? counts(30, 200) : counts(10, 60);
 
 describe('many loads', () => {
   it('loads and disposals leave nothing behind', async () => {
@@ -59,7 +60,7 @@ describe('a storm', () => {
     await using mipha = await Mipha.load(NANO);
     await using view = await mipha.look(scenes[0]?.picture as string);
     const right = (await view.ask(LONG)).text;
-    const calls = Array.from({ length: 300 }, async (_, i) => {
+    const calls = Array.from({ length: counts(60, 300) }, async (_, i) => {
       const controller = new AbortController();
       const options = { signal: controller.signal, priority: Math.floor(next() * 5) };
       const patience = next() * 800;
@@ -91,7 +92,7 @@ describe('a storm', () => {
   it('of disposals while answers are being written', async () => {
     const before = loadAddon().handles();
     const next = random(5);
-    for (let round = 0; round < 20; round++) {
+    for (let round = 0; round < counts(5, 20); round++) {
       const mipha = await Mipha.load(NANO, { threads: 1 });
       const view = await mipha.look(scenes[round]?.picture as string);
       const running = Array.from({ length: 10 }, () => view.ask(LONG, ENDLESS).catch((error: { code?: string }) => error.code));

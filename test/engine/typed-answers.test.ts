@@ -6,7 +6,7 @@ import { constraintOf } from '../../src/engine/constraint.js';
 import { SHORT } from '../../src/engine/prompt.js';
 import { shapeOf } from '../../src/engine/schema.js';
 import { loadTokenizer } from '../../src/engine/tokenizer.js';
-import { Mipha } from '../../src/index.js';
+import { type AnswerType, Mipha } from '../../src/index.js';
 import { PHI_PROMPT } from '../../src/package/manifest.js';
 import { type EvalScene, evalScenes, NANO } from '../support/nano.js';
 import { loadReference } from '../support/reference.js';
@@ -30,7 +30,7 @@ function* askedFor(words: string, limit: number): Generator<{ scene: EvalScene; 
   }
 }
 
-async function share(words: string, as: z.ZodType, truth: (answer: string) => unknown): Promise<{ right: number; total: number }> {
+async function share(words: string, as: AnswerType<unknown>, truth: (answer: string) => unknown): Promise<{ right: number; total: number }> {
   let [right, total] = [0, 0];
   for (const { scene, answer } of askedFor(words, 20)) {
     await using view = await mipha.look(scene.picture);
@@ -67,16 +67,49 @@ describe('typed answers', () => {
       z.number().min(0.5).max(0.75),
       z.string().min(1).max(12),
       z.object({ on: z.boolean(), count: z.int().min(3).max(5), note: z.string().max(5), deep: z.object({ x: z.number().min(0).max(1) }) }),
+      z
+        .array(z.enum(['red', 'blue']))
+        .min(1)
+        .max(4),
+      z.object({ on: z.boolean().optional(), colour: z.enum(['red', 'blue']).nullable(), seen: z.array(z.string().max(4)).max(2) }),
     ];
     for (const schema of schemas) {
-      const { value, text, confidence, finish } = await view.ask('What is it?', { as: schema as z.ZodType });
+      const { value, text, confidence, finish } = await view.ask('What is it?', { as: schema as AnswerType<unknown> });
       expect(schema.safeParse(value).success).toBe(true);
       expect(text).not.toBe('');
       expect(confidence).toBeGreaterThan(0);
-      expect(['eos', 'stop']).toContain(finish);
+      expect(['eos', 'stop', 'length']).toContain(finish);
     }
     const only = await view.ask('What is it?', { as: z.literal('only') });
     expect([only.value, only.confidence, only.tokens.answer]).toEqual(['only', 1, 0]);
+  });
+
+  it('say whether a text was cut or ended by itself', async () => {
+    await using view = await mipha.look(scenes[0]?.picture as string);
+    const words = 'Describe the image.';
+    const free = await view.ask(words);
+    expect(free.finish).toBe('eos');
+    const length = [...free.text].length;
+    expect(length).toBeGreaterThan(10);
+    const exact = await view.ask(words, { as: z.string().max(length) });
+    expect([exact.value, exact.text, exact.finish]).toEqual([free.text, free.text, 'eos']);
+    const shorter = await view.ask(words, { as: z.string().max(length - 1) });
+    expect([shorter.value, shorter.finish]).toEqual([free.text.slice(0, length - 1), 'length']);
+    const short = await view.ask(words, { as: z.string().max(6) });
+    expect([short.value, short.text, short.finish]).toEqual([free.text.slice(0, 6).trim(), free.text.slice(0, 6).trim(), 'length']);
+    const { value, text, finish } = await view.ask('What is it?', { as: z.object({ on: z.boolean(), note: z.string().max(2), door: z.boolean() }) });
+    expect(JSON.parse(text)).toEqual(value);
+    expect(finish).toBe('length');
+  });
+
+  it('follow a JSON Schema as well', async () => {
+    await using view = await mipha.look(scenes[0]?.picture as string);
+    const zod = await view.ask('Is the lamp on?', { as: z.boolean() });
+    const json = await view.ask('Is the lamp on?', { as: { type: 'boolean' } });
+    expect([json.value, json.text, json.confidence]).toEqual([zod.value, zod.text, zod.confidence]);
+    expect(await code(view.ask('Is it?', { as: { type: 'boolean', pattern: 'a' } as object as { type: 'boolean' } }))).toBe('ERR_OPTION');
+    expect(await code(view.ask('Is it?', { as: [] as never }))).toBe('ERR_OPTION');
+    expect(await code(view.ask('Is it \ud800?'))).toBe('ERR_OPTION');
   });
 
   it('a refinement the constraint does not know is an option error', async () => {

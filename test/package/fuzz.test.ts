@@ -9,6 +9,7 @@ import { openAdapter } from '../../src/package/lora.js';
 import { canonicalTensors, readReferenceTensors } from '../../src/package/tensors.js';
 import { readTokenizerFiles } from '../../src/package/tokenizer-files.js';
 import { openPackage } from '../../src/package/verify.js';
+import { counts, THOROUGH } from '../support/counts.js';
 import { encodeSafetensors, f32, TINY, temporaryFolder, tinyConfig, tinyTensors, writeTiny } from './helpers.js';
 
 /** Whole numbers below `limit`, repeatable. */
@@ -102,10 +103,10 @@ async function readAll(folder: string): Promise<void> {
 
 describe('a mutated checkpoint', () => {
   it.each([
-    ['model.safetensors, its header', 'model.safetensors', 1500, 8000],
-    ['model.safetensors, anywhere', 'model.safetensors', 500, undefined],
-    ['config.json', 'config.json', 1500, undefined],
-    ['vocab.json', 'vocab.json', 500, undefined],
+    ['model.safetensors, its header', 'model.safetensors', counts(200, 1500), 8000],
+    ['model.safetensors, anywhere', 'model.safetensors', counts(80, 500), undefined],
+    ['config.json', 'config.json', counts(200, 1500), undefined],
+    ['vocab.json', 'vocab.json', counts(80, 500), undefined],
   ])('%s', async (_, file, count, within) => {
     const folder = await temporaryFolder();
     await writeTiny(folder);
@@ -119,8 +120,10 @@ describe('a mutated checkpoint', () => {
     await writeTiny(folder);
     const map = Object.fromEntries(Object.keys(tinyTensors()).map((name) => [name, 'model.safetensors']));
     await writeFile(join(folder, 'model.safetensors.index.json'), JSON.stringify({ weight_map: map }));
-    const outcomes = await rounds(join(folder, 'model.safetensors.index.json'), 1000, 11, () => readAll(folder));
-    expect(outcomes).toMatchObject({ success: expect.any(Number), ERR_MODEL_FORMAT: expect.any(Number), ERR_MODEL_MISSING: expect.any(Number) });
+    const count = counts(150, 1000);
+    const outcomes = await rounds(join(folder, 'model.safetensors.index.json'), count, 11, () => readAll(folder));
+    expect(outcomes.ERR_MODEL_FORMAT).toBeGreaterThan(count / 2);
+    if (THOROUGH) expect(outcomes).toMatchObject({ success: expect.any(Number), ERR_MODEL_MISSING: expect.any(Number) }); // both are rare
   });
 
   it('its adapter', async () => {
@@ -144,8 +147,9 @@ describe('a mutated checkpoint', () => {
         await checkpoint.close();
       }
     };
+    const count = counts(80, 500);
     for (const file of ['adapter_config.json', 'adapter_model.safetensors'])
-      expect((await rounds(join(adapter, file), 500, 13, open)).ERR_MODEL_FORMAT).toBeGreaterThan(100);
+      expect((await rounds(join(adapter, file), count, 13, open)).ERR_MODEL_FORMAT).toBeGreaterThan(count / 5);
   });
 
   it('converts or is refused, and leaves nothing half done', async () => {
@@ -154,17 +158,18 @@ describe('a mutated checkpoint', () => {
     const outs = join(await temporaryFolder(), 'outs');
     await mkdir(outs);
     let n = 0;
-    const outcomes = await rounds(join(folder, 'model.safetensors'), 150, 17, () => convert(folder, join(outs, String(n++))));
+    const count = counts(30, 150);
+    const outcomes = await rounds(join(folder, 'model.safetensors'), count, 17, () => convert(folder, join(outs, String(n++))));
     expect(await readdir(outs)).toHaveLength(outcomes.success ?? 0);
-    expect(outcomes.ERR_MODEL_FORMAT).toBeGreaterThan(50);
+    expect(outcomes.ERR_MODEL_FORMAT).toBeGreaterThan(count / 3);
   });
 });
 
 describe('a mutated package', () => {
   it.each([
-    ['manifest.json', 1000],
-    ['weights.safetensors', 300],
-    ['tokenizer/vocab.json', 100],
+    ['manifest.json', counts(120, 1000)],
+    ['weights.safetensors', counts(30, 300)],
+    ['tokenizer/vocab.json', counts(20, 100)],
   ])('%s', async (file, count) => {
     const from = await temporaryFolder();
     await writeTiny(from, tinyTensors(), tinyConfig());

@@ -31,6 +31,7 @@ async function metrics(): Promise<Map<string, { type: string; labels: Set<string
       temperatures: { zone: 1 },
       watts: { rail: 1 },
       memoryBytes: 1,
+      log: { dropped: 1 },
     }),
   });
   node.answered({

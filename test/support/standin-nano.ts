@@ -1,26 +1,23 @@
 /** A calibrated mipha-nano with engines of the stand-in for TensorRT, made before the suites of the SDK run on them (vitest.config.ts). */
 import { copyFileSync, cpSync, mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { packageRoot } from '../../src/addon/load.js';
 import { build, planOptions } from '../../src/package/plans/build.js';
 import { readManifest } from '../../src/package/verify.js';
-import { calibrateNano } from './calibrated.js';
+import { STANDIN_ENV } from './projects.js';
+import { sharedNano } from './shared-nano.js';
 import { standin } from './standin.js';
 
-const FOLDER = join(packageRoot(), 'build', 'standin');
-
-/** What the suites find in their environment. */
-export const STANDIN_ENV = { MIPHA_TENSORRT: join(FOLDER, 'suite.so'), MIPHA_TEST_NANO: join(FOLDER, 'nano') };
-
 export default async function prepare(): Promise<void> {
-  mkdirSync(FOLDER, { recursive: true });
+  mkdirSync(dirname(STANDIN_ENV.MIPHA_TENSORRT), { recursive: true });
   copyFileSync(standin(), `${STANDIN_ENV.MIPHA_TENSORRT}.partial`);
   renameSync(`${STANDIN_ENV.MIPHA_TENSORRT}.partial`, STANDIN_ENV.MIPHA_TENSORRT);
 
   const scratch = mkdtempSync(join(tmpdir(), 'mipha-standin-'));
   try {
-    const { out } = await calibrateNano(scratch, { count: 8 });
+    const out = join(scratch, 'nano');
+    cpSync(await sharedNano(), out, { recursive: true });
     const { language } = (await readManifest(out)).architecture;
     await build(out, { library: STANDIN_ENV.MIPHA_TENSORRT, ...planOptions(language, { segments: 2 }) });
     rmSync(STANDIN_ENV.MIPHA_TEST_NANO, { recursive: true, force: true });

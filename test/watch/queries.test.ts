@@ -113,8 +113,8 @@ describe('a query', () => {
     eyes.answer = () => ({ value: 'A red 🍎 here.', confidence: null });
     for (const [most, text] of [
       [4, 'A re'],
-      [7, 'A red '],
-      [8, 'A red 🍎'],
+      [6, 'A red '],
+      [7, 'A red 🍎'],
       [100, 'A red 🍎 here.'],
     ] as const) {
       const pieces: string[] = [];

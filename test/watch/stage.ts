@@ -1,6 +1,7 @@
 /** Cameras, engines and pictures made for tests of the watch room. */
 import { EventEmitter } from 'node:events';
 import type { z } from 'zod';
+import type { Finish } from '../../src/addon/addon.js';
 import type { Frame } from '../../src/camera/frame.js';
 import { random } from '../../src/camera/kitchen.js';
 import type { Answer } from '../../src/engine/answer.js';
@@ -59,7 +60,7 @@ export class FakeEyes implements Eyes {
   views = 0;
   lookError: unknown = null;
   deaf = false; // to deadlines
-  answer: (question: string, image: RawImage) => { value: unknown; confidence?: number | null } = () => ({ value: true });
+  answer: (question: string, image: RawImage) => { value: unknown; confidence?: number | null; finish?: Finish } = () => ({ value: true });
 
   constructor(readonly speed: FakeSpeed = { lookMs: 0, askMs: 0 }) {}
 
@@ -77,12 +78,12 @@ export class FakeEyes implements Eyes {
     const ask = async <T>(question: string, given: CallOptions = {}): Promise<Answer<T>> => {
       call.questions.push({ question, atMs: performance.now(), options: given });
       await this.work(askMs, given);
-      const { value, confidence = 1 } = this.answer(question, image);
+      const { value, confidence = 1, finish = 'stop' } = this.answer(question, image);
       return {
         text: String(value),
         value: value as T,
         confidence,
-        finish: 'stop',
+        finish,
         tokens: { prompt: 10, reused: 8, answer: 1 },
         timings: { queueMs: 1, preprocessMs: 2, visionMs: lookMs, prefillMs: 3, decodeMs: askMs, totalMs: askMs + 3 },
       };

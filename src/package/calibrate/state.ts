@@ -2,8 +2,9 @@
  * What a calibration has finished, in a folder beside the new package, so that an interrupted one goes on. Tied to a fingerprint of everything that
  * the result depends on; another fingerprint starts anew.
  */
-import { mkdir, readFile, rename, rm } from 'node:fs/promises';
+import { readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { makeFolder } from '../../make-folder.js';
 import { writeDurably } from '../output.js';
 import type { ObservedRange, RangeResult } from './ranges.js';
 import type { Rows } from './stages.js';
@@ -31,7 +32,7 @@ export class State {
     const found = await readFile(join(folder, FINGERPRINT), 'utf8').catch(() => undefined);
     if (found !== fingerprint) {
       await rm(folder, { recursive: true, force: true });
-      await mkdir(folder, { recursive: true });
+      await makeFolder(folder);
       await writeDurably(join(folder, FINGERPRINT), new TextEncoder().encode(fingerprint));
     }
     return new State(folder, found !== undefined && found !== fingerprint);

@@ -1,10 +1,11 @@
 /** A calibrated package → engines for this machine, segment by segment: graph, lint, build, self-test, and the next way when one does not hold. */
-import { mkdir, rename, rm } from 'node:fs/promises';
+import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { TensorRtDeviation, TensorRtFacts } from '../../addon/addon.js';
 import { loadAddon } from '../../addon/load.js';
 import { callSite, fromNative, MiphaError, optionError } from '../../errors.js';
 import { lock } from '../../lock.js';
+import { makeFolder } from '../../make-folder.js';
 import { hashFile } from '../hash.js';
 import { lint } from '../onnx/lint.js';
 import { type GraphSource, openGraphSource } from '../onnx/source.js';
@@ -67,7 +68,7 @@ export async function build(packageFolder: string, options: BuildOptions): Promi
   const identity = identityOf(source.manifestText, facts, options);
   const key = planKey(identity);
   const folder = join(packageFolder, ENGINES_FOLDER, key);
-  await mkdir(folder, { recursive: true }).catch((error: NodeJS.ErrnoException) => {
+  await makeFolder(folder).catch((error: NodeJS.ErrnoException) => {
     throw optionError('package', `a folder that can be written (${error.code})`, packageFolder);
   });
   const { release } = await lock(folder, 'is building these engines');

@@ -22,6 +22,7 @@ import { openSafetensors } from '../../../src/package/safetensors.js';
 import { openPackage, readManifest } from '../../../src/package/verify.js';
 import { writeWeights } from '../../../src/package/weights-writer.js';
 import { calibrationFiles, nanoSamples } from '../../support/calibrated.js';
+import { counts } from '../../support/counts.js';
 import { evalScenes, NANO } from '../../support/nano.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'mipha-calibrate-'));
@@ -137,7 +138,7 @@ describe('a calibrated package', () => {
     expect(hashes(join(folder, 'again'))).toEqual(hashes(out));
 
     const seen: string[] = [];
-    for (let steps = 5; ; steps += 23) {
+    for (let steps = 5; ; steps += counts(61, 23)) {
       const controller = new AbortController();
       let left = steps;
       const options = {

@@ -5,12 +5,14 @@ import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
 import { convert } from '../../../src/package/convert.js';
 import { calibrateNano } from '../../support/calibrated.js';
+import { counts } from '../../support/counts.js';
 import { percent, scoreOf } from '../../support/graph-answers.js';
 import { NANO } from '../../support/nano.js';
 import { plantOutliers } from '../../support/outliers.js';
 
-const SCENES = 48;
-const BROKEN_SCENES = 12; // enough to see that it is broken; broken answers do not end
+const SCENES = counts(8, 48);
+const BROKEN_SCENES = counts(2, 12); // enough to see that it is broken; broken answers do not end
+const SAMPLES = counts(8, 32); // of the calibration
 const FACTOR = 64; // how much larger the outliers are
 const EACH = 40; // one channel in so many
 
@@ -29,7 +31,14 @@ it('plain per-tensor INT8 breaks on planted outliers, smoothing and recipe repai
     { name: 'smoothed', smooth: true, budget: 100 },
     { name: 'smoothed, recipe', smooth: true, budget: 0.01 },
   ]) {
-    const { out, calibration } = await calibrateNano(folder, { name: name.replace(', ', '-'), model: planted, smooth, budget, selfTest: undefined });
+    const { out, calibration } = await calibrateNano(folder, {
+      name: name.replace(', ', '-'),
+      model: planted,
+      smooth,
+      budget,
+      count: SAMPLES,
+      selfTest: undefined,
+    });
     const score = await scoreOf(out, join(folder, `graphs-${name}`), smooth ? SCENES : BROKEN_SCENES);
     const kept = Object.values(calibration.matrices).filter(({ precision }) => precision !== 'w8a8').length;
     const shown = `${percent(score.right, score)} right, ${percent(score.identical, score)} identical`;

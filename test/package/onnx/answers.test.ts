@@ -3,17 +3,17 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
-import { calibrateNano } from '../../support/calibrated.js';
+import { counts } from '../../support/counts.js';
 import { percent, scoreOf } from '../../support/graph-answers.js';
+import { sharedNano } from '../../support/shared-nano.js';
 
-const SCENES = 200;
+const SCENES = counts(16, 200);
 
 const folder = mkdtempSync(join(tmpdir(), 'mipha-answers-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 it('the graphs answer the held-out scenes as well as the FP32 reference, and nearly always in the same words', async () => {
-  const { out } = await calibrateNano(folder);
-  const score = await scoreOf(out, join(folder, 'graphs'), SCENES);
+  const score = await scoreOf(await sharedNano(), join(folder, 'graphs'), SCENES);
   const [right, reference, identical] = [score.right, score.referenceRight, score.identical].map((count) => percent(count, score));
   console.log(`graphs on ${SCENES} held-out scenes: ${right} right, reference ${reference}, ${identical} identical`);
   expect(score.total).toBe(8 * SCENES);

@@ -7,14 +7,14 @@ import { lint } from '../../../src/package/onnx/lint.js';
 import { DATA_TYPE, decodeModel, encodeModel, type Initializer, type Model, type Node } from '../../../src/package/onnx/proto.js';
 import { type GraphSource, openGraphSource } from '../../../src/package/onnx/source.js';
 import { lintContext, modelOf, type Segment, segmentsOf, writeGraph } from '../../../src/package/onnx/write.js';
-import { calibrateNano } from '../../support/calibrated.js';
+import { sharedNano } from '../../support/shared-nano.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'mipha-lint-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 let source: GraphSource;
 beforeAll(async () => {
-  source = await openGraphSource((await calibrateNano(folder, { count: 4 })).out);
+  source = await openGraphSource(await sharedNano());
 });
 
 const SEGMENTS = segmentsOf(4, 2);

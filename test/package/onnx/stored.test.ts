@@ -10,9 +10,9 @@ import { encodeModel } from '../../../src/package/onnx/proto.js';
 import { openGraphSource } from '../../../src/package/onnx/source.js';
 import { type Segment, segmentsOf, writeGraph } from '../../../src/package/onnx/write.js';
 import { openSafetensors } from '../../../src/package/safetensors.js';
-import { calibrateNano } from '../../support/calibrated.js';
 import { openSession } from '../../support/onnx-model.js';
 import { relativeError } from '../../support/quantized-reference.js';
+import { sharedNano } from '../../support/shared-nano.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'mipha-stored-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -21,7 +21,7 @@ const ROWS = 16;
 let out: string;
 const stored = new Map<string, { shape: number[]; data: Uint8Array<ArrayBuffer>; dtype: string }>();
 beforeAll(async () => {
-  out = (await calibrateNano(folder)).out;
+  out = await sharedNano();
   const file = await openSafetensors(join(out, SELF_TEST_FILE));
   for (const [name, { shape, dtype, offset, bytes }] of file.tensors) {
     const data = new Uint8Array(bytes);

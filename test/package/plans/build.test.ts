@@ -26,8 +26,8 @@ import { type Identity, identityOf, planKey } from '../../../src/package/plans/k
 import { findPlans, PLAN_FILE, type PlanSegment, writePlan } from '../../../src/package/plans/plan.js';
 import { profilesOf } from '../../../src/package/plans/profiles.js';
 import { readManifest } from '../../../src/package/verify.js';
-import { calibrateNano } from '../../support/calibrated.js';
 import { evalScenes, NANO } from '../../support/nano.js';
+import { sharedNano } from '../../support/shared-nano.js';
 import { standin } from '../../support/standin.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'mipha-build-'));
@@ -39,7 +39,7 @@ let library: string;
 let options: BuildOptions;
 beforeAll(async () => {
   library = standin();
-  calibrated = (await calibrateNano(folder, { count: 4 })).out;
+  calibrated = await sharedNano();
   options = { library, ...planOptions((await readManifest(calibrated)).architecture.language, { segments: 2 }) };
 });
 

@@ -1,0 +1,51 @@
+/** Which vitest project a test file belongs to: read from what it uses, so that every file belongs to exactly one. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+
+/**
+ * quick: TypeScript alone · compute: calibration, graphs in ONNX Runtime, the native reference · processes: waits for programs and brokers ·
+ * engine: a loaded model, whose times are its own only while it has every core.
+ */
+export const PROJECTS = ['quick', 'compute', 'processes', 'engine'] as const;
+export type Project = (typeof PROJECTS)[number];
+
+/** The first sign in the text of a file decides. */
+const SIGNS: [Project, RegExp][] = [
+  ['compute', /\bsharedNano\(|\bnanoSamples\(|\bcalibrateNano\(/],
+  ['engine', /\bMipha\.load\(|raw-engine\.js'/],
+  ['compute', /\bloadReference\(|\bwriteRandomPackage\(/],
+  ['processes', /'node:child_process'|\bdescribeWith\(|\bstart(Mosquitto|Broker)\(|\bimport \{[^}]*\b(mipha|node)\b[^}]*\} from '[^']*\/run\.js'/],
+];
+
+/** Commands whose text does not show what they do in processes of their own: measure a loaded model, or compute for long. */
+const COMMANDS: Record<string, Project> = {
+  'test/cli/bench.test.ts': 'engine',
+  'test/cli/demo.test.ts': 'engine',
+  'test/cli/calibrate.test.ts': 'compute',
+  'test/cli/tensorrt.test.ts': 'compute',
+};
+
+/** What these find in their environment; standin-nano.ts makes it. */
+export const STANDIN_ENV = { MIPHA_TENSORRT: resolve('build/standin/suite.so'), MIPHA_TEST_NANO: resolve('build/standin/nano') };
+
+export function testFiles(): string[] {
+  return readdirSync('test', { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.test.ts'))
+    .map((name) => join('test', name))
+    .sort();
+}
+
+export function projectOf(path: string): Project {
+  const text = readFileSync(path, 'utf8');
+  return COMMANDS[path] ?? SIGNS.find(([, sign]) => sign.test(text))?.[0] ?? 'quick';
+}
+
+/** Whether a suite runs once more on the stand-in for TensorRT; the held-out scenes go through the graphs instead, test/package/onnx. */
+export function runsOnBackend(path: string): boolean {
+  return path.startsWith('test/engine/') && projectOf(path) === 'engine' && path !== 'test/engine/eval.test.ts';
+}
+
+/** Whether the thorough run has anything to add to the quick one. */
+export function usesCounts(path: string): boolean {
+  return /\bcounts\(/.test(readFileSync(path, 'utf8'));
+}
