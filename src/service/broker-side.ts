@@ -13,6 +13,7 @@ import type { Changer } from './changer.js';
 import type { Config } from './config/config.js';
 import { linkOptions } from './link-options.js';
 import type { Log } from './log.js';
+import type { NodeState } from './node-state.js';
 import { Outlet } from './outlet.js';
 import { own } from './own.js';
 import { NodePublisher } from './publish-node.js';
@@ -22,11 +23,9 @@ import { applySetting, type Setting } from './settings.js';
 
 export interface BrokerSideOptions {
   changer: Changer;
-  session: string;
+  state: NodeState;
   clientSuffix: string;
   log: Log;
-  model: () => Model;
-  handlers: (side: BrokerSide) => Handlers;
 }
 
 /**
@@ -40,15 +39,17 @@ export class BrokerSide extends EventEmitter<{ online: []; failed: [MiphaError];
   readonly node: NodePublisher;
   readonly results: ResultPublisher;
   private readonly discovery: Discovery | null;
-  private readonly requests: Requests;
+  private readonly model = (): Model => ({ id: this.options.state.model?.name ?? '', rev: this.options.state.model?.revision ?? '' });
+  private requests: Requests | null = null;
   private readonly log;
   private readonly refusals: SettingRefusals;
   private forwarding: () => void = () => {};
 
   constructor(private readonly options: BrokerSideOptions) {
     super();
-    const { changer, session, clientSuffix, log, model, handlers } = options;
-    const { base, node, mqtt, requests } = changer.config;
+    const { changer, clientSuffix, log } = options;
+    const { session } = options.state;
+    const { base, node, mqtt } = changer.config;
     this.log = log.child('mqtt');
     this.topics = topicsOf(base, node);
     const stamp = new Stamp(node, session);
@@ -62,13 +63,20 @@ export class BrokerSide extends EventEmitter<{ online: []; failed: [MiphaError];
     this.outlet = new Outlet(this.link);
     this.node = new NodePublisher(this.topics, stamp, this.outlet);
     this.refusals = new SettingRefusals(this.topics, this.node, this.log);
-    this.results = new ResultPublisher(this.topics, stamp, this.outlet, model);
+    this.results = new ResultPublisher(this.topics, stamp, this.outlet, this.model);
     this.discovery = mqtt.discovery.enabled ? new Discovery(this.link, mqtt.discovery.prefix) : null;
+  }
+
+  /** Connects for ever, in the background; requests go to `handlers`. */
+  connect(handlers: Handlers): void {
+    const { link, log } = this;
+    const { changer } = this.options;
+    const { base, node, mqtt, requests } = changer.config;
     this.requests = new Requests({
       topics: this.topics,
       base,
       node,
-      handlers: handlers(this),
+      handlers,
       respond: (topic, payload, properties) => this.link.respond(topic, payload, properties),
       requestBytes: requests.request_bytes,
       deadlineMs: requests.deadline_ms,
@@ -77,11 +85,6 @@ export class BrokerSide extends EventEmitter<{ online: []; failed: [MiphaError];
       world: () => changer.config,
       onFault: (verb, error) => this.log.error({ err: error, verb }, 'a request failed'),
     });
-  }
-
-  /** Connects for ever, in the background. */
-  connect(): void {
-    const { link, log } = this;
     link.on('online', () => {
       log.info('online');
       this.emit('online');
@@ -93,7 +96,7 @@ export class BrokerSide extends EventEmitter<{ online: []; failed: [MiphaError];
     });
     link.on('message', (message) => this.receive(message));
     link.on('remembered', (payload) => this.tidy(payload));
-    if (this.options.changer.config.log.mqtt) {
+    if (changer.config.log.mqtt) {
       this.forwarding = this.options.log.onWarning((warning) => this.outlet.transient(this.topics.log, warning));
     }
     link.start().catch((error: MiphaError) => this.emit('failed', error));
@@ -109,7 +112,7 @@ export class BrokerSide extends EventEmitter<{ online: []; failed: [MiphaError];
   refuseRequests(): void {
     this.forwarding();
     this.refusals.stop();
-    this.requests.stop();
+    this.requests?.stop();
     this.discovery?.stop();
   }
 
@@ -122,7 +125,7 @@ export class BrokerSide extends EventEmitter<{ online: []; failed: [MiphaError];
       prefix: mqtt.discovery.prefix,
       closed: requests.closed,
       version,
-      model: this.options.model().id || undefined,
+      model: this.model().id || undefined,
       cameras,
       watches: watches.map(({ id, camera, answer, ttl_ms }) => ({ id, camera, answer, ttlMs: ttl_ms })),
     };
@@ -145,7 +148,7 @@ export class BrokerSide extends EventEmitter<{ online: []; failed: [MiphaError];
   private receive(message: Incoming): void {
     if (this.discovery?.handle(message)) return;
     const target = this.topics.parse(message.topic);
-    if (target?.kind === 'request') this.requests.handle(message, target);
+    if (target?.kind === 'request') this.requests?.handle(message, target);
     else if (target?.kind === 'camera-set' || target?.kind === 'watch-set') void this.set(target, message);
   }
 

@@ -1,35 +1,26 @@
 /**
  * A node: cameras, watches and the broker, put together from a configuration. What each part does is its own; here is the order in which they
- * come up and go down, and what flows from one to the other.
+ * come up and go down.
  */
 import { randomUUID } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import type { MiphaError } from '../errors.js';
 import type { Health } from '../mqtt/messages.js';
-import { WatchLoop } from '../watch/loop.js';
 import { nothingKnown, type WatchOutcome } from '../watch/outcome.js';
-import { Queries } from '../watch/queries.js';
-import { Usage } from '../watch/usage.js';
-import { BrokerSide } from './broker-side.js';
-import { type CameraReporter, cameraReporter } from './camera-reporter.js';
-import { CameraSet } from './cameras.js';
-import { Changer } from './changer.js';
+import type { CameraSet } from './cameras.js';
 import type { Config, LoadedConfig } from './config/config.js';
 import type { ConfigDiff } from './config/diff.js';
-import { conflictsOf, type Overridden, withOverrides } from './config/overrides.js';
-import { type Check, HttpServer } from './http.js';
-import { rethrow, sayLastWords } from './last-words.js';
-import { Latency } from './latency.js';
+import { HttpServer } from './http.js';
+import { KeptOverrides } from './kept-overrides.js';
+import { sayLastWords } from './last-words.js';
 import type { Log } from './log.js';
-import { Metrics } from './metrics.js';
-import type { LoadedModel, LoadModel, ModelState } from './model.js';
-import { Notifier } from './notify.js';
-import { own } from './own.js';
+import type { LoadModel } from './model.js';
+import { type NodeParts, nodeParts } from './node-parts.js';
+import type { NodeState } from './node-state.js';
+import { checksOf } from './readiness.js';
 import { StateDir } from './state-dir.js';
-import { Status } from './status.js';
-import { System } from './system.js';
-import { Troubles } from './troubles.js';
 import { handlersOf } from './verbs.js';
+import { Watching } from './watching.js';
 
 export interface ServiceOptions {
   loaded: LoadedConfig;
@@ -44,80 +35,44 @@ export interface ServiceOptions {
   withoutOverrides?: string | undefined;
 }
 
-interface Parts {
-  cameras: CameraSet;
-  loop: WatchLoop;
-  queries: Queries;
-}
-
-/** No look of a model that fits a board takes that long: the engine hangs, and systemd's watchdog may end it. */
-const HANGS_MS = 120_000;
-
 /** `restart`: somebody asked for one over MQTT. `failed`: the node cannot go on, see the error. */
 export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }> {
-  readonly session = randomUUID();
-  private readonly begunMs = performance.now();
+  private readonly state: NodeState;
   private readonly log;
-  private readonly latency = new Latency();
-  private readonly usage = new Usage();
   private readonly ending = new AbortController();
   private readonly stateDir: StateDir;
-  private hasStarted = false;
-  private without: string | null = null; // why the overrides are not in force
-  private lifecycle: Health['lifecycle'] = 'starting';
-  private modelState: ModelState = 'loading';
-  private model: LoadedModel | null = null;
-  private parts: Parts | null = null;
-  private changer!: Changer;
-  private side!: BrokerSide;
-  private reporter!: CameraReporter;
-  private troubles!: Troubles;
-  private status!: Status;
-  private metrics!: Metrics;
-  private notifier!: Notifier;
+  private readonly kept: KeptOverrides;
+  /** Null until the state folder has been read. */
+  private parts: NodeParts | null = null;
   private http: HttpServer | null = null;
+  private hasStarted = false;
   private healthTimer: NodeJS.Timeout | undefined;
   private stopping: Promise<void> | undefined;
 
   constructor(private readonly options: ServiceOptions) {
     super();
     this.log = options.log.logger;
+    this.state = {
+      version: options.version,
+      session: randomUUID(),
+      begunMs: performance.now(),
+      lifecycle: 'starting',
+      modelState: 'loading',
+      model: null,
+      watching: null,
+    };
     this.stateDir = new StateDir(options.loaded.config.state_dir, { onWarning: (message) => this.log.warn(message) });
+    this.kept = new KeptOverrides(this.stateDir, this.log);
+  }
+
+  get session(): string {
+    return this.state.session;
   }
 
   /** Cameras by id, once start() has resolved. */
   get cameras(): CameraSet {
-    return this.partsOrThrow().cameras;
-  }
-
-  /** What the node would publish about its health now. */
-  health(): Health {
-    return this.status.health();
-  }
-
-  /** Resolves when everything runs; the broker may still be away. Rejects, with everything stopped again, when the model, a camera's URI, the state folder or a port is unusable. */
-  async start(): Promise<void> {
-    try {
-      await this.stateDir.open();
-      this.wire(await this.overridden());
-      await this.listen();
-      this.connect();
-      await this.loadModel();
-      await this.watch();
-    } catch (error) {
-      this.modelState = this.model === null ? 'failed' : this.modelState;
-      await this.stop();
-      throw error;
-    }
-    this.lifecycle = 'running';
-    this.hasStarted = true;
-    if (this.without === null) await this.stateDir.finishStart();
-    else await this.dropOverrides(this.without);
-    this.publishInfo();
-    this.side.node.event('started', `mipha-edge ${this.options.version}`);
-    await this.tick();
-    await this.notifier.ready(`${Object.keys(this.config.cameras).length} cameras, ${Object.keys(this.config.watches).length} watches`);
-    this.log.info({ node: this.config.node, session: this.session, model: this.model?.name }, 'running');
+    if (this.state.watching === null) throw new Error('the service has not started');
+    return this.state.watching.cameras;
   }
 
   /** The node runs, or ran. */
@@ -127,7 +82,39 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
 
   /** Whether overrides were in force, and so may be why start() failed. */
   get hadOverrides(): boolean {
-    return this.changer !== undefined && this.without === null && this.changer.overrides.length > 0;
+    return this.parts !== null && this.kept.inForce && this.parts.changer.overrides.length > 0;
+  }
+
+  /** What the node would publish about its health now. Throws before start(). */
+  health(): Health {
+    if (this.parts === null) throw new Error('the service has not started');
+    return this.parts.status.health();
+  }
+
+  /** Resolves when everything runs; the broker may still be away. Rejects, with everything stopped again, when the model, a camera's URI, the state folder or a port is unusable. */
+  async start(): Promise<void> {
+    const { state } = this;
+    try {
+      await this.stateDir.open();
+      const parts = await this.assemble();
+      await this.listen(parts);
+      this.connect(parts);
+      await this.loadModel(parts);
+      await this.watch(parts);
+      state.lifecycle = 'running';
+      this.hasStarted = true;
+      await this.kept.settle(parts.side.node);
+      this.publishInfo(parts);
+      parts.side.node.event('started', `mipha-edge ${state.version}`);
+      await this.tick(parts);
+      const { node, cameras, watches } = parts.changer.config;
+      await parts.notifier.ready(`${Object.keys(cameras).length} cameras, ${Object.keys(watches).length} watches`);
+      this.log.info({ node, session: state.session, model: state.model?.name }, 'running');
+    } catch (error) {
+      if (state.model === null) state.modelState = 'failed';
+      await this.stop();
+      throw error;
+    }
   }
 
   /** No new work; what is under way may finish within the budget; states and `offline` go out; processes, sockets and timers are gone. */
@@ -139,301 +126,170 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
   /** For a process that must end because of an error that nobody caught: says so everywhere, `offline` too. Never rejects; nothing may follow. */
   async abandon(error: unknown, withinMs: number): Promise<void> {
     this.stopping ??= Promise.resolve();
+    this.state.lifecycle = 'stopping';
     clearTimeout(this.healthTimer);
-    const { log, notifier, side } = this;
-    const others = {
-      notify: notifier && ((status: string) => notifier.stopping(status)),
-      sayOffline: side && ((ms: number) => side.link.lastWords(ms)),
-    };
+    const { log, parts } = this;
+    const others =
+      parts === null
+        ? { notify: undefined, sayOffline: undefined }
+        : {
+            notify: (status: string) => parts.notifier.stopping(status),
+            sayOffline: (ms: number) => parts.side.link.lastWords(ms),
+          };
     await sayLastWords(error, { log, ...others }, withinMs);
     this.options.log.flushSync();
   }
 
   /** Reads the configuration again and applies it, or keeps the old one and raises an alert. Never rejects. */
   async reload(): Promise<void> {
-    if (this.side === undefined) return; // not started: what was read a moment ago is new enough
+    if (this.parts === null) return; // not started: what was read a moment ago is new enough
+    const { changer, side } = this.parts;
     try {
-      this.tellOverrides(await this.changer.reload());
-      this.side.node.alert('config', null);
-      this.side.node.event('config_applied', 'the configuration was read again');
+      this.kept.tell(await changer.reload(), changer.overrides);
+      side.node.alert('config', null);
+      side.node.event('config_applied', 'the configuration was read again');
       this.log.info('configuration read again');
     } catch (error) {
       const { message } = error as Error;
       this.log.error(`the new configuration is refused, the old one stays in force: ${message}`);
-      this.side.node.alert('config', `The new configuration is refused, the old one stays in force: ${message}`);
-      this.side.node.event('config_refused', message);
+      side.node.alert('config', `The new configuration is refused, the old one stays in force: ${message}`);
+      side.node.event('config_refused', message);
     }
   }
 
-  private get config(): Config {
-    return this.changer.config;
-  }
-
-  /** What is to be in force: with the overrides, unless they have kept a node from starting. */
-  private async overridden(): Promise<Overridden> {
-    const { loaded, withoutOverrides = null } = this.options;
-    const { overrides, source } = this.stateDir;
-    const unfinished = withoutOverrides === null ? await this.stateDir.beginStart() : 0;
-    this.without = withoutOverrides ?? (unfinished > 0 ? `${unfinished} starts with them in a row ended before the node ran` : null);
-    if (this.without === null) return withOverrides(loaded, overrides, source);
-    this.log.error(`The overrides of ${source} are not in force: ${this.without}`);
-    this.stateDir.suspend();
-    return withOverrides(loaded, {}, source);
-  }
-
-  /** The node has started without them, so they were in the way. */
-  private async dropOverrides(why: string): Promise<void> {
-    const { source } = this.stateDir;
-    const aside = await this.stateDir.setAside();
-    const text = `The overrides of ${source} kept the node from starting and were dropped (${aside ?? 'their file could not be renamed'}): ${why}`;
-    this.log.error(text);
-    this.side.node.alert('overrides', text);
-    this.side.node.event('overrides_dropped', text);
-  }
-
-  /** What was changed over MQTT, and what of it hides something that the file says. */
-  private tellOverrides(loaded: LoadedConfig): void {
-    for (const warning of [...loaded.warnings, ...conflictsOf(loaded)]) this.log.warn(warning);
-    const { overrides } = this.changer;
-    if (overrides.length > 0) this.log.info({ overrides, origin: 'mqtt', file: this.stateDir.source }, `${overrides.length} overrides`);
-  }
-
-  /** Makes what needs no waiting. */
-  private wire(loaded: Overridden): void {
-    const { load, log, version, proveModel = async () => {} } = this.options;
-    this.changer = new Changer({
-      base: this.options.loaded,
-      loaded,
-      stateDir: this.stateDir,
-      load,
-      proveModel,
-      apply: (config, diff) => this.apply(config, diff),
-      taken: () => this.republish(),
-    });
-    this.tellOverrides(loaded);
-    this.side = new BrokerSide({
-      changer: this.changer,
-      session: this.session,
-      clientSuffix: this.stateDir.clientSuffix,
+  private async assemble(): Promise<NodeParts> {
+    const { loaded: base, load, log, withoutOverrides = null, proveModel = async () => {} } = this.options;
+    const loaded = await this.kept.over(base, withoutOverrides);
+    const parts: NodeParts = nodeParts({
+      state: this.state,
       log,
-      model: () => ({ id: this.model?.name ?? '', rev: this.model?.revision ?? '' }),
-      handlers: ({ topics, outlet, results }) =>
-        handlersOf({
-          topics,
-          outlet,
-          results,
-          session: this.session,
-          changer: this.changer,
-          parts: () => this.parts,
-          watches: () => this.config.watches,
-          limits: () => ({ ...this.config.requests, imageBytes: this.status.imageBytes }),
-          info: () => this.status.info(),
-          health: () => this.status.health(),
-          restart: () => setImmediate(() => this.emit('restart')), // after the response is on its way
-          answered: (outcome, status) =>
-            this.metrics.answered({ watch: null, status, timing: outcome?.timing ?? null, tokens: outcome?.tokens ?? null }),
-        }),
+      change: {
+        base,
+        loaded,
+        stateDir: this.stateDir,
+        load,
+        proveModel,
+        apply: async (config, diff) => await this.apply(config, diff),
+        taken: () => this.republish(parts),
+      },
+      onCamera: () => void this.tick(parts),
     });
-    this.troubles = new Troubles(this.side.node);
-    this.reporter = cameraReporter({
-      node: this.side.node,
-      troubles: this.troubles,
-      log: log.child('camera'),
-      isEnabled: (id) => own(this.config.cameras, id)?.enabled !== false,
-      onChange: () => void this.tick(),
-    });
-    this.status = new Status({
-      version,
-      node: this.config.node,
-      session: this.session,
-      begunMs: this.begunMs,
-      system: new System(),
-      latency: this.latency,
-      config: () => this.config,
-      restartRequired: () => this.changer.restartRequired.length > 0,
-      overrides: () => this.changer.overrides,
-      lifecycle: () => (this.lifecycle === 'running' && this.unwell().length > 0 ? 'degraded' : this.lifecycle),
-      model: () => ({ state: this.modelState, loaded: this.model }),
-      cameras: () => this.parts?.cameras.all() ?? [],
-      loop: () => this.parts?.loop.status() ?? null,
-      queries: () => this.parts?.queries.status ?? null,
-      link: () => this.side.link.stats(),
-      logDropped: () => log.dropped,
-      alerts: () => this.side.node.standingAlerts,
-    });
-    this.metrics = new Metrics({ version, snapshot: () => this.status.metrics() });
-    this.notifier = new Notifier({ healthy: () => this.unwell('engine').length === 0 });
+    this.parts = parts;
+    this.kept.tell(loaded, parts.changer.overrides);
+    return parts;
   }
 
-  private async listen(): Promise<void> {
-    const { enabled, host, port } = this.config.http;
+  private async listen({ changer, side, metrics }: NodeParts): Promise<void> {
+    const { enabled, host, port } = changer.config.http;
     if (!enabled) return;
     this.http = new HttpServer({
       host,
       port,
       live: () => [{ name: 'process', ok: true }],
-      ready: () => this.checks(),
-      metrics: () => this.metrics.scrape(),
+      ready: () => checksOf(this.state, changer.config, side.link.connected),
+      metrics: () => metrics.scrape(),
     });
     await this.http.start();
   }
 
-  private connect(): void {
-    this.side.on('online', () => void this.tick()); // health is not kept for later, so it is told now
-    this.side.on('outdated', () => this.republish());
-    this.side.on('failed', (error) => {
+  private connect(parts: NodeParts): void {
+    const { side, changer, status, metrics } = parts;
+    side.on('online', () => void this.tick(parts)); // health is not kept for later, so it is told now
+    side.on('outdated', () => this.republish(parts));
+    side.on('failed', (error) => {
       this.ending.abort(error);
-      if (this.parts !== null) this.emit('failed', error);
+      if (this.state.watching !== null) this.emit('failed', error);
     });
-    this.side.node.forgetAlerts();
-    this.publishInfo();
-    this.publishIgnorance();
-    this.side.connect();
+    side.node.forgetAlerts();
+    this.publishInfo(parts);
+    this.publishIgnorance(parts);
+    const restart = () => setImmediate(() => this.emit('restart')); // after the response is on its way
+    side.connect(handlersOf({ state: this.state, side, changer, status, metrics, restart }));
   }
 
-  private async loadModel(): Promise<void> {
+  private async loadModel({ changer }: NodeParts): Promise<void> {
     this.log.info('loading the model');
-    const model = await this.options.loadModel(this.config.model, this.ending.signal);
-    this.model = model;
+    const model = await this.options.loadModel(changer.config.model, this.ending.signal);
+    this.state.model = model;
     for (const { backend, code, reason } of model.status().passedOver) this.log.warn({ backend, code }, `${backend} is not in use: ${reason}`);
-    this.modelState = 'ready';
+    this.state.modelState = 'ready';
     this.ending.signal.throwIfAborted();
   }
 
-  private async watch(): Promise<void> {
-    const model = this.model as LoadedModel;
-    const loop = new WatchLoop(model, {
-      onOutcome: (outcome) => this.answered(outcome),
-      onFault: rethrow, // an answer would be lost, uncounted
-      usage: this.usage,
-    });
-    const queries = new Queries(model, { limit: this.config.requests.queue, usage: this.usage });
-    const cameras = new CameraSet(model.imageSize, {
-      added: (camera) => {
-        this.reporter.added(camera);
-        loop.addCamera(camera);
-      },
-      removed: (camera) => {
-        loop.removeCamera(camera.id);
-        this.reporter.removed(camera);
-      },
-    });
-    this.parts = { cameras, loop, queries };
-    for (const [id, spec] of Object.entries(this.config.watches)) {
-      loop.put(id, spec);
-      this.side.node.watchSettings(id, spec);
-    }
-    await cameras.apply(this.config.cameras);
+  private async watch(parts: NodeParts): Promise<void> {
+    const { side, reporter, troubles, changer } = parts;
+    const model = this.state.model;
+    if (model === null) throw new Error('the model is not loaded');
+    const watching = new Watching({ model, side, reporter, troubles, onOutcome: (outcome) => this.answered(outcome, parts) }, changer.config);
+    this.state.watching = watching;
+    await watching.open(changer.config);
     this.ending.signal.throwIfAborted();
-    loop.start();
+    watching.begin();
   }
 
-  private answered(outcome: WatchOutcome): void {
-    this.side.results.watch(outcome);
-    this.metrics.answered(outcome);
-    this.troubles.answered(outcome);
-    if (outcome.frame !== null && outcome.status === 'ok') this.latency.add(performance.now() - outcome.frame.monotonicMs);
+  private answered(outcome: WatchOutcome, { side, metrics, troubles, latency }: NodeParts): void {
+    side.results.watch(outcome);
+    metrics.answered(outcome);
+    troubles.answered(outcome);
+    if (outcome.frame !== null && outcome.status === 'ok') latency.add(performance.now() - outcome.frame.monotonicMs);
     if (outcome.error !== null) this.options.log.child('watch').warn({ watch: outcome.watch, code: outcome.error.code }, outcome.error.message);
   }
 
-  /** Puts a changed configuration into force. */
+  /** Puts a changed configuration into force; while the model is being loaded, watch() takes what is in force then. */
   private async apply(config: Config, diff: ConfigDiff): Promise<void> {
     this.options.log.setLevel(config.log.level);
-    if (this.parts === null) return; // the model is being loaded; watch() takes what is in force then
-    const { cameras, loop, queries } = this.parts;
-    await cameras.apply(config.cameras);
-    for (const [id, { enabled }] of Object.entries(config.cameras)) if (!enabled) this.troubles.cameraFine(id);
-    for (const id of diff.watches.removed) {
-      loop.delete(id);
-      this.side.results.forget(id);
-      this.side.node.forgetWatchSettings(id);
-      this.troubles.watchFine(id);
-    }
-    for (const id of diff.watches.added) this.side.results.watch(nothingKnown(id, config.watches[id] as Config['watches'][string]));
-    for (const id of [...diff.watches.added, ...diff.watches.changed]) {
-      this.troubles.watchFine(id); // it is tried anew
-      loop.put(id, config.watches[id] as Config['watches'][string]);
-    }
-    queries.setLimit(config.requests.queue);
+    await this.state.watching?.apply(config, diff);
   }
 
-  private publishInfo(): void {
-    this.side.announce(this.status.info());
+  private publishInfo({ side, status }: NodeParts): void {
+    side.announce(status.info());
   }
 
   /** Until cameras deliver and watches are answered: what an earlier process that crashed has left on the broker must not look true. */
-  private publishIgnorance(): void {
-    for (const [id, { enabled }] of Object.entries(this.config.cameras)) this.side.node.camera(id, 'offline', enabled);
-    for (const [id, spec] of Object.entries(this.config.watches)) this.side.results.watch(nothingKnown(id, spec));
+  private publishIgnorance({ side, changer }: NodeParts): void {
+    for (const [id, { enabled }] of Object.entries(changer.config.cameras)) side.node.camera(id, 'offline', enabled);
+    for (const [id, spec] of Object.entries(changer.config.watches)) side.results.watch(nothingKnown(id, spec));
   }
 
-  private republish(): void {
-    this.publishInfo();
-    this.publishSettings();
-  }
-
-  private publishSettings(): void {
-    for (const [id, spec] of Object.entries(this.config.watches)) this.side.node.watchSettings(id, spec);
-    for (const camera of this.parts?.cameras.all() ?? []) this.reporter.publish(camera);
+  private republish(parts: NodeParts): void {
+    this.publishInfo(parts);
+    for (const [id, spec] of Object.entries(parts.changer.config.watches)) parts.side.node.watchSettings(id, spec);
+    for (const camera of this.state.watching?.cameras.all() ?? []) parts.reporter.publish(camera);
   }
 
   /** Health now, and again after the interval. */
-  private async tick(): Promise<void> {
-    await this.status.refresh();
+  private async tick(parts: NodeParts): Promise<void> {
+    const { status, side, reporter, changer } = parts;
+    await status.refresh();
     if (this.stopping !== undefined) return;
-    this.side.node.health(this.status.health());
-    this.reporter.repeatMotion();
+    side.node.health(status.health());
+    reporter.repeatMotion();
     clearTimeout(this.healthTimer);
-    this.healthTimer = setTimeout(() => void this.tick(), this.config.health_interval_ms);
-  }
-
-  private checks(): Check[] {
-    const cameras = this.parts?.cameras.all() ?? [];
-    const enabled = cameras.filter(({ id }) => own(this.config.cameras, id)?.enabled !== false);
-    const fresh = enabled.filter(({ state }) => state === 'online');
-    const lookingMs = this.parts?.loop.status().lookingMs ?? 0;
-    const hangs = lookingMs > HANGS_MS;
-    return [
-      {
-        name: 'engine',
-        ok: this.modelState === 'ready' && this.stopping === undefined && !hangs,
-        detail: hangs ? `looking for ${Math.round(lookingMs / 1000)} s` : this.modelState,
-      },
-      { name: 'cameras', ok: enabled.length === 0 || fresh.length > 0, detail: `${fresh.length} of ${enabled.length} online` },
-      { name: 'broker', ok: this.side.link.connected, detail: this.side.link.connected ? 'online' : 'away' },
-    ];
-  }
-
-  private unwell(only?: string): Check[] {
-    return this.checks().filter(({ name, ok }) => !ok && (only === undefined || name === only));
-  }
-
-  private partsOrThrow(): Parts {
-    if (this.parts === null) throw new Error('the service has not started');
-    return this.parts;
+    this.healthTimer = setTimeout(() => void this.tick(parts), changer.config.health_interval_ms);
   }
 
   private async shutDown(): Promise<void> {
-    const end = performance.now() + (this.changer?.config.shutdown_ms ?? 0);
+    const { state, parts } = this;
+    const end = performance.now() + (parts?.changer.config.shutdown_ms ?? 0);
     const left = () => Math.max(0, end - performance.now());
-    this.lifecycle = 'stopping';
+    state.lifecycle = 'stopping';
     clearTimeout(this.healthTimer);
     if (!this.ending.signal.aborted) this.ending.abort();
-    if (this.changer !== undefined) {
-      const notified = this.notifier.stopping();
-      this.side.node.event('stopping', 'the node is being stopped');
-      this.side.refuseRequests();
-      await Promise.all([this.parts?.loop.stop(left() / 2), this.parts?.queries.stop(left() / 2)]);
-      await this.parts?.cameras.stop();
-      this.reporter.stop();
-      this.side.node.health(this.status.health());
-      this.side.node.clearAlerts();
-      await this.side.link.stop(left());
+    if (parts !== null) {
+      const { side, notifier, reporter, status } = parts;
+      const notified = notifier.stopping();
+      side.node.event('stopping', 'the node is being stopped');
+      side.refuseRequests();
+      await state.watching?.stop(left() / 2);
+      reporter.stop();
+      side.node.health(status.health());
+      side.node.clearAlerts();
+      await side.link.stop(left());
       await this.http?.stop();
       await notified;
     }
-    const { model } = this;
-    this.model = null;
+    const { model } = state;
+    state.model = null;
     await model?.dispose();
     await this.stateDir.endStart();
     await this.stateDir.close();

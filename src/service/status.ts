@@ -1,38 +1,28 @@
 /** The node as others see it: its factsheet, its health, and what a scrape of the metrics shows. Reads the parts, changes none. */
 import type { Camera } from '../camera/camera.js';
 import { mask } from '../camera/mask.js';
-import type { LinkStats } from '../mqtt/link.js';
-import { type Alert, type Health, type Info, SCHEMA_VERSION } from '../mqtt/messages.js';
+import { type Health, type Info, SCHEMA_VERSION } from '../mqtt/messages.js';
 import { VERBS } from '../mqtt/request-schemas.js';
 import { schemaNames } from '../mqtt/schemas.js';
 import type { LoopStatus } from '../watch/loop.js';
 import { QUESTION_CHARS } from '../watch/spec.js';
-import type { Config } from './config/config.js';
+import type { BrokerSide } from './broker-side.js';
+import type { Changer } from './changer.js';
 import type { Latency } from './latency.js';
+import type { Log } from './log.js';
 import type { MetricsSnapshot } from './metrics.js';
-import type { LoadedModel, ModelState } from './model.js';
+import type { NodeState } from './node-state.js';
 import { own } from './own.js';
+import { checksOf } from './readiness.js';
 import type { System } from './system.js';
 
-/** What the status is drawn from; `loop` and `queries` are null until the model is loaded. */
 export interface StatusSources {
-  version: string;
-  node: string;
-  session: string;
-  begunMs: number;
-  system: System;
+  state: NodeState;
+  changer: Changer;
+  side: BrokerSide;
   latency: Latency;
-  config(): Config;
-  restartRequired(): boolean;
-  overrides(): readonly string[];
-  lifecycle(): Health['lifecycle'];
-  model(): { state: ModelState; loaded: LoadedModel | null };
-  cameras(): readonly Camera[];
-  loop(): LoopStatus | null;
-  queries(): { waiting: number; running: number; rejected: number } | null;
-  link(): LinkStats;
-  logDropped(): number;
-  alerts(): ReadonlyMap<string, Pick<Alert, 'level' | 'message'>>;
+  log: Log;
+  system: System;
 }
 
 /** Room in a packet for the topic and the properties around a picture. */
@@ -55,23 +45,24 @@ export class Status {
   }
 
   get imageBytes(): number {
-    return this.sources.config().mqtt.max_packet_bytes - PACKET_OVERHEAD_BYTES;
+    return this.sources.changer.config.mqtt.max_packet_bytes - PACKET_OVERHEAD_BYTES;
   }
 
   info(): Info {
     const { sources } = this;
-    const { mqtt, requests, cameras, watches } = sources.config();
-    const { state, loaded } = sources.model();
+    const { state, changer } = sources;
+    const { node, mqtt, requests, cameras, watches } = changer.config;
+    const { model } = state;
     return {
       v: SCHEMA_VERSION,
       ts: new Date().toISOString(),
-      session: sources.session,
-      node: sources.node,
+      session: state.session,
+      node,
       product: 'mipha-edge',
-      version: sources.version,
+      version: state.version,
       api: 'v1',
       protocol: mqtt.protocol,
-      models: [{ id: loaded?.name ?? '', rev: loaded?.revision ?? '', state }],
+      models: [{ id: model?.name ?? '', rev: model?.revision ?? '', state: state.modelState }],
       cameras: byId(cameras).map(([id, { uri, enabled, images }]) => ({ id, uri: mask(uri), enabled, images })),
       watches: byId(watches).map(([id, { camera, question, answer, enabled, interval_ms, ttl_ms }]) => ({
         id,
@@ -91,37 +82,38 @@ export class Status {
         image_bytes: this.imageBytes,
       },
       schemas: [...schemaNames],
-      restart_required: sources.restartRequired(),
-      overrides: [...sources.overrides()],
+      restart_required: changer.restartRequired.length > 0,
+      overrides: [...changer.overrides],
     };
   }
 
   health(): Health {
     const { sources, readings } = this;
-    const { state, loaded } = sources.model();
-    const loop = sources.loop();
-    const queries = sources.queries();
-    const { published, dropped, queued, reconnects } = sources.link();
+    const { state, changer, side } = sources;
+    const { node, requests } = changer.config;
+    const loop = state.watching?.loop.status() ?? null;
+    const queries = state.watching?.queries.status;
+    const { published, dropped, queued, reconnects } = side.link.stats();
     const { rssBytes, heapBytes } = sources.system.memory();
     const now = new Date().toISOString();
-    const engine = loaded?.status();
+    const engine = state.model?.status();
     return {
       v: SCHEMA_VERSION,
       ts: now,
-      session: sources.session,
-      node: sources.node,
-      lifecycle: sources.lifecycle(),
-      uptime_s: Math.floor((performance.now() - sources.begunMs) / 1000),
-      cameras: Object.fromEntries(sources.cameras().map((camera) => [camera.id, this.camera(camera, loop)])),
+      session: state.session,
+      node,
+      lifecycle: this.lifecycle(),
+      uptime_s: Math.floor((performance.now() - state.begunMs) / 1000),
+      cameras: Object.fromEntries(this.cameras().map((camera) => [camera.id, this.camera(camera, loop)])),
       engine: {
-        state,
+        state: state.modelState,
         backend: engine?.backend ?? null,
         busy_ratio: loop?.busyRatio ?? 0,
         memory_bytes: engine?.memory.reduce((sum, { bytes }) => sum + bytes, 0) ?? 0,
       },
       queue: {
         waiting: (queries?.waiting ?? 0) + (queries?.running ?? 0),
-        limit: sources.config().requests.queue,
+        limit: requests.queue,
         rejected: queries?.rejected ?? 0,
       },
       latency_ms: sources.latency.quantiles(),
@@ -129,18 +121,18 @@ export class Status {
       temperature_c: readings.temperatures,
       mqtt: { reconnects, published: published.qos0 + published.qos1, dropped, queued },
       clock_synced: readings.clockSynced,
-      errors: [...sources.alerts()].map(([id, { level, message }]) => ({ id, level, message })),
+      errors: [...side.node.standingAlerts].map(([id, { level, message }]) => ({ id, level, message })),
     };
   }
 
   metrics(): MetricsSnapshot {
     const { sources, readings } = this;
-    const loop = sources.loop();
-    const queries = sources.queries();
-    const { connected, reconnects, published, dropped } = sources.link();
-    const { loaded } = sources.model();
+    const { model, watching } = sources.state;
+    const loop = watching?.loop.status();
+    const queries = watching?.queries.status;
+    const { connected, reconnects, published, dropped } = sources.side.link.stats();
     return {
-      cameras: sources.cameras().map((camera) => {
+      cameras: this.cameras().map((camera) => {
         const { state, frames, frameAgeMs, restarts, dropped: lost } = camera.status();
         return {
           id: camera.id,
@@ -153,18 +145,28 @@ export class Status {
       }),
       queue: { waiting: (queries?.waiting ?? 0) + (queries?.running ?? 0), rejected: { full: queries?.rejected ?? 0 } },
       engine: { busyRatio: loop?.busyRatio ?? 0 },
-      models: loaded === null ? [] : [{ id: loaded.name, sha256: loaded.revision }],
+      models: model === null ? [] : [{ id: model.name, sha256: model.revision }],
       mqtt: { connected, reconnects, published: { 0: published.qos0, 1: published.qos1 }, dropped },
       temperatures: readings.temperatures,
       watts: readings.watts,
       memoryBytes: sources.system.memory().rssBytes,
-      log: { dropped: sources.logDropped() },
+      log: { dropped: sources.log.dropped },
     };
+  }
+
+  private cameras(): Camera[] {
+    return this.sources.state.watching?.cameras.all() ?? [];
+  }
+
+  private lifecycle(): Health['lifecycle'] {
+    const { state, changer, side } = this.sources;
+    const well = checksOf(state, changer.config, side.link.connected).every(({ ok }) => ok);
+    return state.lifecycle === 'running' && !well ? 'degraded' : state.lifecycle;
   }
 
   private camera(camera: Camera, loop: LoopStatus | null): Health['cameras'][string] {
     const { state, frames, fps, frameAgeMs, dropped, restarts, error } = camera.status();
-    const enabled = own(this.sources.config().cameras, camera.id)?.enabled !== false;
+    const enabled = own(this.sources.changer.config.cameras, camera.id)?.enabled !== false;
     return {
       state: enabled ? state : 'disabled',
       frames,

@@ -4,34 +4,29 @@ import type { Camera } from '../camera/camera.js';
 import type { Frame } from '../camera/frame.js';
 import { jpegOf } from '../camera/jpeg.js';
 import { MiphaError } from '../errors.js';
-import { type Health, type Info, SCHEMA_VERSION } from '../mqtt/messages.js';
+import { SCHEMA_VERSION } from '../mqtt/messages.js';
 import { RequestError } from '../mqtt/request-error.js';
 import type { RequestOf } from '../mqtt/request-schemas.js';
 import type { Handlers, RequestContext } from '../mqtt/requests.js';
-import type { Topics } from '../mqtt/topics.js';
-import type { Queries, QueryOutcome } from '../watch/queries.js';
+import type { QueryOutcome } from '../watch/queries.js';
 import type { AnswerSpec, WatchSpec } from '../watch/spec.js';
-import type { CameraSet } from './cameras.js';
+import type { BrokerSide } from './broker-side.js';
 import type { Changer } from './changer.js';
 import type { ConfigIssue } from './config/config.js';
-import type { Outlet } from './outlet.js';
-import type { ResultPublisher } from './publish-results.js';
+import type { Metrics } from './metrics.js';
+import type { NodeState } from './node-state.js';
+import { own } from './own.js';
+import type { Status } from './status.js';
+import type { Watching } from './watching.js';
 
-/** What the handlers work on; `null` parts are not there while the model is being loaded. */
+/** What the handlers work on. */
 export interface VerbContext {
-  topics: Topics;
-  session: string;
-  outlet: Outlet;
-  results: ResultPublisher;
+  state: NodeState;
+  side: BrokerSide;
   changer: Changer;
-  parts(): { cameras: CameraSet; queries: Queries } | null;
-  watches(): Record<string, WatchSpec>;
-  limits(): { queries: boolean; closed: readonly string[]; imageBytes: number };
-  info(): Info;
-  health(): Health;
+  status: Status;
+  metrics: Metrics;
   restart(): void;
-  /** Counts a query that has ended. */
-  answered(outcome: QueryOutcome | null, status: string): void;
 }
 
 const MAX_AGE_MS = 2000; // for requests that name none, as watches have it
@@ -47,7 +42,7 @@ export function handlersOf(context: VerbContext): Handlers {
     entries.map(([verb, handler]) => [
       verb,
       async (request: never, call: RequestContext) => {
-        refuseClosed(verb, context.limits().closed);
+        refuseClosed(verb, context.changer.config.requests.closed);
         return await handler(request, call);
       },
     ]),
@@ -69,18 +64,18 @@ function openHandlers(context: VerbContext): Handlers {
       try {
         return await query(context, request, call);
       } catch (error) {
-        context.answered(null, 'error');
+        count(context, null, 'error');
         throw error;
       }
     },
     snapshot: (request) => snapshot(context, request),
-    health: async () => context.health(),
+    health: async () => context.status.health(),
     announce: async () => {
-      context.outlet.restate();
-      return context.info();
+      context.side.outlet.restate();
+      return context.status.info();
     },
     'watch/put': async ({ watch, spec }) => {
-      if (context.parts()?.cameras.get(spec.camera) === undefined) throw unknownCamera(context, spec.camera);
+      if (context.state.watching?.cameras.get(spec.camera) === undefined) throw unknownCamera(context, spec.camera);
       return { watch, ...(await context.changer.putWatch(watch, spec).catch(refuse)) };
     },
     'watch/delete': async ({ watch }) => {
@@ -106,14 +101,14 @@ function openHandlers(context: VerbContext): Handlers {
     },
     restart: async () => {
       context.restart();
-      return { session: context.session };
+      return { session: context.state.session };
     },
   };
 }
 
 async function query(context: VerbContext, request: RequestOf<'query'>, call: RequestContext) {
   const watch = request.watch === undefined ? undefined : knownWatch(context, request.watch);
-  if (watch === undefined && !context.limits().queries) {
+  if (watch === undefined && !context.changer.config.requests.queries) {
     throw new RequestError('FORBIDDEN', 'This node answers only the questions of its watches: name one in `watch`');
   }
   const question = request.question ?? watch?.question;
@@ -143,8 +138,8 @@ async function query(context: VerbContext, request: RequestOf<'query'>, call: Re
     })
     .catch(lapsed);
   call.about({ capturedMs: outcome.frame.monotonicMs, maxAgeMs, ttlMs });
-  context.answered(outcome, 'ok');
-  return context.results.query(outcome, {
+  count(context, outcome, 'ok');
+  return context.side.results.query(outcome, {
     transaction: call.transaction,
     watch: request.watch ?? null,
     camera: camera.id,
@@ -161,13 +156,13 @@ async function snapshot(context: VerbContext, request: RequestOf<'snapshot'>) {
   const letGo = frame.hold?.();
   const wanted = { maxSidePx: request.max_side_px ?? JPEG_SIDE_PX, quality: request.quality ?? JPEG_QUALITY };
   const { data: jpeg, width, height } = await jpegOf(frame, wanted).finally(letGo);
-  const { imageBytes } = context.limits();
+  const { imageBytes } = context.status;
   if (jpeg.length > imageBytes) {
     throw new RequestError('TOO_LARGE', `The picture has ${jpeg.length} bytes, at most ${imageBytes} may be sent: lower max_side_px or quality`);
   }
-  const topic = context.topics.camera(camera.id, 'image');
+  const topic = context.side.topics.camera(camera.id, 'image');
   const sha256 = createHash('sha256').update(jpeg).digest('hex');
-  context.outlet.transient(topic, jpeg, {
+  context.side.outlet.transient(topic, jpeg, {
     contentType: 'image/jpeg',
     user: { id: frame.id, ts: frame.at.toISOString(), sha256, v: `${SCHEMA_VERSION}` },
   });
@@ -197,10 +192,14 @@ export function refuse(error: unknown): never {
   throw new RequestError(forbidden === undefined ? 'SCHEMA' : 'FORBIDDEN', error.message, { refs, cause: error });
 }
 
-function loaded(context: VerbContext): { cameras: CameraSet; queries: Queries } {
-  const parts = context.parts();
-  if (parts === null) throw new RequestError('MODEL_LOADING', 'The model is being loaded', { retryAfterMs: 2000 });
-  return parts;
+function loaded({ state: { watching } }: VerbContext): Watching {
+  if (watching === null) throw new RequestError('MODEL_LOADING', 'The model is being loaded', { retryAfterMs: 2000 });
+  return watching;
+}
+
+/** A query that has ended. */
+function count({ metrics }: VerbContext, outcome: QueryOutcome | null, status: string): void {
+  metrics.answered({ watch: null, status, timing: outcome?.timing ?? null, tokens: outcome?.tokens ?? null });
 }
 
 /** Without a name: the only one there is. */
@@ -223,8 +222,8 @@ function unknownCamera(context: VerbContext, id: string | undefined): RequestErr
 }
 
 function knownWatch(context: VerbContext, id: string): WatchSpec {
-  const watches = context.watches();
-  const spec = Object.hasOwn(watches, id) ? watches[id] : undefined;
+  const { watches } = context.changer.config;
+  const spec = own(watches, id);
   if (spec !== undefined) return spec;
   const known = Object.keys(watches).join(', ') || '(there is none)';
   throw new RequestError('UNKNOWN_WATCH', `watch: expected one of ${known}, received ${JSON.stringify(id)}`, { refs: [{ key: 'watch', value: id }] });

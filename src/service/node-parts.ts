@@ -1,0 +1,56 @@
+/** The parts of a node that need no waiting, made and put together. */
+import { BrokerSide } from './broker-side.js';
+import { type CameraReporter, cameraReporter } from './camera-reporter.js';
+import { Changer, type ChangerOptions } from './changer.js';
+import { Latency } from './latency.js';
+import type { Log } from './log.js';
+import { Metrics } from './metrics.js';
+import type { NodeState } from './node-state.js';
+import { Notifier } from './notify.js';
+import { own } from './own.js';
+import { checksOf } from './readiness.js';
+import { Status } from './status.js';
+import { System } from './system.js';
+import { Troubles } from './troubles.js';
+
+export interface NodeParts {
+  changer: Changer;
+  side: BrokerSide;
+  troubles: Troubles;
+  reporter: CameraReporter;
+  latency: Latency;
+  status: Status;
+  metrics: Metrics;
+  notifier: Notifier;
+}
+
+export interface PartsOptions {
+  state: NodeState;
+  log: Log;
+  change: ChangerOptions;
+  /** The state of a camera has changed. */
+  onCamera: () => void;
+}
+
+export function nodeParts({ state, log, change, onCamera }: PartsOptions): NodeParts {
+  const changer = new Changer(change);
+  const latency = new Latency();
+  const side = new BrokerSide({
+    changer,
+    state,
+    clientSuffix: change.stateDir.clientSuffix,
+    log,
+  });
+  const status = new Status({ state, changer, side, latency, log, system: new System() });
+  const metrics = new Metrics({ version: state.version, snapshot: () => status.metrics() });
+  const troubles = new Troubles(side.node);
+  const reporter = cameraReporter({
+    node: side.node,
+    troubles,
+    log: log.child('camera'),
+    isEnabled: (id) => own(changer.config.cameras, id)?.enabled !== false,
+    onChange: onCamera,
+  });
+  const notifier = new Notifier({ healthy: () => checksOf(state, changer.config, side.link.connected)[0].ok });
+  return { changer, side, troubles, reporter, latency, status, metrics, notifier };
+}

@@ -1,0 +1,86 @@
+/** Cameras, watches and queries on a loaded model: started, changed and stopped together. */
+import { WatchLoop } from '../watch/loop.js';
+import { nothingKnown, type WatchOutcome } from '../watch/outcome.js';
+import { Queries } from '../watch/queries.js';
+import { Usage } from '../watch/usage.js';
+import type { BrokerSide } from './broker-side.js';
+import type { CameraReporter } from './camera-reporter.js';
+import { CameraSet } from './cameras.js';
+import type { Config } from './config/config.js';
+import type { ConfigDiff } from './config/diff.js';
+import { rethrow } from './last-words.js';
+import type { LoadedModel } from './model.js';
+import type { Troubles } from './troubles.js';
+
+export interface WatchingOptions {
+  model: LoadedModel;
+  side: BrokerSide;
+  reporter: CameraReporter;
+  troubles: Troubles;
+  onOutcome: (outcome: WatchOutcome) => void;
+}
+
+export class Watching {
+  readonly cameras: CameraSet;
+  readonly loop: WatchLoop;
+  readonly queries: Queries;
+
+  constructor(
+    private readonly options: WatchingOptions,
+    config: Config,
+  ) {
+    const { model, reporter, onOutcome } = options;
+    const usage = new Usage(); // of the one engine that both use
+    const loop = new WatchLoop(model, { onOutcome, onFault: rethrow, usage }); // an answer would be lost, uncounted
+    this.loop = loop;
+    this.queries = new Queries(model, { limit: config.requests.queue, usage });
+    this.cameras = new CameraSet(model.imageSize, {
+      added: (camera) => {
+        reporter.added(camera);
+        loop.addCamera(camera);
+      },
+      removed: (camera) => {
+        loop.removeCamera(camera.id);
+        reporter.removed(camera);
+      },
+    });
+  }
+
+  /** Throws ERR_OPTION for a camera that cannot be opened as it is configured. Nothing is asked before begin(). */
+  async open({ cameras, watches }: Config): Promise<void> {
+    for (const [id, spec] of Object.entries(watches)) {
+      this.loop.put(id, spec);
+      this.options.side.node.watchSettings(id, spec);
+    }
+    await this.cameras.apply(cameras);
+  }
+
+  begin(): void {
+    this.loop.start();
+  }
+
+  /** Puts a changed configuration into force. Throws as open() does, and then has changed nothing. */
+  async apply({ cameras, watches, requests }: Config, diff: ConfigDiff): Promise<void> {
+    const { side, troubles } = this.options;
+    await this.cameras.apply(cameras);
+    for (const [id, { enabled }] of Object.entries(cameras)) if (!enabled) troubles.cameraFine(id);
+    for (const id of diff.watches.removed) {
+      this.loop.delete(id);
+      side.results.forget(id);
+      side.node.forgetWatchSettings(id);
+      troubles.watchFine(id);
+    }
+    for (const id of diff.watches.added) side.results.watch(nothingKnown(id, watches[id] as Config['watches'][string]));
+    for (const id of [...diff.watches.added, ...diff.watches.changed]) {
+      troubles.watchFine(id); // it is tried anew
+      this.loop.put(id, watches[id] as Config['watches'][string]);
+    }
+    this.queries.setLimit(requests.queue);
+  }
+
+  /** For good; what is under way may finish within the budget. */
+  async stop(budgetMs: number): Promise<void> {
+    await Promise.all([this.loop.stop(budgetMs), this.queries.stop(budgetMs)]);
+    await this.cameras.stop();
+  }
+}
