@@ -30,7 +30,7 @@ export function openSource(uri: string, options: SourceOptions): Source {
   }
   const refused = scheme === 'gst' ? /[^\P{Cc}\s]/u : /\p{Cc}/u; // a pipeline may have several lines
   if (refused.test(uri)) throw optionError('camera', 'a URI without control characters', mask(uri));
-  if (/\p{Cs}/u.test(uri)) throw optionError('camera', 'a URI without halves of surrogate pairs', mask(uri));
+  if (/\p{Cs}/u.test(uri)) throw optionError('camera', 'a URI of whole characters, no half of a surrogate pair', mask(uri));
   if (['images', 'file'].includes(scheme) && hasUser(uri))
     throw optionError('camera', `${scheme}:// and a path, without user and password`, mask(uri));
   if (scheme === 'synthetic') return syntheticSource(splitUri(uri));

@@ -77,7 +77,7 @@ function checkBroker(mqtt: Record<string, unknown>, issue: Issue): void {
 
 /** Half of a surrogate pair, which an escape in YAML or JSON can make, cannot be sent: it would arrive as another character. */
 function checkTexts(value: unknown, path: (string | number)[], issue: Issue): void {
-  if (typeof value === 'string' && /\p{Cs}/u.test(value)) issue(path, 'text without halves of surrogate pairs', value);
+  if (typeof value === 'string' && /\p{Cs}/u.test(value)) issue(path, 'whole characters, no half of a surrogate pair', value);
   if (typeof value !== 'object' || value === null) return;
   for (const [key, item] of Object.entries(value)) checkTexts(item, [...path, Array.isArray(value) ? Number(key) : key], issue);
 }
