@@ -16,7 +16,7 @@ import { CameraSet } from './cameras.js';
 import { Changer } from './changer.js';
 import type { Config, LoadedConfig } from './config/config.js';
 import type { ConfigDiff } from './config/diff.js';
-import { conflictsOf, type Overridden, withOverrides } from './config/overrides.js';
+import type { Overridden } from './config/overrides.js';
 import { type Check, HttpServer } from './http.js';
 import { rethrow, sayLastWords } from './last-words.js';
 import { Latency } from './latency.js';
@@ -24,6 +24,7 @@ import type { Log } from './log.js';
 import { Metrics } from './metrics.js';
 import type { LoadedModel, LoadModel, ModelState } from './model.js';
 import { Notifier } from './notify.js';
+import { OverrideGuard } from './override-guard.js';
 import { own } from './own.js';
 import { StateDir } from './state-dir.js';
 import { Status } from './status.js';
@@ -62,8 +63,8 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
   private readonly usage = new Usage();
   private readonly ending = new AbortController();
   private readonly stateDir: StateDir;
+  private readonly guard: OverrideGuard;
   private hasStarted = false;
-  private without: string | null = null; // why the overrides are not in force
   private lifecycle: Health['lifecycle'] = 'starting';
   private modelState: ModelState = 'loading';
   private model: LoadedModel | null = null;
@@ -83,6 +84,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
     super();
     this.log = options.log.logger;
     this.stateDir = new StateDir(options.loaded.config.state_dir, { onWarning: (message) => this.log.warn(message) });
+    this.guard = new OverrideGuard(this.stateDir, this.log);
   }
 
   /** Cameras by id, once start() has resolved. */
@@ -99,7 +101,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
   async start(): Promise<void> {
     try {
       await this.stateDir.open();
-      this.wire(await this.overridden());
+      this.wire(await this.guard.begin(this.options.loaded, this.options.withoutOverrides ?? null));
       await this.listen();
       this.connect();
       await this.loadModel();
@@ -111,8 +113,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
     }
     this.lifecycle = 'running';
     this.hasStarted = true;
-    if (this.without === null) await this.stateDir.finishStart();
-    else await this.dropOverrides(this.without);
+    await this.guard.settle(this.side.node);
     this.publishInfo();
     this.side.node.event('started', `mipha-edge ${this.options.version}`);
     await this.tick();
@@ -127,7 +128,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
 
   /** Whether overrides were in force, and so may be why start() failed. */
   get hadOverrides(): boolean {
-    return this.changer !== undefined && this.without === null && this.changer.overrides.length > 0;
+    return this.guard.inForce;
   }
 
   /** No new work; what is under way may finish within the budget; states and `offline` go out; processes, sockets and timers are gone. */
@@ -153,7 +154,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
   async reload(): Promise<void> {
     if (this.side === undefined) return; // not started: what was read a moment ago is new enough
     try {
-      this.tellOverrides(await this.changer.reload());
+      this.guard.tell(await this.changer.reload());
       this.side.node.alert('config', null);
       this.side.node.event('config_applied', 'the configuration was read again');
       this.log.info('configuration read again');
@@ -169,35 +170,6 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
     return this.changer.config;
   }
 
-  /** What is to be in force: with the overrides, unless they have kept a node from starting. */
-  private async overridden(): Promise<Overridden> {
-    const { loaded, withoutOverrides = null } = this.options;
-    const { overrides, source } = this.stateDir;
-    const unfinished = withoutOverrides === null ? await this.stateDir.beginStart() : 0;
-    this.without = withoutOverrides ?? (unfinished > 0 ? `${unfinished} starts with them in a row ended before the node ran` : null);
-    if (this.without === null) return withOverrides(loaded, overrides, source);
-    this.log.error(`The overrides of ${source} are not in force: ${this.without}`);
-    this.stateDir.suspend();
-    return withOverrides(loaded, {}, source);
-  }
-
-  /** The node has started without them, so they were in the way. */
-  private async dropOverrides(why: string): Promise<void> {
-    const { source } = this.stateDir;
-    const aside = await this.stateDir.setAside();
-    const text = `The overrides of ${source} kept the node from starting and were dropped (${aside ?? 'their file could not be renamed'}): ${why}`;
-    this.log.error(text);
-    this.side.node.alert('overrides', text);
-    this.side.node.event('overrides_dropped', text);
-  }
-
-  /** What was changed over MQTT, and what of it hides something that the file says. */
-  private tellOverrides(loaded: LoadedConfig): void {
-    for (const warning of [...loaded.warnings, ...conflictsOf(loaded)]) this.log.warn(warning);
-    const { overrides } = this.changer;
-    if (overrides.length > 0) this.log.info({ overrides, origin: 'mqtt', file: this.stateDir.source }, `${overrides.length} overrides`);
-  }
-
   /** Makes what needs no waiting. */
   private wire(loaded: Overridden): void {
     const { load, log, version, proveModel = async () => {} } = this.options;
@@ -210,7 +182,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
       apply: (config, diff) => this.apply(config, diff),
       taken: () => this.republish(),
     });
-    this.tellOverrides(loaded);
+    this.guard.tell(loaded);
     this.side = new BrokerSide({
       changer: this.changer,
       session: this.session,
