@@ -95,7 +95,7 @@ export class Changer {
   }
 
   /** Reads the file again and applies what changed. Throws ERR_CONFIG, and then the old configuration stays in force. */
-  reload(): Promise<LoadedConfig> {
+  reload(): Promise<Overridden> {
     return this.inTurn(async () => {
       const { load, stateDir } = this.options;
       const base = await load();

@@ -11,12 +11,12 @@ import type { CameraSet } from './cameras.js';
 import type { Config, LoadedConfig } from './config/config.js';
 import type { ConfigDiff } from './config/diff.js';
 import { HttpServer } from './http.js';
-import { KeptOverrides } from './kept-overrides.js';
 import { sayLastWords } from './last-words.js';
 import type { Log } from './log.js';
 import type { LoadModel } from './model.js';
 import { type NodeParts, nodeParts } from './node-parts.js';
 import type { NodeState } from './node-state.js';
+import { OverrideGuard } from './override-guard.js';
 import { checksOf } from './readiness.js';
 import { StateDir } from './state-dir.js';
 import { handlersOf } from './verbs.js';
@@ -41,7 +41,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
   private readonly log;
   private readonly ending = new AbortController();
   private readonly stateDir: StateDir;
-  private readonly kept: KeptOverrides;
+  private readonly guard: OverrideGuard;
   /** Null until the state folder has been read. */
   private parts: NodeParts | null = null;
   private http: HttpServer | null = null;
@@ -62,7 +62,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
       watching: null,
     };
     this.stateDir = new StateDir(options.loaded.config.state_dir, { onWarning: (message) => this.log.warn(message) });
-    this.kept = new KeptOverrides(this.stateDir, this.log);
+    this.guard = new OverrideGuard(this.stateDir, this.log);
   }
 
   get session(): string {
@@ -82,7 +82,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
 
   /** Whether overrides were in force, and so may be why start() failed. */
   get hadOverrides(): boolean {
-    return this.parts !== null && this.kept.inForce && this.parts.changer.overrides.length > 0;
+    return this.guard.inForce;
   }
 
   /** What the node would publish about its health now. Throws before start(). */
@@ -103,7 +103,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
       await this.watch(parts);
       state.lifecycle = 'running';
       this.hasStarted = true;
-      await this.kept.settle(parts.side.node);
+      await this.guard.settle(parts.side.node);
       this.publishInfo(parts);
       parts.side.node.event('started', `mipha-edge ${state.version}`);
       await this.tick(parts);
@@ -145,7 +145,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
     if (this.parts === null) return; // not started: what was read a moment ago is new enough
     const { changer, side } = this.parts;
     try {
-      this.kept.tell(await changer.reload(), changer.overrides);
+      this.guard.tell(await changer.reload());
       side.node.alert('config', null);
       side.node.event('config_applied', 'the configuration was read again');
       this.log.info('configuration read again');
@@ -159,7 +159,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
 
   private async assemble(): Promise<NodeParts> {
     const { loaded: base, load, log, withoutOverrides = null, proveModel = async () => {} } = this.options;
-    const loaded = await this.kept.over(base, withoutOverrides);
+    const loaded = await this.guard.begin(base, withoutOverrides);
     const parts: NodeParts = nodeParts({
       state: this.state,
       log,
@@ -175,7 +175,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
       onCamera: () => void this.tick(parts),
     });
     this.parts = parts;
-    this.kept.tell(loaded, parts.changer.overrides);
+    this.guard.tell(loaded);
     return parts;
   }
 

@@ -132,7 +132,7 @@ describeWith(['mosquitto', 'gstreamer'], 'a node in trouble', () => {
       ...Array.from({ length: 5 }, () => 'QUEUE_FULL'),
       ...Array.from({ length: 3 }, () => 'SHUTTING_DOWN'),
     ]);
-    expect(ear.on('availability').at(-1)?.text).toBe('offline');
+    await until('offline', () => ear.on('availability').at(-1)?.text === 'offline');
     expect(model.running).toBe(0);
   });
 

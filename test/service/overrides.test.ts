@@ -1,13 +1,15 @@
 /** What was changed over MQTT, over a file that goes on being edited. */
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { Changer } from '../../src/service/changer.js';
 import { mergeOptions, replaceWatch } from '../../src/service/config/change.js';
 import type { ConfigInput, LoadedConfig } from '../../src/service/config/config.js';
 import { loadConfig } from '../../src/service/config/config.js';
 import { conflictsOf, differenceOf, dropOverrides, overridePaths, withOverrides } from '../../src/service/config/overrides.js';
 import { settingsOf } from '../../src/service/config/settings.js';
+import { modelProver } from '../../src/service/model.js';
 import { StateDir } from '../../src/service/state-dir.js';
 import { watchSpecSchema } from '../../src/watch/spec.js';
+import { NANO } from '../support/nano.js';
 
 /** A configuration from assignments, as an operator edits it. */
 async function file(settings: Record<string, string> = {}): Promise<LoadedConfig> {
@@ -238,5 +240,18 @@ describe('changes of a running node', () => {
     expect(stateDir.overrides).toEqual({ model: { backend: 'cpu' } });
     refused.add('cpu');
     await made.patch({ log: { level: 'debug' } }); // does not touch the model
+  });
+});
+
+describe('a model that was asked for over MQTT', () => {
+  it('is proven without being loaded: the backend is there, or the error says what is missing', async () => {
+    const prove = modelProver(NANO);
+    for (const backend of ['auto', 'cpu'] as const) await prove({ backend });
+    vi.stubEnv('MIPHA_TENSORRT', '/nonexistent/mipha_tensorrt.so');
+    await expect(prove({ backend: 'tensorrt' })).rejects.toMatchObject({
+      code: 'ERR_BACKEND_UNAVAILABLE',
+      message: expect.stringContaining('/nonexistent/mipha_tensorrt.so'),
+    });
+    vi.unstubAllEnvs();
   });
 });
