@@ -7,6 +7,8 @@ import { ROOT } from './sources.js';
 
 const files = testFiles();
 const text = (path: string) => readFileSync(join(ROOT, path), 'utf8');
+/** Without the counts that are only a limit of time, the last argument of a test. */
+const withoutLimits = (path: string) => text(path).replace(/^\s*counts\([^()]*\),$/gm, '');
 
 interface Row {
   promise: string;
@@ -65,7 +67,9 @@ describe('the table of test/README.md', () => {
   it('has every count of the tests, and no other', () => {
     const written = rows.filter(({ counts }) => counts !== '').map(({ path, counts }) => `${path}: ${counts}`);
     const called = files.flatMap((path) =>
-      [...text(path).matchAll(/(?<!function )\bcounts\(([^()]*)\)/g)].map(([, given = '']) => `${path}: ${given.replaceAll('_', '').trim()}`),
+      [...withoutLimits(path).matchAll(/(?<!function )\bcounts\(([^()]*)\)/g)].map(
+        ([, given = '']) => `${path}: ${given.replaceAll('_', '').trim()}`,
+      ),
     );
     expect(written.sort()).toEqual(called.sort());
   });
