@@ -41,7 +41,7 @@ describe('mipha doctor', () => {
     expect(schemes.map(({ scheme }) => scheme)).toEqual(['synthetic', 'images', 'v4l2', 'v4l2 mjpeg', 'csi', 'rtsp', 'file', 'gst']);
     for (const { scheme, ready, pipeline, fix } of schemes) {
       if (scheme === 'synthetic' || scheme === 'images') expect({ ready, pipeline }).toEqual({ ready: true, pipeline: null });
-      else if (ready) expect(pipeline).toMatch(/^gst-launch-1\.0 -q .* ! pnmenc ! fdsink fd=3/);
+      else if (ready) expect(pipeline).toMatch(/^gst-launch-1\.0 -q .* ! (pnmenc|multipartmux) ! fdsink fd=3/);
       else expect(fix).toMatch(/apt-get install/);
     }
     const csi = schemes.find(({ scheme }) => scheme === 'csi');

@@ -40,7 +40,8 @@ describe('advice fits the command and the case', () => {
   const errno = (code: string | number) => Object.assign(new Error(`${code}`), { code });
   const failed = (code: ErrorCode, message: string, details = {}, cause?: Error) =>
     new MiphaError<ErrorCode>(code, message, { details, ...(cause === undefined ? {} : { cause }) });
-  const { bugs } = JSON.parse(readFileSync('package.json', 'utf8')) as { bugs?: { url: string } };
+  const { bugs } = JSON.parse(readFileSync('package.json', 'utf8')) as { bugs?: string | { url: string } };
+  const address = typeof bugs === 'string' ? bugs : bugs?.url;
 
   it.each<[string, string, MiphaError, RegExp | undefined]>([
     ['convert', 'no checkpoint', fileError('/no/such', errno('ENOENT')), /^a checkpoint is a folder/],
@@ -107,7 +108,7 @@ describe('advice fits the command and the case', () => {
     expect(refusal({ model_type: 'llava' })).toBeUndefined();
     expect(refusal({ model_type: 'phi' })).toBeUndefined();
     expect(refusal({ model_type: 'eyesight' })).toBe(
-      `if it is a published Mipha checkpoint, please report it${bugs === undefined ? '' : ` at ${bugs.url}`} with its config.json`,
+      `if it is a published Mipha checkpoint, please report it${address === undefined ? '' : ` at ${address}`} with its config.json`,
     );
   });
 
