@@ -162,7 +162,7 @@ describe('the state folder', () => {
         await state.keep({ shutdown_ms: n, padding: 'x'.repeat(500 * (n % 100)) });
         process.stdout.write(n + '\\n');
       }`;
-    const rounds = counts(4, 8);
+    const rounds = counts(3, 8);
     let confirmed = -1;
     for (let round = 0; round < rounds; round++) {
       const child = spawn(process.execPath, ['--input-type=module', '-e', program], { cwd: ROOT, stdio: ['ignore', 'pipe', 'inherit'] });
