@@ -5,10 +5,12 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { Camera } from '../../src/camera/camera.js';
 import type { Frame, Picture } from '../../src/camera/frame.js';
 import { openSource } from '../../src/camera/source.js';
+import { counts } from '../support/counts.js';
 import { describeWith } from '../support/programs.js';
 import { HandSource, until } from './support.js';
 
 const INTERVAL_MS = 1000 / 30;
+const FRAMES = counts(90, 180); // of a camera in real time
 const SLOW_MS = 200; // what a slow engine needs for a frame
 const BITS = 12;
 
@@ -83,7 +85,7 @@ describe('The newest frame wins', () => {
       ['with frames far larger than the pipe', () => new Promise((resolve) => setTimeout(resolve, SLOW_MS)), 60],
     ])('%s', async (_, wait, column) => {
       const folder = mkdtempSync(join(tmpdir(), 'mipha-newest-'));
-      const count = 240; // 8 s
+      const count = FRAMES + 60;
       for (let n = 0; n < count; n++) {
         const { width, height, data } = numbered(n, column, column * 9);
         writeFileSync(join(folder, `${n}.pgm`), Buffer.concat([Buffer.from(`P5\n${width} ${height}\n255\n`), data]));
@@ -101,7 +103,7 @@ describe('The newest frame wins', () => {
       camera.start();
       const consuming = slowConsumer(camera, end.signal, wait, (frame) => seen.push({ n: numberIn(frame), at: performance.now() }));
       try {
-        await until('enough frames', () => newest > 180);
+        await until('enough frames', () => newest > FRAMES);
       } finally {
         end.abort();
         await consuming;
@@ -110,9 +112,9 @@ describe('The newest frame wins', () => {
       }
 
       const late = seen.map(({ n, at }) => (at - origin) / INTERVAL_MS - n).sort((a, b) => a - b); // in intervals
-      expect(seen.length).toBeGreaterThan(20);
+      expect(seen.length).toBeGreaterThan(FRAMES / 9);
       expect(seen.map(({ n }) => n)).toEqual(seen.map(({ n }) => n).sort((a, b) => a - b));
-      // One interval is what waiting costs, the rest is a noisy machine's. A queue anywhere on the way would be 150 intervals long by now.
+      // One interval is what waiting costs, the rest is a noisy machine's. A queue anywhere on the way would be most of the frames long by now.
       const quantile = (q: number) => late[Math.floor(late.length * q)];
       expect(quantile(0.5)).toBeLessThan(5);
       expect(quantile(0.9)).toBeLessThan(20);

@@ -4,6 +4,7 @@ import { Link, type LinkOptions } from '../../src/mqtt/link.js';
 import type { Requests } from '../../src/mqtt/requests.js';
 import { topicsOf } from '../../src/mqtt/topics.js';
 import type { Incoming } from '../../src/mqtt/wire.js';
+import { caughtUp } from '../support/mosquitto.js';
 
 export const topics = topicsOf('mipha', 'node-1');
 
@@ -71,7 +72,7 @@ export async function observe(url: string, filter: string | string[] = '#', opti
 /** Retained messages as somebody sees them who comes now. */
 export async function retained(url: string, filter = '#', options: IClientOptions = {}): Promise<Map<string, string>> {
   await using observer = await observe(url, filter, options);
-  await new Promise((done) => setTimeout(done, 200));
+  await caughtUp(observer.client, () => observer.seen.length);
   return new Map(observer.seen.filter((one) => one.retained).map(({ topic, payload }) => [topic, payload]));
 }
 

@@ -1,7 +1,7 @@
 /** What a node does when something it needs goes away, and that its controls stay quick while the engine is busy. */
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { resultSchema } from '../../src/mqtt/messages.js';
-import { type Mosquitto, sleep, startMosquitto, until } from '../support/mosquitto.js';
+import { caughtUp, type Mosquitto, sleep, startMosquitto, until } from '../support/mosquitto.js';
 import { describeWith } from '../support/programs.js';
 import { config, type Ear, fakeModel, KITCHEN, LAMP, listen, ROOT, startNode } from './support.js';
 
@@ -27,7 +27,7 @@ describeWith(['mosquitto', 'gstreamer'], 'a node in trouble', () => {
     for (const topic of ['health', 'watch/lamp/result', 'watch/lamp/state']) await until(topic, () => ear.on(topic).at(-1)?.text);
     const retained = async () => {
       await using fresh = await listen(mosquitto.url, [`${ROOT}/#`, 'homeassistant/#']);
-      await sleep(500);
+      await caughtUp(fresh.client, () => fresh.all.length);
       return [...new Set(fresh.all.filter((message) => message.retained).map(({ topic }) => topic))].sort();
     };
     const before = await retained();
@@ -157,7 +157,7 @@ describeWith(['mosquitto', 'gstreamer'], 'a node in trouble', () => {
     const discovery = { mqtt: { discovery: { enabled: true } } };
     const retained = async () => {
       await using fresh = await listen(mosquitto.url, [`${ROOT}/#`, 'homeassistant/#']);
-      await sleep(500);
+      await caughtUp(fresh.client, () => fresh.all.length);
       return fresh.all.filter((message) => message.retained).map(({ topic, text }) => ({ topic, text }));
     };
     {

@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createConnection, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { MqttClient } from 'mqtt';
 import { pathOf } from './program-list.js';
 
 export interface MosquittoOptions {
@@ -101,13 +102,21 @@ export async function startMosquitto(options: MosquittoOptions = {}): Promise<Mo
 }
 
 /** Polls until `probe` gives something truthy, and returns it; throws with `what` when `withinMs` has passed. */
-export async function until<T>(what: string, probe: () => T | Promise<T>, withinMs = 10_000): Promise<NonNullable<T>> {
+export async function until<T>(what: string, probe: () => T | Promise<T>, withinMs = 30_000): Promise<NonNullable<T>> {
   const end = performance.now() + withinMs;
   for (;;) {
     const value = await probe();
     if (value) return value as NonNullable<T>;
     if (performance.now() > end) throw new Error(`not within ${withinMs} ms: ${what}`);
     await sleep(10);
+  }
+}
+
+/** Waits until the broker has sent all it had for a client, as `received` counts it: a broker answers in order, a window of messages at a time. */
+export async function caughtUp(client: MqttClient, received: () => number): Promise<void> {
+  for (let before = -1; before !== received(); ) {
+    before = received();
+    await client.unsubscribeAsync('nothing');
   }
 }
 

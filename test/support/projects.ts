@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 
 /**
  * quick: TypeScript alone · compute: calibration, graphs in ONNX Runtime, the native reference · processes: waits for programs and brokers ·
- * engine: a loaded model, whose times are its own only while it has every core.
+ * engine: a loaded model, or measured times: alone on the machine.
  */
 export const PROJECTS = ['quick', 'compute', 'processes', 'engine'] as const;
 export type Project = (typeof PROJECTS)[number];
@@ -17,8 +17,9 @@ const SIGNS: [Project, RegExp][] = [
   ['processes', /'node:child_process'|\bdescribeWith\(|\bstart(Mosquitto|Broker)\(|\bimport \{[^}]*\b(mipha|node)\b[^}]*\} from '[^']*\/run\.js'/],
 ];
 
-/** Commands whose text does not show what they do in processes of their own: measure a loaded model, or compute for long. */
-const COMMANDS: Record<string, Project> = {
+/** Files whose text does not show it: they measure times, or compute for long in processes of their own. */
+const LISTED: Record<string, Project> = {
+  'test/camera/newest.test.ts': 'engine',
   'test/cli/bench.test.ts': 'engine',
   'test/cli/demo.test.ts': 'engine',
   'test/cli/calibrate.test.ts': 'compute',
@@ -37,7 +38,7 @@ export function testFiles(): string[] {
 
 export function projectOf(path: string): Project {
   const text = readFileSync(path, 'utf8');
-  return COMMANDS[path] ?? SIGNS.find(([, sign]) => sign.test(text))?.[0] ?? 'quick';
+  return LISTED[path] ?? SIGNS.find(([, sign]) => sign.test(text))?.[0] ?? 'quick';
 }
 
 /** Whether a suite runs once more on the stand-in for TensorRT; the held-out scenes go through the graphs instead, test/package/onnx. */
