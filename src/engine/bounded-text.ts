@@ -31,7 +31,17 @@ export function plainText(builder: Builder, min: number, max: number): State {
   const white = CHARACTERS.filter(({ to }) => to === 'space').map(({ low, high }) => [low, high] as const);
   let word = builder.fresh(MAY_END, visible, white);
   let gap: State | undefined; // after white space with too little before it to be the end
+  let [kind, from] = ['limit', 0]; // of the states of the last count, which the next may repeat
   for (let count = max - 1; count >= 0; count--) {
+    const next = count === 0 ? 'first' : count > min ? 'enough' : count < min - 1 ? 'too few' : `${count}`;
+    if (next === kind) {
+      const size = builder.size;
+      word = builder.repeat(from);
+      from = size;
+      if (count < min) gap = word;
+      continue;
+    }
+    [kind, from] = [next, builder.size];
     const space = count === 0 ? undefined : count >= min ? word : gap;
     if (count === min) gap = oneMore(builder, FREE, PLAIN, word, undefined);
     word = oneMore(builder, count >= min ? MAY_END : FREE, PLAIN, word, space);
@@ -40,17 +50,26 @@ export function plainText(builder: Builder, min: number, max: number): State {
   return word;
 }
 
-/** The state before the inside of a JSON string and its closing quote, then `next`. An escape counts as the character it stands for. */
-export function quotedText(builder: Builder, min: number, max: number, next: State): State {
-  const close: Edge = { low: QUOTE, high: QUOTE, to: next };
-  const cut = builder.fresh({ group: 0, decided: builder.marksOf(next).decided, cut: true }, [close], ANY_QUOTED);
+/** The state before the inside of a JSON string and its closing quote, then `after`. An escape counts as the character it stands for. */
+export function quotedText(builder: Builder, min: number, max: number, after: State): State {
+  const close: Edge = { low: QUOTE, high: QUOTE, to: after };
+  const cut = builder.fresh({ group: 0, decided: builder.marksOf(after).decided, cut: true }, [close], ANY_QUOTED);
   let word = builder.fresh(FREE, [...ANY_QUOTED.map(([low, high]) => ({ low, high, to: cut })), close]);
+  let [kind, from] = ['limit', 0];
   for (let count = max - 1; count >= 0; count--) {
+    const next = count >= min ? 'enough' : 'too few';
+    if (next === kind) {
+      const size = builder.size;
+      word = builder.repeat(from);
+      from = size;
+      continue;
+    }
+    [kind, from] = [next, builder.size];
     const escaped = builder.begin(FREE);
     for (const byte of ESCAPED) builder.edge(byte, byte, word);
     word = oneMore(builder, FREE, QUOTED, word, word);
     builder.edge(BACKSLASH, BACKSLASH, escaped);
-    if (count >= min) builder.edge(QUOTE, QUOTE, next);
+    if (count >= min) builder.edge(QUOTE, QUOTE, after);
   }
   return word;
 }

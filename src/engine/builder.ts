@@ -37,6 +37,7 @@ export class Builder {
   private readonly highs: number[] = [];
   private readonly targets: State[] = [];
   private readonly longest: number[] = [];
+  private readonly cuts = new Uint8Array(257); // bytes where an edge begins, or behind which one ends
   /** States with one edge of one byte, by target and byte: the insides of words. */
   private readonly steps = new Map<number, State>();
   private readonly alike = new Map<string, State>();
@@ -63,7 +64,37 @@ export class Builder {
     this.highs.push(high);
     this.targets.push(to);
     this.first[state + 1] = this.lows.length;
+    this.cuts[low] = 1;
+    this.cuts[high + 1] = 1;
     if (to !== state) this.longest[state] = Math.max(this.longest[state] as number, 1 + (this.longest[to] as number));
+  }
+
+  /** How many there are: the next to begin. */
+  get size(): number {
+    return this.marks.length;
+  }
+
+  /**
+   * The states since `from` once more, on top of themselves: what led to the one before `from` leads to the last of them, and what led further back still
+   * does. Returns the last. Throws ERR_OPTION when there are too many.
+   */
+  repeat(from: State): State {
+    const { marks, first, lows, highs, targets, longest } = this;
+    const [end, shift] = [marks.length, marks.length - from];
+    if (end + shift > MAX_STATES) throw tooLarge();
+    const longer = (longest[end - 1] as number) - (longest[from - 1] as number);
+    for (let state = from; state < end; state++) {
+      marks.push(marks[state] as Required<Marks>);
+      longest.push((longest[state] as number) + longer);
+      for (let i = first[state] as number; i < (first[state + 1] as number); i++) {
+        const to = targets[i] as State;
+        lows.push(lows[i] as number);
+        highs.push(highs[i] as number);
+        targets.push(to >= from - 1 ? to + shift : to);
+      }
+      first.push(lows.length);
+    }
+    return marks.length - 1;
   }
 
   /** `loops`: bytes that lead back to the state. */
@@ -122,29 +153,18 @@ export class Builder {
     return bytes.reduceRight((to, byte) => this.state({ group, decided: this.marksOf(next).decided }, [{ low: byte, high: byte, to }]), next);
   }
 
-  /** State 0 is `start`. */
+  /** State 0 is `start`, and those that were begun before it follow. */
   finish(start: State): Automaton {
-    const number = new Int32Array(this.marks.length).fill(-1);
-    number[start] = 0;
-    const order = [start];
-    const cuts = new Uint8Array(257);
-    for (const state of order) {
-      for (let i = this.first[state] as number; i < (this.first[state + 1] as number); i++) {
-        cuts[this.lows[i] as number] = 1;
-        cuts[(this.highs[i] as number) + 1] = 1;
-        const to = this.targets[i] as State;
-        if (number[to] === -1) number[to] = order.push(to) - 1;
-      }
-    }
+    const { first, lows, highs, targets, marks } = this;
+    const states = start + 1;
     const column = new Uint8Array(256);
-    for (let byte = 1; byte < 256; byte++) column[byte] = (column[byte - 1] as number) + (cuts[byte] as number);
+    for (let byte = 1; byte < 256; byte++) column[byte] = (column[byte - 1] as number) + (this.cuts[byte] as number);
     const columns = (column[255] as number) + 1;
-
-    const states = order.length;
+    const next = new Int32Array(states * columns).fill(-1);
     const automaton: Automaton = {
       states,
       column,
-      next: new Int32Array(states * columns).fill(-1),
+      next,
       accepting: new Uint8Array(states),
       group: new Int32Array(states),
       ends: new Int32Array(states),
@@ -152,18 +172,19 @@ export class Builder {
       cut: new Uint8Array(states),
       longest: this.longest[start] as number,
     };
-    for (const [row, state] of order.entries()) {
-      for (let i = this.first[state] as number; i < (this.first[state + 1] as number); i++) {
-        const last = row * columns + (column[this.highs[i] as number] as number);
-        const to = number[this.targets[i] as State] as number;
-        for (let at = row * columns + (column[this.lows[i] as number] as number); at <= last; at++) automaton.next[at] = to;
+    for (let state = 0; state < states; state++) {
+      const row = start - state;
+      for (let i = first[state] as number; i < (first[state + 1] as number); i++) {
+        const last = row * columns + (column[highs[i] as number] as number);
+        const to = start - (targets[i] as State);
+        for (let at = row * columns + (column[lows[i] as number] as number); at <= last; at++) next[at] = to;
       }
-      const { accepting, group, decided, cut, ends } = this.marksOf(state);
-      automaton.accepting[row] = Number(accepting);
-      automaton.group[row] = group;
-      automaton.ends[row] = ends;
-      automaton.decided[row] = Number(decided);
-      automaton.cut[row] = Number(cut);
+      const mark = marks[state] as Required<Marks>;
+      automaton.accepting[row] = Number(mark.accepting);
+      automaton.group[row] = mark.group;
+      automaton.ends[row] = mark.ends;
+      automaton.decided[row] = Number(mark.decided);
+      automaton.cut[row] = Number(mark.cut);
     }
     return automaton;
   }

@@ -64,14 +64,26 @@ describe('lengths', () => {
       [3, 3],
       [2, 5],
       [4, 5],
+      [0, 12],
+      [1, 9],
+      [5, 12],
+      [11, 12],
     ] as const) {
       const schema = z.string().min(min).max(max);
       const constraint = of(schema);
-      const random = new Random(min * 10 + max);
+      const json = of(z.object({ a: schema }));
+      const random = new Random(min * 100 + max);
       for (let round = 0; round < 400; round++) {
         const text = random.text(['a', 'b', ' ', '\n', '\u00a0', '\u3000', '🤖'], 0, max + 3);
         const answer = understood(constraint, text);
         if (answer !== undefined && !schema.safeParse(answer.value).success) expect({ min, max, text }).toBe(answer);
+        const length = [...text.trim()].length;
+        const whole = text.trim() === text && length >= min && length <= max && !/\s\s/.test(text); // runs of white space only where they fit
+        if (whole && (answer?.value !== text || answer.cut)) expect({ min, max, text }).toBe(answer);
+        const inside = understood(json, quoted(text))?.value as { a: string } | undefined;
+        if ([...text].length >= min !== (inside !== undefined) || (inside && inside.a !== [...text].slice(0, max).join(''))) {
+          expect({ min, max, text }).toBe(inside);
+        }
       }
     }
   });
