@@ -114,7 +114,7 @@ describe.each(['npm', 'pnpm'] as const)('installed with %s', (manager) => {
 
   it('shares zod with the program', async () => {
     const { dependencies = {}, peerDependencies } = JSON.parse(await readFile(join(project, 'node_modules', 'mipha-edge', 'package.json'), 'utf8'));
-    expect([peerDependencies.zod, dependencies.zod]).toEqual(['^4.0.0', undefined]);
+    expect([peerDependencies.zod, dependencies.zod]).toEqual(['^4.5.0', undefined]);
     const path = (from: string) => `require('node:module').createRequire(${JSON.stringify(join(from, 'x.js'))}).resolve('zod')`;
     const installed = await realpath(join(project, 'node_modules', 'mipha-edge'));
     const { stdout } = await node(['-p', `${path(project)} === ${path(installed)}`]);
