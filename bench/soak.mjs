@@ -1,7 +1,6 @@
 // A node under everything its users do, for as long as you like, and what memory it takes: four cameras, 24 watches, and clients that ask, cancel,
-// put, delete, set, take snapshots and break off in the middle.
-//   node bench/soak.mjs [--minutes 60] [--every SECONDS] [--json]       after `npm run setup`; needs mosquitto
-// Prints a line per interval after a garbage collection, and at the end how much each kind of memory grew per minute after the first fifth of the time.
+// put, delete, set, take snapshots and break off in the middle. Prints a line per interval, after a garbage collection, and at the end how much each kind
+// of memory grew per minute after the first fifth of the time.
 import { fork, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -10,16 +9,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
-import { connectAsync } from 'mqtt';
-import { WATCHES } from '../dist/cli/demo-watches.js';
-import { SHIPPED_MODEL } from '../dist/cli/options.js';
-import { configOf } from '../dist/service/config/config.js';
-import { Log } from '../dist/service/log.js';
-import { modelLoader } from '../dist/service/model.js';
-import { Service } from '../dist/service/service.js';
+import { fromDist, readArguments, wholeNumber } from '../scripts/arguments.mjs';
 
-const HELP = 'Usage: node bench/soak.mjs [--minutes 60] [--every SECONDS] [--json]';
+const USAGE = `node bench/soak.mjs [--minutes 60] [--every SECONDS] [--json]      after npm run setup; needs mosquitto
+--every    seconds between two lines; default: one for each minute there is, at least 5`;
 const PICTURES = fileURLToPath(new URL('../test/fixtures/eval/pictures', import.meta.url));
 const CAMERAS = ['kitchen', 'cellar', 'yard', 'door'];
 const CLIENTS = 6;
@@ -27,24 +20,16 @@ const CLIENTS = 6;
 if (process.send !== undefined && process.argv[2] === 'node') {
   await node(process.argv[3]);
 } else {
-  try {
-    const { values } = parseArgs({
-      options: { minutes: { type: 'string' }, every: { type: 'string' }, json: { type: 'boolean' }, help: { type: 'boolean' } },
-    });
-    const minutes = Number(values.minutes ?? 60);
-    const every = Number(values.every ?? Math.max(5, minutes));
-    if (values.help) console.log(HELP);
-    else if (!(minutes > 0 && every > 0)) throw new TypeError('--minutes and --every are numbers above 0');
-    else await soak(minutes, every, values.json === true);
-  } catch (error) {
-    if (!(error instanceof TypeError)) throw error;
-    console.error(`${HELP}\n${error.message}`);
-    process.exitCode = 2;
-  }
+  const { values } = readArguments(USAGE, { options: { minutes: { type: 'string' }, every: { type: 'string' }, json: { type: 'boolean' } } });
+  const minutes = wholeNumber(USAGE, '--minutes', values.minutes, 60);
+  await soak(minutes, wholeNumber(USAGE, '--every', values.every, Math.max(5, minutes)), values.json === true);
 }
 
 /** The node, in a process of its own; every message asks for its memory. */
 async function node(url) {
+  const [{ WATCHES }, { SHIPPED_MODEL }, { configOf }, { Log }, { modelLoader }, { Service }] = await Promise.all(
+    ['cli/demo-watches.js', 'cli/options.js', 'service/config/config.js', 'service/log.js', 'service/model.js', 'service/service.js'].map(fromDist),
+  );
   const uris = [
     'synthetic://kitchen?change_ms=700',
     'synthetic://kitchen?change_ms=300',
@@ -84,6 +69,7 @@ async function node(url) {
 }
 
 async function soak(minutes, every, json) {
+  await fromDist('service/service.js'); // says what to run where nothing is compiled yet
   const broker = await startBroker();
   const child = fork(fileURLToPath(import.meta.url), ['node', broker.url], { execArgv: ['--expose-gc'] });
   let over = false;
@@ -135,6 +121,7 @@ function slope(samples, kind) {
 
 /** One user after the other: comes, does things, and leaves politely or not. */
 async function client(url, number, done, over) {
+  const { connectAsync } = await import('mqtt');
   const root = 'mipha/v1/soak';
   for (let life = 0; !over(); life++) {
     const mqtt = await connectAsync(url, { protocolVersion: 5, reconnectPeriod: 0, clientId: `soak-${number}-${life}` }).catch(() => null);
