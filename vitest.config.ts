@@ -1,9 +1,9 @@
 import { type TestProjectInlineConfiguration as Configuration, defineConfig } from 'vitest/config';
 import { THOROUGH } from './test/support/counts.js';
-import { type Project, projectOf, runsOnBackend, STANDIN_ENV, testFiles, usesCounts } from './test/support/projects.js';
+import { isThorough, type Project, projectOf, runsOnBackend, STANDIN_ENV, testFiles } from './test/support/projects.js';
 
-// `npm run test:thorough` runs again, with the full counts, the files that have any; the others would only say the same once more.
-const files = testFiles().filter((path) => !THOROUGH || usesCounts(path));
+// `npm run test:thorough` runs again those files that have more to say: full counts. The others would only say the same once more.
+const files = testFiles().filter((path) => !THOROUGH || isThorough(path));
 
 /** Groups run one after the other, the files of a group so many at a time. */
 function project(

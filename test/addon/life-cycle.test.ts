@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { expect, it } from 'vitest';
 import { packageRoot } from '../../src/addon/load.js';
+import { counts } from '../support/counts.js';
 import { addon, endless, load, NANO, picture, question } from './raw-engine.js';
 
 const none = { engines: 0, views: 0, conversations: 0, jobs: 0 };
@@ -109,7 +110,7 @@ it('a worker may be terminated while it decodes, looks and loads', async () => {
   }
 });
 
-it('two hundred loads and disposals leave nothing', async () => {
+it('loads and disposals leave nothing', async () => {
   const cycle = async () => {
     const engine = await load();
     const { view } = await engine.look(picture(), {}).done;
@@ -117,11 +118,11 @@ it('two hundred loads and disposals leave nothing', async () => {
     await engine.converse(view);
     await engine.dispose();
   };
-  for (let i = 0; i < 40; i++) await cycle();
+  for (let i = 0; i < counts(10, 40); i++) await cycle();
   const before = process.memoryUsage().rss;
-  for (let i = 0; i < 160; i++) await cycle();
+  for (let i = 0; i < counts(40, 160); i++) await cycle();
   expect(addon.handles()).toMatchObject(none);
-  // One engine of the shipped model holds more than 8 MB: leaking even a tenth of each would show ten times over.
+  // One engine of the shipped model holds more than 8 MB: leaking even a tenth of each would show.
   expect(process.memoryUsage().rss - before).toBeLessThan(16e6);
 }, 120_000);
 

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import config from '../../vitest.config.js';
-import { PROJECTS, projectOf, runsOnBackend, testFiles, usesCounts } from '../support/projects.js';
+import { isThorough, PROJECTS, projectOf, runsOnBackend, testFiles } from '../support/projects.js';
 import { ROOT } from './sources.js';
 
 const files = testFiles();
@@ -35,7 +35,7 @@ function number(cell: string): string {
 describe('the projects of vitest.config.ts', () => {
   const projects = (config.test?.projects ?? []) as { test: { name: string; include: string[] } }[];
   const included = (name: string) => projects.find(({ test }) => test.name === name)?.test.include ?? [];
-  const wanted = (path: string) => process.env.MIPHA_THOROUGH !== '1' || usesCounts(path);
+  const wanted = (path: string) => process.env.MIPHA_THOROUGH !== '1' || isThorough(path);
 
   it('have every test file, each in one', () => {
     const all = PROJECTS.flatMap(included);

@@ -8,7 +8,7 @@ import { describeWith } from '../support/programs.js';
 import { mipha } from './run.js';
 
 const INTERVAL_MS = 200; // of the demo's watches when it is counted
-const FRAMES = counts(40, 200);
+const FRAMES = counts(20, 200);
 const WATCHES = ['lamp', 'door', 'person', 'objects', 'cup', 'things'];
 
 /** The figures of the summary. */
@@ -54,7 +54,7 @@ describe('mipha demo', () => {
 
   it('ends with 1 when too many answers were wrong', async () => {
     const wrong = ['--set', 'watches.lamp.question=Is the door open?', '--set', 'watches.door.question=Is the lamp on?'];
-    const { code, stdout } = await mipha(['demo', '--frames', '20', ...wrong]);
+    const { code, stdout } = await mipha(['demo', '--frames', '8', ...wrong]);
     expect(code).toBe(1);
     expect(stdout).toContain('That is below 97 %.');
   });

@@ -47,6 +47,6 @@ export function runsOnBackend(path: string): boolean {
 }
 
 /** Whether the thorough run has anything to add to the quick one. */
-export function usesCounts(path: string): boolean {
-  return /\bcounts\(/.test(readFileSync(path, 'utf8'));
+export function isThorough(path: string): boolean {
+  return /\bcounts\(|\bTHOROUGH\b/.test(readFileSync(path, 'utf8'));
 }
