@@ -30,7 +30,7 @@ it('plain per-tensor INT8 breaks on planted outliers, smoothing and recipe repai
     { name: 'plain', smooth: false, budget: 100 },
     { name: 'smoothed', smooth: true, budget: 100 },
     { name: 'smoothed, recipe', smooth: true, budget: 0.01 },
-  ]) {
+  ].slice(0, counts(2, 3))) {
     const { out, calibration } = await calibrateNano(folder, {
       name: name.replace(', ', '-'),
       model: planted,
@@ -47,11 +47,13 @@ it('plain per-tensor INT8 breaks on planted outliers, smoothing and recipe repai
   const table = rows.map(
     ({ name, error, wide: kept, shown }) => `${name.padEnd(18)} error of the logits ${(100 * error).toPrecision(3)} %, ${kept} kept wide: ${shown}`,
   );
-  const [plain, smoothed, recipe] = rows as [(typeof rows)[0], (typeof rows)[0], (typeof rows)[0]];
-  console.log([`FP32 reference: ${((100 * recipe.reference) / recipe.total).toFixed(2)} % right on ${SCENES} scenes`, ...table].join('\n'));
+  const [plain, smoothed, recipe] = rows as [(typeof rows)[0], (typeof rows)[0], (typeof rows)[0] | undefined];
+  console.log([`FP32 reference: ${((100 * smoothed.reference) / smoothed.total).toFixed(2)} % right on ${SCENES} scenes`, ...table].join('\n'));
 
   expect(plain.right / plain.total, 'plain has broken').toBeLessThan(plain.reference / plain.total - 0.2);
   expect(smoothed.error).toBeLessThan(plain.error / 4);
+  expect(smoothed.right / smoothed.total).toBeGreaterThanOrEqual(smoothed.reference / smoothed.total - 0.02);
+  if (recipe === undefined) return;
   expect(recipe.error).toBeLessThanOrEqual(0.01);
   expect(recipe.wide).toBeGreaterThan(0);
   expect(recipe.right / recipe.total).toBeGreaterThanOrEqual(recipe.reference / recipe.total - 0.005);
