@@ -163,7 +163,7 @@ describe('a whole JPEG', () => {
     for (let round = 0; round < counts(24, 600); round++) {
       const [width, height] = [1 + Math.floor(next() * 90), 1 + Math.floor(next() * 90)];
       const background = { r: Math.floor(next() * 256), g: Math.floor(next() * 256), b: Math.floor(next() * 256) };
-      const kind = round % 3;
+      const kind = round % 3 === 2 && Math.min(width, height) < 2 ? 0 : round % 3; // a tile has two pixels a side
       const flat = sharp({ create: { width, height, channels: 3, background } });
       const tiles = sharp({ create: { width, height, channels: 3, background } }).composite([
         { input: Buffer.from([255, 255, 255, 0, 0, 0, 0, 0, 0, 255, 255, 255]), raw: { width: 2, height: 2, channels: 3 }, tile: true },
