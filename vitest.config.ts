@@ -20,12 +20,12 @@ const SHARED = 'test/support/shared-nano.ts';
 
 export default defineConfig({
   test: {
-    // A process per file: a crash of the addon must name its file.
+    // A process per file: a crash of the addon must name its file. Those that are TypeScript alone share theirs, and what it has loaded.
     pool: 'forks',
     testTimeout: 60_000,
     hookTimeout: 120_000,
     projects: [
-      project('quick', of('quick'), 0, 2),
+      project('quick', of('quick'), 0, 2, { isolate: false }),
       project('compute', of('compute'), 0, 2, { globalSetup: [SHARED] }),
       project('processes', of('processes'), 1, 4, { globalSetup: ['test/support/announce-programs.ts'] }), // mostly asleep
       project('engine', of('engine'), 2, 1),

@@ -4,13 +4,9 @@ import type { Source } from './frame.js';
 import { gstreamerSource } from './gstreamer.js';
 import { imagesSource } from './images.js';
 import { hasUser, mask } from './mask.js';
-import { GSTREAMER_SCHEMES } from './pipelines.js';
+import { BEGINNINGS, SCHEMES } from './schemes.js';
 import { syntheticSource } from './synthetic.js';
 import { splitUri } from './uri.js';
-
-export const SCHEMES: readonly string[] = ['synthetic', 'images', ...GSTREAMER_SCHEMES];
-/** How a URI of each scheme begins. */
-export const BEGINNINGS = SCHEMES.map((scheme) => (scheme === 'gst' ? 'gst:' : `${scheme}://`));
 
 export interface SourceOptions {
   /** Pictures are scaled down, never up, until their longer side has at most this many pixels; synthetic://kitchen keeps its size. */

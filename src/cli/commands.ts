@@ -1,20 +1,24 @@
 /** `mipha`: one command per file, each thin. */
 import { Command } from 'commander';
 import { redactor } from '../redact.js';
-import { addAsk } from './ask.js';
-import { addBench } from './bench.js';
-import { addBuild } from './build.js';
-import { addCalibrate } from './calibrate.js';
-import { addCheckConfig } from './check-config.js';
-import { addConvert } from './convert.js';
-import { addDemo } from './demo.js';
-import { addDoctor } from './doctor.js';
-import { addDropOverrides } from './drop-overrides.js';
 import { report, watchOutput } from './failure.js';
 import { learnArgument, version } from './options.js';
-import { addPrintConfig } from './print-config.js';
-import { addRun } from './run.js';
-import { addSchema } from './schema.js';
+
+/** In the order of --help. Only the file of the command that runs is loaded: all of them take as long as the work of the small ones. */
+const COMMANDS = {
+  ask: async () => (await import('./ask.js')).addAsk,
+  run: async () => (await import('./run.js')).addRun,
+  convert: async () => (await import('./convert.js')).addConvert,
+  calibrate: async () => (await import('./calibrate.js')).addCalibrate,
+  build: async () => (await import('./build.js')).addBuild,
+  doctor: async () => (await import('./doctor.js')).addDoctor,
+  bench: async () => (await import('./bench.js')).addBench,
+  demo: async () => (await import('./demo.js')).addDemo,
+  'check-config': async () => (await import('./check-config.js')).addCheckConfig,
+  'print-config': async () => (await import('./print-config.js')).addPrintConfig,
+  'drop-overrides': async () => (await import('./drop-overrides.js')).addDropOverrides,
+  schema: async () => (await import('./schema.js')).addSchema,
+};
 
 /** How long an error message waits for somebody to read it. */
 const UNREAD_MS = 2000;
@@ -27,21 +31,7 @@ const program = new Command('mipha')
   .showHelpAfterError('(--help shows the options)')
   .configureOutput({ writeErr: (text) => process.stderr.write(redactor.text(text)) })
   .exitOverride();
-for (const add of [
-  addAsk,
-  addRun,
-  addConvert,
-  addCalibrate,
-  addBuild,
-  addDoctor,
-  addBench,
-  addDemo,
-  addCheckConfig,
-  addPrintConfig,
-  addDropOverrides,
-  addSchema,
-])
-  add(program);
+for (const name of namesOf(process.argv.slice(2))) (await COMMANDS[name]())(program);
 
 let command = ''; // that runs
 program.hook('preAction', (_, action) => {
@@ -56,4 +46,13 @@ try {
 } catch (error) {
   process.exitCode = report(error, program.opts<{ verbose?: boolean }>().verbose === true, command);
   setTimeout(() => process.exit(), UNREAD_MS).unref(); // a pipe that nobody reads would keep the process
+}
+
+/** What must be known to understand these arguments: one command, for help and for names that are none of them all. */
+function namesOf(given: string[]): (keyof typeof COMMANDS)[] {
+  const all = Object.keys(COMMANDS) as (keyof typeof COMMANDS)[];
+  const first = given.find((argument) => !argument.startsWith('-'));
+  const named = all.filter((name) => name === first);
+  if (named.length > 0) return named;
+  return given.length === 1 && ['-V', '--version'].includes(given[0] as string) ? [] : all;
 }

@@ -7,6 +7,7 @@ import { WEIGHTS_FILE } from '../package/manifest.js';
 import { findPlans } from '../package/plans/plan.js';
 import { type OpenedPackage, openPackage } from '../package/verify.js';
 import { Asker } from './asker.js';
+import { BACKENDS, type Backend } from './backends.js';
 import { CALL_KEYS, Call, type CallOptions, checkNumber, checkSignal } from './call.js';
 import { Conversation } from './conversation.js';
 import { Engine, type EngineOptions, type Place } from './engine.js';
@@ -31,9 +32,6 @@ export interface LookOptions extends CallOptions {
   /** Name or number of the frame, repeated in every answer about it. Default: the id of a camera's frame. */
   frame?: string | number | undefined;
 }
-
-export const BACKENDS = ['auto', 'cpu', 'tensorrt'] as const;
-export type Backend = (typeof BACKENDS)[number];
 
 /** Failures of a backend after which `auto` takes the next one. */
 const PASSED_OVER: ErrorCode[] = ['ERR_BACKEND_UNAVAILABLE', 'ERR_SELF_TEST', 'ERR_MEMORY', 'ERR_DEVICE', 'ERR_MODEL_MISSING'];

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { elementsOf, installCommand } from '../../src/camera/elements.js';
 import { inspectCameras } from '../../src/camera/inspect.js';
-import { SCHEMES } from '../../src/camera/source.js';
+import { SCHEMES } from '../../src/camera/schemes.js';
 import { describeWith } from '../support/programs.js';
 
 describe('inspectCameras', () => {

@@ -2,7 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { CAMERA_OPTIONS, type CameraOption, readOptions, withOptionTables } from '../../src/camera/options.js';
-import { openSource, SCHEMES } from '../../src/camera/source.js';
+import { SCHEMES } from '../../src/camera/schemes.js';
+import { openSource } from '../../src/camera/source.js';
 import { splitUri } from '../../src/camera/uri.js';
 
 const SCHEMES_WITH_OPTIONS = Object.keys(CAMERA_OPTIONS) as (keyof typeof CAMERA_OPTIONS)[];

@@ -1,6 +1,6 @@
 /** The configuration of a node: one strict schema with defaults, units in the names. docs/configuration.md is generated from it. */
 import { z } from 'zod';
-import { BEGINNINGS } from '../../camera/source.js';
+import { BEGINNINGS } from '../../camera/schemes.js';
 import { isMqttText, isTopicFilter } from '../../mqtt/filters.js';
 import { idSchema, watchSpecSchema } from '../../watch/spec.js';
 import { checkCameraUri, checkTogether, DEFAULT_BROKER, isBrokerUrl, isTopicPrefix } from './checks.js';

@@ -1,7 +1,7 @@
 /** What of a configuration is secret, told to the filter before anything about that configuration is said. */
 import { isCredential, looksLikeAddress } from '../../address.js';
 import { mask, secretsIn } from '../../camera/mask.js';
-import { BEGINNINGS } from '../../camera/source.js';
+import { BEGINNINGS } from '../../camera/schemes.js';
 import { HIDDEN, redactor } from '../../redact.js';
 import type { Path } from './shape.js';
 

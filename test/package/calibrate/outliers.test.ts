@@ -10,9 +10,9 @@ import { percent, scoreOf } from '../../support/graph-answers.js';
 import { NANO } from '../../support/nano.js';
 import { plantOutliers } from '../../support/outliers.js';
 
-const SCENES = counts(8, 48);
-const BROKEN_SCENES = counts(2, 12); // enough to see that it is broken; broken answers do not end
-const SAMPLES = counts(8, 32); // of the calibration
+const SCENES = counts(4, 48);
+const BROKEN_SCENES = counts(1, 12); // enough to see that it is broken; broken answers do not end
+const SAMPLES = counts(4, 32); // of the calibration
 const FACTOR = 64; // how much larger the outliers are
 const EACH = 40; // one channel in so many
 
