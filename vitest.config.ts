@@ -1,36 +1,30 @@
 import { type TestProjectInlineConfiguration as Configuration, defineConfig } from 'vitest/config';
 import { THOROUGH } from './test/support/counts.js';
-import { isThorough, type Project, projectOf, runsOnBackend, STANDIN_ENV, testFiles } from './test/support/projects.js';
+import { filesOf, type Project, STANDIN_ENV } from './test/support/projects.js';
 
-// `npm run test:thorough` runs again those files that have more to say: full counts. The others would only say the same once more.
-const files = testFiles().filter((path) => !THOROUGH || isThorough(path));
-
-/** Groups run one after the other, the files of a group so many at a time. */
-function project(
-  name: Project | 'tensorrt',
-  include: string[],
-  groupOrder: number,
-  maxWorkers: number,
-  more: Configuration['test'] = {},
-): Configuration {
-  return { extends: true, test: { name, include, maxWorkers, sequence: { groupOrder }, ...more } };
+/** `npm run test:thorough` runs those files that have more to say: full counts. Groups run one after the other, the files of a group so many at a time. */
+function project(name: Project | 'tensorrt', groupOrder: number, maxWorkers: number, more: Configuration['test'] = {}): Configuration {
+  return { extends: true, test: { name, include: filesOf(name, THOROUGH), maxWorkers, sequence: { groupOrder }, ...more } };
 }
-const of = (wanted: Project) => files.filter((path) => projectOf(path) === wanted);
+
 const SHARED = 'test/support/shared-nano.ts';
+/** For files that do not mind what others have left in a process, as those do that count the handles of the addon: a process takes a second to begin. */
+const IN_ONE_PROCESS = { isolate: false, setupFiles: ['test/support/no-secrets.ts'] };
 
 export default defineConfig({
   test: {
-    // A process per file: a crash of the addon must name its file. Those that are TypeScript alone share theirs, and what it has loaded.
     pool: 'forks',
     testTimeout: 60_000,
     hookTimeout: 120_000,
     projects: [
-      project('quick', of('quick'), 0, 2, { isolate: false }),
-      project('compute', of('compute'), 0, 2, { globalSetup: [SHARED] }),
-      project('processes', of('processes'), 1, 4, { globalSetup: ['test/support/announce-programs.ts'] }), // mostly asleep
-      project('engine', of('engine'), 2, 1),
-      // The SDK once more on the tensorrt backend, with the stand-in behind it.
-      project('tensorrt', files.filter(runsOnBackend), 3, 1, { globalSetup: [SHARED, 'test/support/standin-nano.ts'], env: STANDIN_ENV }),
+      // Twice as many as there are cores that such a run is made for: half of them wait, for a broker, a camera or a child.
+      project('quick', 0, 4, IN_ONE_PROCESS),
+      project('compute', 0, 4, { globalSetup: [SHARED], ...IN_ONE_PROCESS }),
+      project('engine', 0, 4),
+      project('processes', 0, 4, { globalSetup: ['test/support/announce-programs.ts'], ...IN_ONE_PROCESS }),
+      // The SDK once more on the tensorrt backend, with the stand-in behind it: in the thorough run.
+      project('tensorrt', 0, 4, { globalSetup: [SHARED, 'test/support/standin-nano.ts'], env: STANDIN_ENV }),
+      project('measured', 1, 1),
     ],
   },
 });

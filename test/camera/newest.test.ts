@@ -10,7 +10,7 @@ import { describeWith } from '../support/programs.js';
 import { HandSource, until } from './support.js';
 
 const INTERVAL_MS = 1000 / 30;
-const FRAMES = counts(90, 180); // of a camera in real time
+const FRAMES = counts(45, 180); // of a camera in real time
 const SLOW_MS = 200; // what a slow engine needs for a frame
 const BITS = 12;
 

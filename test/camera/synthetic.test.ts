@@ -64,7 +64,7 @@ describe('synthetic://kitchen', () => {
   });
 
   it('keeps exactly one cup where asked, of every colour', async () => {
-    const shown = scenes(await take(open('?seed=1&cup=one&fps=0&change_ms=100'), counts(400, 1500)));
+    const shown = scenes(await take(open('?seed=1&cup=one&fps=0&change_ms=100'), counts(250, 1500)));
     expect(new Set(shown.map(cups))).toEqual(new Set([1]));
     const colors = new Set(shown.flatMap(({ objects }) => objects.filter(({ shape }) => shape === 'cup').map(({ color }) => color)));
     expect(colors).toEqual(new Set(COLORS));

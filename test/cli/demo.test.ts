@@ -8,7 +8,7 @@ import { describeWith } from '../support/programs.js';
 import { mipha } from './run.js';
 
 const INTERVAL_MS = 200; // of the demo's watches when it is counted
-const FRAMES = counts(20, 200);
+const FRAMES = counts(12, 200);
 const WATCHES = ['lamp', 'door', 'person', 'objects', 'cup', 'things'];
 
 /** The figures of the summary. */

@@ -1,11 +1,11 @@
 /** The package as npm would publish it, installed in an empty project of somebody else: README's program, types and all. */
 import { execFile } from 'node:child_process';
-import { cp, mkdir, mkdtemp, readFile, realpath, rm, writeFile } from 'node:fs/promises';
+import { chmod, cp, mkdir, mkdtemp, readdir, readFile, realpath, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { THOROUGH } from '../support/counts.js';
+import { counts } from '../support/counts.js';
 import { node, ROOT } from './run.js';
 
 const run = promisify(execFile);
@@ -61,23 +61,42 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-/** An empty project with the package in it, and its addon: compiled by npm in the thorough run, else the one that is compiled already. */
-async function install(manager: 'npm' | 'pnpm'): Promise<string> {
+/** By hand: unpacked beside the packages of this checkout, in seconds. */
+type Manager = 'hand' | 'npm' | 'pnpm';
+const MANAGERS: Manager[] = ['hand', 'npm', 'pnpm'];
+
+/** An empty project with the package in it, and its addon: compiled by npm, else the one that is compiled already. */
+async function install(manager: Manager): Promise<string> {
   const project = join(folder, manager);
   await mkdir(project);
-  const compiles = THOROUGH && manager === 'npm';
+  const compiles = manager === 'npm';
   const allowed = { allowScripts: { 'mipha-edge': true } };
   await writeFile(join(project, 'package.json'), JSON.stringify({ name: 'somebody', private: true, type: 'module', ...allowed }));
   const scripts = compiles ? [] : ['--ignore-scripts'];
   const options = { cwd: project, env: { ...process.env, npm_config_audit: 'false', npm_config_fund: 'false' }, maxBuffer: 1 << 26 };
-  if (manager === 'npm') await run('npm', ['install', '--prefer-offline', ...scripts, tarball, ...BESIDE], options);
+  if (manager === 'hand') await unpack(project);
+  else if (manager === 'npm') await run('npm', ['install', '--prefer-offline', ...scripts, tarball, ...BESIDE], options);
   else await run(process.execPath, [PNPM, 'add', '--prefer-offline', ...scripts, tarball, ...BESIDE], options);
   const installed = await realpath(join(project, 'node_modules', 'mipha-edge'));
   if (!compiles) await cp(join(ROOT, 'build', 'Release', 'mipha_edge.node'), join(installed, 'build', 'Release', 'mipha_edge.node'));
   return project;
 }
 
-describe.each(['npm', 'pnpm'] as const)('installed with %s', (manager) => {
+/** What npm would make of the tarball, with links to packages that are here already; what they are, npm and pnpm must find out. */
+async function unpack(project: string): Promise<void> {
+  const modules = join(project, 'node_modules');
+  await mkdir(join(modules, '.bin'), { recursive: true });
+  await run('tar', ['-xzf', tarball, '-C', modules]);
+  await rename(join(modules, 'package'), join(modules, 'mipha-edge'));
+  const { bin } = JSON.parse(await readFile(join(modules, 'mipha-edge', 'package.json'), 'utf8')) as { bin: { mipha: string } };
+  await symlink(join('..', 'mipha-edge', bin.mipha), join(modules, '.bin', 'mipha'));
+  await chmod(join(modules, 'mipha-edge', bin.mipha), 0o755);
+  const here = join(ROOT, 'node_modules');
+  for (const name of (await readdir(here)).filter((name) => !['.bin', 'mipha-edge'].includes(name)))
+    await symlink(join(here, name), join(modules, name));
+}
+
+describe.each(MANAGERS.slice(0, counts(1, 3)))('installed with %s', (manager) => {
   let project = '';
   beforeAll(async () => {
     project = await install(manager);

@@ -15,9 +15,9 @@ const env = { MIPHA_TENSORRT: '' };
 beforeAll(async () => {
   env.MIPHA_TENSORRT = standin();
   const { pictures, prompts } = calibrationFiles(folder);
-  const made = await mipha(['calibrate', NANO, model, '--pictures', pictures, '--prompts', prompts, '--samples', '8']);
+  const made = await mipha(['calibrate', NANO, model, '--pictures', pictures, '--prompts', prompts, '--samples', '4']);
   expect(made.code, made.stderr).toBe(0);
-  expect(made.stdout).toMatch(/^35 of 35 products in INT8, 0 kept wide; error of the logits [\d.]+ % of 5\.0 % allowed, 8 samples\n/);
+  expect(made.stdout).toMatch(/^35 of 35 products in INT8, 0 kept wide; error of the logits [\d.]+ % of 5\.0 % allowed, 4 samples\n/);
   expect(made.stderr).toContain('ranges 100 %\n');
 });
 

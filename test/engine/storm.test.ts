@@ -60,7 +60,7 @@ describe('a storm', () => {
     await using mipha = await Mipha.load(NANO);
     await using view = await mipha.look(scenes[0]?.picture as string);
     const right = (await view.ask(LONG)).text;
-    const calls = Array.from({ length: counts(60, 300) }, async (_, i) => {
+    const calls = Array.from({ length: counts(30, 300) }, async (_, i) => {
       const controller = new AbortController();
       const options = { signal: controller.signal, priority: Math.floor(next() * 5) };
       const patience = next() * 800;
@@ -92,7 +92,7 @@ describe('a storm', () => {
   it('of disposals while answers are being written', async () => {
     const before = loadAddon().handles();
     const next = random(5);
-    for (let round = 0; round < counts(5, 20); round++) {
+    for (let round = 0; round < counts(3, 20); round++) {
       const mipha = await Mipha.load(NANO, { threads: 1 });
       const view = await mipha.look(scenes[round]?.picture as string);
       const running = Array.from({ length: 10 }, () => view.ask(LONG, ENDLESS).catch((error: { code?: string }) => error.code));

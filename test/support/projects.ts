@@ -3,10 +3,10 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
 /**
- * quick: TypeScript alone · compute: calibration, graphs in ONNX Runtime, the native reference · processes: waits for programs and brokers ·
- * engine: a loaded model, or measured times: alone on the machine.
+ * quick: TypeScript alone · compute: calibration, graphs in ONNX Runtime, the native reference · engine: a loaded model ·
+ * processes: waits for programs and brokers · measured: has frames in real time, or tells speeds: alone on the machine.
  */
-export const PROJECTS = ['quick', 'compute', 'processes', 'engine'] as const;
+export const PROJECTS = ['quick', 'compute', 'engine', 'processes', 'measured'] as const;
 export type Project = (typeof PROJECTS)[number];
 
 /** The first sign in the text of a file decides. */
@@ -17,11 +17,11 @@ const SIGNS: [Project, RegExp][] = [
   ['processes', /'node:child_process'|\bdescribeWith\(|\bstart(Mosquitto|Broker)\(|\bimport \{[^}]*\b(mipha|node)\b[^}]*\} from '[^']*\/run\.js'/],
 ];
 
-/** Files whose text does not show it: they measure times, or compute for long in processes of their own. */
+/** Files whose text does not show it. */
 const LISTED: Record<string, Project> = {
-  'test/camera/newest.test.ts': 'engine',
-  'test/cli/bench.test.ts': 'engine',
-  'test/cli/demo.test.ts': 'engine',
+  'test/camera/newest.test.ts': 'measured',
+  'test/cli/bench.test.ts': 'measured',
+  'test/cli/demo.test.ts': 'measured',
   'test/cli/calibrate.test.ts': 'compute',
   'test/cli/tensorrt.test.ts': 'compute',
 };
@@ -42,8 +42,15 @@ export function projectOf(path: string): Project {
 }
 
 /** Whether a suite runs once more on the stand-in for TensorRT; the held-out scenes go through the graphs instead, test/package/onnx. */
-export function runsOnBackend(path: string): boolean {
+function runsOnBackend(path: string): boolean {
   return path.startsWith('test/engine/') && projectOf(path) === 'engine' && path !== 'test/engine/eval.test.ts';
+}
+
+/** What this run has of each project. The suites on the stand-in take long, which is no fault of theirs: the thorough run has them. */
+export function filesOf(project: Project | 'tensorrt', thorough: boolean): string[] {
+  const files = testFiles();
+  if (project === 'tensorrt') return thorough ? files.filter(runsOnBackend) : [];
+  return files.filter((path) => projectOf(path) === project && (!thorough || isThorough(path)));
 }
 
 /** Whether the thorough run has anything to add to the quick one. */

@@ -26,7 +26,7 @@ function squares(of: number, crop: Crop = { x: 0, y: 0, width: 1, height: 1 }): 
     places.map((y) => ({ x: crop.x + x * crop.width, y: crop.y + y * crop.height, width: side * crop.width, height: side * crop.height })),
   );
   const diagonal = all.filter((_, i) => i % 5 === 0);
-  return [...diagonal, ...all.filter((place) => !diagonal.includes(place))].slice(0, counts(4, 16));
+  return [...diagonal, ...all.filter((place) => !diagonal.includes(place))].slice(0, counts(2, 16));
 }
 
 describe.each([
@@ -41,7 +41,7 @@ describe.each([
     for (const sigma of [0, 2, 8]) {
       const noise = noisy(sigma);
       const before = noise(scene);
-      for (let i = 0; i < counts(2, 8); i++) expect(share(before, noise(scene))).toBe(0);
+      for (let i = 0; i < counts(1, 8); i++) expect(share(before, noise(scene))).toBe(0);
     }
   });
 
@@ -133,7 +133,7 @@ describe('the kitchen', () => {
   }
 
   it('shows everything that happens in it as a change, and its light as none', async () => {
-    for (let seed = 0; seed < counts(5, 25); seed++) {
+    for (let seed = 0; seed < counts(2, 25); seed++) {
       const scene = { ...makeScene(seed), light: 1 };
       const before: Picture = await renderScene(scene);
       for (const after of happenings(scene)) {

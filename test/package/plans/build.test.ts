@@ -140,9 +140,16 @@ describe('a build', () => {
 });
 
 describe('a plan that is', () => {
+  let whole: string; // a package with plans, built once
   let engines: string;
-  beforeEach(async () => {
-    engines = (await build(model, options)).folder;
+  beforeAll(async () => {
+    whole = mkdtempSync(join(folder, 'whole-'));
+    cpSync(calibrated, whole, { recursive: true });
+    await build(whole, options);
+  });
+  beforeEach(() => {
+    cpSync(join(whole, 'engines'), join(model, 'engines'), { recursive: true });
+    engines = join(model, 'engines', readdirSync(join(model, 'engines'))[0] as string);
   });
   const refusal = async () =>
     await findPlans(model, await facts()).then(
