@@ -20,7 +20,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   mipha::export_conversion(env, exports);
   mipha::export_engine(env, exports);
   mipha::export_machine(env, exports);
-  mipha::export_product(env, exports);
+  mipha::export_matmul(env, exports);
   mipha::export_reference(env, exports);
   mipha::export_resize(env, exports);
   mipha::export_stages(env, exports);

@@ -1,4 +1,4 @@
-// cpu(), backends() and handles() of src/addon/addon.ts.
+// cpu() and backends() of src/addon/addon.ts, handles() of test/support/test-addon.ts.
 #pragma once
 
 #include <napi.h>

@@ -49,7 +49,7 @@ Napi::Value multiply_integer(const Napi::CallbackInfo& info) {
 
 }  // namespace
 
-void export_product(Napi::Env env, Napi::Object exports) {
+void export_matmul(Napi::Env env, Napi::Object exports) {
   exports.Set("matmulInt8", Napi::Function::New(env, multiply_integer, "matmulInt8"));
 }
 

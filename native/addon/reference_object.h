@@ -1,4 +1,4 @@
-// reference(manifest) of src/addon/addon.ts: the FP32 forward pass as a JavaScript object. Synchronous, for tests and calibration.
+// reference(manifest) of test/support/test-addon.ts: the FP32 forward pass as a JavaScript object. Synchronous.
 #pragma once
 
 #include <napi.h>

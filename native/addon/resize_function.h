@@ -1,4 +1,4 @@
-// resize(image, size, padToSquare) of src/addon/addon.ts.
+// resize(…) of src/addon/addon.ts.
 #pragma once
 
 #include <napi.h>

@@ -1,4 +1,4 @@
-// trace(…) of src/addon/addon.ts.
+// trace(…) of test/support/test-addon.ts.
 #pragma once
 
 #include <napi.h>

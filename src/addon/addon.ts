@@ -150,18 +150,6 @@ export interface NativeStages {
   planes(pixels: Uint8Array): Float32Array;
 }
 
-/** The FP32 forward pass in plain loops; synchronous and slow. Tensors are added under package names, then it runs. */
-export interface NativeReference {
-  /** `data` is f32, row-major, copied. */
-  setTensor(name: string, shape: number[], data: Float32Array): void;
-  /** pixels [size, size, 3] → features [tokens, hidden]. `probe` sees every intermediate, see native/model/reference.h. */
-  encode(pixels: Uint8Array, probe?: Probe): Float32Array;
-  /** Appends rows: ids, or features [n, hidden] → logits [rows, vocab]. */
-  append(pieces: (Int32Array | Float32Array)[], probe?: Probe): Float32Array;
-  reset(): void;
-}
-export type Probe = (name: string, data: Float32Array, rows: number, columns: number) => void;
-
 export interface TensorRtFacts {
   tensorrt: string; // version of the library that runs, "10.3.0.30"
   headers: string; // and of the headers that ours was compiled against
@@ -216,13 +204,9 @@ export interface Addon {
   backends(): { name: string; available: boolean; reason: string }[];
   /** Rejects with the typed error of the load. `onProgress` gets a stage and a fraction 0..1. */
   load(options: NativeLoadOptions, onProgress?: (stage: string, fraction: number) => void): Job<NativeEngine>;
-  /** `manifest` is the text of a manifest.json; only `architecture` and `preprocessing` are read. */
-  reference(manifest: string): NativeReference;
   /** `candidate`: a folder whose weights take the place of the package's where `products` says so; '' for none. */
   stages(folder: string, candidate: string, threads: number): NativeStages;
-  /** Runs a whole package's backend once with every intermediate shown, synchronously, for tests and calibration. Returns logits of all appended pieces' last row. */
-  trace(folder: string, isa: string, image: NativeImage, prefix: Int32Array, ids: Int32Array, probe: Probe): Float32Array;
-  /** Pads or squashes and resizes as the model wants: uint8 [size, size, 3]. Synchronous; for tests and calibration. */
+  /** Pads or squashes and resizes as the model wants: uint8 [size, size, 3]. Synchronous; for calibration. */
   resize(image: NativeImage, size: number, preprocessing: { aspect: 'pad' | 'squash'; background: number }): Uint8Array;
   /**
    * Rows of a matrix to symmetric INT8 on a worker thread. `source` holds rows * columns values of `dtype`, little-endian.
@@ -238,8 +222,6 @@ export interface Addon {
     /** Scales exact in FP16 and at least 2^-14. */
     halfScales?: boolean,
   ): Promise<void>;
-  /** The CPU backend's integer product, x [rows, in] · weight [out, in]ᵀ → [rows, out], of one instruction set; values from −127. For tests. */
-  matmulInt8(x: Int8Array, weight: Int8Array, rows: number, columns: number, out: number, isa: string): Int32Array;
   /** out [rows, columns] += scale · b [rows, rank] · a [rank, columns] on a worker thread: a LoRA adapter merged into a weight. */
   addProduct(out: Float32Array, b: Float32Array, a: Float32Array, rows: number, rank: number, columns: number, scale: number): Promise<void>;
   /** Opens the library and the GPU. Rejects with ERR_BACKEND_UNAVAILABLE and the words of the library. */
@@ -251,6 +233,4 @@ export interface Addon {
   tensorrtBuild(library: string, options: TensorRtBuild, onProgress?: (what: string, fraction: number) => void): Job<void>;
   /** Runs the stored inputs of a calibrated package through one plan: every output with its deviation. */
   tensorrtCheck(library: string, folder: string, plan: string): Promise<TensorRtDeviation[]>;
-  /** Live native objects, for leak tests. */
-  handles(): { engines: number; views: number; conversations: number; jobs: number; references: number };
 }

@@ -1,12 +1,12 @@
 /** Keeps Home Assistant informed: announces devices, takes removed entities and devices back, and answers its birth message. */
 import { type DevicePayload, type DiscoveryNode, discoveryPayloads } from './discovery-payload.js';
+import type { Outbox } from './outbox.js';
 import type { Incoming } from './wire.js';
 
 /** What it needs of a Link. */
 export interface DiscoveryLink {
   readonly connected: boolean;
-  state(topic: string, payload: string): void;
-  forget(topic: string): void;
+  readonly outbox: Pick<Outbox, 'state' | 'forget'>;
   restate(): void;
 }
 
@@ -42,9 +42,9 @@ export class Discovery {
       const before = { ...this.removed.get(topic), ...this.announced.get(topic)?.components };
       const gone = Object.entries(before).filter(([key]) => !Object.hasOwn(payload.components, key));
       if (gone.length > 0) removed.set(topic, Object.fromEntries(gone.map(([key, { platform }]) => [key, { platform }])));
-      this.link.state(topic, JSON.stringify({ ...payload, components: { ...removed.get(topic), ...payload.components } }));
+      this.link.outbox.state(topic, JSON.stringify({ ...payload, components: { ...removed.get(topic), ...payload.components } }));
     }
-    for (const topic of this.announced.keys()) if (!payloads.has(topic)) this.link.forget(topic);
+    for (const topic of this.announced.keys()) if (!payloads.has(topic)) this.link.outbox.forget(topic);
     this.announced = payloads;
     this.removed = removed;
     if (removed.size > 0) this.finishRemoval();
@@ -82,7 +82,7 @@ export class Discovery {
         this.finishRemoval();
         return;
       }
-      for (const topic of this.removed.keys()) this.link.state(topic, JSON.stringify(this.announced.get(topic)));
+      for (const topic of this.removed.keys()) this.link.outbox.state(topic, JSON.stringify(this.announced.get(topic)));
       this.removed.clear();
     }, REMOVAL_MS);
   }

@@ -4,10 +4,10 @@ import { MiphaError } from '../errors.js';
 import type { BrokerOptions } from './client.js';
 import { Connection, type ConnectionOptions, type ConnectionTiming } from './connection.js';
 import { BrokerLacks } from './needs.js';
-import { type EventBody, Outbox, type OutboxStats } from './outbox.js';
+import { Outbox, type OutboxStats } from './outbox.js';
 import { lookAround } from './probe.js';
 import type { Topics } from './topics.js';
-import type { Incoming, Properties, ResponseProperties, Wire } from './wire.js';
+import type { Incoming, Wire } from './wire.js';
 
 export interface LinkOptions extends BrokerOptions {
   topics: Topics;
@@ -43,8 +43,9 @@ export class Link extends EventEmitter<{
   alert: [LinkAlert, string | null];
   remembered: [Buffer];
 }> {
+  /** What is published, connected or not. */
+  readonly outbox: Outbox;
   private readonly connection: Connection;
-  private readonly outbox: Outbox;
   private wire: Wire | undefined;
   private up = false;
   private stopping: Promise<void> | undefined;
@@ -127,35 +128,10 @@ export class Link extends EventEmitter<{
     await this.sayOffline(budgetMs);
   }
 
-  /** Retained, latest wins, published again on every connection; see Outbox.state. */
-  state(topic: string, payload: string | Buffer, options: { expiryS?: number } = {}): void {
-    this.outbox.state(topic, Buffer.from(payload), options.expiryS);
-  }
-
-  /** Removes a state from the broker. */
-  forget(topic: string): void {
-    this.outbox.forget(topic);
-  }
-
-  /** Publishes one state once more; without a topic availability and all states, for somebody who has lost them. */
-  restate(topic?: string): void {
-    this.outbox.restate(topic);
-    if (topic === undefined && this.up) this.announce();
-  }
-
-  /** QoS 1, not retained; kept through an outage for up to a minute and then marked `replayed`. */
-  event(topic: string, body: EventBody): void {
-    this.outbox.event(topic, body);
-  }
-
-  /** QoS 0; dropped, counted and false without a connection. */
-  transient(topic: string, payload: string | Buffer, properties: Properties & { retain?: boolean } = {}): boolean {
-    return this.outbox.transient(topic, Buffer.from(payload), properties);
-  }
-
-  /** QoS 1, now or never. */
-  respond(topic: string, payload: string | Buffer, properties: ResponseProperties = {}): 'sent' | 'offline' | 'too_large' {
-    return this.outbox.respond(topic, Buffer.from(payload), properties);
+  /** Publishes availability and all states once more, for somebody who has lost them. */
+  restate(): void {
+    this.outbox.restate();
+    if (this.up) this.announce();
   }
 
   stats(): LinkStats {

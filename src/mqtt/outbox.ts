@@ -146,8 +146,8 @@ export class Outbox {
    * Retained, QoS 1. After `expiryS` seconds it is published no more, and with MQTT 5 the broker drops it too. Without an expiry, what the broker
    * has already is not sent again.
    */
-  state(topic: string, payload: Buffer, expiryS?: number): void {
-    this.take(topic, this.states.set(topic, payload, expiryS === undefined ? null : performance.now() + expiryS * 1000));
+  state(topic: string, payload: string | Buffer, expiryS?: number): void {
+    this.take(topic, this.states.set(topic, Buffer.from(payload), expiryS === undefined ? null : performance.now() + expiryS * 1000));
   }
 
   /** Takes a state back: the broker forgets it too, even if it came from an earlier process. */
@@ -170,9 +170,9 @@ export class Outbox {
   }
 
   /** QoS 0; false when it was dropped. */
-  transient(topic: string, payload: Buffer, properties: Properties & { retain?: boolean } = {}): boolean {
+  transient(topic: string, payload: string | Buffer, properties: Properties & { retain?: boolean } = {}): boolean {
     const { retain = false, ...rest } = properties;
-    const message: Publish = { topic, payload, qos: 0, retain, ...rest };
+    const message: Publish = { topic, payload: Buffer.from(payload), qos: 0, retain, ...rest };
     const { wire } = this;
     if (wire === undefined) return this.drop('offline');
     if (!this.fits(message)) {
@@ -187,8 +187,8 @@ export class Outbox {
   }
 
   /** QoS 1, never kept for a later connection. `too_large`: nothing was sent, the caller owes a smaller one. */
-  respond(topic: string, payload: Buffer, { optional = false, ...properties }: ResponseProperties = {}): 'sent' | 'offline' | 'too_large' {
-    const message: Publish = { topic, payload, qos: 1, retain: false, ...properties };
+  respond(topic: string, payload: string | Buffer, { optional = false, ...properties }: ResponseProperties = {}): 'sent' | 'offline' | 'too_large' {
+    const message: Publish = { topic, payload: Buffer.from(payload), qos: 1, retain: false, ...properties };
     if (optional && this.responses.size > OPTIONAL_RESPONSES) {
       this.drop('slow_link');
       return 'sent';
@@ -198,7 +198,7 @@ export class Outbox {
       return 'offline';
     }
     const fits = this.fits(message);
-    if (fits) this.responses.push({ message }, payload.length);
+    if (fits) this.responses.push({ message }, message.payload.length);
     this.pump();
     return fits ? 'sent' : 'too_large';
   }

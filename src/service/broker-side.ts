@@ -60,7 +60,7 @@ export class BrokerSide extends EventEmitter<{ online: []; failed: [MiphaError];
       session,
       subscriptions: mqtt.discovery.enabled ? [`${mqtt.discovery.prefix}/status`] : [],
     });
-    this.outlet = new Outlet(this.link);
+    this.outlet = new Outlet(this.link.outbox);
     this.node = new NodePublisher(this.topics, stamp, this.outlet);
     this.refusals = new SettingRefusals(this.topics, this.node, this.log);
     this.results = new ResultPublisher(this.topics, stamp, this.outlet, this.model);
@@ -77,7 +77,7 @@ export class BrokerSide extends EventEmitter<{ online: []; failed: [MiphaError];
       base,
       node,
       handlers,
-      respond: (topic, payload, properties) => this.link.respond(topic, payload, properties),
+      respond: (topic, payload, properties) => this.link.outbox.respond(topic, payload, properties),
       requestBytes: requests.request_bytes,
       deadlineMs: requests.deadline_ms,
       dedupeMs: requests.dedupe_ms,

@@ -1,6 +1,5 @@
-/** Objects and words → payloads for the link: JSON without secrets, expiry in seconds, the properties each class of message has. */
-import type { Link } from '../mqtt/link.js';
-import type { EventBody } from '../mqtt/outbox.js';
+/** Objects and words → payloads for the outbox: JSON without secrets, expiry in seconds, the properties each class of message has. */
+import type { EventBody, Outbox } from '../mqtt/outbox.js';
 import type { Properties } from '../mqtt/wire.js';
 import { redactor } from '../redact.js';
 
@@ -8,33 +7,33 @@ import { redactor } from '../redact.js';
 const HEALTH_LIFE_S = 90;
 
 export class Outlet {
-  constructor(private readonly link: Pick<Link, 'state' | 'forget' | 'event' | 'transient' | 'restate'>) {}
+  constructor(private readonly outbox: Pick<Outbox, 'state' | 'forget' | 'event' | 'transient' | 'restate'>) {}
 
   /** Retained until it is replaced, forgotten, or `expiresAt`; without `expiresAt` only when it is news. A string is published bare. */
   state(topic: string, body: object | string, { expiresAt }: { expiresAt?: Date } = {}): void {
-    const expiry = expiresAt === undefined ? {} : { expiryS: Math.max(0, (expiresAt.getTime() - Date.now()) / 1000) };
-    this.link.state(topic, typeof body === 'string' ? body : redactor.json(body), expiry);
+    const expiryS = expiresAt && Math.max(0, (expiresAt.getTime() - Date.now()) / 1000);
+    this.outbox.state(topic, typeof body === 'string' ? body : redactor.json(body), expiryS);
   }
 
   forget(topic: string): void {
-    this.link.forget(topic);
+    this.outbox.forget(topic);
   }
 
   event(topic: string, body: EventBody): void {
-    this.link.event(topic, redactor.value(body));
+    this.outbox.event(topic, redactor.value(body));
   }
 
   health(topic: string, body: object): void {
-    this.link.transient(topic, redactor.json(body), { retain: true, expiryS: HEALTH_LIFE_S, contentType: 'application/json' });
+    this.outbox.transient(topic, redactor.json(body), { retain: true, expiryS: HEALTH_LIFE_S, contentType: 'application/json' });
   }
 
   /** Gone at once for whoever is not listening. */
   transient(topic: string, body: object | string | Buffer, properties: Properties = {}): boolean {
-    return this.link.transient(topic, typeof body === 'string' || Buffer.isBuffer(body) ? body : redactor.json(body), properties);
+    return this.outbox.transient(topic, typeof body === 'string' || Buffer.isBuffer(body) ? body : redactor.json(body), properties);
   }
 
-  /** Publishes a retained topic again, or every one. */
-  restate(topic?: string): void {
-    this.link.restate(topic);
+  /** Publishes a retained topic again. */
+  restate(topic: string): void {
+    this.outbox.restate(topic);
   }
 }

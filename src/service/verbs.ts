@@ -71,7 +71,7 @@ function openHandlers(context: VerbContext): Handlers {
     snapshot: (request) => snapshot(context, request),
     health: async () => context.status.health(),
     announce: async () => {
-      context.side.outlet.restate();
+      context.side.link.restate();
       return context.status.info();
     },
     'watch/put': async ({ watch, spec }) => {

@@ -1,9 +1,10 @@
 /** The shipped model through the bare addon, without tokenizer and prompt: ids in, ids out. */
 import { join } from 'node:path';
 import type { AskOptions, NativeEngine, NativeImage, NativeLoadOptions } from '../../src/addon/addon.js';
-import { loadAddon, packageRoot } from '../../src/addon/load.js';
+import { packageRoot } from '../../src/addon/load.js';
+import { testAddon } from '../support/test-addon.js';
 
-export const addon = loadAddon();
+export const addon = testAddon();
 export const NANO = join(packageRoot(), 'models/mipha-nano');
 export const END = 555;
 export const CONTEXT = 512;

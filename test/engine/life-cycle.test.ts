@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { loadAddon } from '../../src/addon/load.js';
 import { Mipha } from '../../src/index.js';
 import { evalScenes, NANO } from '../support/nano.js';
+import { testAddon } from '../support/test-addon.js';
 
 const scenes = evalScenes();
 const LONG = 'Describe the scene.';
@@ -19,7 +19,7 @@ const code = async (promise: Promise<unknown>) => ((await promise.catch((error: 
 
 /** Native objects that somebody must let go of. */
 function held(): object {
-  const { references: _, ...handles } = loadAddon().handles();
+  const { references: _, ...handles } = testAddon().handles();
   return handles;
 }
 

@@ -2,13 +2,13 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { loadAddon } from '../../src/addon/load.js';
 import { recordGolden } from '../../src/engine/self-test.js';
 import { Mipha } from '../../src/index.js';
 import { hashFile } from '../../src/package/hash.js';
 import { GOLDEN_FILE } from '../../src/package/manifest.js';
 import { readManifest } from '../../src/package/verify.js';
 import { NANO } from '../support/nano.js';
+import { testAddon } from '../support/test-addon.js';
 
 const code = async (promise: Promise<unknown>) => ((await promise.catch((error: unknown) => error)) as { code?: string }).code;
 
@@ -30,7 +30,7 @@ describe('the self-test', () => {
         const files = { ...manifest.files, [GOLDEN_FILE]: await hashFile(join(folder, GOLDEN_FILE)) };
         writeFileSync(join(folder, 'manifest.json'), JSON.stringify({ ...manifest, files }));
       };
-      const before = loadAddon().handles();
+      const before = testAddon().handles();
       await write({ ...golden, ids: [golden.ids[0] + 1, ...golden.ids.slice(1)] });
       await expect(Mipha.load(folder)).rejects.toMatchObject({
         code: 'ERR_SELF_TEST',
@@ -38,7 +38,7 @@ describe('the self-test', () => {
       });
       await write({ ...golden, promptIds: golden.promptIds.slice(1) });
       expect(await code(Mipha.load(folder))).toBe('ERR_SELF_TEST');
-      expect(loadAddon().handles()).toEqual(before);
+      expect(testAddon().handles()).toEqual(before);
       await write({ ...golden, picture: 'other' });
       expect(await code(Mipha.load(folder))).toBe('ERR_MODEL_FORMAT');
       writeFileSync(join(folder, GOLDEN_FILE), '{}');

@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { loadAddon } from '../../src/addon/load.js';
 import { Mipha } from '../../src/index.js';
 import { node } from '../cli/run.js';
 import { counts } from '../support/counts.js';
 import { evalScenes, NANO } from '../support/nano.js';
+import { testAddon } from '../support/test-addon.js';
 
 const scenes = evalScenes();
 const LONG = 'Describe the scene.';
@@ -27,14 +27,14 @@ const ROUNDS = process.env.MIPHA_TEST_NANO === undefined ? counts(30, 200) : cou
 
 describe('many loads', () => {
   it('loads and disposals leave nothing behind', async () => {
-    const before = loadAddon().handles();
+    const before = testAddon().handles();
     let settled = 0;
     for (let round = 0; round < ROUNDS; round++) {
       const mipha = await Mipha.load(NANO, { threads: 1 });
       await mipha.dispose();
       if (round === Math.floor(ROUNDS / 4)) settled = process.memoryUsage.rss();
     }
-    expect(loadAddon().handles()).toEqual(before);
+    expect(testAddon().handles()).toEqual(before);
     // One engine holds more than 10 MB: a leak of even every tenth would show.
     expect(megabytes(process.memoryUsage.rss() - settled)).toBeLessThan(100);
   }, 300_000);
@@ -49,7 +49,7 @@ describe('many loads', () => {
       }),
     );
     expect(answers[0]).toBe(answers[1]);
-    expect(loadAddon().handles().engines).toBeGreaterThanOrEqual(2);
+    expect(testAddon().handles().engines).toBeGreaterThanOrEqual(2);
   });
 });
 
@@ -86,11 +86,11 @@ describe('a storm', () => {
     for (const outcome of outcomes) expect(['done', 'aborted', 'ERR_DEADLINE']).toContain(outcome);
     expect((await view.ask(LONG)).text).toBe(right);
     expect(mipha.status()).toMatchObject({ views: 1, conversations: 0, queued: 0, active: 0 });
-    expect(loadAddon().handles()).toMatchObject({ views: 1, conversations: 0, jobs: 0 });
+    expect(testAddon().handles()).toMatchObject({ views: 1, conversations: 0, jobs: 0 });
   }, 120_000);
 
   it('of disposals while answers are being written', async () => {
-    const before = loadAddon().handles();
+    const before = testAddon().handles();
     const next = random(5);
     for (let round = 0; round < counts(3, 20); round++) {
       const mipha = await Mipha.load(NANO, { threads: 1 });
@@ -100,7 +100,7 @@ describe('a storm', () => {
       await mipha.dispose();
       for (const outcome of await Promise.all(running)) if (typeof outcome === 'string') expect(outcome).toBe('ERR_DISPOSED');
     }
-    expect(loadAddon().handles()).toEqual(before);
+    expect(testAddon().handles()).toEqual(before);
   }, 120_000);
 });
 

@@ -6,6 +6,7 @@ import { loadAddon, packageRoot } from '../../src/addon/load.js';
 import { preprocessing } from '../../src/package/manifest.js';
 import { readPicture } from '../support/picture.js';
 import { type GoldenCase, type Loaded, loadReference, readCases } from '../support/reference.js';
+import { testAddon } from '../support/test-addon.js';
 
 const nano = `${packageRoot()}/models/mipha-nano`;
 const fixtures = new URL('../fixtures/', import.meta.url).pathname;
@@ -66,7 +67,7 @@ describe('INT8 against FP32', () => {
         expect(wanted, name).toBeDefined();
         if (wanted) errors.set(name, [...(errors.get(name) ?? []), normalizedSquaredError(values, wanted)]);
       };
-      const last = loadAddon().trace(nano, '', image, prefix, ids, compare);
+      const last = testAddon().trace(nano, '', image, prefix, ids, compare);
       expected.set('logits', logits);
       compare('logits', last);
       const best = (row: Float32Array) => row.indexOf(Math.max(...row));

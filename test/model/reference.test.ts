@@ -7,6 +7,7 @@ import { counts } from '../support/counts.js';
 import { readPicture } from '../support/picture.js';
 import { type GoldenCase, greedy, type Loaded, loadReference, readCases } from '../support/reference.js';
 import { floats, readFixtures } from '../support/safetensors.js';
+import { testAddon } from '../support/test-addon.js';
 
 const fixtures = new URL('../fixtures/', import.meta.url).pathname;
 const nano = { name: 'nano', checkpoint: `${packageRoot()}/models/mipha-nano/checkpoint`, towerLayers: 5, tokens: 559, shown: 2, cases: 64 };
@@ -100,11 +101,11 @@ describe('misuse', () => {
   });
   const coded = (code: string, message?: RegExp) =>
     expect.objectContaining({ code, ...(message === undefined ? {} : { message: expect.stringMatching(message) }) });
-  const blank = () => loadAddon().reference(JSON.stringify({ architecture: loaded.architecture, preprocessing: preprocessing('pad') }));
+  const blank = () => testAddon().reference(JSON.stringify({ architecture: loaded.architecture, preprocessing: preprocessing('pad') }));
 
   it('a manifest that is none', () => {
-    expect(() => loadAddon().reference('{')).toThrow(coded('ERR_MODEL_FORMAT'));
-    expect(() => loadAddon().reference('{}')).toThrow(coded('ERR_MODEL_FORMAT', /architecture/));
+    expect(() => testAddon().reference('{')).toThrow(coded('ERR_MODEL_FORMAT'));
+    expect(() => testAddon().reference('{}')).toThrow(coded('ERR_MODEL_FORMAT', /architecture/));
   });
 
   it('tensors that are missing, misshapen or short', () => {

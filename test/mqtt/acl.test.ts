@@ -92,7 +92,7 @@ describeWith(['mosquitto'], 'with an access list', () => {
       base: 'mipha',
       node: 'node-1',
       handlers: { query, snapshot: async () => ({}), health: async () => ({ session: 's1' }) } as unknown as Handlers,
-      respond: (topic, payload, properties) => node.respond(topic, payload, properties),
+      respond: (topic, payload, properties) => node.outbox.respond(topic, payload, properties),
       requestBytes: 65_536,
       deadlineMs: 30_000,
       dedupeMs: 300_000,
@@ -109,10 +109,10 @@ describeWith(['mosquitto'], 'with an access list', () => {
 
   it('the node publishes all it must, and nothing of it is refused', async () => {
     await using robot = await observe(broker.url, 'mipha/v1/#', as('robot'));
-    node.state(topics.info, '{}');
-    node.state(topics.watch('lamp', 'result'), '{}');
-    node.state('homeassistant/device/mipha_node-1/config', '{}');
-    node.event(topics.watch('lamp', 'event'), { id: 'e', replayed: false });
+    node.outbox.state(topics.info, '{}');
+    node.outbox.state(topics.watch('lamp', 'result'), '{}');
+    node.outbox.state('homeassistant/device/mipha_node-1/config', '{}');
+    node.outbox.event(topics.watch('lamp', 'event'), { id: 'e', replayed: false });
     await until('info, result and event', () => robot.seen.length >= 4);
     expect(new Set(robot.seen.map(({ topic }) => topic))).toEqual(
       new Set([topics.availability, topics.info, topics.watch('lamp', 'result'), topics.watch('lamp', 'event')]),
@@ -159,7 +159,7 @@ describeWith(['mosquitto'], 'with an access list', () => {
     await until('the answer', () => operator.seen.length > 0);
     await expect(assistant.client.publishAsync(topics.request('options'), '{}', { qos: 1 })).rejects.toThrow('Not authorized');
     await expect(dashboard.client.publishAsync(topics.request('query'), '{}', { qos: 1 })).rejects.toThrow('Not authorized');
-    node.state(topics.watch('lamp', 'state'), 'ON');
+    node.outbox.state(topics.watch('lamp', 'state'), 'ON');
     await until('the state', () => assistant.on(topics.watch('lamp', 'state')).length * dashboard.on(topics.watch('lamp', 'state')).length > 0);
     expect(dashboard.seen.filter(({ topic }) => /request|response|reply|image/.test(topic))).toEqual([]);
   });
@@ -167,7 +167,7 @@ describeWith(['mosquitto'], 'with an access list', () => {
   it('pictures reach those with a grant of their own, not the robot', async () => {
     await using viewer = await observe(broker.url, 'mipha/v1/+/camera/+/image', as('viewer'));
     await using robot = await observe(broker.url, 'mipha/#', { ...as('robot'), live: true });
-    node.transient(topics.camera('front', 'image'), Buffer.from([0xff, 0xd8]), { contentType: 'image/jpeg', user: { id: '7' } });
+    node.outbox.transient(topics.camera('front', 'image'), Buffer.from([0xff, 0xd8]), { contentType: 'image/jpeg', user: { id: '7' } });
     await until('the picture', () => viewer.seen.length === 1);
     expect(viewer.seen[0]?.packet.properties).toMatchObject({ contentType: 'image/jpeg', userProperties: { id: '7' } });
     await sleep(200);

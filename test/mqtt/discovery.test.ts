@@ -283,12 +283,10 @@ describe('announcements', () => {
     connected = true;
     readonly sent: [string, Record<string, Component> | null][] = [];
     restated = 0;
-    state(topic: string, payload: string) {
-      this.sent.push([topic, JSON.parse(payload).components]);
-    }
-    forget(topic: string) {
-      this.sent.push([topic, null]);
-    }
+    readonly outbox = {
+      state: (topic: string, payload: string | Buffer) => void this.sent.push([topic, JSON.parse(String(payload)).components]),
+      forget: (topic: string) => void this.sent.push([topic, null]),
+    };
     restate() {
       this.restated++;
     }
@@ -372,8 +370,8 @@ describeWith(['mosquitto'], 'Home Assistant restarts', () => {
     const discovery = new Discovery(node, 'homeassistant', () => 0.1);
     node.on('message', (message) => discovery.handle(message));
     discovery.announce(NODE);
-    node.state(topics.watch('door-open', 'state'), 'ON', { expiryS: 60 });
-    node.state(topics.camera('front', 'status'), 'online');
+    node.outbox.state(topics.watch('door-open', 'state'), 'ON', 60);
+    node.outbox.state(topics.camera('front', 'status'), 'online');
     await node.start();
     await using assistant = await observe(broker.url, ['homeassistant/device/#', 'mipha/#'], { live: true });
     await assistant.client.publishAsync('homeassistant/status', 'online', { qos: 1 });

@@ -132,7 +132,7 @@ describeWith(['mosquitto'], 'requests over a broker', () => {
   let requests: Requests;
   const serve = async (query: unknown, protocol: '5' | '3.1.1' = '5') => {
     node = linkTo(`mqtt://127.0.0.1:${proxy.port}`, { protocol });
-    requests = requestsOf((topic, payload) => node.respond(topic, payload), query);
+    requests = requestsOf((topic, payload) => node.outbox.respond(topic, payload), query);
     node.on('message', (message) => handle(requests, message));
     await node.start();
   };

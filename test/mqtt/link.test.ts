@@ -26,10 +26,10 @@ describeWith(['mosquitto'], 'a link to mosquitto', () => {
   it.each(['5', '3.1.1'] as const)('comes up in order with MQTT %s: subscriptions, states, online, events', async (protocol) => {
     await using observer = await observe(broker.url, topics.all);
     const node = link({ protocol });
-    node.state(topics.info, 'info');
-    node.state(RESULT, 'a');
-    node.state(RESULT, 'b');
-    node.event(topics.event, { id: 'e1', replayed: false });
+    node.outbox.state(topics.info, 'info');
+    node.outbox.state(RESULT, 'a');
+    node.outbox.state(RESULT, 'b');
+    node.outbox.event(topics.event, { id: 'e1', replayed: false });
     await node.start();
     expect(node.connected).toBe(true);
     await until('the event', () => observer.on(topics.event).length === 1);
@@ -48,8 +48,8 @@ describeWith(['mosquitto'], 'a link to mosquitto', () => {
     await using observer = await observe(broker.url, topics.all);
     const node = link();
     await node.start();
-    for (let i = 0; i < 50; i++) node.event(topics.event, { id: `${i}`, replayed: false });
-    node.state(RESULT, 'last');
+    for (let i = 0; i < 50; i++) node.outbox.event(topics.event, { id: `${i}`, replayed: false });
+    node.outbox.state(RESULT, 'last');
     await node.stop(2000);
     await until('offline', () => observer.on(topics.availability).at(-1) === 'offline');
     expect(observer.on(topics.event)).toHaveLength(50);
@@ -69,9 +69,9 @@ describeWith(['mosquitto'], 'a link to mosquitto', () => {
       });
     });
     expect(await offline).toMatch(/^mqtt-connection: No connection to mqtt:\/\/127\.0\.0\.1:\d+: .*ECONNREFUSED/);
-    node.state(RESULT, 'a');
-    expect(node.transient(topics.log, 'x')).toBe(false);
-    expect(node.respond(topics.response('query'), 'x')).toBe('offline');
+    node.outbox.state(RESULT, 'a');
+    expect(node.outbox.transient(topics.log, 'x')).toBe(false);
+    expect(node.outbox.respond(topics.response('query'), 'x')).toBe('offline');
     await node.stop(1000);
     await started;
     expect(node.stats()).toMatchObject({ queued: 1, dropped: { offline: 2 }, published: { qos0: 0, qos1: 0 } });
@@ -90,14 +90,14 @@ describeWith(['mosquitto'], 'a link to mosquitto', () => {
   it('forgets a state on the broker too, also when it was told so without a connection', async () => {
     const node = link();
     await node.start();
-    node.state(RESULT, 'a');
-    node.state(topics.info, 'b');
+    node.outbox.state(RESULT, 'a');
+    node.outbox.state(topics.info, 'b');
     await until('both', async () => (await retained(broker.url)).size === 3);
-    node.forget(RESULT);
+    node.outbox.forget(RESULT);
     await until('one less', async () => !(await retained(broker.url)).has(RESULT));
     await broker.stop();
     await until('offline', () => !node.connected);
-    node.forget(topics.info);
+    node.outbox.forget(topics.info);
     await broker.start();
     await until('back', () => node.connected);
     expect([...(await retained(broker.url)).keys()]).toEqual([topics.availability]);
@@ -107,7 +107,7 @@ describeWith(['mosquitto'], 'a link to mosquitto', () => {
     await using earlier = await observe(broker.url, 'x');
     await earlier.client.publishAsync(RESULT, 'old', { qos: 1, retain: true });
     const node = link();
-    node.forget(RESULT);
+    node.outbox.forget(RESULT);
     await node.start();
     expect([...(await retained(broker.url)).keys()]).toEqual([topics.availability]);
     expect(node.stats().queued).toBe(0);
@@ -116,7 +116,7 @@ describeWith(['mosquitto'], 'a link to mosquitto', () => {
   it('brings every retained topic back within 5 s after a broker restart with an empty store', async () => {
     const node = link({ timing: {} });
     const names = Array.from({ length: 200 }, (_, i) => topics.watch(`w-${i}`, 'result'));
-    for (const name of names) node.state(name, `value of ${name}`);
+    for (const name of names) node.outbox.state(name, `value of ${name}`);
     await node.start();
     const before = await retained(broker.url);
     expect(before.size).toBe(201);
@@ -136,8 +136,8 @@ describeWith(['mosquitto'], 'a link to mosquitto', () => {
     await broker.stop();
     const node = link();
     void node.start();
-    node.state(topics.watch('short', 'result'), 'x', { expiryS: 0.3 });
-    node.state(topics.watch('long', 'result'), 'y', { expiryS: 100 });
+    node.outbox.state(topics.watch('short', 'result'), 'x', 0.3);
+    node.outbox.state(topics.watch('long', 'result'), 'y', 100);
     await sleep(400);
     await broker.start();
     await until('online', () => node.connected);
@@ -152,7 +152,7 @@ describeWith(['mosquitto'], 'a link to mosquitto', () => {
 
   it('takes an expired state away from a broker that cannot expire', async () => {
     const node = link({ protocol: '3.1.1' });
-    node.state(RESULT, 'x', { expiryS: 1 });
+    node.outbox.state(RESULT, 'x', 1);
     await node.start();
     expect((await retained(broker.url)).get(RESULT)).toBe('x');
     await sleep(1000);
@@ -165,7 +165,7 @@ describeWith(['mosquitto'], 'a link to mosquitto', () => {
     first.on('message', ({ topic, payload }) => {
       if (topic !== topics.request('health')) return;
       const { transaction, reply_to } = JSON.parse(payload.toString());
-      first.respond(reply_to, JSON.stringify({ status: 'ok', transaction, data: { session: 's1' } }));
+      first.outbox.respond(reply_to, JSON.stringify({ status: 'ok', transaction, data: { session: 's1' } }));
     });
     await first.start();
     const second = link({ clientId: 'mipha-node-1-other', session: 's2' });
@@ -213,13 +213,13 @@ describeWith(['mosquitto'], 'a link to mosquitto', () => {
   it('speaks 3.1.1 with the embedded broker', async () => {
     const embedded = await startBroker();
     const node = link({ protocol: '3.1.1' }, embedded.url);
-    node.state(RESULT, 'a', { expiryS: 60 });
+    node.outbox.state(RESULT, 'a', 60);
     await node.start();
     await using observer = await observe(embedded.url, '#', { protocolVersion: 4 });
     const got: string[] = [];
     node.on('message', ({ payload }) => got.push(payload.toString()));
     await observer.client.publishAsync(topics.request('health'), '{}', { qos: 1 });
-    node.event(topics.event, { id: 'e', replayed: false });
+    node.outbox.event(topics.event, { id: 'e', replayed: false });
     await until('state, availability and event', () => observer.on(topics.event).length === 1);
     await until('the request', () => got.length === 1);
     expect(observer.on(RESULT)).toEqual(['a']);

@@ -15,7 +15,7 @@ const link = new Link({
   session: 'child',
 });
 link.on('online', () => console.log('online'));
-link.state(topics.info, 'from the child');
+link.outbox.state(topics.info, 'from the child');
 process.once('SIGTERM', () => link.stop(1000));
 void link.start();
 console.log('started');

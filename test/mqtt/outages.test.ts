@@ -84,7 +84,7 @@ describeWith(['mosquitto'], 'when the network fails, a link', () => {
     await node.start();
     const down = new Promise<string>((done) => node.once('offline', done));
     proxy.watch((direction, chunk) => !(direction === 'down' && chunk[0] === 0x40)); // PUBACK
-    node.state(RESULT, 'a');
+    node.outbox.state(RESULT, 'a');
     expect(await down).toBe('no acknowledgement within 500 ms');
     proxy.watch(undefined);
     await until('back', () => node.connected);
@@ -98,10 +98,10 @@ describeWith(['mosquitto'], 'when the network fails, a link', () => {
       const node = link({ protocol });
       await node.start();
       proxy.hold('down'); // the broker gets it, the node never hears of that
-      node.event(topics.event, { id: 'e1', ts: '2026-01-01T00:00:00.000Z', replayed: false });
+      node.outbox.event(topics.event, { id: 'e1', ts: '2026-01-01T00:00:00.000Z', replayed: false });
       await until('the first', () => observer.on(topics.event).length === 1);
       proxy.cut();
-      node.event(topics.event, { id: 'e2', replayed: false });
+      node.outbox.event(topics.event, { id: 'e2', replayed: false });
       proxy.release();
       await until('the second', () => observer.on(topics.event).length >= 3);
       await sleep(200);
@@ -121,7 +121,7 @@ describeWith(['mosquitto'], 'when the network fails, a link', () => {
       await node.start();
       const rounds = counts(6, 15);
       for (let round = 0; round < rounds; round++) {
-        for (let i = 0; i < 10; i++) node.event(topics.event, { id: `${round}-${i}`, replayed: false });
+        for (let i = 0; i < 10; i++) node.outbox.event(topics.event, { id: `${round}-${i}`, replayed: false });
         if (round % 3 === 0) proxy.hold('down');
         await sleep(5 + 10 * (round % 4));
         proxy.cut();
@@ -174,9 +174,9 @@ describeWith(['mosquitto'], 'after an hour without a broker, a link', () => {
     const node = linkTo(broker.url, { timing: {} });
     void node.start();
     for (let i = 0; i < 3600 * 30; i++) {
-      node.event(topics.event, { id: String(i), replayed: false });
-      node.state(topics.watch(`w-${i % 30}`, 'result'), String(i), { expiryS: 30 });
-      node.transient(topics.log, 'x');
+      node.outbox.event(topics.event, { id: String(i), replayed: false });
+      node.outbox.state(topics.watch(`w-${i % 30}`, 'result'), String(i), 30);
+      node.outbox.transient(topics.log, 'x');
     }
     expect(node.stats()).toMatchObject({ queued: 256 + 30, dropped: { overflow: 108_000 - 256, offline: 108_000 } });
     await broker.start();
@@ -208,11 +208,11 @@ describeWith(['mosquitto'], 'when the broker refuses, a link', () => {
     node = linkTo(broker.url);
     const alerts = withAlerts(node);
     await node.start();
-    node.state(RESULT, 'x'.repeat(3000));
-    node.event(topics.event, { id: 'big', replayed: false, text: 'x'.repeat(3000) });
-    expect(node.transient(topics.camera('front', 'image'), Buffer.alloc(3000))).toBe(false);
-    expect(node.respond(topics.response('query'), 'x'.repeat(3000))).toBe('too_large');
-    node.state(topics.info, 'y'.repeat(1500));
+    node.outbox.state(RESULT, 'x'.repeat(3000));
+    node.outbox.event(topics.event, { id: 'big', replayed: false, text: 'x'.repeat(3000) });
+    expect(node.outbox.transient(topics.camera('front', 'image'), Buffer.alloc(3000))).toBe(false);
+    expect(node.outbox.respond(topics.response('query'), 'x'.repeat(3000))).toBe('too_large');
+    node.outbox.state(topics.info, 'y'.repeat(1500));
     await until('the small one', async () => (await retained((broker as Mosquitto).url)).has(topics.info));
     await sleep(500);
     expect(node.stats()).toMatchObject({ connected: true, reconnects: 0, queued: 0, dropped: { too_large: 4 } });
@@ -224,8 +224,8 @@ describeWith(['mosquitto'], 'when the broker refuses, a link', () => {
     node = linkTo(broker.url, { protocol: '3.1.1' });
     const alerts = withAlerts(node);
     await node.start();
-    node.state(RESULT, 'x'.repeat(3000));
-    for (let i = 0; i < 30; i++) node.state(topics.watch(`w-${i}`, 'state'), 'ON');
+    node.outbox.state(RESULT, 'x'.repeat(3000));
+    for (let i = 0; i < 30; i++) node.outbox.state(topics.watch(`w-${i}`, 'state'), 'ON');
     await until('peace', () => node?.connected === true && node.stats().queued === 0 && node.stats().dropped.refused > 0, 15_000);
     const { reconnects } = node.stats();
     expect(reconnects).toBeLessThanOrEqual(4);
@@ -235,7 +235,7 @@ describeWith(['mosquitto'], 'when the broker refuses, a link', () => {
     expect(alerts).toContainEqual(
       expect.stringContaining('mqtt-refused: mipha/v1/node-1/watch/lamp/result: the broker broke the connection 3 times'),
     );
-    node.state(RESULT, 'small again');
+    node.outbox.state(RESULT, 'small again');
     await until('the small one', async () => (await retained((broker as Mosquitto).url)).get(RESULT) === 'small again');
   });
 

@@ -1,13 +1,13 @@
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { loadAddon } from '../../src/addon/load.js';
 import { openCheckpoint } from '../../src/package/checkpoint.js';
 import { convert } from '../../src/package/convert.js';
 import { toFloat32 } from '../../src/package/floats.js';
 import { parseManifest } from '../../src/package/manifest.js';
 import { readReferenceTensors } from '../../src/package/tensors.js';
 import { openPackage } from '../../src/package/verify.js';
+import { testAddon } from '../support/test-addon.js';
 import {
   bf16,
   decodeSafetensors,
@@ -86,8 +86,8 @@ describe('mipha-nano', () => {
     const out = join(await temporaryFolder(), 'nano');
     await convert(NANO, out);
     const text = await readFile(join(out, 'manifest.json'), 'utf8');
-    expect(() => loadAddon().reference(text)).not.toThrow();
-    expect(() => loadAddon().reference(text.replace('"heads": 3', '"heads": 5'))).toThrow(expect.objectContaining({ code: 'ERR_MODEL_FORMAT' }));
+    expect(() => testAddon().reference(text)).not.toThrow();
+    expect(() => testAddon().reference(text.replace('"heads": 3', '"heads": 5'))).toThrow(expect.objectContaining({ code: 'ERR_MODEL_FORMAT' }));
   });
 
   it('gives the same bytes twice', async () => {

@@ -91,14 +91,14 @@ describeWith(['mosquitto'], 'what is known', () => {
 it('an outcome whose validity has passed is published as stale, and fires no event', () => {
   const said: [string, unknown][] = [];
   const lives: (number | undefined)[] = []; // of the retained messages, in seconds
-  const link = {
-    state: (topic: string, payload: string, { expiryS }: { expiryS?: number }) => {
+  const outbox = {
+    state: (topic: string, payload: string, expiryS?: number) => {
       said.push([topic, payload === '' ? '' : JSON.parse(payload.replace(/^O(N|FF)$/, '"$&"'))]);
       lives.push(expiryS === undefined ? undefined : Math.round(expiryS));
     },
     event: (topic: string) => said.push([topic, 'event']),
   };
-  const results = new ResultPublisher(topicsOf('mipha', 'test'), new Stamp('test', 's'), new Outlet(link as never), () => ({ id: 'm', rev: '0' }));
+  const results = new ResultPublisher(topicsOf('mipha', 'test'), new Stamp('test', 's'), new Outlet(outbox as never), () => ({ id: 'm', rev: '0' }));
   const outcome = (value: boolean, validUntil: Date, status: WatchOutcome['status'] = 'ok'): WatchOutcome => ({
     ...{ watch: 'w', camera: 'k', type: 'boolean', status, value, previous: null, changed: true, observed: value, confidence: 1, stableCount: 1 },
     ...{ answer: 'Yes', truncated: false, validUntil, frame: null, timing: null, tokens: null, error: null },

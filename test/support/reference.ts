@@ -1,10 +1,9 @@
 /** The FP32 reference on a whole checkpoint, and greedy decoding with it: the yardstick of every other forward pass. */
 import { readFileSync } from 'node:fs';
-import type { NativeReference } from '../../src/addon/addon.js';
-import { loadAddon } from '../../src/addon/load.js';
 import { openCheckpoint } from '../../src/package/checkpoint.js';
 import type { Architecture } from '../../src/package/manifest.js';
 import { readReferenceTensors } from '../../src/package/tensors.js';
+import { type NativeReference, testAddon } from './test-addon.js';
 
 export interface Loaded {
   reference: NativeReference;
@@ -17,7 +16,7 @@ export async function loadReference(folder: string, towerLayers?: number): Promi
   try {
     const { vision } = opened.architecture;
     const architecture = { ...opened.architecture, vision: { ...vision, layers: towerLayers ?? vision.layers } };
-    const reference = loadAddon().reference(JSON.stringify({ architecture, preprocessing: opened.preprocessing }));
+    const reference = testAddon().reference(JSON.stringify({ architecture, preprocessing: opened.preprocessing }));
     for await (const { name, shape, data } of readReferenceTensors({ ...opened, architecture })) reference.setTensor(name, shape, data);
     return { reference, architecture };
   } finally {

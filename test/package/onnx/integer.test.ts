@@ -14,6 +14,7 @@ import { openSafetensors } from '../../../src/package/safetensors.js';
 import { nanoSamples } from '../../support/calibrated.js';
 import { openSession } from '../../support/onnx-model.js';
 import { sharedNano } from '../../support/shared-nano.js';
+import { testAddon } from '../../support/test-addon.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'mipha-integer-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -108,7 +109,7 @@ async function compare(facts: Facts, product: Product, shown: Record<string, Ten
   const { y } = await judge.run({ x: new Tensor('int8', x, [rows, columns]), weight: new Tensor('int8', weight, [out, columns]) });
   const judged = (y as Tensor).data as Int32Array;
   for (const isa of loadAddon().cpu().runnable) {
-    expect(loadAddon().matmulInt8(x, weight, rows, columns, out, isa), `${product.matrix} on ${isa}`).toEqual(judged);
+    expect(testAddon().matmulInt8(x, weight, rows, columns, out, isa), `${product.matrix} on ${isa}`).toEqual(judged);
   }
 
   // And the graph's own product is that integer times the scales, rounded to FP16 at its operands and its result.
