@@ -15,7 +15,7 @@ export default defineConfig({
   test: {
     pool: 'forks',
     testTimeout: 60_000,
-    hookTimeout: 120_000,
+    hookTimeout: 300_000,
     projects: [
       // Twice as many as there are cores that such a run is made for: half of them wait, for a broker, a camera or a child.
       project('quick', 0, 4, IN_ONE_PROCESS),

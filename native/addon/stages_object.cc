@@ -41,18 +41,8 @@ using Products = std::map<std::string, Product>;
 
 /// Every matrix of the model by its name in the recipe.
 std::map<std::string, Linear*> matrices(Weights& weights) {
-  std::map<std::string, Linear*> all = {{"language.head", &weights.head}};
-  for (size_t i = 0; i < weights.vision.size(); ++i) {
-    VisionLayer& layer = weights.vision[i];
-    const std::string name = "vision.layers." + std::to_string(i) + ".";
-    all.insert({{name + "qkv", &layer.qkv}, {name + "out", &layer.out}, {name + "fc1", &layer.fc1}, {name + "fc2", &layer.fc2}});
-  }
-  for (size_t i = 0; i < weights.projector.size(); ++i) all["projector." + std::to_string(i)] = &weights.projector[i];
-  for (size_t i = 0; i < weights.language.size(); ++i) {
-    LanguageLayer& layer = weights.language[i];
-    const std::string name = "language.layers." + std::to_string(i) + ".";
-    all.insert({{name + "qkv", &layer.qkv}, {name + "dense", &layer.dense}, {name + "fc1", &layer.fc1}, {name + "fc2", &layer.fc2}});
-  }
+  std::map<std::string, Linear*> all;
+  each_matrix(weights, [&](int, const std::string& name, Linear& matrix) { all[name] = &matrix; });
   return all;
 }
 
@@ -167,8 +157,8 @@ class StagesObject : public Napi::ObjectWrap<StagesObject> {
         stages.vision_layer(vision, x, tap);
       } else if (language >= 0) {
         Past& past = run.pasts[i];
-        const int hidden = config.language.hidden;
-        const Angles at = angles(config.language, static_cast<int>(past.keys.size() / hidden), static_cast<int>(x.size() / hidden));
+        const size_t seen = past.keys.size() / config.language.attention_width();
+        const Angles at = angles(config.language, static_cast<int>(seen), static_cast<int>(x.size() / config.language.hidden));
         stages.language_layer(language, x, at, past.keys, past.values, nullptr, tap);
       } else if (run.stage == "projector") {
         x = stages.projector(std::move(x), tap);
@@ -211,7 +201,8 @@ class StagesObject : public Napi::ObjectWrap<StagesObject> {
         const Napi::Value value = pasts[i];
         if (!value.IsObject()) throw Error(Code::kOption, "pasts: expected objects");
         const Napi::Object past = value.As<Napi::Object>();
-        run.pasts.push_back({rows_from_js(past.Get("keys"), "keys", width), rows_from_js(past.Get("values"), "values", width)});
+        const int columns = config.language.attention_width();
+        run.pasts.push_back({rows_from_js(past.Get("keys"), "keys", columns), rows_from_js(past.Get("values"), "values", columns)});
         if (run.pasts.back().keys.size() != run.pasts.back().values.size()) throw Error(Code::kOption, "pasts: expected as many keys as values");
       }
     }

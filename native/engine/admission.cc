@@ -141,7 +141,7 @@ bool Worker::promise(int sequence, int64_t rows) {
 
 Error Worker::cache_full(int sequence, int64_t rows) const {
   const LanguageConfig& language = backend_->config().language;
-  const double row_bytes = 2.0 * 2.0 * language.layers * language.hidden;  // key and value, two bytes each
+  const double row_bytes = 2.0 * 2.0 * language.layers * language.attention_width();  // key and value, two bytes each
   const int available = backend_->room(sequence);
   return Error(Code::kMemory,
                "key/value cache: needed " + std::to_string(rows) + " rows, free " + std::to_string(available) +

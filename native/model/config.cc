@@ -59,7 +59,7 @@ void check_language(const LanguageConfig& language) {
   range("architecture.language.intermediate", language.intermediate, 1, kMaxIntermediate);
   heads("architecture.language", language.hidden, language.heads);
   range("architecture.language.layers", language.layers, 1, kMaxLayers);
-  range("architecture.language.rotaryDims", language.rotary_dims, 0, language.head_size());
+  range("architecture.language.rotaryDims", language.rotary_dims, 0, language.head_size);
   if (language.rotary_dims % 2 != 0) fail("architecture.language.rotaryDims", "an even number", language.rotary_dims);
   range("architecture.language.vocab", language.vocab, 1, kMaxVocab);
   range("architecture.language.tokens", language.tokens, 1, language.vocab);

@@ -4,38 +4,27 @@
 #include <array>
 #include <cstdint>
 
+#include "model/block.h"
+
 namespace mipha {
 
-/// SigLIP tower. `layers` is how many run (27 + 1 + select_layer for the published ones: 26), not how many exist.
-struct VisionConfig {
+/// The tower: blocks over the patches of a picture. `layers` is how many run (27 + 1 + select_layer for the published ones: 26), not how many exist.
+struct VisionConfig : BlockConfig {
   int image_size = 0;  // pixels per side: 224, 336, 384
   int patch_size = 0;  // pixels per side: 14, 16
-  int hidden = 0;
-  int intermediate = 0;
-  int heads = 0;
   int layers = 0;
-  float epsilon = 0;  // of every LayerNorm
 
   int grid() const { return image_size / patch_size; }  // pixels beyond grid * patch_size are never read
   int tokens() const { return grid() * grid(); }
-  int head_size() const { return hidden / heads; }
   int patch_values() const { return 3 * patch_size * patch_size; }  // [channel][row][column]
 };
 
-/// Phi-2 / Phi-1.5.
-struct LanguageConfig {
-  int hidden = 0;
-  int intermediate = 0;
+/// The decoder: blocks over the rows of a sequence.
+struct LanguageConfig : BlockConfig {
   int layers = 0;
-  int heads = 0;
-  int rotary_dims = 0;  // leading dims of each head that are rotated; pair i with i + rotary_dims / 2
-  int vocab = 0;        // rows of the embedding and of the head
-  int tokens = 0;       // ids the tokenizer knows: rows from here on are padding and never a right answer
-  int context = 0;      // positions, image tokens included
-  float epsilon = 0;
-  float rope_theta = 0;
-
-  int head_size() const { return hidden / heads; }
+  int vocab = 0;    // rows of the embedding and of the head
+  int tokens = 0;   // ids the tokenizer knows: rows from here on are padding and never a right answer
+  int context = 0;  // positions, image tokens included
 };
 
 /// How a picture becomes the tower's input: `preprocessing` of the manifest, the only place where these numbers stand.

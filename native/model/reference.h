@@ -33,7 +33,7 @@ class Reference {
  private:
   const Stages stages_;
   int length_ = 0;
-  std::vector<Floats> keys_, values_;  // per layer [length, hidden]
+  std::vector<Floats> keys_, values_;  // per layer [length, attention_width]
 };
 
 }  // namespace mipha

@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <limits>
 #include <utility>
 
 #include "core/error.h"
-#include "core/half.h"
 #include "core/thread_pool.h"
 #include "model/image.h"
 
@@ -15,22 +15,6 @@ namespace {
 
 constexpr float kHidden = -1e4f;  // a mask below this hides
 constexpr int kOutputs = 8;       // outputs taken together: a row of inputs is read from memory once for all of them
-
-/// Row `o` of W as f32: out [in].
-void weight_row(const Linear& w, int o, float* out) {
-  const size_t first = static_cast<size_t>(o) * w.in;
-  switch (w.dtype) {
-    case DType::kI8:
-      for (int i = 0; i < w.in; ++i) out[i] = static_cast<float>(static_cast<const int8_t*>(w.weight)[first + i]) * w.scale[o];
-      break;
-    case DType::kF16:
-      for (int i = 0; i < w.in; ++i) out[i] = from_half(static_cast<const uint16_t*>(w.weight)[first + i]);
-      break;
-    case DType::kF32:
-      std::copy_n(static_cast<const float*>(w.weight) + first, w.in, out);
-      break;
-  }
-}
 
 /// Σ a·b in sixteen partial sums: the compiler may then use vector registers without changing the order of additions.
 float dot(const float* a, const float* b, int count) {
@@ -83,45 +67,45 @@ void add(Floats& x, const Floats& y) {
   for (size_t i = 0; i < x.size(); ++i) x[i] += y[i];
 }
 
-/// Splits [rows, 3 * hidden] into its third `part`: 0 = q, 1 = k, 2 = v.
-Floats third(const Floats& qkv, int hidden, int part) {
+/// Columns [first, first + width) of x [rows, columns].
+Floats slice(const Floats& x, int columns, int first, int width) {
   Floats out;
-  out.reserve(qkv.size() / 3);
-  for (size_t first = 0; first < qkv.size(); first += static_cast<size_t>(3) * hidden) {
-    const auto begin = qkv.begin() + first + static_cast<size_t>(part) * hidden;
-    out.insert(out.end(), begin, begin + hidden);
+  out.reserve(x.size() / columns * width);
+  for (size_t row = 0; row < x.size(); row += columns) {
+    const auto begin = x.begin() + static_cast<std::ptrdiff_t>(row) + first;
+    out.insert(out.end(), begin, begin + width);
   }
   return out;
 }
 
-/// softmax(q · kᵀ / √head_size) · v for each head. q [rows, hidden]; keys, values [positions, hidden]; → [rows, hidden].
+/// softmax(q · kᵀ / √head_size) · v for each head. q [rows, width]; keys, values [positions, width]; → [rows, width].
 /// sees(r, i): whether row r looks at position i.
 template <typename Sees>
-Floats attend(const Floats& q, const Floats& keys, const Floats& values, int hidden, int heads, ThreadPool* pool, Sees&& sees) {
-  const int head_size = hidden / heads;
+Floats attend(const BlockConfig& config, const Floats& q, const Floats& keys, const Floats& values, ThreadPool* pool, Sees&& sees) {
+  const int width = config.attention_width(), head_size = config.head_size;
   const float scale = 1.0f / std::sqrt(static_cast<float>(head_size));
-  const int rows = static_cast<int>(q.size() / hidden), positions = static_cast<int>(keys.size() / hidden);
+  const int rows = static_cast<int>(q.size() / width), positions = static_cast<int>(keys.size() / width);
   Floats out(q.size(), 0.0f);
   each(pool, rows, [&](int r) {
     Floats scores(positions), scaled(head_size);
-    for (int h = 0; h < heads; ++h) {
+    for (int h = 0; h < config.heads; ++h) {
       const size_t at = static_cast<size_t>(h) * head_size;
-      for (int d = 0; d < head_size; ++d) scaled[d] = q[static_cast<size_t>(r) * hidden + at + d] * scale;
+      for (int d = 0; d < head_size; ++d) scaled[d] = q[static_cast<size_t>(r) * width + at + d] * scale;
       float largest = -std::numeric_limits<float>::infinity();
       for (int i = 0; i < positions; ++i) {
         if (!sees(r, i)) continue;
-        scores[i] = dot(scaled.data(), keys.data() + static_cast<size_t>(i) * hidden + at, head_size);
+        scores[i] = dot(scaled.data(), keys.data() + static_cast<size_t>(i) * width + at, head_size);
         largest = std::max(largest, scores[i]);
       }
       float sum = 0;
       for (int i = 0; i < positions; ++i) {
         if (sees(r, i)) sum += scores[i] = std::exp(scores[i] - largest);
       }
-      float* mixed = out.data() + static_cast<size_t>(r) * hidden + at;
+      float* mixed = out.data() + static_cast<size_t>(r) * width + at;
       for (int i = 0; i < positions; ++i) {
         if (!sees(r, i)) continue;
         const float share = scores[i] / sum;
-        const float* value = values.data() + static_cast<size_t>(i) * hidden + at;
+        const float* value = values.data() + static_cast<size_t>(i) * width + at;
         for (int d = 0; d < head_size; ++d) mixed[d] += share * value[d];
       }
     }
@@ -129,14 +113,14 @@ Floats attend(const Floats& q, const Floats& keys, const Floats& values, int hid
   return out;
 }
 
-/// x [rows, hidden]: the first `rotary_dims` dims of each head, dim i paired with i + rotary_dims / 2.
-void rotate(const LanguageConfig& config, const Angles& angles, Floats& x) {
-  const int half = config.rotary_dims / 2, rows = static_cast<int>(x.size() / config.hidden);
+/// x [rows, attention_width]: the first `rotary_dims` dims of each head, dim i paired with i + rotary_dims / 2.
+void rotate(const BlockConfig& config, const Angles& angles, Floats& x) {
+  const int half = config.rotary_dims / 2, width = config.attention_width(), rows = static_cast<int>(x.size() / width);
   for (int r = 0; r < rows; ++r) {
     for (int i = 0; i < half; ++i) {
       const float cosine = angles.cosine[static_cast<size_t>(r) * half + i], sine = angles.sine[static_cast<size_t>(r) * half + i];
       for (int h = 0; h < config.heads; ++h) {
-        float* head = x.data() + static_cast<size_t>(r) * config.hidden + static_cast<size_t>(h) * config.head_size();
+        float* head = x.data() + static_cast<size_t>(r) * width + static_cast<size_t>(h) * config.head_size;
         const float a = head[i], b = head[i + half];
         head[i] = a * cosine - b * sine;
         head[i + half] = b * cosine + a * sine;
@@ -145,13 +129,9 @@ void rotate(const LanguageConfig& config, const Angles& angles, Floats& x) {
   }
 }
 
-std::string layer_name(const char* model, int layer) {
-  return std::string(model) + ".layers." + std::to_string(layer) + ".";
-}
-
 }  // namespace
 
-Angles angles(const LanguageConfig& config, int first, int rows) {
+Angles angles(const BlockConfig& config, int first, int rows) {
   const int half = config.rotary_dims / 2;
   Angles out;
   for (int r = 0; r < rows; ++r) {
@@ -177,7 +157,7 @@ Floats Stages::linear(const Linear& w, const std::string& name, Floats x, const 
   each(pool_, (w.out + kOutputs - 1) / kOutputs, [&](int tile) {
     const int first = tile * kOutputs, count = std::min(kOutputs, w.out - first);
     Floats weight(static_cast<size_t>(count) * w.in);
-    for (int o = 0; o < count; ++o) weight_row(w, first + o, weight.data() + static_cast<size_t>(o) * w.in);
+    for (int o = 0; o < count; ++o) read_row(w, first + o, weight.data() + static_cast<size_t>(o) * w.in);
     for (size_t r = 0; r < rows; ++r) {
       for (int o = 0; o < count; ++o) {
         const float bias = w.bias != nullptr ? w.bias[first + o] : 0.0f;
@@ -197,19 +177,40 @@ Floats Stages::patches(const uint8_t* pixels, const Tap& tap) const {
   return x;
 }
 
-void Stages::vision_layer(int l, Floats& x, const Tap& tap) const {
-  const VisionConfig& vision = config_.vision;
-  const VisionLayer& layer = weights_.vision[l];
-  const std::string name = layer_name("vision", l);
+/// One block over the new rows x [rows, hidden], in place.
+void Stages::block(const BlockConfig& config, const BlockOf<Linear>& w, const BlockNames& names, int layer, Floats& x, const Sight& sight,
+                   const Tap& tap) const {
+  const bool parallel = config.residual == Residual::kParallel;
+  const auto norm = [&](const Norm& by) { return layer_norm(by, config.epsilon, x, config.hidden); };
+  const auto product = [&](const Linear& matrix, const char* name, Floats in) {
+    return linear(matrix, names.layers + std::to_string(layer) + "." + name, std::move(in), tap);
+  };
 
-  const Floats qkv = linear(layer.qkv, name + "qkv", layer_norm(layer.norm1, vision.epsilon, x, vision.hidden), tap);
-  Floats mixed = attend(third(qkv, vision.hidden, 0), third(qkv, vision.hidden, 1), third(qkv, vision.hidden, 2), vision.hidden, vision.heads, pool_,
-                        [](int, int) { return true; });
-  add(x, linear(layer.out, name + "out", std::move(mixed), tap));
+  const Floats normed = norm(w.norm1);
+  const Floats qkv = product(w.qkv, names.qkv, normed);
+  const int width = config.attention_width(), past = static_cast<int>(sight.keys.size()) / width;
+  Floats q = slice(qkv, config.qkv_width(), 0, width), k = slice(qkv, config.qkv_width(), width, width);
+  const Floats v = slice(qkv, config.qkv_width(), 2 * width, width);
+  rotate(config, sight.angles, q);
+  rotate(config, sight.angles, k);
+  sight.keys.insert(sight.keys.end(), k.begin(), k.end());
+  sight.values.insert(sight.values.end(), v.begin(), v.end());
+  const size_t positions = sight.keys.size() / width;
+  Floats mixed = attend(config, q, sight.keys, sight.values, pool_, [&](int r, int i) {
+    if (sight.mask != nullptr) return sight.mask[r * positions + i] >= kHidden;
+    return !config.causal || i <= past + r;
+  });
 
-  Floats inner = linear(layer.fc1, name + "fc1", layer_norm(layer.norm2, vision.epsilon, x, vision.hidden), tap);
+  if (!parallel) add(x, product(w.out, names.out, std::move(mixed)));
+  Floats inner = product(w.up, names.up, parallel ? normed : norm(w.norm2));
   gelu_tanh(inner);
-  add(x, linear(layer.fc2, name + "fc2", std::move(inner), tap));
+  if (parallel) add(x, product(w.out, names.out, std::move(mixed)));
+  add(x, product(w.down, names.down, std::move(inner)));
+}
+
+void Stages::vision_layer(int l, Floats& x, const Tap& tap) const {
+  Floats keys, values;
+  block(config_.vision, weights_.tower[l], kTowerNames, l, x, {{}, keys, values, nullptr}, tap);
 }
 
 Floats Stages::projector(Floats x, const Tap& tap) const {
@@ -225,34 +226,12 @@ Floats Stages::embed(int id) const {
     throw Error(Code::kOption, "token id " + std::to_string(id) + ": expected 0.." + std::to_string(config_.language.vocab - 1));
   }
   Floats row(config_.language.hidden);
-  weight_row(weights_.embedding, id, row.data());
+  read_row(weights_.embedding, id, row.data());
   return row;
 }
 
 void Stages::language_layer(int l, Floats& x, const Angles& angles, Floats& keys, Floats& values, const float* mask, const Tap& tap) const {
-  const LanguageConfig& language = config_.language;
-  const LanguageLayer& layer = weights_.language[l];
-  const std::string name = layer_name("language", l);
-  const int hidden = language.hidden;
-  const Floats normed = layer_norm(layer.norm, language.epsilon, x, hidden);
-
-  const Floats qkv = linear(layer.qkv, name + "qkv", normed, tap);
-  Floats q = third(qkv, hidden, 0), k = third(qkv, hidden, 1);
-  const Floats v = third(qkv, hidden, 2);
-  rotate(language, angles, q);
-  rotate(language, angles, k);
-  const int past = static_cast<int>(keys.size() / hidden);
-  keys.insert(keys.end(), k.begin(), k.end());
-  values.insert(values.end(), v.begin(), v.end());
-  const size_t columns = keys.size() / hidden;
-  Floats mixed = attend(q, keys, values, hidden, language.heads, pool_,
-                        [&](int r, int i) { return mask != nullptr ? mask[r * columns + i] >= kHidden : i <= past + r; });
-
-  Floats inner = linear(layer.fc1, name + "fc1", normed, tap);
-  gelu_tanh(inner);
-
-  add(x, linear(layer.dense, name + "dense", std::move(mixed), tap));
-  add(x, linear(layer.fc2, name + "fc2", std::move(inner), tap));
+  block(config_.language, weights_.decoder[l], kDecoderNames, l, x, {angles, keys, values, mask}, tap);
 }
 
 Floats Stages::final_norm(const Floats& x) const {

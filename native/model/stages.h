@@ -26,7 +26,7 @@ struct Angles {
 };
 
 /// Rotary positions (RoFormer, arXiv 2104.09864) of rows at `first`, `first` + 1, …
-Angles angles(const LanguageConfig& config, int first, int rows);
+Angles angles(const BlockConfig& config, int first, int rows);
 
 class Stages {
  public:
@@ -45,7 +45,7 @@ class Stages {
 
   /// One row of the embedding: [language.hidden].
   Floats embed(int id) const;
-  /// x [rows, hidden], in place. keys, values [past, hidden], keys rotated: the rows of this call are added behind them.
+  /// x [rows, hidden], in place. keys, values [past, attention_width], keys rotated: the rows of this call are added behind them.
   /// Row r looks at past rows and rows of this call where mask [rows, past + rows] is 0; anything below −1e4 hides. Null: causal.
   void language_layer(int layer, Floats& x, const Angles& angles, Floats& keys, Floats& values, const float* mask = nullptr,
                       const Tap& tap = {}) const;
@@ -55,6 +55,14 @@ class Stages {
   Floats head(const Floats& normed, const Tap& tap = {}) const;
 
  private:
+  /// What the rows of a block look at besides each other.
+  struct Sight {
+    const Angles& angles;
+    Floats &keys, &values;  // [past, attention_width], keys rotated: the new rows are added behind them
+    const float* mask;      // [rows, past + rows], or null: as the block is causal or not
+  };
+  void block(const BlockConfig& config, const BlockOf<Linear>& w, const BlockNames& names, int layer, Floats& x, const Sight& sight,
+             const Tap& tap) const;
   Floats linear(const Linear& w, const std::string& name, Floats x, const Tap& tap) const;
 
   Config config_;

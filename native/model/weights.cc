@@ -1,8 +1,10 @@
 #include "model/weights.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/error.h"
+#include "core/half.h"
 
 namespace mipha {
 namespace {
@@ -86,42 +88,49 @@ class Binder {
 
 }  // namespace
 
+void read_row(const Linear& linear, int row, float* out) {
+  const size_t first = static_cast<size_t>(row) * linear.in;
+  switch (linear.dtype) {
+    case DType::kI8:
+      for (int i = 0; i < linear.in; ++i) out[i] = static_cast<float>(static_cast<const int8_t*>(linear.weight)[first + i]) * linear.scale[row];
+      break;
+    case DType::kF16:
+      for (int i = 0; i < linear.in; ++i) out[i] = from_half(static_cast<const uint16_t*>(linear.weight)[first + i]);
+      break;
+    case DType::kF32:
+      std::copy_n(static_cast<const float*>(linear.weight) + first, linear.in, out);
+      break;
+  }
+}
+
 Weights bind(const Config& config, const Lookup& lookup, const std::set<std::string>& weight_only) {
   const Binder binder(lookup, weight_only);
-  Weights weights;
+  const auto blocks = [&](const BlockConfig& block, int layers, const BlockNames& names) {
+    std::vector<BlockOf<Linear>> bound(layers);
+    for (int i = 0; i < layers; ++i) {
+      const std::string layer = names.layers + std::to_string(i) + ".";
+      bound[i].norm1 = binder.norm(layer + names.norm1, block.hidden);
+      bound[i].qkv = binder.linear(layer + names.qkv, block.qkv_width(), block.hidden);
+      bound[i].out = binder.linear(layer + names.out, block.hidden, block.attention_width());
+      if (block.residual == Residual::kSequential) bound[i].norm2 = binder.norm(layer + names.norm2, block.hidden);
+      bound[i].up = binder.linear(layer + names.up, block.intermediate, block.hidden);
+      bound[i].down = binder.linear(layer + names.down, block.hidden, block.intermediate, true, true);
+    }
+    return bound;
+  };
 
   const VisionConfig& vision = config.vision;
+  const LanguageConfig& language = config.language;
+  Weights weights;
   weights.patch_embedding = binder.linear("vision.patch_embedding", vision.hidden, vision.patch_values());
   weights.position_embedding = binder.vector("vision.position_embedding", {vision.tokens(), vision.hidden});
-  for (int i = 0; i < vision.layers; ++i) {
-    const std::string name = "vision.layers." + std::to_string(i) + ".";
-    VisionLayer layer;
-    layer.norm1 = binder.norm(name + "norm1", vision.hidden);
-    layer.qkv = binder.linear(name + "qkv", 3 * vision.hidden, vision.hidden);
-    layer.out = binder.linear(name + "out", vision.hidden, vision.hidden);
-    layer.norm2 = binder.norm(name + "norm2", vision.hidden);
-    layer.fc1 = binder.linear(name + "fc1", vision.intermediate, vision.hidden);
-    layer.fc2 = binder.linear(name + "fc2", vision.hidden, vision.intermediate, true, true);
-    weights.vision.push_back(layer);
-  }
-
-  const LanguageConfig& language = config.language;
+  weights.tower = blocks(vision, vision.layers, kTowerNames);
   for (int i = 0; i < config.projector_layers; ++i) {
     weights.projector.push_back(
         binder.linear("projector." + std::to_string(i), language.hidden, i == 0 ? vision.hidden : language.hidden, true, true));
   }
-
   weights.embedding = binder.linear("language.embedding", language.vocab, language.hidden, false);
-  for (int i = 0; i < language.layers; ++i) {
-    const std::string name = "language.layers." + std::to_string(i) + ".";
-    LanguageLayer layer;
-    layer.norm = binder.norm(name + "norm", language.hidden);
-    layer.qkv = binder.linear(name + "qkv", 3 * language.hidden, language.hidden);
-    layer.dense = binder.linear(name + "dense", language.hidden, language.hidden);
-    layer.fc1 = binder.linear(name + "fc1", language.intermediate, language.hidden);
-    layer.fc2 = binder.linear(name + "fc2", language.hidden, language.intermediate, true, true);
-    weights.language.push_back(layer);
-  }
+  weights.decoder = blocks(language, language.layers, kDecoderNames);
   weights.final_norm = binder.norm("language.final_norm", language.hidden);
   weights.head = binder.linear("language.head", language.vocab, language.hidden);
   return weights;

@@ -33,39 +33,46 @@ struct Linear {
   bool weight_only = false;       // recipe w8a16: INT8 weights, but the input is not quantized
 };
 
-struct Norm {
-  const float* gain = nullptr;  // [hidden]
-  const float* bias = nullptr;  // [hidden]
+/// Row `row` of W as stored, scale included: out [in].
+void read_row(const Linear& linear, int row, float* out);
+
+/// Every matrix that rows are multiplied with.
+template <class Matrix>
+struct ModelOf {
+  Matrix patch_embedding;                // [vision.hidden, 3 * patch * patch], column order [channel][row][column]
+  std::vector<BlockOf<Matrix>> tower;    // [vision.layers]
+  std::vector<Matrix> projector;         // first [language.hidden, vision.hidden], then [language.hidden, language.hidden]
+  std::vector<BlockOf<Matrix>> decoder;  // [language.layers]
+  Matrix head;                           // [vocab, language.hidden]
 };
 
-struct VisionLayer {
-  Norm norm1;
-  Linear qkv;  // [3 * hidden, hidden]: all q rows, all k rows, all v rows
-  Linear out;  // [hidden, hidden]
-  Norm norm2;
-  Linear fc1;  // [intermediate, hidden]
-  Linear fc2;  // [hidden, intermediate]
-};
-
-/// Phi's parallel block: one norm feeds attention and MLP.
-struct LanguageLayer {
-  Norm norm;
-  Linear qkv;    // [3 * hidden, hidden]: all q rows, all k rows, all v rows
-  Linear dense;  // [hidden, hidden]
-  Linear fc1;    // [intermediate, hidden]
-  Linear fc2;    // [hidden, intermediate]
-};
-
-struct Weights {
-  Linear patch_embedding;                     // [vision.hidden, 3 * patch * patch], column order [channel][row][column]
+struct Weights : ModelOf<Linear> {
   const float* position_embedding = nullptr;  // [vision.tokens, vision.hidden]
-  std::vector<VisionLayer> vision;            // [vision.layers]
-  std::vector<Linear> projector;              // first [language.hidden, vision.hidden], then [language.hidden, language.hidden]
   Linear embedding;                           // [vocab, language.hidden], rows are looked up
-  std::vector<LanguageLayer> language;        // [language.layers]
   Norm final_norm;
-  Linear head;  // [vocab, language.hidden]
 };
+
+/// visit(group, name, matrix) for each of them, in the order of the forward pass, by its name in the recipe. Matrices of a group (the patch
+/// embedding, a block, the projector, the head) are used together; groups count from 0.
+template <class Model, class Visit>
+void each_matrix(Model& model, Visit&& visit) {
+  int group = 0;
+  const auto blocks = [&](auto& list, const BlockNames& names) {
+    for (size_t i = 0; i < list.size(); ++i, ++group) {
+      const std::string layer = names.layers + std::to_string(i) + ".";
+      visit(group, layer + names.qkv, list[i].qkv);
+      visit(group, layer + names.out, list[i].out);
+      visit(group, layer + names.up, list[i].up);
+      visit(group, layer + names.down, list[i].down);
+    }
+  };
+  visit(group++, std::string("vision.patch_embedding"), model.patch_embedding);
+  blocks(model.tower, kTowerNames);
+  for (size_t i = 0; i < model.projector.size(); ++i) visit(group, "projector." + std::to_string(i), model.projector[i]);
+  ++group;
+  blocks(model.decoder, kDecoderNames);
+  visit(group, std::string("language.head"), model.head);
+}
 
 /// Looks a tensor up by its package name (native/package/README.md lists them); null when absent.
 using Lookup = std::function<const Tensor*(const std::string& name)>;

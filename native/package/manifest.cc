@@ -79,25 +79,19 @@ Config parse_config(const std::string& manifest_json) {
   const Section vision = architecture.section("vision");
   config.vision.image_size = vision.integer("imageSize");
   config.vision.patch_size = vision.integer("patchSize");
-  config.vision.hidden = vision.integer("hidden");
-  config.vision.intermediate = vision.integer("intermediate");
-  config.vision.heads = vision.integer("heads");
   config.vision.layers = vision.integer("layers");
-  config.vision.epsilon = vision.number("epsilon");
+  static_cast<BlockConfig&>(config.vision) =
+      siglip_block(vision.integer("hidden"), vision.integer("intermediate"), vision.integer("heads"), vision.number("epsilon"));
 
   config.projector_layers = architecture.section("projector").integer("layers");
 
   const Section language = architecture.section("language");
-  config.language.hidden = language.integer("hidden");
-  config.language.intermediate = language.integer("intermediate");
+  static_cast<BlockConfig&>(config.language) = phi_block(language.integer("hidden"), language.integer("intermediate"), language.integer("heads"),
+                                                         language.number("epsilon"), language.integer("rotaryDims"), language.number("ropeTheta"));
   config.language.layers = language.integer("layers");
-  config.language.heads = language.integer("heads");
-  config.language.rotary_dims = language.integer("rotaryDims");
   config.language.vocab = language.integer("vocab");
   config.language.tokens = language.integer("tokens");
   config.language.context = language.integer("context");
-  config.language.epsilon = language.number("epsilon");
-  config.language.rope_theta = language.number("ropeTheta");
 
   const Section preprocessing = manifest.section("preprocessing");
   const char* const kAspects = "\"pad\" or \"squash\"";

@@ -4,6 +4,7 @@
 
 #include <memory>
 
+#include "backend/block_tables.h"
 #include "core/error.h"
 
 namespace mipha::cpu {
@@ -16,7 +17,7 @@ class CacheTest : public ::testing::Test {
     CacheBlocks(plan, kLayers, blocks, kHeads, kHeadSize);
     arena_ = std::make_unique<Arena>(plan.used());
     cache_ = std::make_unique<CacheBlocks>(*arena_, kLayers, blocks, kHeads, kHeadSize);
-    sequences_ = std::make_unique<BlockTables>(*cache_, context);
+    sequences_ = std::make_unique<BlockTables>(cache_->blocks(), kBlockRows, context, [this](int from, int to) { cache_->copy(from, to); });
   }
   half_t& key(int sequence, int row) {
     return cache_->keys(kLayers - 1, sequences_->blocks(sequence)[row / kBlockRows], 1)[row % kBlockRows * kHeadSize + 3];

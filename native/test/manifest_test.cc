@@ -50,14 +50,14 @@ TEST(Manifest, ReadsThePublishedSizes) {
   EXPECT_EQ(config.vision.tokens(), 729);
   EXPECT_EQ(config.vision.hidden, 1152);
   EXPECT_EQ(config.vision.intermediate, 4304);
-  EXPECT_EQ(config.vision.head_size(), 72);
+  EXPECT_EQ(config.vision.head_size, 72);
   EXPECT_EQ(config.vision.layers, 26);
   EXPECT_EQ(config.vision.epsilon, 1e-6f);
   EXPECT_EQ(config.projector_layers, 2);
   EXPECT_EQ(config.language.hidden, 2560);
   EXPECT_EQ(config.language.intermediate, 10240);
   EXPECT_EQ(config.language.layers, 32);
-  EXPECT_EQ(config.language.head_size(), 80);
+  EXPECT_EQ(config.language.head_size, 80);
   EXPECT_EQ(config.language.rotary_dims, 32);
   EXPECT_EQ(config.language.vocab, 51200);
   EXPECT_EQ(config.language.tokens, 50295);
@@ -148,15 +148,15 @@ class Bind : public testing::Test {
 TEST_F(Bind, FindsEveryTensorWithItsShape) {
   const Weights& weights = model_.weights();
   const Config& config = model_.config();
-  ASSERT_EQ(weights.vision.size(), static_cast<size_t>(config.vision.layers));
-  ASSERT_EQ(weights.language.size(), static_cast<size_t>(config.language.layers));
+  ASSERT_EQ(weights.tower.size(), static_cast<size_t>(config.vision.layers));
+  ASSERT_EQ(weights.decoder.size(), static_cast<size_t>(config.language.layers));
   ASSERT_EQ(weights.projector.size(), 2u);
   EXPECT_EQ(weights.projector[0].in, config.vision.hidden);
   EXPECT_EQ(weights.projector[1].in, config.language.hidden);
-  EXPECT_EQ(weights.vision[1].fc1.weight, model_.tensor("vision.layers.1.fc1.weight")->data);
-  EXPECT_EQ(weights.vision[1].norm2.gain, model_.tensor("vision.layers.1.norm2.weight")->data);
-  EXPECT_EQ(weights.language[2].qkv.scale, model_.tensor("language.layers.2.qkv.scale")->data);
-  EXPECT_EQ(weights.language[2].qkv.out, 3 * config.language.hidden);
+  EXPECT_EQ(weights.tower[1].up.weight, model_.tensor("vision.layers.1.fc1.weight")->data);
+  EXPECT_EQ(weights.tower[1].norm2.gain, model_.tensor("vision.layers.1.norm2.weight")->data);
+  EXPECT_EQ(weights.decoder[2].qkv.scale, model_.tensor("language.layers.2.qkv.scale")->data);
+  EXPECT_EQ(weights.decoder[2].qkv.out, 3 * config.language.hidden);
   EXPECT_EQ(weights.embedding.bias, nullptr);
   EXPECT_EQ(weights.head.bias, model_.tensor("language.head.bias")->data);
   EXPECT_EQ(weights.final_norm.bias, model_.tensor("language.final_norm.bias")->data);

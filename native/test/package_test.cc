@@ -42,7 +42,7 @@ class PackageTest : public testing::Test {
 TEST_F(PackageTest, OpensWithTheWeightsThatWereWritten) {
   const auto package = Package::open(folder_.path());
   EXPECT_EQ(package->config().language.vocab, model_.config().language.vocab);
-  const Linear &read = package->weights().language[1].fc1, &written = model_.weights().language[1].fc1;
+  const Linear &read = package->weights().decoder[1].up, &written = model_.weights().decoder[1].up;
   ASSERT_EQ(read.dtype, DType::kI8);
   const size_t bytes = static_cast<size_t>(read.out) * static_cast<size_t>(read.in);
   EXPECT_EQ(std::memcmp(read.weight, written.weight, bytes), 0);

@@ -21,10 +21,10 @@ using Matrix = std::vector<std::vector<double>>;  // [rows][columns]
 
 Config tiny_config() {
   Config config;
-  config.vision = {20, 6, 12, 22, 3, 2, 1e-6f};  // 9 patches; two pixel rows and columns are left over
+  config.vision = {siglip_block(12, 22, 3, 1e-6f), 20, 6, 2};  // 9 patches; two pixel rows and columns are left over
   config.projector_layers = 2;
   config.preprocessing = test::siglip();
-  config.language = {20, 34, 3, 2, 4, 29, 27, 32, 1e-5f, 10000};
+  config.language = {phi_block(20, 34, 2, 1e-5f, 4, 10000), 3, 29, 27, 32};
   return config;
 }
 
@@ -37,15 +37,13 @@ class RandomWeights {
     weights.patch_embedding = linear(vision.hidden, vision.patch_values());
     weights.position_embedding = floats(vision.tokens() * vision.hidden, 0, 1);
     for (int l = 0; l < vision.layers; ++l) {
-      weights.vision.push_back({norm(vision.hidden), linear(3 * vision.hidden, vision.hidden), linear(vision.hidden, vision.hidden),
-                                norm(vision.hidden), linear(vision.intermediate, vision.hidden), linear(vision.hidden, vision.intermediate)});
+      weights.tower.push_back(block(vision));
     }
     weights.projector = {linear(language.hidden, vision.hidden), linear(language.hidden, language.hidden)};
     weights.embedding = linear(language.vocab, language.hidden);
     weights.embedding.bias = nullptr;
     for (int l = 0; l < language.layers; ++l) {
-      weights.language.push_back({norm(language.hidden), linear(3 * language.hidden, language.hidden), linear(language.hidden, language.hidden),
-                                  linear(language.intermediate, language.hidden), linear(language.hidden, language.intermediate)});
+      weights.decoder.push_back(block(language));
     }
     weights.final_norm = norm(language.hidden);
     weights.head = linear(language.vocab, language.hidden);
@@ -62,6 +60,15 @@ class RandomWeights {
   }
 
   Norm norm(int count) { return {floats(count, 1, 0.3f), floats(count, 0, 0.3f)}; }
+
+  BlockOf<Linear> block(const BlockConfig& config) {
+    const int width = config.attention_width();
+    const Norm norm1 = norm(config.hidden);
+    const Linear qkv = linear(config.qkv_width(), config.hidden), out = linear(config.hidden, width);
+    const Norm norm2 = config.residual == Residual::kSequential ? norm(config.hidden) : Norm{};
+    const Linear up = linear(config.intermediate, config.hidden), down = linear(config.hidden, config.intermediate);
+    return {norm1, qkv, out, norm2, up, down};
+  }
 
   Linear linear(int out, int in) {
     const int count = out * in;
@@ -197,9 +204,9 @@ Trace straightforward(const Config& config, const Weights& weights, const std::v
   }
   trace.seen["tower.0"] = x;
   for (int l = 0; l < vision.layers; ++l) {
-    const VisionLayer& layer = weights.vision[l];
+    const BlockOf<Linear>& layer = weights.tower[l];
     x = sum(x, product(layer.out, attention(product(layer.qkv, layer_norm(layer.norm1, vision.epsilon, x)), vision.hidden, vision.heads, 0, 0)));
-    x = sum(x, product(layer.fc2, map(product(layer.fc1, layer_norm(layer.norm2, vision.epsilon, x)), tanh_gelu)));
+    x = sum(x, product(layer.down, map(product(layer.up, layer_norm(layer.norm2, vision.epsilon, x)), tanh_gelu)));
     trace.seen["tower." + std::to_string(l + 1)] = x;
   }
   const Matrix features = product(weights.projector[1], map(product(weights.projector[0], x), erf_gelu));
@@ -216,11 +223,11 @@ Trace straightforward(const Config& config, const Weights& weights, const std::v
   for (const int id : after) embed(id);
   trace.seen["language.0"] = sequence;
   for (int l = 0; l < language.layers; ++l) {
-    const LanguageLayer& layer = weights.language[l];
-    const Matrix normed = layer_norm(layer.norm, language.epsilon, sequence);
+    const BlockOf<Linear>& layer = weights.decoder[l];
+    const Matrix normed = layer_norm(layer.norm1, language.epsilon, sequence);
     const Matrix mixed = attention(product(layer.qkv, normed), language.hidden, language.heads, language.rotary_dims, language.rope_theta);
-    const Matrix inner = map(product(layer.fc1, normed), tanh_gelu);
-    sequence = sum(sequence, sum(product(layer.dense, mixed), product(layer.fc2, inner)));
+    const Matrix inner = map(product(layer.up, normed), tanh_gelu);
+    sequence = sum(sequence, sum(product(layer.out, mixed), product(layer.down, inner)));
     if (l == language.layers - 1) sequence = layer_norm(weights.final_norm, language.epsilon, sequence);
     trace.seen["language." + std::to_string(l + 1)] = sequence;
   }

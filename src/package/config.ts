@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { MiphaError } from '../errors.js';
 import { familyOf } from './families.js';
 import { formatError, parseJson } from './format.js';
+import { type Layout, MIPHA_LAYOUT, MIPHA_LINEAR_LAYOUT } from './layout.js';
 import { type Architecture, checkArchitecture, type Preprocessing, preprocessing } from './manifest.js';
 
 const size = z.int().min(1).max(1_000_000_000); // the real limits are those of the architecture
@@ -56,8 +57,7 @@ type Config = z.infer<typeof configSchema>;
 export interface CheckpointConfig {
   architecture: Architecture; // language.tokens is vocab until a tokenizer says otherwise
   preprocessing: Preprocessing;
-  /** A `linear` projector is one layer without an index in its name. */
-  projectorIndexed: boolean;
+  layout: Layout;
   /** The head is the embedding. */
   tied: boolean;
 }
@@ -97,7 +97,7 @@ export function parseConfig(path: string, text: string): CheckpointConfig {
   return {
     architecture,
     preprocessing: preprocessing(config.image_aspect_ratio === 'pad' ? 'pad' : 'squash'),
-    projectorIndexed: projector.mm_projector_type !== 'linear',
+    layout: projector.mm_projector_type === 'linear' ? MIPHA_LINEAR_LAYOUT : MIPHA_LAYOUT,
     tied: config.tie_word_embeddings,
   };
 }

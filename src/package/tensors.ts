@@ -3,10 +3,12 @@
  * Nothing is read until rows are asked for.
  */
 import { MiphaError } from '../errors.js';
+import { type Block, decoderBlocks, type Matrix, projectorMatrices, towerBlocks } from './block.js';
 import type { Checkpoint, SourceTensor } from './checkpoint.js';
 import type { CheckpointConfig } from './config.js';
 import { allocate, BYTES_OF, type FloatType, toFloat32 } from './floats.js';
 import { formatError } from './format.js';
+import { type BlockNames, towerBlock } from './layout.js';
 
 /** Looks a checkpoint tensor up; LoRA puts a layer of its own in front of the checkpoint's. */
 export type Sources = (name: string) => SourceTensor | undefined;
@@ -29,7 +31,7 @@ export interface CanonicalTensor {
   runs: Run[];
 }
 
-export interface Block {
+export interface RowBlock {
   firstRow: number;
   rows: number;
   dtype: FloatType;
@@ -37,48 +39,29 @@ export interface Block {
 }
 
 /** Every tensor of the package. Throws ERR_MODEL_FORMAT for the first that is missing, has another shape, or is no float tensor. */
-export function canonicalTensors(config: CheckpointConfig, sources: Sources): CanonicalTensor[] {
-  const { vision, projector, language } = config.architecture;
+export function canonicalTensors({ architecture, layout, tied }: CheckpointConfig, sources: Sources): CanonicalTensor[] {
+  const { vision, language } = architecture;
   const list = new TensorList(sources);
-  const tower = 'model.vision_tower.vision_model';
-  const patchValues = 3 * vision.patchSize ** 2;
   const grid = Math.floor(vision.imageSize / vision.patchSize);
 
-  list.add('vision.patch_embedding.weight', [vision.hidden, patchValues], `${tower}.embeddings.patch_embedding.weight`, {
+  const patches = `${layout.tower}.embeddings.patch_embedding`;
+  list.add('vision.patch_embedding.weight', [vision.hidden, 3 * vision.patchSize ** 2], `${patches}.weight`, {
     matrix: 'vision.patch_embedding',
     stored: [vision.hidden, 3, vision.patchSize, vision.patchSize],
   });
-  list.add('vision.patch_embedding.bias', [vision.hidden], `${tower}.embeddings.patch_embedding.bias`);
-  list.add('vision.position_embedding', [grid * grid, vision.hidden], `${tower}.embeddings.position_embedding.weight`);
-  for (let i = 0; i < vision.layers; i++) {
-    const [to, from] = [`vision.layers.${i}`, `${tower}.encoder.layers.${i}`];
-    list.norm(`${to}.norm1`, `${from}.layer_norm1`, vision.hidden);
-    list.qkv(`${to}.qkv`, `${from}.self_attn`, vision.hidden, vision.heads);
-    list.linear(`${to}.out`, `${from}.self_attn.out_proj`, vision.hidden, vision.hidden);
-    list.norm(`${to}.norm2`, `${from}.layer_norm2`, vision.hidden);
-    list.linear(`${to}.fc1`, `${from}.mlp.fc1`, vision.intermediate, vision.hidden);
-    list.linear(`${to}.fc2`, `${from}.mlp.fc2`, vision.hidden, vision.intermediate);
-  }
+  list.add('vision.patch_embedding.bias', [vision.hidden], `${patches}.bias`);
+  list.add('vision.position_embedding', [grid * grid, vision.hidden], `${layout.tower}.embeddings.position_embedding.weight`);
+  for (const [i, block] of towerBlocks(architecture).entries()) list.block(block, towerBlock(layout, i));
 
-  for (let i = 0; i < projector.layers; i++) {
-    const from = config.projectorIndexed ? `model.mm_projector.${2 * i}` : 'model.mm_projector'; // the GELUs between have the odd indices
-    list.linear(`projector.${i}`, from, language.hidden, i === 0 ? vision.hidden : language.hidden);
-  }
+  for (const [i, matrix] of projectorMatrices(architecture).entries()) list.linear(matrix, layout.projector(i));
 
-  const embedding = 'model.embed_tokens.weight';
+  const embedding = `${layout.embedding}.weight`;
   list.add('language.embedding.weight', [language.vocab, language.hidden], embedding, { matrix: 'language.embedding' });
-  for (let i = 0; i < language.layers; i++) {
-    const [to, from] = [`language.layers.${i}`, `model.layers.${i}`];
-    list.norm(`${to}.norm`, `${from}.input_layernorm`, language.hidden);
-    list.qkv(`${to}.qkv`, `${from}.self_attn`, language.hidden, language.heads);
-    list.linear(`${to}.dense`, `${from}.self_attn.dense`, language.hidden, language.hidden);
-    list.linear(`${to}.fc1`, `${from}.mlp.fc1`, language.intermediate, language.hidden);
-    list.linear(`${to}.fc2`, `${from}.mlp.fc2`, language.hidden, language.intermediate);
-  }
-  list.norm('language.final_norm', 'model.final_layernorm', language.hidden);
-  const head = config.tied ? embedding : 'lm_head.weight';
+  for (const [i, block] of decoderBlocks(architecture).entries()) list.block(block, layout.decoder(i));
+  list.norm('language.final_norm', layout.finalNorm, language.hidden);
+  const head = tied ? embedding : `${layout.head}.weight`;
   list.add('language.head.weight', [language.vocab, language.hidden], head, { matrix: 'language.head' });
-  list.add('language.head.bias', [language.vocab], 'lm_head.bias');
+  list.add('language.head.bias', [language.vocab], `${layout.head}.bias`);
   return list.tensors;
 }
 
@@ -101,22 +84,32 @@ class TensorList {
     this.add(`${name}.bias`, [hidden], `${from}.bias`);
   }
 
-  linear(name: string, from: string, out: number, columns: number): void {
-    this.add(`${name}.weight`, [out, columns], `${from}.weight`, { matrix: name });
-    this.add(`${name}.bias`, [out], `${from}.bias`);
+  linear({ name, rows, columns }: Matrix, from: string): void {
+    this.add(`${name}.weight`, [rows, columns], `${from}.weight`, { matrix: name });
+    this.add(`${name}.bias`, [rows], `${from}.bias`);
+  }
+
+  block(block: Block, from: BlockNames): void {
+    this.norm(block.norm1, from.norm1, block.hidden);
+    this.#qkv(block, from.attention);
+    this.linear(block.out, from.out);
+    if (block.norm2 !== undefined) this.norm(block.norm2, from.norm2 as string, block.hidden);
+    this.linear(block.up, from.up);
+    this.linear(block.down, from.down);
   }
 
   /** All q rows, all k rows, all v rows, from three tensors or from one whose rows are (head, {q, k, v}, head size). */
-  qkv(name: string, from: string, hidden: number, heads: number): void {
+  #qkv({ qkv, heads, headSize }: Block, from: string): void {
     const fused = this.#sources(`${from}.query_key_value.weight`) !== undefined;
+    const rows = heads * headSize;
     for (const [part, columns] of [
-      ['weight', [hidden]],
+      ['weight', [qkv.columns]],
       ['bias', []],
     ] as const) {
       const runs = fused
-        ? deinterleave(this.#require(`${from}.query_key_value.${part}`, [3 * hidden, ...columns]), heads, hidden / heads)
-        : ['q', 'k', 'v'].map((p) => ({ source: this.#require(`${from}.${p}_proj.${part}`, [hidden, ...columns]), firstRow: 0, rows: hidden }));
-      this.#push(`${name}.${part}`, part === 'weight' ? name : undefined, [3 * hidden, ...columns], runs);
+        ? deinterleave(this.#require(`${from}.query_key_value.${part}`, [qkv.rows, ...columns]), heads, headSize)
+        : ['q', 'k', 'v'].map((p) => ({ source: this.#require(`${from}.${p}_proj.${part}`, [rows, ...columns]), firstRow: 0, rows }));
+      this.#push(`${qkv.name}.${part}`, part === 'weight' ? qkv.name : undefined, [qkv.rows, ...columns], runs);
     }
   }
 
@@ -139,7 +132,7 @@ function deinterleave(source: SourceTensor, heads: number, headSize: number): Ru
 }
 
 /** The rows of a tensor in blocks of about `maxBytes` of one type each, in order. */
-export async function* readBlocks(tensor: CanonicalTensor, maxBytes: number): AsyncGenerator<Block> {
+export async function* readBlocks(tensor: CanonicalTensor, maxBytes: number): AsyncGenerator<RowBlock> {
   for (const { firstRow, pieces, dtype } of planBlocks(tensor, maxBytes)) {
     const rowBytes = tensor.columns * BYTES_OF[dtype];
     const rows = pieces.reduce((sum, piece) => sum + piece.rows, 0);

@@ -5,7 +5,7 @@ import { firstNotFinite, toFloat16, toFloat32 } from './floats.js';
 import type { FileRecord } from './manifest.js';
 import { type Recipe, storedSpecs } from './recipe.js';
 import { bytesOf, SafetensorsWriter, storageOrder, type TensorSpec } from './safetensors.js';
-import { type Block, type CanonicalTensor, notFinite, readBlocks } from './tensors.js';
+import { type CanonicalTensor, notFinite, type RowBlock, readBlocks } from './tensors.js';
 
 const BLOCK_BYTES = 8 * 1024 * 1024; // of a checkpoint's values; a handful of blocks is all that is ever in memory
 const IN_FLIGHT = 3; // two being quantized while one is written and the next is read
@@ -65,7 +65,7 @@ async function* storedPieces(specs: TensorSpec[], tensors: CanonicalTensor[], ha
   }
 }
 
-async function quantized(tensor: CanonicalTensor, block: Block, scale: Float32Array, halfScales: boolean): Promise<Uint8Array> {
+async function quantized(tensor: CanonicalTensor, block: RowBlock, scale: Float32Array, halfScales: boolean): Promise<Uint8Array> {
   const { firstRow, rows, dtype, bytes } = block;
   const weight = new Int8Array(rows * tensor.columns);
   try {
@@ -80,7 +80,7 @@ async function quantized(tensor: CanonicalTensor, block: Block, scale: Float32Ar
 }
 
 /** F16 or F32 bytes of a block; too large a value for F16 is refused like an infinity. */
-function widened(tensor: CanonicalTensor, block: Block, dtype: string): Uint8Array {
+function widened(tensor: CanonicalTensor, block: RowBlock, dtype: string): Uint8Array {
   const values = toFloat32(block.bytes, block.dtype);
   const halves = dtype === 'F16' ? toFloat16(values) : undefined;
   const stored = halves === undefined ? values : toFloat32(new Uint8Array(halves.buffer), 'F16');

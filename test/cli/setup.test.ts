@@ -50,7 +50,7 @@ describe('setup of the TensorRT shim', () => {
     await cp(join(ROOT, 'native', 'backend', 'tensorrt'), join(clone, 'native', 'backend', 'tensorrt'), { recursive: true });
     await cp(stub, join(clone, 'include'), { recursive: true });
     // The compiler without its optimizer, which takes most of the time.
-    await writeFile(join(clone, 'hasty'), '#!/bin/sh\nexec g++ "$@" -O0\n', { mode: 0o755 });
+    await writeFile(join(clone, 'hasty'), '#!/bin/sh\nexec g++ "$@" -O0 -Wfatal-errors\n', { mode: 0o755 });
     // A number, as in NVIDIA's, and one that no library here has: the stub's declarations are not for real ones.
     const header = await readFile(version(), 'utf8');
     await writeFile(version(), header.replace('STUB_TENSORRT_MAJOR 10', 'STUB_TENSORRT_MAJOR 99').replace('MAJOR STUB_TENSORRT_MAJOR', 'MAJOR 99'));

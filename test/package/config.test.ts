@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { parseConfig } from '../../src/package/config.js';
+import { MIPHA_LAYOUT, MIPHA_LINEAR_LAYOUT } from '../../src/package/layout.js';
 import { publishedConfig } from '../../src/package/published.js';
 import { tinyConfig } from './helpers.js';
 
@@ -31,7 +32,7 @@ describe('a published config', () => {
         },
       },
       preprocessing: { aspect: 'pad', background: 127, mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] },
-      projectorIndexed: true,
+      layout: MIPHA_LAYOUT,
       tied: false,
     });
   });
@@ -53,10 +54,10 @@ describe('a published config', () => {
 describe('absent keys', () => {
   it('take the defaults of the model code', () => {
     const config = changed({ tower: { layer_norm_eps: undefined }, projector: { mm_projector_type: undefined } });
-    const { architecture, projectorIndexed } = parse({ ...config, image_aspect_ratio: undefined, max_position_embeddings: undefined });
+    const { architecture, layout } = parse({ ...config, image_aspect_ratio: undefined, max_position_embeddings: undefined });
     expect(architecture.vision).toMatchObject({ epsilon: 1e-5, layers: 2 });
     expect(architecture.projector.layers).toBe(1);
-    expect(projectorIndexed).toBe(false);
+    expect(layout.projector(0)).toBe('model.mm_projector');
     expect(architecture.language).toMatchObject({ context: 2048, epsilon: 1e-5, ropeTheta: 10000 });
   });
 
@@ -89,14 +90,14 @@ describe('select layer', () => {
 
 describe('projector', () => {
   it.each([
-    ['identity', 0, true],
-    ['linear', 1, false],
-    ['mlp1x_gelu', 1, true],
-    ['mlp2x_gelu', 2, true],
-    ['mlp8x_gelu', 8, true],
-  ])('%s has %i layers', (type, layers, projectorIndexed) => {
+    ['identity', 0, MIPHA_LAYOUT],
+    ['linear', 1, MIPHA_LINEAR_LAYOUT],
+    ['mlp1x_gelu', 1, MIPHA_LAYOUT],
+    ['mlp2x_gelu', 2, MIPHA_LAYOUT],
+    ['mlp8x_gelu', 8, MIPHA_LAYOUT],
+  ])('%s has %i layers', (type, layers, layout) => {
     const config = parse(changed({ projector: { mm_projector_type: type } }));
-    expect([config.architecture.projector.layers, config.projectorIndexed]).toEqual([layers, projectorIndexed]);
+    expect([config.architecture.projector.layers, config.layout]).toEqual([layers, layout]);
   });
 
   it.each(['mlp0x_gelu', 'mlpx_gelu', 'mlp2x_relu', 'mlp99x_gelu', 'resampler', ''])('"%s" is refused', (type) => {

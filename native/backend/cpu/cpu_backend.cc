@@ -1,20 +1,17 @@
 #include "backend/cpu/cpu_backend.h"
 
 #include <algorithm>
-#include <chrono>
 #include <string>
 
+#include "backend/block_tables.h"
 #include "backend/cpu/cache.h"
 #include "backend/cpu/forward.h"
+#include "backend/model_backend.h"
 #include "core/cpu_features.h"
 #include "core/error.h"
 
 namespace mipha::cpu {
 namespace {
-
-double since_ms(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
-}
 
 /// Everything that lives in the arena. Built twice: to count, then for real.
 struct Model {
@@ -32,22 +29,22 @@ struct Model {
  private:
   static CacheBlocks lay_out_cache(Arena& arena, const LanguageConfig& config, int tokens) {
     arena.mark("weights");
-    CacheBlocks cache(arena, config.layers, (tokens + kBlockRows - 1) / kBlockRows, config.heads, config.head_size());
+    CacheBlocks cache(arena, config.layers, (tokens + kBlockRows - 1) / kBlockRows, config.heads, config.head_size);
     arena.mark("cache");
     return cache;
   }
 };
 
-class CpuBackend final : public Backend {
+class CpuBackend final : public ModelBackend {
  public:
   CpuBackend(std::shared_ptr<const Package> package, const BackendOptions& options, const Kernels& kernels, int threads, int cache_tokens,
              int max_rows, size_t bytes, const Progress& progress)
-      : package_(std::move(package)),
+      : ModelBackend(std::move(package)),
         pool_(threads),
         team_{kernels, pool_},
         arena_(bytes),
         model_(arena_, package_, options, threads, cache_tokens, max_rows),
-        sequences_(model_.cache, package_->config().language.context) {
+        sequences_(model_.cache.blocks(), kBlockRows, config().language.context, [this](int from, int to) { model_.cache.copy(from, to); }) {
     model_.weights.load(team_, progress);
     model_.forward.prepare();
   }
@@ -55,17 +52,6 @@ class CpuBackend final : public Backend {
   std::string name() const override { return "cpu"; }
   std::string detail() const override { return std::string(team_.kernels.name) + ", " + std::to_string(pool_.threads()) + " threads"; }
   Memory memory() const override { return {arena_.parts()}; }
-  const Config& config() const override { return package_->config(); }
-
-  bool encode(const Image& image, const Cancelled& cancelled, EncodeTimes* times) override {
-    const auto start = std::chrono::steady_clock::now();
-    const std::vector<uint8_t> pixels = resize(image, config().vision.image_size, config().preprocessing);
-    if (times) times->preprocess_ms = since_ms(start);
-    const auto resized = std::chrono::steady_clock::now();
-    const bool finished = model_.forward.encode(team_, pixels.data(), cancelled);
-    if (times) times->vision_ms = since_ms(resized);
-    return finished;
-  }
 
   int sequence() override { return sequences_.create(); }
   int fork(int sequence) override { return sequences_.fork(sequence); }
@@ -76,7 +62,7 @@ class CpuBackend final : public Backend {
   bool reserve(int sequence, int rows) override { return sequences_.reserve(sequence, rows); }
 
   bool append(const std::vector<Extension>& extensions, float* logits, const Cancelled& cancelled) override {
-    const std::vector<Row> rows = list_rows(extensions);
+    const std::vector<NewRow> rows = list_rows(extensions);
     extend_all(extensions);
     for (size_t first = 0; first < rows.size(); first += model_.forward.max_rows()) {
       const int count = static_cast<int>(std::min<size_t>(model_.forward.max_rows(), rows.size() - first));
@@ -89,35 +75,10 @@ class CpuBackend final : public Backend {
     return true;
   }
 
-  void step(const int* sequences, const int32_t* ids, int count, float* logits) override {
-    std::vector<Extension> extensions;
-    for (int i = 0; i < count; ++i) extensions.push_back({sequences[i], {{ids + i, 1}}});
-    append(extensions, logits, {});
-  }
-
   void set_probe(Probe probe) override { model_.forward.set_probe(std::move(probe)); }
 
  private:
-  struct Row {
-    int sequence, position;
-    int32_t id;   // −1: a feature
-    int feature;  // −1: a token
-    bool last;    // of its extension
-  };
-
-  std::vector<Row> list_rows(const std::vector<Extension>& extensions) const {
-    std::vector<Row> rows;
-    for (const Extension& extension : extensions) {
-      int position = sequences_.length(extension.sequence);
-      for (const Piece& piece : extension.pieces) {
-        for (int i = 0; i < piece.count; ++i, ++position) {
-          rows.push_back({extension.sequence, position, piece.ids ? piece.ids[i] : -1, piece.ids ? -1 : piece.first + i, false});
-        }
-      }
-      rows.back().last = true;
-    }
-    return rows;
-  }
+  bool encode_pixels(const uint8_t* pixels, const Cancelled& cancelled) override { return model_.forward.encode(team_, pixels, cancelled); }
 
   /// Every sequence gets its rows, or none does.
   void extend_all(const std::vector<Extension>& extensions) {
@@ -131,11 +92,11 @@ class CpuBackend final : public Backend {
   }
 
   /// One pass over the weights. Moves `logits` on by a row for each extension that ends here. False when cancelled.
-  bool run(const Row* rows, int count, float*& logits, const Cancelled& cancelled) {
+  bool run(const NewRow* rows, int count, float*& logits, const Cancelled& cancelled) {
     std::vector<Attended> spans;
     std::vector<int> last;
     for (int i = 0; i < count; ++i) {
-      const Row& row = rows[i];
+      const NewRow& row = rows[i];
       if (row.id >= 0)
         model_.forward.embed_token(i, row.id);
       else
@@ -151,7 +112,6 @@ class CpuBackend final : public Backend {
     return true;
   }
 
-  std::shared_ptr<const Package> package_;
   ThreadPool pool_;
   Team team_;
   Arena arena_;

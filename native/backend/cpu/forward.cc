@@ -4,8 +4,6 @@
 #include <cmath>
 #include <string>
 
-#include "core/half.h"
-
 namespace mipha::cpu {
 namespace {
 
@@ -21,9 +19,9 @@ Forward::Forward(Arena& arena, const Package& package, PackedWeights& weights, c
       weights_(weights),
       cache_(cache),
       max_rows_(max_rows),
-      tower_cache_(arena, 1, (config_.vision.tokens() + kBlockRows - 1) / kBlockRows, config_.vision.heads, config_.vision.head_size()),
-      tower_attention_(arena, threads, config_.vision.head_size(), config_.vision.tokens()),
-      attention_(arena, threads, config_.language.head_size(), config_.language.context) {
+      tower_cache_(arena, 1, (config_.vision.tokens() + kBlockRows - 1) / kBlockRows, config_.vision.heads, config_.vision.head_size),
+      tower_attention_(arena, threads, config_.vision.head_size, config_.vision.tokens()),
+      attention_(arena, threads, config_.language.head_size, config_.language.context) {
   for (int block = 0; block < tower_cache_.blocks(); ++block) tower_blocks_.push_back(block);
   const VisionConfig& vision = config_.vision;
   const LanguageConfig& language = config_.language;
@@ -32,8 +30,8 @@ Forward::Forward(Arena& arena, const Package& package, PackedWeights& weights, c
   const size_t wide = std::max(vision.intermediate, language.intermediate);
   x_ = arena.take<float>(rows * width);
   normed_ = arena.take<float>(rows * width);
-  qkv_ = arena.take<float>(rows * 3 * std::max(vision.hidden, language.hidden));
-  attended_ = arena.take<float>(rows * width);
+  qkv_ = arena.take<float>(rows * std::max(vision.qkv_width(), language.qkv_width()));
+  attended_ = arena.take<float>(rows * std::max(vision.attention_width(), language.attention_width()));
   hidden_ = arena.take<float>(rows * wide);
   q8_ = arena.take<int8_t>(rows * padded(static_cast<int>(std::max(width, wide))));
   q8_scale_ = arena.take<float>(rows);
@@ -72,16 +70,10 @@ bool Forward::encode(const Team& team, const uint8_t* pixels, const Cancelled& c
   team.kernels.add(x_, tensors_.position_embedding, static_cast<size_t>(tokens) * width);
   show("tower", 0, x_, tokens, width);
 
+  const Attended all{tower_blocks_.data(), 0, tokens, false};
   for (int layer = 0; layer < c.layers; ++layer) {
     if (cancelled && cancelled()) return false;
-    const PackedVisionLayer& w = weights_.vision(team, layer);
-    layer_norm(team, x_, w.norm1.gain, w.norm1.bias, c.epsilon, tokens, width, normed_);
-    linear(w.qkv, normed_, Epilogue::kStore, qkv_, 3 * width);
-    attend_tower(team);
-    linear(w.out, attended_, Epilogue::kAdd, x_, width);
-    layer_norm(team, x_, w.norm2.gain, w.norm2.bias, c.epsilon, tokens, width, normed_);
-    linear(w.fc1, normed_, Epilogue::kGeluTanh, hidden_, c.intermediate);
-    linear(w.fc2, hidden_, Epilogue::kAdd, x_, width);
+    block(team, c, weights_.tower(team, layer), {tower_cache_, tower_attention_, 0, &all, 1}, tokens);
     show("tower", layer + 1, x_, tokens, width);
   }
 
@@ -98,38 +90,35 @@ bool Forward::encode(const Team& team, const uint8_t* pixels, const Cancelled& c
   return true;
 }
 
-void Forward::attend_tower(const Team& team) {
-  const VisionConfig& c = config_.vision;
-  const int tokens = c.tokens(), width = c.hidden, head_size = c.head_size();
-  team.pool.each(tokens, [&](int row, int) {
-    const float* keys = qkv_ + static_cast<size_t>(row) * 3 * width + width;
-    const int block = row / kBlockRows, offset = row % kBlockRows * head_size;
-    for (int head = 0; head < c.heads; ++head) {
-      team.kernels.to_half(keys + head * head_size, tower_cache_.keys(0, block, head) + offset, head_size);
-      team.kernels.to_half(keys + width + head * head_size, tower_cache_.values(0, block, head) + offset, head_size);
-    }
-  });
-  const Attended all{tower_blocks_.data(), 0, tokens, false};
-  tower_attention_.prefill(team, tower_cache_, 0, all, qkv_, 3 * static_cast<size_t>(width), attended_);
+/// One block over the first `rows` rows of x_, in place.
+void Forward::block(const Team& team, const BlockConfig& config, const PackedBlock& w, const Sight& sight, int rows) {
+  const bool parallel = config.residual == Residual::kParallel;
+  const Activations normed{normed_, q8_, q8_scale_, rows, config.hidden}, attended{attended_, q8_, q8_scale_, rows, config.attention_width()},
+      inner{hidden_, q8_, q8_scale_, rows, config.intermediate};
+  const auto normalize = [&](const Norm& norm) {
+    layer_norm(team, x_, norm.gain, norm.bias, config.epsilon, rows, config.hidden, normed_);
+    quantize(team, normed);
+  };
+  const auto expand = [&] { matmul(team, w.up, normed, Epilogue::kGeluTanh, hidden_, config.intermediate); };
+
+  normalize(w.norm1);
+  matmul(team, w.qkv, normed, Epilogue::kStore, qkv_, config.qkv_width());
+  if (parallel) expand();  // while its rows are there in INT8
+  rotate_and_store(team, config, sight);
+  attend(team, config, sight);
+  quantize(team, attended);
+  matmul(team, w.out, attended, Epilogue::kAdd, x_, config.hidden);
+
+  if (!parallel) {
+    normalize(w.norm2);
+    expand();
+  }
+  prepare_input(team, w.down, inner);
+  matmul(team, w.down, inner, Epilogue::kAdd, x_, config.hidden);
 }
 
 void Forward::embed_token(int row, int32_t id) {
-  const Linear& table = tensors_.embedding;
-  const size_t start = static_cast<size_t>(id) * table.in;
-  float* out = x_ + static_cast<size_t>(row) * table.in;
-  for (int i = 0; i < table.in; ++i) {
-    switch (table.dtype) {
-      case DType::kI8:
-        out[i] = static_cast<const int8_t*>(table.weight)[start + i] * table.scale[id];
-        break;
-      case DType::kF16:
-        out[i] = from_half(static_cast<const uint16_t*>(table.weight)[start + i]);
-        break;
-      case DType::kF32:
-        out[i] = static_cast<const float*>(table.weight)[start + i];
-        break;
-    }
-  }
+  read_row(tensors_.embedding, id, x_ + static_cast<size_t>(row) * tensors_.embedding.in);
 }
 
 void Forward::embed_feature(int row, int feature) {
@@ -137,19 +126,19 @@ void Forward::embed_feature(int row, int feature) {
   std::copy_n(features_ + feature * width, width, x_ + row * width);
 }
 
-void Forward::rotate_and_store(const Team& team, int layer, const Attended* spans, int span_count) {
-  const LanguageConfig& c = config_.language;
-  const int half = c.rotary_dims / 2, head_size = c.head_size();
+/// Rotates q and k in qkv_, and puts k and v into the cache.
+void Forward::rotate_and_store(const Team& team, const BlockConfig& config, const Sight& sight) {
+  const int half = config.rotary_dims / 2, head_size = config.head_size;
   int first = 0;
-  for (int s = 0; s < span_count; ++s) {
-    const Attended& span = spans[s];
+  for (int s = 0; s < sight.span_count; ++s) {
+    const Attended& span = sight.spans[s];
     team.pool.each(span.count, [&](int i, int) {
       const int position = span.first + i, block = span.blocks[position / kBlockRows], offset = position % kBlockRows * head_size;
       const float *cosine = cosine_ + static_cast<size_t>(position) * half, *sine = sine_ + static_cast<size_t>(position) * half;
-      float* q = qkv_ + static_cast<size_t>(first + i) * 3 * c.hidden;
-      float* k = q + c.hidden;
-      const float* v = k + c.hidden;
-      for (int head = 0; head < c.heads; ++head) {
+      float* q = qkv_ + static_cast<size_t>(first + i) * config.qkv_width();
+      float* k = q + config.attention_width();
+      const float* v = k + config.attention_width();
+      for (int head = 0; head < config.heads; ++head) {
         for (float* part : {q + head * head_size, k + head * head_size}) {
           for (int j = 0; j < half; ++j) {  // pair j with j + half; the dims from rotary on pass through
             const float a = part[j], b = part[j + half];
@@ -157,8 +146,8 @@ void Forward::rotate_and_store(const Team& team, int layer, const Attended* span
             part[j + half] = b * cosine[j] + a * sine[j];
           }
         }
-        team.kernels.to_half(k + head * head_size, cache_.keys(layer, block, head) + offset, head_size);
-        team.kernels.to_half(v + head * head_size, cache_.values(layer, block, head) + offset, head_size);
+        team.kernels.to_half(k + head * head_size, sight.cache.keys(sight.layer, block, head) + offset, head_size);
+        team.kernels.to_half(v + head * head_size, sight.cache.values(sight.layer, block, head) + offset, head_size);
       }
     });
     first += span.count;
@@ -166,20 +155,20 @@ void Forward::rotate_and_store(const Team& team, int layer, const Attended* span
 }
 
 /// Long spans go through prefill, runs of single rows together through decode.
-void Forward::attend(const Team& team, int layer, const Attended* spans, int span_count) {
-  const size_t hidden = config_.language.hidden;
+void Forward::attend(const Team& team, const BlockConfig& config, const Sight& sight) {
+  const size_t stride = config.qkv_width(), width = config.attention_width();
   size_t row = 0;
-  for (int s = 0; s < span_count;) {
-    const float* q = qkv_ + row * 3 * hidden;
-    float* out = attended_ + row * hidden;
-    if (spans[s].count > 1) {
-      attention_.prefill(team, cache_, layer, spans[s], q, 3 * hidden, out);
-      row += spans[s++].count;
+  for (int s = 0; s < sight.span_count;) {
+    const float* q = qkv_ + row * stride;
+    float* out = attended_ + row * width;
+    if (sight.spans[s].count > 1) {
+      sight.attention.prefill(team, sight.cache, sight.layer, sight.spans[s], q, stride, out);
+      row += sight.spans[s++].count;
       continue;
     }
     int singles = 1;
-    while (s + singles < span_count && spans[s + singles].count == 1) ++singles;
-    attention_.decode(team, cache_, layer, spans + s, singles, q, 3 * hidden, out);
+    while (s + singles < sight.span_count && sight.spans[s + singles].count == 1) ++singles;
+    sight.attention.decode(team, sight.cache, sight.layer, sight.spans + s, singles, q, stride, out);
     row += singles;
     s += singles;
   }
@@ -187,29 +176,13 @@ void Forward::attend(const Team& team, int layer, const Attended* spans, int spa
 
 bool Forward::layers(const Team& team, const Attended* spans, int span_count, const Cancelled& cancelled) {
   const LanguageConfig& c = config_.language;
-  const size_t qkv_width = 3 * static_cast<size_t>(c.hidden);
   int count = 0;
   for (int s = 0; s < span_count; ++s) count += spans[s].count;
   show("language", 0, x_, count, c.hidden);
 
   for (int layer = 0; layer < c.layers; ++layer) {
     if (cancelled && cancelled()) return false;
-    const PackedLanguageLayer& w = weights_.language(team, layer);
-    layer_norm(team, x_, w.norm.gain, w.norm.bias, c.epsilon, count, c.hidden, normed_);
-    const Activations normed{normed_, q8_, q8_scale_, count, c.hidden};
-    quantize(team, normed);  // one LayerNorm feeds both branches
-    matmul(team, w.qkv, normed, Epilogue::kStore, qkv_, qkv_width);
-    matmul(team, w.fc1, normed, Epilogue::kGeluTanh, hidden_, c.intermediate);
-
-    rotate_and_store(team, layer, spans, span_count);
-    attend(team, layer, spans, span_count);
-
-    const Activations attended{attended_, q8_, q8_scale_, count, c.hidden};
-    quantize(team, attended);
-    matmul(team, w.dense, attended, Epilogue::kAdd, x_, c.hidden);
-    const Activations hidden{hidden_, q8_, q8_scale_, count, c.intermediate};
-    prepare_input(team, w.fc2, hidden);
-    matmul(team, w.fc2, hidden, Epilogue::kAdd, x_, c.hidden);
+    block(team, c, weights_.decoder(team, layer), {cache_, attention_, layer, spans, span_count}, count);
     if (layer + 1 < c.layers) show("language", layer + 1, x_, count, c.hidden);
   }
   if (probe_) {

@@ -34,9 +34,17 @@ class Forward {
   void logits(const Team& team, const int* rows, int count, float* out);
 
  private:
-  void attend_tower(const Team& team);
-  void attend(const Team& team, int layer, const Attended* spans, int span_count);
-  void rotate_and_store(const Team& team, int layer, const Attended* spans, int span_count);
+  /// What the rows of a block look at: a layer of a cache, through the tables of the sequences they belong to.
+  struct Sight {
+    const CacheBlocks& cache;
+    const Attention& attention;
+    int layer;
+    const Attended* spans;
+    int span_count;
+  };
+  void block(const Team& team, const BlockConfig& config, const PackedBlock& w, const Sight& sight, int rows);
+  void rotate_and_store(const Team& team, const BlockConfig& config, const Sight& sight);
+  void attend(const Team& team, const BlockConfig& config, const Sight& sight);
   void show(const char* prefix, int index, const float* data, int rows, int columns) const;
 
   const Config& config_;
@@ -52,8 +60,8 @@ class Forward {
   // Activations; the tower and the language model never run at the same time and share them. W is the wider of both models.
   float* x_;         // [rows, W] residual stream
   float* normed_;    // [rows, W]
-  float* qkv_;       // [rows, 3 W]
-  float* attended_;  // [rows, W]
+  float* qkv_;       // [rows, qkv_width]
+  float* attended_;  // [rows, attention_width]
   float* hidden_;    // [rows, widest intermediate]
   int8_t* q8_;       // [rows, padded W] or [rows, padded intermediate]
   float* q8_scale_;  // [rows]

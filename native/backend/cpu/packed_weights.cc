@@ -3,9 +3,10 @@
 #include <algorithm>
 #include <exception>
 #include <mutex>
+#include <string>
+#include <vector>
 
 #include "backend/cpu/pack.h"
-#include "core/half.h"
 
 namespace mipha::cpu {
 namespace {
@@ -31,23 +32,12 @@ Sizes packed_sizes(const PackedLinear& linear, bool s8) {
   return {aligned(linear.bytes()), aligned(sizeof(int32_t) * linear.padded_out())};
 }
 
-float value(const Linear& from, int row, size_t index) {
-  switch (from.dtype) {
-    case DType::kI8:
-      return static_cast<const int8_t*>(from.weight)[index] * from.scale[row];
-    case DType::kF16:
-      return from_half(static_cast<const uint16_t*>(from.weight)[index]);
-    case DType::kF32:
-      break;
-  }
-  return static_cast<const float*>(from.weight)[index];
-}
-
 /// Any type [out, in] → f32 [in][padded_out], rows of one panel.
 void transpose_panel(const Linear& from, int panel, int padded_out, float* transposed) {
+  std::vector<float> values(from.in);
   for (int row = panel * kPanel; row < std::min(from.out, (panel + 1) * kPanel); ++row) {
-    const size_t start = static_cast<size_t>(row) * from.in;
-    for (int i = 0; i < from.in; ++i) transposed[static_cast<size_t>(i) * padded_out + row] = value(from, row, start + i);
+    read_row(from, row, values.data());
+    for (int i = 0; i < from.in; ++i) transposed[static_cast<size_t>(i) * padded_out + row] = values[i];
   }
 }
 
@@ -65,28 +55,25 @@ PackedLinear shape_of(const Linear& linear) {
 
 PackedWeights::PackedWeights(Arena& arena, std::shared_ptr<const Package> package, bool streamed)
     : package_(std::move(package)), streamed_(streamed) {
-  const Weights& w = package_->weights();
-  vision_.resize(w.vision.size());
-  projector_.resize(w.projector.size());
-  language_.resize(w.language.size());
+  const Weights& stored = package_->weights();
+  const auto with_norms = [](const std::vector<BlockOf<Linear>>& blocks) {
+    std::vector<PackedBlock> packed(blocks.size());
+    for (size_t i = 0; i < blocks.size(); ++i) {
+      packed[i].norm1 = blocks[i].norm1;
+      packed[i].norm2 = blocks[i].norm2;
+    }
+    return packed;
+  };
+  model_.tower = with_norms(stored.tower);
+  model_.projector.resize(stored.projector.size());
+  model_.decoder = with_norms(stored.decoder);
 
-  groups_.push_back({{&w.patch_embedding, &patch_embedding_}});
-  for (size_t i = 0; i < w.vision.size(); ++i) {
-    const VisionLayer& from = w.vision[i];
-    PackedVisionLayer& to = vision_[i];
-    to.norm1 = from.norm1;
-    to.norm2 = from.norm2;
-    groups_.push_back({{&from.qkv, &to.qkv}, {&from.out, &to.out}, {&from.fc1, &to.fc1}, {&from.fc2, &to.fc2}});
-  }
-  groups_.emplace_back();
-  for (size_t i = 0; i < w.projector.size(); ++i) groups_.back().push_back({&w.projector[i], &projector_[i]});
-  for (size_t i = 0; i < w.language.size(); ++i) {
-    const LanguageLayer& from = w.language[i];
-    PackedLanguageLayer& to = language_[i];
-    to.norm = from.norm;
-    groups_.push_back({{&from.qkv, &to.qkv}, {&from.dense, &to.dense}, {&from.fc1, &to.fc1}, {&from.fc2, &to.fc2}});
-  }
-  groups_.push_back({{&w.head, &head_}});
+  each_matrix(stored, [&](int group, const std::string&, const Linear& from) {
+    groups_.resize(group + 1);
+    groups_[group].push_back({&from, nullptr});
+  });
+  std::vector<size_t> filled(groups_.size());
+  each_matrix(model_, [&](int group, const std::string&, PackedLinear& to) { groups_[group][filled[group]++].to = &to; });
 
   std::vector<size_t> bytes;
   for (const Group& group : groups_) {
@@ -158,27 +145,27 @@ void PackedWeights::use(const Team& team, int group) {
 
 const PackedLinear& PackedWeights::patch_embedding(const Team& team) {
   use(team, 0);
-  return patch_embedding_;
+  return model_.patch_embedding;
 }
 
-const PackedVisionLayer& PackedWeights::vision(const Team& team, int layer) {
+const PackedBlock& PackedWeights::tower(const Team& team, int layer) {
   use(team, 1 + layer);
-  return vision_[layer];
+  return model_.tower[layer];
 }
 
 const std::vector<PackedLinear>& PackedWeights::projector(const Team& team) {
-  use(team, 1 + static_cast<int>(vision_.size()));
-  return projector_;
+  use(team, 1 + static_cast<int>(model_.tower.size()));
+  return model_.projector;
 }
 
-const PackedLanguageLayer& PackedWeights::language(const Team& team, int layer) {
-  use(team, 2 + static_cast<int>(vision_.size()) + layer);
-  return language_[layer];
+const PackedBlock& PackedWeights::decoder(const Team& team, int layer) {
+  use(team, 2 + static_cast<int>(model_.tower.size()) + layer);
+  return model_.decoder[layer];
 }
 
 const PackedLinear& PackedWeights::head(const Team& team) {
   use(team, static_cast<int>(groups_.size()) - 1);
-  return head_;
+  return model_.head;
 }
 
 }  // namespace mipha::cpu

@@ -10,15 +10,7 @@
 
 namespace mipha::cpu {
 
-struct PackedVisionLayer {
-  Norm norm1, norm2;
-  PackedLinear qkv, out, fc1, fc2;
-};
-
-struct PackedLanguageLayer {
-  Norm norm;
-  PackedLinear qkv, dense, fc1, fc2;
-};
+using PackedBlock = BlockOf<PackedLinear>;
 
 class PackedWeights {
  public:
@@ -30,9 +22,9 @@ class PackedWeights {
 
   // Valid until the next of these calls when streamed, for ever otherwise.
   const PackedLinear& patch_embedding(const Team& team);
-  const PackedVisionLayer& vision(const Team& team, int layer);
+  const PackedBlock& tower(const Team& team, int layer);
   const std::vector<PackedLinear>& projector(const Team& team);
-  const PackedLanguageLayer& language(const Team& team, int layer);
+  const PackedBlock& decoder(const Team& team, int layer);
   const PackedLinear& head(const Team& team);
 
  private:
@@ -48,11 +40,8 @@ class PackedWeights {
 
   std::shared_ptr<const Package> package_;
   bool streamed_;
-  PackedLinear patch_embedding_, head_;
-  std::vector<PackedVisionLayer> vision_;
-  std::vector<PackedLinear> projector_;
-  std::vector<PackedLanguageLayer> language_;
-  std::vector<Group> groups_;  // patch embedding, vision layers, projector, language layers, head
+  ModelOf<PackedLinear> model_;
+  std::vector<Group> groups_;  // as each_matrix counts them
   uint8_t* slot_ = nullptr;    // streamed: the one group in memory
   int in_slot_ = -1;
 };

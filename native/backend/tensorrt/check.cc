@@ -88,7 +88,7 @@ class LanguageCheck {
 
   const uint16_t* rows_of(const std::string& phase, int layer, const char* what, int rows) const {
     const std::string name = phase + std::to_string(layer) + "." + what;
-    return static_cast<const uint16_t*>(stored_.tensor(name, DType::kF16, {rows, config_.heads, config_.head_size()}).data);
+    return static_cast<const uint16_t*>(stored_.tensor(name, DType::kF16, {rows, config_.heads, config_.head_size}).data);
   }
 
   void phase(const std::string& name, int position, int past, int rows) {

@@ -3,20 +3,13 @@
 
 #include <vector>
 
+#include "backend/model_backend.h"
 #include "backend/tensorrt/cache.h"
 #include "backend/tensorrt/engines.h"
 #include "backend/tensorrt/rows.h"
 #include "model/stages.h"
 
 namespace mipha::tensorrt {
-
-/// A new row of some sequence.
-struct NewRow {
-  int sequence, position;
-  int32_t id;   // −1: a feature
-  int feature;  // −1: a token
-  bool last;    // of its extension: its logits are wanted
-};
 
 class Forward {
  public:

@@ -4,21 +4,17 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdlib>
 #include <utility>
 #include <vector>
 
+#include "backend/model_backend.h"
 #include "backend/tensorrt/engines.h"
 #include "backend/tensorrt/forward.h"
 #include "core/error.h"
 
 namespace mipha::tensorrt {
 namespace {
-
-double since_ms(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
-}
 
 /// Rows of the cache: as many as are asked for, at most those that the engines were built for.
 int cache_rows(const Engines& engines, const LanguageConfig& config, int tokens) {
@@ -30,10 +26,10 @@ int cache_rows(const Engines& engines, const LanguageConfig& config, int tokens)
                                   ", for which the engines were built, received " + std::to_string(tokens));
 }
 
-class TensorRtBackend final : public Backend {
+class TensorRtBackend final : public ModelBackend {
  public:
   TensorRtBackend(std::shared_ptr<const Package> package, const BackendOptions& options, const Progress& progress)
-      : package_(std::move(package)),
+      : ModelBackend(std::move(package)),
         library_(options.library.empty() ? default_library() : options.library),
         engines_(library_, options.plans, *package_, progress),
         cache_rows_(cache_rows(engines_, config().language, options.cache_tokens)),
@@ -48,17 +44,6 @@ class TensorRtBackend final : public Backend {
            (segments == 1 ? " segment" : " segments");
   }
   Memory memory() const override { return forward_.memory(); }
-  const Config& config() const override { return package_->config(); }
-
-  bool encode(const Image& image, const Cancelled& cancelled, EncodeTimes* times) override {
-    const auto start = std::chrono::steady_clock::now();
-    const std::vector<uint8_t> pixels = resize(image, config().vision.image_size, config().preprocessing);
-    if (times) times->preprocess_ms = since_ms(start);
-    const auto resized = std::chrono::steady_clock::now();
-    const bool finished = forward_.encode(pixels.data(), cancelled);
-    if (times) times->vision_ms = since_ms(resized);
-    return finished;
-  }
 
   int sequence() override { return sequences_.create(); }
   int fork(int sequence) override { return sequences_.fork(sequence); }
@@ -92,28 +77,10 @@ class TensorRtBackend final : public Backend {
     return true;
   }
 
-  void step(const int* sequences, const int32_t* ids, int count, float* logits) override {
-    std::vector<Extension> extensions;
-    for (int i = 0; i < count; ++i) extensions.push_back({sequences[i], {{ids + i, 1}}});
-    append(extensions, logits, {});
-  }
-
   void set_probe(Probe probe) override { forward_.set_probe(std::move(probe)); }
 
  private:
-  std::vector<NewRow> list_rows(const std::vector<Extension>& extensions) const {
-    std::vector<NewRow> rows;
-    for (const Extension& extension : extensions) {
-      int position = sequences_.length(extension.sequence);
-      for (const Piece& piece : extension.pieces) {
-        for (int i = 0; i < piece.count; ++i, ++position) {
-          rows.push_back({extension.sequence, position, piece.ids ? piece.ids[i] : -1, piece.ids ? -1 : piece.first + i, false});
-        }
-      }
-      rows.back().last = true;
-    }
-    return rows;
-  }
+  bool encode_pixels(const uint8_t* pixels, const Cancelled& cancelled) override { return forward_.encode(pixels, cancelled); }
 
   /// How many rows from `first` on go into one run, and how many of them are the last of their extension.
   std::pair<int, int> chunk(const std::vector<NewRow>& rows, size_t first) const {
@@ -123,7 +90,6 @@ class TensorRtBackend final : public Backend {
     return {count, answers};
   }
 
-  const std::shared_ptr<const Package> package_;
   const Library library_;
   const Engines engines_;
   const int cache_rows_;

@@ -68,7 +68,7 @@ class StoredResults {
   void keep_halves(const std::string& name, int rows, const Floats& all) {
     std::vector<uint16_t>& halves = halves_.emplace_back();
     for (size_t i = all.size() - static_cast<size_t>(rows) * config_.language.hidden; i < all.size(); ++i) halves.push_back(to_half(all[i]));
-    tensors_[name] = {DType::kF16, {rows, config_.language.heads, config_.language.head_size()}, halves.data(), halves.size() * sizeof(uint16_t)};
+    tensors_[name] = {DType::kF16, {rows, config_.language.heads, config_.language.head_size}, halves.data(), halves.size() * sizeof(uint16_t)};
   }
 
   const Stages stages_;
@@ -148,10 +148,10 @@ class EngineFolder {
     input(plan, "cosine", kF32, {{-1, "rows"}, {c.rotary_dims / 2, ""}});
     input(plan, "sine", kF32, {{-1, "rows"}, {c.rotary_dims / 2, ""}});
     input(plan, "mask", kF32, {{-1, "rows"}, {-1, "columns"}});
-    each_layer([&](const std::string& name) { input(plan, "past_" + name, kF16, {{-1, "past"}, {c.heads, ""}, {c.head_size(), ""}}); });
+    each_layer([&](const std::string& name) { input(plan, "past_" + name, kF16, {{-1, "past"}, {c.heads, ""}, {c.head_size, ""}}); });
     if (last) input(plan, "rows", kI32, {{-1, "answers"}});
     each_layer([&](const std::string& name) {
-      plan.tensors.push_back({"new_" + name, kF16, {{-1, "rows"}, {c.heads, ""}, {c.head_size(), ""}}, false});
+      plan.tensors.push_back({"new_" + name, kF16, {{-1, "rows"}, {c.heads, ""}, {c.head_size, ""}}, false});
     });
     if (last)
       plan.tensors.push_back({"logits", kF32, {{-1, "answers"}, {c.vocab, ""}}, false});

@@ -15,10 +15,10 @@ namespace mipha::test {
 
 inline Config tiny_config() {
   Config config;
-  config.vision = {42, 14, 144, 200, 2, 2, 1e-6f};  // 3 × 3 = 9 tokens, heads of 72, 200 is no multiple of 64
+  config.vision = {siglip_block(144, 200, 2, 1e-6f), 42, 14, 2};  // 3 × 3 = 9 tokens, heads of 72, 200 is no multiple of 64
   config.projector_layers = 2;
   config.preprocessing = siglip();
-  config.language = {160, 328, 3, 2, 32, 96, 90, 160, 1e-5f, 10000.0f};  // heads of 80, 328 is no multiple of 16
+  config.language = {phi_block(160, 328, 2, 1e-5f, 32, 10000), 3, 96, 90, 160};  // heads of 80, 328 is no multiple of 16
   return config;
 }
 

@@ -55,7 +55,7 @@ class ToyBackend : public Backend {
     config_.language.tokens = kToyVocab;
     config_.language.context = world.context;
     config_.language.layers = kToyLayers;
-    config_.language.hidden = 8;
+    static_cast<BlockConfig&>(config_.language) = phi_block(8, 8, 1, 1e-5f, 0, 10000);
   }
   ~ToyBackend() override { world_.live_sequences = 0; }
 

@@ -133,7 +133,7 @@ class Work {
     const measured = async (name: string, recipe: ReadonlyMap<string, Precision>): Promise<number> => {
       const known = errors.get(name);
       const fraction = () => this.#step('sensitivity', Math.min(1, done / (this.#matrices.length + 4)));
-      const error = known ?? (await logitsError(baseline, productsOf(recipe, ranges), fraction));
+      const error = known ?? (await logitsError(baseline, productsOf(recipe, ranges, this.#groups), fraction));
       if (known === undefined) await this.state.writeErrors(errors.set(name, error));
       done++;
       return error;

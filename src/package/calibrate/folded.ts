@@ -17,27 +17,20 @@ interface Fold {
   columns?: Float32Array; // divisor of each column
 }
 
-export function foldedTensors(
-  file: SafetensorsFile,
-  { recipe, architecture }: Manifest,
-  groups: SmoothingGroup[],
-  factors: Factors,
-): CanonicalTensor[] {
-  const { vision, language } = architecture;
+export function foldedTensors(file: SafetensorsFile, { recipe }: Manifest, groups: SmoothingGroup[], factors: Factors): CanonicalTensor[] {
   const ofNorm = new Map<string, Float32Array>();
-  const ofValues = new Map<string, Float32Array>();
+  const ofValues = new Map<string, { factor: Float32Array; from: number }>();
   const explicit = new Map<string, Float32Array<ArrayBuffer>>();
   for (const { matrices, into } of groups) {
     const factor = factors.get(matrices[0] as string);
     if (factor === undefined) continue;
     if (into === 'input') explicit.set(matrices[0] as string, factor);
     else if ('norm' in into) ofNorm.set(into.norm, factor);
-    else ofValues.set(into.values, factor);
+    else ofValues.set(into.values, { factor, from: into.from });
   }
   const valueRows = (owner: string) => {
-    const factor = ofValues.get(owner);
-    const hidden = (owner.startsWith('vision') ? vision : language).hidden;
-    return factor === undefined ? undefined : (row: number) => (row < 2 * hidden ? 1 : (factor[row - 2 * hidden] as number));
+    const values = ofValues.get(owner);
+    return values && ((row: number) => (row < values.from ? 1 : (values.factor[row - values.from] as number)));
   };
 
   const tensors: CanonicalTensor[] = [];

@@ -3,6 +3,7 @@
  * says, at every layer boundary, for a short prefill and one decode step.
  */
 import type { KeysAndValues, NativeStages } from '../../addon/addon.js';
+import { type Block, decoderBlocks } from '../block.js';
 import { toFloat16 } from '../floats.js';
 import type { Architecture, FileRecord } from '../manifest.js';
 import { bytesOf, SafetensorsWriter, storageOrder, type TensorSpec } from '../safetensors.js';
@@ -20,14 +21,16 @@ export async function writeSelfTest(
   path: string,
   native: NativeStages,
   stages: Stage[],
-  { vision, language }: Architecture,
+  architecture: Architecture,
   products: Products,
   sample: Sample,
   onStage: () => void,
 ): Promise<FileRecord> {
   const tensors: Stored[] = [];
   const add = (name: string, shape: number[], data: Float32Array) => tensors.push({ name, dtype: 'F32', shape, data });
-  const { hidden, heads, vocab } = language;
+  const { vision, language } = architecture;
+  const { hidden, vocab } = language;
+  const { heads, headSize } = decoderBlocks(architecture)[0] as Block;
 
   let rows: Float32Array = new Float32Array();
   let noise = 0;
@@ -60,8 +63,8 @@ export async function writeSelfTest(
       pasts.set(stage.name, run.past);
       noises[layer] = Math.max(noises[layer] as number, run.noise);
       for (const [kind, values] of Object.entries(run.past)) {
-        const data = toFloat16((values as Float32Array).slice(-count * hidden));
-        tensors.push({ name: `language.${phase}.${layer}.${kind}`, dtype: 'F16', shape: [count, heads, hidden / heads], data });
+        const data = toFloat16((values as Float32Array).slice(-count * heads * headSize));
+        tensors.push({ name: `language.${phase}.${layer}.${kind}`, dtype: 'F16', shape: [count, heads, headSize], data });
       }
       x = run.rows;
       onStage();

@@ -6,6 +6,7 @@ import type { NativeStages, ProductOptions } from '../../addon/addon.js';
 import type { Precision } from '../manifest.js';
 import type { Factors } from './folded.js';
 import type { ObservedRange } from './ranges.js';
+import type { SmoothingGroup } from './smoothing.js';
 import { type Products, type Rows, relativeError, runStage, type Sample, type Stage } from './stages.js';
 
 export interface Quantized {
@@ -14,7 +15,7 @@ export interface Quantized {
 }
 
 /** Options of every product when the matrices of `recipe` are as it says and all others as in the original. */
-export function productsOf(recipe: ReadonlyMap<string, Precision>, { factors, seen }: Quantized): Products {
+export function productsOf(recipe: ReadonlyMap<string, Precision>, { factors, seen }: Quantized, groups: SmoothingGroup[]): Products {
   const products: Products = {};
   for (const [matrix, precision] of recipe) {
     if (precision === 'f16') continue;
@@ -23,8 +24,9 @@ export function productsOf(recipe: ReadonlyMap<string, Precision>, { factors, se
     products[matrix] = { factor, candidate: true, ...scale };
   }
   // V of a candidate comes out smoothed: what reads it must not be smoothed again, and an original must have it undone.
-  for (const matrix of Object.keys(products).filter((name) => name.endsWith('.qkv'))) {
-    const reader = matrix.replace(/qkv$/, matrix.startsWith('vision') ? 'out' : 'dense');
+  for (const { matrices, into } of groups) {
+    if (into === 'input' || !('values' in into) || products[into.values] === undefined) continue;
+    const reader = matrices[0] as string;
     const { factor, ...rest }: ProductOptions = products[reader] ?? {};
     products[reader] = factor === undefined ? { factor: (factors.get(reader) as Float32Array).map((value) => 1 / value) } : rest;
   }

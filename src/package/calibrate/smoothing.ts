@@ -2,38 +2,39 @@
  * SmoothQuant (arXiv 2211.10438) with powers of two: a column of the input is made smaller and the column of the weights that reads it larger by the
  * same factor, so that not one bit of the FP32 function changes, and outliers of single columns no longer take all the steps of INT8.
  */
+import { type Block, decoderBlocks, headMatrix, type Matrix, projectorMatrices, towerBlocks } from '../block.js';
 import type { Architecture } from '../manifest.js';
 
 /** Matrices that read one input, and where the factor of that input goes. */
 export interface SmoothingGroup {
   matrices: string[];
   columns: number;
-  /** `norm`: into gain and bias of that LayerNorm. `values`: into the V rows of that fused matrix. `input`: nowhere; the input is multiplied. */
-  into: { norm: string } | { values: string } | 'input';
+  /** `norm`: into gain and bias of that LayerNorm. `values`: into the V rows, `from` on, of that fused matrix. `input`: nowhere; the input is multiplied. */
+  into: { norm: string } | { values: string; from: number } | 'input';
 }
 
 const LARGEST_EXPONENT = 12;
 
-export function smoothingGroups({ vision, projector, language }: Architecture): SmoothingGroup[] {
-  const groups: SmoothingGroup[] = [];
-  for (let layer = 0; layer < vision.layers; layer++) {
-    const name = `vision.layers.${layer}`;
-    groups.push({ matrices: [`${name}.qkv`], columns: vision.hidden, into: { norm: `${name}.norm1` } });
-    groups.push({ matrices: [`${name}.out`], columns: vision.hidden, into: { values: `${name}.qkv` } });
-    groups.push({ matrices: [`${name}.fc1`], columns: vision.hidden, into: { norm: `${name}.norm2` } });
-    groups.push({ matrices: [`${name}.fc2`], columns: vision.intermediate, into: 'input' });
+export function smoothingGroups(architecture: Architecture): SmoothingGroup[] {
+  const ofInput = ({ name, columns }: Matrix): SmoothingGroup => ({ matrices: [name], columns, into: 'input' });
+  const head = headMatrix(architecture);
+  return [
+    ...towerBlocks(architecture).flatMap(ofBlock),
+    ...projectorMatrices(architecture).map(ofInput),
+    ...decoderBlocks(architecture).flatMap(ofBlock),
+    { matrices: [head.name], columns: head.columns, into: { norm: 'language.final_norm' } },
+  ];
+
+  function ofBlock(block: Block): SmoothingGroup[] {
+    const { norm1, qkv, out, norm2, up, down } = block;
+    const behindNorm = (norm: string, matrices: Matrix[]) => ({ matrices: matrices.map(({ name }) => name), columns: block.hidden, into: { norm } });
+    return [
+      behindNorm(norm1, norm2 === undefined ? [qkv, up] : [qkv]),
+      { matrices: [out.name], columns: out.columns, into: { values: qkv.name, from: qkv.rows - out.columns } },
+      ...(norm2 === undefined ? [] : [behindNorm(norm2, [up])]),
+      ofInput(down),
+    ];
   }
-  for (let i = 0; i < projector.layers; i++) {
-    groups.push({ matrices: [`projector.${i}`], columns: i === 0 ? vision.hidden : language.hidden, into: 'input' });
-  }
-  for (let layer = 0; layer < language.layers; layer++) {
-    const name = `language.layers.${layer}`;
-    groups.push({ matrices: [`${name}.qkv`, `${name}.fc1`], columns: language.hidden, into: { norm: `${name}.norm` } });
-    groups.push({ matrices: [`${name}.dense`], columns: language.hidden, into: { values: `${name}.qkv` } });
-    groups.push({ matrices: [`${name}.fc2`], columns: language.intermediate, into: 'input' });
-  }
-  groups.push({ matrices: ['language.head'], columns: language.hidden, into: { norm: 'language.final_norm' } });
-  return groups;
 }
 
 /**

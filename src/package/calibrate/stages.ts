@@ -1,5 +1,6 @@
 /** The stages of a model in order, and runs of them over samples, one sample at a time so that progress and abortion are never far. */
 import type { NativeStages, ProductOptions } from '../../addon/addon.js';
+import { type Block, decoderBlocks, headMatrix, type Matrix, matricesOf, projectorMatrices, towerBlocks } from '../block.js';
 import type { Architecture } from '../manifest.js';
 
 /** One picture with one question, ready to run. */
@@ -15,18 +16,17 @@ export interface Stage {
   width: number; // of the rows that go in
 }
 
-export function stagesOf({ vision, projector, language }: Architecture): Stage[] {
-  const layers = (model: string, { layers, hidden }: { layers: number; hidden: number }, parts: string[]): Stage[] =>
-    Array.from({ length: layers }, (_, layer) => {
-      const name = `${model}.layers.${layer}`;
-      return { name, matrices: parts.map((part) => `${name}.${part}`), width: hidden };
-    });
+export function stagesOf(architecture: Architecture): Stage[] {
+  const { vision } = architecture;
+  const stage = (name: string, matrices: Matrix[], width: number): Stage => ({ name, matrices: matrices.map((matrix) => matrix.name), width });
+  const ofBlock = (block: Block) => stage(block.name, matricesOf(block), block.hidden);
+  const head = headMatrix(architecture);
   return [
-    { name: 'vision.patches', matrices: [], width: 3 * vision.patchSize ** 2 },
-    ...layers('vision', vision, ['qkv', 'out', 'fc1', 'fc2']),
-    { name: 'projector', matrices: Array.from({ length: projector.layers }, (_, i) => `projector.${i}`), width: vision.hidden },
-    ...layers('language', language, ['qkv', 'dense', 'fc1', 'fc2']),
-    { name: 'head', matrices: ['language.head'], width: language.hidden },
+    stage('vision.patches', [], 3 * vision.patchSize ** 2),
+    ...towerBlocks(architecture).map(ofBlock),
+    stage('projector', projectorMatrices(architecture), vision.hidden),
+    ...decoderBlocks(architecture).map(ofBlock),
+    stage('head', [head], head.columns),
   ];
 }
 

@@ -2,6 +2,8 @@
  * Layers [first, end) of the language model as a graph over `rows` new rows and `past` earlier ones. Keys and values are time-major, so that the
  * caller can bind what is new right behind what is past; the mask says which row sees which, so that one run can hold several sequences.
  */
+import { type Block, decoderBlocks } from '../block.js';
+import { normed, parts, transformerBlock } from './block.js';
 import { Graph, type Value } from './graph.js';
 import { Products } from './product.js';
 import type { GraphSource } from './source.js';
@@ -18,57 +20,39 @@ interface Shared {
 }
 
 export function languageGraph(source: GraphSource, index: number, { first, end }: LayerRange, wide: boolean): Graph {
-  const { hidden, layers, rotaryDims } = source.manifest.architecture.language;
+  const { architecture } = source.manifest;
+  const { hidden, layers, rotaryDims } = architecture.language;
   const graph = new Graph(`language.${index}`);
   const products = new Products(graph, source, wide);
 
   let x = graph.input('hidden_in', 'f32', ['rows', hidden]);
   const angle = (name: string) => (rotaryDims === 0 ? undefined : graph.input(name, 'f32', ['rows', rotaryDims / 2]));
   const shared: Shared = { cosine: angle('cosine'), sine: angle('sine'), mask: graph.input('mask', 'f32', ['rows', 'columns']) };
-  for (let layer = first; layer < end; layer++) x = graph.within(`language.layers.${layer}`, () => block(products, layer, x, shared));
+  for (const [i, block] of decoderBlocks(architecture).slice(first, end).entries()) {
+    x = graph.within(block.name, () => transformerBlock(products, block, x, (qkv) => attention(products, block, first + i, qkv, shared)));
+  }
 
   if (end < layers) {
     graph.output('hidden_out', x);
   } else {
     const answered = graph.gather(x, graph.input('rows', 'i32', ['answers']));
-    const logits = graph.within('language', () => products.linear(normed(products, answered, 'language.final_norm'), 'language.head'));
+    const logits = graph.within('language', () =>
+      products.linear(normed(products, answered, 'language.final_norm', architecture.language), 'language.head'),
+    );
     graph.output('logits', graph.cast(logits, 'f32'));
   }
   return graph;
 }
 
-/** Phi's parallel block: one norm feeds attention and MLP. x f32 [rows, hidden] → the same. */
-function block(products: Products, layer: number, x: Value, shared: Shared): Value {
+/** f16 [rows, qkv.rows] → f16 [rows, out.columns]; takes past keys and values in and gives the new ones out. */
+function attention(products: Products, block: Block, layer: number, qkv: Value, { cosine, sine, mask }: Shared): Value {
   const { graph } = products;
-  const name = `language.layers.${layer}`;
-  const rows = normed(products, x, `${name}.norm`);
-  const attended = attention(products, layer, products.linear(rows, `${name}.qkv`), shared);
-  const inner = graph.gelu(products.linear(rows, `${name}.fc1`), 'tanh');
-  const y = graph.add(x, graph.cast(products.linear(attended, `${name}.dense`), 'f32'));
-  return graph.add(y, graph.cast(products.linear(inner, `${name}.fc2`), 'f32'));
-}
-
-/** x f32 → f16 */
-function normed({ graph, source }: Products, x: Value, name: string): Value {
-  const { hidden, epsilon } = source.manifest.architecture.language;
-  const gain = graph.floats(`${name}.weight`, source.floats(`${name}.weight`), [hidden]);
-  const bias = graph.floats(`${name}.bias`, source.floats(`${name}.bias`), [hidden]);
-  return graph.cast(graph.layerNorm(x, gain, bias, epsilon), 'f16');
-}
-
-/** qkv f16 [rows, 3 · hidden] → f16 [rows, hidden]; takes past keys and values in and gives the new ones out. */
-function attention({ graph, source }: Products, layer: number, qkv: Value, { cosine, sine, mask }: Shared): Value {
-  const { hidden, heads, rotaryDims } = source.manifest.architecture.language;
-  const headSize = hidden / heads;
+  const { heads, headSize, rotaryDims } = block;
   const cached = ['past', heads, headSize];
   const pastKeys = graph.input(`past_keys.${layer}`, 'f16', cached);
   const pastValues = graph.input(`past_values.${layer}`, 'f16', cached);
 
-  const [q, k, v] = graph.split(qkv, 1, [hidden, hidden, hidden]).map((part) => graph.reshape(part, ['rows', heads, headSize])) as [
-    Value,
-    Value,
-    Value,
-  ];
+  const [q, k, v] = parts(products, qkv, block).map((part) => graph.reshape(part, ['rows', heads, headSize])) as [Value, Value, Value];
   const rotated = (part: Value, name: string) =>
     cosine === undefined || sine === undefined
       ? graph.cast(part, 'f32')
@@ -89,7 +73,7 @@ function attention({ graph, source }: Products, layer: number, qkv: Value, { cos
     const ofPast = graph.slice(shares, 2, graph.ints([0]), past, 'past');
     const ofNew = graph.slice(shares, 2, past, undefined, 'rows');
     const mixed = graph.add(graph.matmul(ofPast, graph.transpose(pastValues, [1, 0, 2])), graph.matmul(ofNew, graph.transpose(v, [1, 0, 2])));
-    return graph.reshape(graph.transpose(mixed, [1, 0, 2]), ['rows', hidden]);
+    return graph.reshape(graph.transpose(mixed, [1, 0, 2]), ['rows', block.out.columns]);
   });
 }
 

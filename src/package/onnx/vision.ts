@@ -1,5 +1,7 @@
 /** SigLIP and projector as one graph: pixels f32 [1, 3, side, side], x / 127.5 − 1, → features f32 [tokens, hidden of the language model]. */
+import { type Block, towerBlocks } from '../block.js';
 import { imageTokens } from '../manifest.js';
+import { parts, transformerBlock } from './block.js';
 import { Graph, type Value } from './graph.js';
 import { Products } from './product.js';
 import type { GraphSource } from './source.js';
@@ -12,14 +14,8 @@ export function visionGraph(source: GraphSource, wide: boolean): Graph {
 
   const pixels = graph.input('pixels', 'f32', [1, 3, vision.imageSize, vision.imageSize]);
   let x = graph.within('vision.patch_embedding', () => embedPatches(graph, source, pixels, tokens));
-  for (let layer = 0; layer < vision.layers; layer++) {
-    const name = `vision.layers.${layer}`;
-    x = graph.within(name, () => {
-      const attended = attention(graph, products, normed(graph, source, x, `${name}.norm1`), name, tokens);
-      const y = graph.add(x, graph.cast(products.linear(attended, `${name}.out`), 'f32'));
-      const inner = graph.gelu(products.linear(normed(graph, source, y, `${name}.norm2`), `${name}.fc1`), 'tanh');
-      return graph.add(y, graph.cast(products.linear(inner, `${name}.fc2`), 'f32'));
-    });
+  for (const block of towerBlocks(source.manifest.architecture)) {
+    x = graph.within(block.name, () => transformerBlock(products, block, x, (qkv) => attention(products, block, qkv, tokens)));
   }
   if (projector.layers > 0) {
     let features = graph.cast(x, 'f16');
@@ -44,24 +40,16 @@ function embedPatches(graph: Graph, source: GraphSource, pixels: Value, tokens: 
   return graph.add(rows, graph.floats('vision.position_embedding', source.floats('vision.position_embedding'), [tokens, hidden]));
 }
 
-/** x f32 → f16 */
-function normed(graph: Graph, source: GraphSource, x: Value, name: string): Value {
-  const { hidden, epsilon } = source.manifest.architecture.vision;
-  const gain = graph.floats(`${name}.weight`, source.floats(`${name}.weight`), [hidden]);
-  const bias = graph.floats(`${name}.bias`, source.floats(`${name}.bias`), [hidden]);
-  return graph.cast(graph.layerNorm(x, gain, bias, epsilon), 'f16');
-}
-
-/** FP16 throughout and q scaled first: the pattern that TensorRT fuses at this head size. f16 [tokens, hidden] → the same. */
-function attention(graph: Graph, products: Products, x: Value, layer: string, tokens: number): Value {
-  const { hidden, heads } = products.source.manifest.architecture.vision;
-  const headSize = hidden / heads;
-  const [q, k, v] = graph.split(products.linear(x, `${layer}.qkv`), 1, [hidden, hidden, hidden]) as [Value, Value, Value];
+/** FP16 throughout and q scaled first: the pattern that TensorRT fuses at this head size. f16 [tokens, qkv.rows] → f16 [tokens, out.columns]. */
+function attention(products: Products, block: Block, qkv: Value, tokens: number): Value {
+  const { graph } = products;
+  const { heads, headSize } = block;
+  const [q, k, v] = parts(products, qkv, block);
   return graph.within('attention', () => {
     const headed = (rows: Value, order: number[]) => graph.transpose(graph.reshape(rows, [tokens, heads, headSize]), order);
     const scaled = graph.multiply(q, graph.scalar('f16', 1 / Math.sqrt(headSize)));
     const scores = graph.matmul(headed(scaled, [1, 0, 2]), headed(k, [1, 2, 0]));
     const mixed = graph.matmul(graph.softmax(scores), headed(v, [1, 0, 2]));
-    return graph.reshape(graph.transpose(mixed, [1, 0, 2]), [tokens, hidden]);
+    return graph.reshape(graph.transpose(mixed, [1, 0, 2]), [tokens, block.out.columns]);
   });
 }

@@ -2,6 +2,7 @@
  * What a build and the engines will need, from sizes alone. Deliberately on the high side: a board that runs out of memory while it builds kills more
  * than the build.
  */
+import { decoderBlocks, headMatrix, type Matrix, matricesOf, projectorMatrices, towerBlocks } from '../block.js';
 import { type Architecture, imageTokens, type Manifest } from '../manifest.js';
 import type { Segment } from '../onnx/write.js';
 import { segmentsOf } from '../onnx/write.js';
@@ -56,22 +57,15 @@ export function estimateOf({ architecture, recipe }: Pick<Manifest, 'architectur
   };
 }
 
-function weightBytesOf(segment: Segment, { vision, projector, language }: Architecture, recipe: Manifest['recipe']): number {
-  const bytes = (matrix: string, out: number, columns: number) => out * columns * (recipe[matrix] === 'f16' ? 2 : 1);
-  const block = (name: string, output: string, hidden: number, intermediate: number) =>
-    bytes(`${name}.qkv`, 3 * hidden, hidden) +
-    bytes(`${name}.${output}`, hidden, hidden) +
-    bytes(`${name}.fc1`, intermediate, hidden) +
-    bytes(`${name}.fc2`, hidden, intermediate);
-  const sum = (first: number, end: number, of: (i: number) => number) =>
-    Array.from({ length: end - first }, (_, i) => of(first + i)).reduce((a, b) => a + b, 0);
+function weightBytesOf(segment: Segment, architecture: Architecture, recipe: Manifest['recipe']): number {
+  const { vision, language } = architecture;
+  const bytes = (matrices: Matrix[]) => matrices.reduce((sum, { name, rows, columns }) => sum + rows * columns * (recipe[name] === 'f16' ? 2 : 1), 0);
   if (segment.kind === 'vision') {
     const embedding = 4 * vision.hidden * (3 * vision.patchSize ** 2 + imageTokens(vision)); // FP32, inside the graph
-    const tower = sum(0, vision.layers, (i) => block(`vision.layers.${i}`, 'out', vision.hidden, vision.intermediate));
-    return embedding + tower + sum(0, projector.layers, (i) => bytes(`projector.${i}`, language.hidden, i === 0 ? vision.hidden : language.hidden));
+    return embedding + bytes(towerBlocks(architecture).flatMap(matricesOf)) + bytes(projectorMatrices(architecture));
   }
-  const head = segment.end === language.layers ? bytes('language.head', language.vocab, language.hidden) : 0;
-  return head + sum(segment.first, segment.end, (i) => block(`language.layers.${i}`, 'dense', language.hidden, language.intermediate));
+  const head = segment.end === language.layers ? [headMatrix(architecture)] : [];
+  return bytes([...decoderBlocks(architecture).slice(segment.first, segment.end).flatMap(matricesOf), ...head]);
 }
 
 /** FP16 scores of all heads unless TensorRT fuses them, the wide rows of the MLP, FP32 residual streams. */

@@ -1,0 +1,131 @@
+#include "backend/block_tables.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "core/error.h"
+
+namespace mipha {
+
+BlockTables::BlockTables(int blocks, int block_rows, int context, Copy copy)
+    : block_rows_(block_rows), context_(context), copy_(std::move(copy)), holders_(blocks, 0) {
+  for (int block = blocks; block-- > 0;) free_.push_back(block);
+}
+
+const BlockTables::Table& BlockTables::at(int sequence) const {
+  if (sequence < 0 || sequence >= static_cast<int>(tables_.size()) || !tables_[sequence].live) {
+    throw Error(Code::kDisposed, "sequence " + std::to_string(sequence) + ": expected a live one");
+  }
+  return tables_[sequence];
+}
+
+int BlockTables::slot() {
+  for (size_t i = 0; i < tables_.size(); ++i) {
+    if (!tables_[i].live) return static_cast<int>(i);
+  }
+  tables_.emplace_back();
+  return static_cast<int>(tables_.size()) - 1;
+}
+
+int BlockTables::take(Table& table) {
+  if (table.promised > 0) --table.promised, --promised_;
+  const int block = free_.back();
+  free_.pop_back();
+  holders_[block] = 1;
+  return block;
+}
+
+void BlockTables::drop(int block) {
+  if (--holders_[block] == 0) free_.push_back(block);
+}
+
+int BlockTables::create() {
+  const int sequence = slot();
+  tables_[sequence].live = true;
+  return sequence;
+}
+
+int BlockTables::fork(int parent) {
+  at(parent);
+  const int sequence = slot();
+  tables_[sequence] = tables_[parent];
+  tables_[sequence].promised = 0;
+  for (int block : tables_[sequence].blocks) ++holders_[block];
+  return sequence;
+}
+
+void BlockTables::truncate(int sequence, int length) {
+  Table& table = at(sequence);
+  if (length < 0 || length > table.length) {
+    throw Error(Code::kInternal, "truncate: expected 0.." + std::to_string(table.length) + " rows, received " + std::to_string(length));
+  }
+  while (static_cast<int>(table.blocks.size()) > blocks_for(length)) {
+    drop(table.blocks.back());
+    table.blocks.pop_back();
+  }
+  table.length = length;
+}
+
+void BlockTables::release(int sequence) {
+  truncate(sequence, 0);
+  reserve(sequence, 0);
+  tables_[sequence].live = false;
+}
+
+bool BlockTables::shares_tail(const Table& table) const {
+  return table.length % block_rows_ != 0 && holders_[table.blocks.back()] > 1;
+}
+
+/// Free blocks that are not set aside for others.
+int BlockTables::available(const Table& table) const {
+  return static_cast<int>(free_.size()) - promised_ + table.promised;
+}
+
+/// Blocks that `rows` more rows take. A shared tail has to be copied into a fresh block before its remaining rows can be used.
+int BlockTables::needed(const Table& table, int rows) const {
+  if (rows == 0) return 0;
+  if (shares_tail(table)) return blocks_for(table.length % block_rows_ + rows);
+  return blocks_for(table.length + rows) - blocks_for(table.length);
+}
+
+int BlockTables::room(int sequence) const {
+  const Table& table = at(sequence);
+  const int tail = blocks_for(table.length) * block_rows_ - table.length, free_rows = available(table) * block_rows_;
+  const int rows = shares_tail(table) ? (free_rows == 0 ? 0 : free_rows - block_rows_ + tail) : free_rows + tail;
+  return std::min(rows, context_ - table.length);
+}
+
+bool BlockTables::reserve(int sequence, int rows) {
+  Table& table = at(sequence);
+  const int blocks = needed(table, rows);
+  if (blocks > available(table)) return false;
+  promised_ += blocks - table.promised;
+  table.promised = blocks;
+  return true;
+}
+
+void BlockTables::extend(int sequence, int rows) {
+  Table& table = at(sequence);
+  if (table.length + rows > context_) {
+    throw Error(Code::kContextFull,
+                "context: expected at most " + std::to_string(context_ - table.length) + " more tokens, received " + std::to_string(rows),
+                {{"neededTokens", static_cast<double>(rows)}, {"availableTokens", static_cast<double>(context_ - table.length)}});
+  }
+  if (const int available = room(sequence); rows > available) {
+    throw Error(Code::kMemory,
+                "key/value cache: needed " + std::to_string(rows) + " rows, free " + std::to_string(available) +
+                    "; dispose views that are no longer needed or raise cacheTokens",
+                {{"neededTokens", static_cast<double>(rows)}, {"availableTokens", static_cast<double>(available)}});
+  }
+  if (rows > 0 && shares_tail(table)) {
+    const int shared = table.blocks.back(), own = take(table);
+    copy_(shared, own);
+    table.blocks.back() = own;
+    drop(shared);
+  }
+  table.length += rows;
+  while (static_cast<int>(table.blocks.size()) < blocks_for(table.length)) table.blocks.push_back(take(table));
+}
+
+}  // namespace mipha
