@@ -1,5 +1,4 @@
 /** A frame as a JPEG file, for snapshots. */
-import sharp from 'sharp';
 import type { Frame } from './frame.js';
 
 export interface JpegOptions {
@@ -13,6 +12,7 @@ export async function jpegOf(
   { data, width, height, format }: Pick<Frame, 'data' | 'width' | 'height' | 'format'>,
   options: JpegOptions,
 ): Promise<{ data: Buffer; width: number; height: number }> {
+  const { default: sharp } = await import('sharp');
   const { data: file, info } = await sharp(data, { raw: { width, height, channels: format === 'rgb' ? 3 : 1 } })
     .resize({ width: options.maxSidePx, height: options.maxSidePx, fit: 'inside', withoutEnlargement: true })
     .jpeg({ quality: options.quality })

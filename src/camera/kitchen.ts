@@ -2,7 +2,6 @@
  * A synthetic kitchen: a seeded scene and its picture. It is the world that models/mipha-nano was trained on, so a seed must give the same scene
  * and the same pixels for ever: the order of the random draws and the text of the SVG are part of the contract.
  */
-import sharp from 'sharp';
 
 export const SHAPES = ['ball', 'box', 'cup', 'bottle', 'cone'] as const;
 export type ObjectShape = (typeof SHAPES)[number];
@@ -149,6 +148,7 @@ export function drawScene({ wall, table, lampOn, doorOpen, person, objects, ligh
 
 /** The scene as raw RGB pixels, WIDTH x HEIGHT. */
 export async function renderScene(scene: Scene): Promise<KitchenFrame> {
+  const { default: sharp } = await import('sharp');
   const data = await sharp(Buffer.from(drawScene(scene)))
     .removeAlpha()
     .raw()

@@ -1,5 +1,4 @@
 /** The bytes of a picture file → upright RGB. */
-import sharp from 'sharp';
 import type { ErrorDetails } from '../error-details.js';
 import { MiphaError, type MiphaErrorOf } from '../errors.js';
 import { checkWhole } from './whole.js';
@@ -25,6 +24,7 @@ const MAX_PIXELS = 64_000_000;
  */
 export async function decodePicture(bytes: Uint8Array, name: string, { maxSidePx }: DecodeOptions = {}): Promise<Pixels> {
   if (bytes.length === 0) throw imageError('format', `${name}: expected the bytes of a picture, received none`, { bytes: 0 });
+  const { default: sharp } = await import('sharp'); // which takes longer to load than most commands take without it
   const { format, width, height } = await sharp(bytes, { limitInputPixels: false })
     .metadata()
     .catch((cause: Error) => {

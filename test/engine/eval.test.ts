@@ -3,7 +3,7 @@ import { Mipha } from '../../src/index.js';
 import { counts } from '../support/counts.js';
 import { evalFigures, evalScenes, NANO } from '../support/nano.js';
 
-const SCENES = counts(24, 512);
+const SCENES = counts(16, 512);
 
 /** Questions that end with the suffix line are asked as they stand: the suffix of a typed answer is not added. */
 it('INT8 answers the held-out scenes as well as the FP32 reference, and nearly always in the same words', async () => {

@@ -20,7 +20,6 @@ const SIGNS: [Project, RegExp][] = [
 /** Files whose text does not show it. */
 const LISTED: Record<string, Project> = {
   'test/camera/newest.test.ts': 'measured',
-  'test/cli/bench.test.ts': 'measured',
   'test/cli/demo.test.ts': 'measured',
   'test/cli/calibrate.test.ts': 'compute',
   'test/cli/tensorrt.test.ts': 'compute',

@@ -7,6 +7,7 @@ import { lint } from '../../../src/package/onnx/lint.js';
 import { DATA_TYPE, decodeModel, encodeModel, type Initializer, type Model, type Node } from '../../../src/package/onnx/proto.js';
 import { type GraphSource, openGraphSource } from '../../../src/package/onnx/source.js';
 import { lintContext, modelOf, type Segment, segmentsOf, writeGraph } from '../../../src/package/onnx/write.js';
+import { counts } from '../../support/counts.js';
 import { sharedNano } from '../../support/shared-nano.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'mipha-lint-'));
@@ -362,15 +363,18 @@ const BROKEN: Broken[] = [
 ];
 
 describe('the lint', () => {
-  it.each([{ wide: false }, { wide: true }])('has nothing to say about the graphs as they are written (wide: $wide)', async ({ wide }) => {
-    for (const segment of SEGMENTS) {
-      const { path, model } = await writeGraph(join(folder, `graphs-${wide}`), source, segment, wide);
-      expect(lint(model, lintContext(source, segment, wide))).toEqual([]);
-      const read = decodeModel(readFileSync(path));
-      expect(lint(read, lintContext(source, segment, wide)), 'as read back from the file').toEqual([]);
-      expect(encodeModel(read)).toEqual(encodeModel(model));
-    }
-  });
+  it.each([{ wide: false }, { wide: true }].slice(0, counts(1, 2)))(
+    'has nothing to say about the graphs as they are written (wide: $wide)',
+    async ({ wide }) => {
+      for (const segment of SEGMENTS) {
+        const { path, model } = await writeGraph(join(folder, `graphs-${wide}`), source, segment, wide);
+        expect(lint(model, lintContext(source, segment, wide))).toEqual([]);
+        const read = decodeModel(readFileSync(path));
+        expect(lint(read, lintContext(source, segment, wide)), 'as read back from the file').toEqual([]);
+        expect(encodeModel(read)).toEqual(encodeModel(model));
+      }
+    },
+  );
 
   it.each(BROKEN)('$rule: $how', ({ rule, segment, node: where, breakIt }) => {
     const model = structuredClone(modelOf(source, segment, false));

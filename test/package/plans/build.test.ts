@@ -26,6 +26,7 @@ import { type Identity, identityOf, planKey } from '../../../src/package/plans/k
 import { findPlans, PLAN_FILE, type PlanSegment, writePlan } from '../../../src/package/plans/plan.js';
 import { profilesOf } from '../../../src/package/plans/profiles.js';
 import { readManifest } from '../../../src/package/verify.js';
+import { counts } from '../../support/counts.js';
 import { evalScenes, NANO } from '../../support/nano.js';
 import { sharedNano } from '../../support/shared-nano.js';
 import { standin } from '../../support/standin.js';
@@ -201,11 +202,12 @@ describe('a plan that is', () => {
 });
 
 describe('an engine that computes something else', () => {
-  it.each([
-    { until: 'switches', attempt: 'without fusion of products', tried: 1 },
+  const ways = [
     { until: 'level1', attempt: 'without fusion, level 1', tried: 3 },
+    { until: 'switches', attempt: 'without fusion of products', tried: 1 },
     { until: 'wide', attempt: 'in FP16', tried: 5 },
-  ])('is built in other ways, in their order: $attempt', async ({ until, attempt, tried }) => {
+  ];
+  it.each(ways.slice(0, counts(1, 3)))('is built in other ways, in their order: $attempt', async ({ until, attempt, tried }) => {
     vi.stubEnv('MIPHA_STANDIN_WRONG', `language.0:${until}`);
     const reasons: string[] = [];
     const { plan } = await build(model, { ...options, onFallback: (segment, way, reason) => reasons.push(`${segment} ${way}: ${reason}`) });
