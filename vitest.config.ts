@@ -8,7 +8,7 @@ function project(name: Project | 'tensorrt', groupOrder: number, maxWorkers: num
 }
 
 const SHARED = 'test/support/shared-nano.ts';
-/** For files that do not mind what others have left in a process, as those do that count the handles of the addon: a process takes a second to begin. */
+/** For files that leave no timer, no socket and no handle of the addon behind: a process of its own takes a second to begin. */
 const IN_ONE_PROCESS = { isolate: false, setupFiles: ['test/support/no-secrets.ts'] };
 
 export default defineConfig({
@@ -21,7 +21,7 @@ export default defineConfig({
       project('quick', 0, 4, IN_ONE_PROCESS),
       project('compute', 0, 4, { globalSetup: [SHARED], ...IN_ONE_PROCESS }),
       project('engine', 0, 4),
-      project('processes', 0, 4, { globalSetup: ['test/support/announce-programs.ts'], ...IN_ONE_PROCESS }),
+      project('processes', 0, 4, { globalSetup: ['test/support/announce-programs.ts'] }),
       // The SDK once more on the tensorrt backend, with the stand-in behind it: in the thorough run.
       project('tensorrt', 0, 4, { globalSetup: [SHARED, 'test/support/standin-nano.ts'], env: STANDIN_ENV }),
       project('measured', 1, 1),
