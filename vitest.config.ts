@@ -7,6 +7,8 @@ function project(name: Project | 'tensorrt', groupOrder: number, maxWorkers: num
   return { extends: true, test: { name, include: filesOf(name, THOROUGH), maxWorkers, sequence: { groupOrder }, ...more } };
 }
 
+/** On two cores: where all run together half of them wait, for a broker, a camera or a child; the full counts compute for minutes. */
+const WORKERS = THOROUGH ? 2 : 4;
 const SHARED = 'test/support/shared-nano.ts';
 /** For files that leave no timer, no socket and no handle of the addon behind: a process of its own takes a second to begin. */
 const IN_ONE_PROCESS = { isolate: false, setupFiles: ['test/support/no-secrets.ts'] };
@@ -14,17 +16,16 @@ const IN_ONE_PROCESS = { isolate: false, setupFiles: ['test/support/no-secrets.t
 export default defineConfig({
   test: {
     pool: 'forks',
-    testTimeout: 60_000,
+    testTimeout: THOROUGH ? 180_000 : 60_000,
     hookTimeout: 300_000,
     projects: [
-      // Twice as many as there are cores that such a run is made for: half of them wait, for a broker, a camera or a child.
-      project('quick', 0, 4, IN_ONE_PROCESS),
-      project('compute', 0, 4, { globalSetup: [SHARED], ...IN_ONE_PROCESS }),
-      project('engine', 0, 4),
-      project('processes', 0, 4, { globalSetup: ['test/support/announce-programs.ts'] }),
+      project('quick', 0, WORKERS, IN_ONE_PROCESS),
+      project('compute', 0, WORKERS, { globalSetup: [SHARED], ...IN_ONE_PROCESS }),
+      project('engine', 0, WORKERS),
       // The SDK once more on the tensorrt backend, with the stand-in behind it: in the thorough run.
-      project('tensorrt', 0, 4, { globalSetup: [SHARED, 'test/support/standin-nano.ts'], env: STANDIN_ENV }),
-      project('measured', 1, 1),
+      project('tensorrt', 0, WORKERS, { globalSetup: [SHARED, 'test/support/standin-nano.ts'], env: STANDIN_ENV }),
+      project('processes', THOROUGH ? 1 : 0, 4, { globalSetup: ['test/support/announce-programs.ts'] }), // mostly asleep
+      project('measured', 2, 1),
     ],
   },
 });

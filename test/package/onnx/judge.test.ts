@@ -53,7 +53,7 @@ describe.each(MODELS.slice(0, counts(1, 3)))('$name', ({ name, make }) => {
   let made: Model;
   beforeAll(async () => {
     made = await make();
-  }, 300_000);
+  }, 600_000);
   afterAll(() => rmSync(made.scratch, { recursive: true, force: true }));
 
   it.each([
