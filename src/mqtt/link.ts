@@ -1,4 +1,4 @@
-/** What the service publishes through: the connection, the outbox before it, and the order in which a node comes up and goes down. */
+/** A node on the broker: the connection, the outbox before it, and the order in which the node comes up and goes down. */
 import { EventEmitter } from 'node:events';
 import { MiphaError } from '../errors.js';
 import type { BrokerOptions } from './client.js';

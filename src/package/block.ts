@@ -17,12 +17,11 @@ export interface Block {
   heads: number;
   headSize: number;
   epsilon: number;
-  /** `sequential`: x += attention(norm1 x), x += mlp(norm2 x). `parallel`: x += attention(norm1 x) + mlp(norm1 x), and there is no norm2. */
-  residual: 'sequential' | 'parallel';
   rotaryDims: number; // leading dims of each head that are rotated
   norm1: string;
   qkv: Matrix; // rows: all q, all k, all v
-  out: Matrix;
+  out: Matrix; // columns: what attention gives, as many as q, k and v have rows each
+  /** With it x += attention(norm1 x), then x += mlp(norm2 x); without it x += attention(norm1 x) + mlp(norm1 x), the parallel residual of Phi. */
   norm2: string | undefined;
   up: Matrix;
   down: Matrix;
@@ -43,11 +42,6 @@ export function decoderBlocks({ language }: Architecture): Block[] {
 /** In the order of the forward pass. */
 export function matricesOf({ qkv, out, up, down }: Block): Matrix[] {
   return [qkv, out, up, down];
-}
-
-/** Columns of q, of k and of v, and of what attention gives. */
-export function attentionWidth({ heads, headSize }: Pick<Block, 'heads' | 'headSize'>): number {
-  return heads * headSize;
 }
 
 /** The linear layers between tower and decoder. */
@@ -74,10 +68,9 @@ interface Sizes {
 function block(name: string, sizes: Sizes, names: { norm1: string; out: string; norm2: string | undefined }): Block {
   const { hidden, intermediate, heads, epsilon, rotaryDims } = sizes;
   const headSize = hidden / heads;
-  const width = attentionWidth({ heads, headSize });
+  const width = heads * headSize;
   return {
     ...{ name, hidden, heads, headSize, epsilon, rotaryDims },
-    residual: names.norm2 === undefined ? 'parallel' : 'sequential',
     norm1: `${name}.${names.norm1}`,
     qkv: { name: `${name}.qkv`, rows: 3 * width, columns: hidden },
     out: { name: `${name}.${names.out}`, rows: hidden, columns: width },

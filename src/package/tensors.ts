@@ -99,9 +99,9 @@ class TensorList {
   }
 
   /** All q rows, all k rows, all v rows, from three tensors or from one whose rows are (head, {q, k, v}, head size). */
-  #qkv({ qkv, heads, headSize }: Block, from: string): void {
+  #qkv({ qkv, out, heads, headSize }: Block, from: string): void {
     const fused = this.#sources(`${from}.query_key_value.weight`) !== undefined;
-    const rows = heads * headSize;
+    const rows = out.columns;
     for (const [part, columns] of [
       ['weight', [qkv.columns]],
       ['bias', []],

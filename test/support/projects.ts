@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 
 /**
  * quick: TypeScript alone · compute: calibration, graphs in ONNX Runtime, the native reference · engine: a loaded model ·
- * processes: waits for programs and brokers · measured: has frames in real time, or tells speeds: alone on the machine.
+ * processes: waits for programs and brokers · measured: has frames in real time: alone on the machine.
  */
 export const PROJECTS = ['quick', 'compute', 'engine', 'processes', 'measured'] as const;
 export type Project = (typeof PROJECTS)[number];

@@ -44,7 +44,7 @@ export function estimateOf({ architecture, recipe }: Pick<Manifest, 'architectur
   });
   const { language, vision } = architecture;
   const weights = segments.reduce((sum, segment) => sum + segment.planBytes, 0);
-  const cache = language.layers * 2 * options.cacheRows * language.hidden * 2;
+  const cache = decoderBlocks(architecture).reduce((sum, { out }) => sum + 2 * options.cacheRows * out.columns * 2, 0); // keys and values in FP16
   const activations = Math.max(...segments.map(({ scratchBytes }) => scratchBytes)); // engines run one after the other and share it
   const mask = options.maxRows * (options.cacheRows + options.maxRows);
   const staging =
