@@ -157,7 +157,7 @@ class StagesObject : public Napi::ObjectWrap<StagesObject> {
         stages.vision_layer(vision, x, tap);
       } else if (language >= 0) {
         Past& past = run.pasts[i];
-        const size_t seen = past.keys.size() / config.language.attention_width();
+        const size_t seen = past.keys.size() / config.language.kv_width();
         const Angles at = angles(config.language, static_cast<int>(seen), static_cast<int>(x.size() / config.language.hidden));
         stages.language_layer(language, x, at, past.keys, past.values, nullptr, tap);
       } else if (run.stage == "projector") {
@@ -201,7 +201,7 @@ class StagesObject : public Napi::ObjectWrap<StagesObject> {
         const Napi::Value value = pasts[i];
         if (!value.IsObject()) throw Error(Code::kOption, "pasts: expected objects");
         const Napi::Object past = value.As<Napi::Object>();
-        const int columns = config.language.attention_width();
+        const int columns = config.language.kv_width();
         run.pasts.push_back({rows_from_js(past.Get("keys"), "keys", columns), rows_from_js(past.Get("values"), "values", columns)});
         if (run.pasts.back().keys.size() != run.pasts.back().values.size()) throw Error(Code::kOption, "pasts: expected as many keys as values");
       }

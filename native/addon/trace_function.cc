@@ -29,7 +29,7 @@ Napi::Value trace(const Napi::CallbackInfo& info) {
     const Cancelled never = [] { return false; };
     backend->set_probe(probe);
     backend->encode(image, never, nullptr);
-    std::vector<Piece> pieces = {{nullptr, config.vision.tokens()}};
+    std::vector<Piece> pieces = {{nullptr, config.image_tokens()}};
     if (!prefix.empty()) pieces.insert(pieces.begin(), {prefix.data(), static_cast<int>(prefix.size())});
     if (!ids.empty()) pieces.push_back({ids.data(), static_cast<int>(ids.size())});
     std::vector<float> logits(static_cast<size_t>(config.language.vocab));

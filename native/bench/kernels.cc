@@ -194,6 +194,8 @@ void bench_elementwise(const Kernels& kernels) {
   print("gelu_tanh", kCount, [&] { kernels.gelu_tanh(x.data(), x.size()); });
   print("gelu_erf", kCount, [&] { kernels.gelu_erf(x.data(), x.size()); });
   print("softmax_block", kCount, [&] { kernels.softmax_block(x.data(), kCount, &running_max); });
+  print("swish", kCount, [&] { kernels.swish(x.data(), 1, x.size()); });
+  print("rms_norm", kCount, [&] { kernels.rms_norm(x.data(), gain.data(), 1e-5f, kCount, out.data()); });
   print("layer_norm", kCount, [&] { kernels.layer_norm(x.data(), gain.data(), gain.data(), 1e-5f, kCount, out.data()); });
   print("quantize", kCount, [&] { kernels.quantize(x.data(), kCount, kCount, q.data()); });
   print("dot_half", kKeys * kHead, [&] { kernels.dot_half(x.data(), half.data(), kHead, kKeys, kHead, out.data()); });

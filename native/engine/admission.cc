@@ -82,7 +82,7 @@ void Worker::start(Converse& converse) {
 
 /// False: it has to wait for rows that running jobs will free.
 bool Worker::start(Look& look) {
-  const int image_tokens = backend_->config().vision.tokens(), context = backend_->config().language.context;
+  const int image_tokens = backend_->config().image_tokens(), context = backend_->config().language.context;
   const size_t common = common_prefix(prefix_, look.in.prefix);
   const int64_t total = static_cast<int64_t>(look.in.prefix.size()) + image_tokens;
   if (total > context) throw context_full(total, context);
@@ -141,7 +141,7 @@ bool Worker::promise(int sequence, int64_t rows) {
 
 Error Worker::cache_full(int sequence, int64_t rows) const {
   const LanguageConfig& language = backend_->config().language;
-  const double row_bytes = 2.0 * 2.0 * language.layers * language.attention_width();  // key and value, two bytes each
+  const double row_bytes = 2.0 * 2.0 * language.layers * language.kv_width();  // key and value, two bytes each
   const int available = backend_->room(sequence);
   return Error(Code::kMemory,
                "key/value cache: needed " + std::to_string(rows) + " rows, free " + std::to_string(available) +

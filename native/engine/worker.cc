@@ -255,7 +255,7 @@ void Worker::prefill() {
 /// The tower first, in a round of its own, then the rows of prefix and image. Returns what it cost in rows.
 int Worker::append(Look& look, int limit) {
   const Clock::time_point start = Clock::now();
-  const int image_tokens = backend_->config().vision.tokens();
+  const int image_tokens = backend_->config().image_tokens();
   if (!look.encoded) {
     EncodeTimes times;
     look.encoded = backend_->encode(look.in.image, until_ended(look), &times);

@@ -18,6 +18,7 @@
       "native/model/observe.cc",
       "native/model/reference.cc",
       "native/model/resize.cc",
+      "native/model/pooling.cc",
       "native/model/stages.cc",
       "native/model/weights.cc",
       "native/backend/backend.cc",

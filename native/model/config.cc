@@ -1,5 +1,6 @@
 #include "model/config.h"
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 
@@ -12,8 +13,11 @@ namespace {
 constexpr int kMaxImageSize = 2048;  // pixels per side
 constexpr int kMaxPatchSize = 128;   // pixels per side
 constexpr int kMaxHidden = 8192;
+constexpr int kMaxHeads = 1024;
+constexpr int kMaxHeadSize = 1024;
 constexpr int kMaxIntermediate = 65536;  // depth at which an INT8 dot product still fits in int32
 constexpr int kMaxLayers = 256;
+constexpr int kMaxPrefixRows = 64;
 constexpr int kMaxProjectorLayers = 8;
 constexpr int kMaxVocab = (1 << 18) - 1;
 constexpr int kMaxContext = (1 << 15) - 1;
@@ -33,39 +37,56 @@ void range(const std::string& field, float value, float low, float high) {
   if (!(value >= low && value <= high)) fail(field, std::to_string(low) + " to " + std::to_string(high), value);
 }
 
-void heads(const std::string& room, int hidden, int heads) {
-  range(room + ".heads", heads, 1, hidden);
-  if (hidden % heads != 0) fail(room + ".heads", "a divisor of hidden (" + std::to_string(hidden) + ")", heads);
-  if (hidden / heads % kHeadStep != 0) fail(room + ".heads", "heads whose size is a multiple of 8, not " + std::to_string(hidden / heads), heads);
-}
-
 void epsilon(const std::string& field, float value) {
   if (!(value > 0 && value <= 1)) fail(field, "above 0 and at most 1", value);
 }
 
+void check_block(const std::string& room, const BlockConfig& block) {
+  range(room + ".hidden", block.hidden, 1, kMaxHidden);
+  range(room + ".intermediate", block.intermediate, 1, kMaxIntermediate);
+  range(room + ".heads", block.heads, 1, kMaxHeads);
+  range(room + ".kvHeads", block.kv_heads, 1, block.heads);
+  if (block.heads % block.kv_heads != 0) fail(room + ".kvHeads", "a divisor of heads (" + std::to_string(block.heads) + ")", block.kv_heads);
+  range(room + ".headSize", block.head_size, kHeadStep, kMaxHeadSize);
+  if (block.head_size % kHeadStep != 0) fail(room + ".headSize", "a multiple of " + std::to_string(kHeadStep), block.head_size);
+  range(room + ": heads times headSize", block.attention_width(), 1, kMaxHidden);
+  epsilon(room + ".epsilon", block.epsilon);
+}
+
 void check_vision(const VisionConfig& vision) {
-  range("architecture.vision.imageSize", vision.image_size, 1, kMaxImageSize);
-  range("architecture.vision.patchSize", vision.patch_size, 1, kMaxPatchSize);
-  if (vision.patch_size > vision.image_size) fail("architecture.vision.patchSize", "at most imageSize", vision.patch_size);
-  range("architecture.vision.hidden", vision.hidden, 1, kMaxHidden);
-  range("architecture.vision.intermediate", vision.intermediate, 1, kMaxIntermediate);
-  heads("architecture.vision", vision.hidden, vision.heads);
-  range("architecture.vision.layers", vision.layers, 1, kMaxLayers);
-  epsilon("architecture.vision.epsilon", vision.epsilon);
+  const std::string room = "architecture.vision";
+  range(room + ".imageSize", vision.image_size, 1, kMaxImageSize);
+  range(room + ".patchSize", vision.patch_size, 1, kMaxPatchSize);
+  if (vision.patch_size > vision.image_size) fail(room + ".patchSize", "at most imageSize", vision.patch_size);
+  check_block(room, vision);
+  range(room + ".layers", vision.layers, 1, kMaxLayers);
+  range(room + ".prefixRows", vision.prefix_rows, 0, kMaxPrefixRows);
+  range(room + ".skippedRows", vision.skipped_rows, 0, std::min(kMaxPrefixRows, vision.rows() - 1));
+}
+
+void check_projector(const Config& config) {
+  range("architecture.projector.layers", config.projector.layers, 0, kMaxProjectorLayers);
+  if (config.projector.layers == 0 && config.vision.hidden != config.language.hidden) {
+    fail("architecture.projector.layers", "at least 1, because vision.hidden and language.hidden differ", 0);
+  }
+  if (!config.projector.pooled) return;
+  if (config.vision.grid() % 2 != 0)
+    fail("architecture.projector.pooled", "false, because 2 × 2 patches do not divide the grid", config.vision.grid());
+  if (config.vision.skipped_rows != config.vision.prefix_rows) {
+    fail("architecture.vision.skippedRows", "prefixRows, because the projector pools the patches", config.vision.skipped_rows);
+  }
 }
 
 void check_language(const LanguageConfig& language) {
-  range("architecture.language.hidden", language.hidden, 1, kMaxHidden);
-  range("architecture.language.intermediate", language.intermediate, 1, kMaxIntermediate);
-  heads("architecture.language", language.hidden, language.heads);
-  range("architecture.language.layers", language.layers, 1, kMaxLayers);
-  range("architecture.language.rotaryDims", language.rotary_dims, 0, language.head_size);
-  if (language.rotary_dims % 2 != 0) fail("architecture.language.rotaryDims", "an even number", language.rotary_dims);
-  range("architecture.language.vocab", language.vocab, 1, kMaxVocab);
-  range("architecture.language.tokens", language.tokens, 1, language.vocab);
-  range("architecture.language.context", language.context, 1, kMaxContext);
-  epsilon("architecture.language.epsilon", language.epsilon);
-  range("architecture.language.ropeTheta", language.rope_theta, 1.0f, 1e12f);
+  const std::string room = "architecture.language";
+  check_block(room, language);
+  range(room + ".layers", language.layers, 1, kMaxLayers);
+  range(room + ".rotaryDims", language.rotary_dims, 0, language.head_size);
+  if (language.rotary_dims % 2 != 0) fail(room + ".rotaryDims", "an even number", language.rotary_dims);
+  range(room + ".vocab", language.vocab, 1, kMaxVocab);
+  range(room + ".tokens", language.tokens, 1, language.vocab);
+  range(room + ".context", language.context, 1, kMaxContext);
+  range(room + ".ropeTheta", language.rope_theta, 1.0f, 1e12f);
 }
 
 }  // namespace
@@ -76,12 +97,9 @@ void check(const Config& config) {
   }
   check_vision(config.vision);
   check_language(config.language);
-  range("architecture.projector.layers", config.projector_layers, 0, kMaxProjectorLayers);
-  if (config.projector_layers == 0 && config.vision.hidden != config.language.hidden) {
-    fail("architecture.projector.layers", "at least 1, because vision.hidden and language.hidden differ", 0);
-  }
-  if (config.vision.tokens() >= config.language.context) {
-    fail("architecture.language.context", "more than the " + std::to_string(config.vision.tokens()) + " image tokens", config.language.context);
+  check_projector(config);
+  if (config.image_tokens() >= config.language.context) {
+    fail("architecture.language.context", "more than the " + std::to_string(config.image_tokens()) + " image tokens", config.language.context);
   }
 }
 

@@ -8,15 +8,28 @@
 
 namespace mipha {
 
-/// The tower: blocks over the patches of a picture. `layers` is how many run (27 + 1 + select_layer for the published ones: 26), not how many exist.
+/// The tower: blocks over a prefix of learned rows and the patches of a picture. `layers` is how many run (27 + 1 + select_layer for the published
+/// ones: 26), not how many exist.
 struct VisionConfig : BlockConfig {
   int image_size = 0;  // pixels per side: 224, 336, 384
   int patch_size = 0;  // pixels per side: 14, 16
   int layers = 0;
+  int prefix_rows = 0;    // learned rows before those of the patches: class token, registers
+  int skipped_rows = 0;   // leading rows that the projector does not see
+  bool pre_norm = false;  // a norm before the first block: CLIP
 
   int grid() const { return image_size / patch_size; }  // pixels beyond grid * patch_size are never read
-  int tokens() const { return grid() * grid(); }
+  int patches() const { return grid() * grid(); }
+  int rows() const { return prefix_rows + patches(); }
+  int selected_rows() const { return rows() - skipped_rows; }       // what the projector sees
   int patch_values() const { return 3 * patch_size * patch_size; }  // [channel][row][column]
+};
+
+/// Linear layers with an erf GELU between; 0: identity. `pooled`: then rows of 2 × 2 patches become one, with a depthwise convolution of their
+/// neighbourhood added (LDPv2 of MobileVLM V2, arXiv 2402.03766).
+struct ProjectorConfig {
+  int layers = 0;
+  bool pooled = false;
 };
 
 /// The decoder: blocks over the rows of a sequence.
@@ -39,9 +52,11 @@ struct Preprocessing {
 
 struct Config {
   VisionConfig vision;
-  int projector_layers = 0;  // linear layers with an erf GELU between: 0 = identity, 1 = linear, 2 = mlp2x_gelu
+  ProjectorConfig projector;
   LanguageConfig language;
   Preprocessing preprocessing;
+
+  int image_tokens() const { return projector.pooled ? vision.patches() / 4 : vision.selected_rows(); }  // rows of a sequence that a picture takes
 };
 
 /// Throws kModelFormat naming the first field that is out of range or does not divide as it must.

@@ -130,7 +130,7 @@ void rgb_row(const Image& image, int y, uint8_t* out) {
 void patchify(const Config& config, const uint8_t* pixels, float* patches) {
   const VisionConfig& vision = config.vision;
   const int grid = vision.grid(), patch = vision.patch_size;
-  for (int token = 0; token < vision.tokens(); ++token) {
+  for (int token = 0; token < vision.patches(); ++token) {
     const int top = token / grid * patch, left = token % grid * patch;
     for (int c = 0; c < 3; ++c) {
       for (int y = 0; y < patch; ++y) {

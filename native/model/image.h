@@ -36,7 +36,7 @@ void rgb_row(const Image& image, int y, uint8_t* out);
 /// size, 3] RGB. Source: the reference preprocessing of Mipha (SiglipImageProcessor, expand2square).
 std::vector<uint8_t> resize(const Image& image, int size, const Preprocessing& preprocessing);
 
-/// pixels uint8 [image_size, image_size, 3], normalized and cut into patches: f32 [tokens, 3 * patch * patch], column order [channel][row][column].
+/// pixels uint8 [image_size, image_size, 3], normalized and cut into patches: f32 [patches, 3 * patch * patch], column order [channel][row][column].
 void patchify(const Config& config, const uint8_t* pixels, float* patches);
 
 /// The same pixels normalized and not cut: f32 [3, image_size, image_size].

@@ -44,7 +44,7 @@ std::vector<float> Reference::append(const std::vector<float>& embedded, const P
   const Angles at = angles(language, length_, rows);
   show(probe, "language.0", x, hidden);
   for (int l = 0; l < language.layers; ++l) {
-    const size_t seen = static_cast<size_t>(length_) * language.attention_width();
+    const size_t seen = static_cast<size_t>(length_) * language.kv_width();
     keys_[l].resize(seen);  // a probe that threw may have left rows of an unfinished append
     values_[l].resize(seen);
     stages_.language_layer(l, x, at, keys_[l], values_[l]);

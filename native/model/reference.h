@@ -33,7 +33,7 @@ class Reference {
  private:
   const Stages stages_;
   int length_ = 0;
-  std::vector<Floats> keys_, values_;  // per layer [length, attention_width]
+  std::vector<Floats> keys_, values_;  // per layer [length, kv_width]
 };
 
 }  // namespace mipha

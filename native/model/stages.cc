@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "core/thread_pool.h"
 #include "model/image.h"
+#include "model/pooling.h"
 
 namespace mipha {
 namespace {
@@ -37,30 +38,53 @@ void each(ThreadPool* pool, int count, Body&& body) {
   for (int i = 0; i < count; ++i) body(i);
 }
 
-/// LayerNorm of each row, variance around the mean. x [rows, columns].
-Floats layer_norm(const Norm& norm, float epsilon, const Floats& x, int columns) {
+/// Each row of x [rows, config.hidden] on its own.
+Floats normalize(const BlockConfig& config, const Norm& norm, const Floats& x) {
+  const int columns = config.hidden;
   Floats y(x.size());
   for (size_t first = 0; first < x.size(); first += columns) {
-    double mean = 0, variance = 0;
-    for (int i = 0; i < columns; ++i) mean += x[first + i];
-    mean /= columns;
-    for (int i = 0; i < columns; ++i) variance += (x[first + i] - mean) * (x[first + i] - mean);
-    const double inverse = 1.0 / std::sqrt(variance / columns + epsilon);
-    for (int i = 0; i < columns; ++i) y[first + i] = static_cast<float>((x[first + i] - mean) * inverse) * norm.gain[i] + norm.bias[i];
+    double mean = 0, squares = 0;
+    if (config.norm == NormKind::kLayer) {
+      for (int i = 0; i < columns; ++i) mean += x[first + i];
+      mean /= columns;
+    }
+    for (int i = 0; i < columns; ++i) squares += (x[first + i] - mean) * (x[first + i] - mean);
+    const double inverse = 1.0 / std::sqrt(squares / columns + config.epsilon);
+    for (int i = 0; i < columns; ++i) {
+      const float bias = norm.bias != nullptr ? norm.bias[i] : 0.0f;
+      y[first + i] = static_cast<float>((x[first + i] - mean) * inverse) * norm.gain[i] + bias;
+    }
   }
   return y;
 }
 
-/// The tanh approximation, of the tower and of Phi ("gelu_new", "gelu_pytorch_tanh").
-void gelu_tanh(Floats& x) {
-  const float root = std::sqrt(2.0f / 3.14159265358979f);
-  for (float& v : x) v = 0.5f * v * (1.0f + std::tanh(root * (v + 0.044715f * v * v * v)));
+float activated(Activation activation, float v) {
+  static const float tanh_root = std::sqrt(2.0f / 3.14159265358979f), erf_root = std::sqrt(0.5f);
+  switch (activation) {
+    case Activation::kGeluTanh:
+      return 0.5f * v * (1.0f + std::tanh(tanh_root * (v + 0.044715f * v * v * v)));
+    case Activation::kGeluErf:
+      return 0.5f * v * (1.0f + std::erf(v * erf_root));
+    case Activation::kQuickGelu:
+      return v / (1.0f + std::exp(-1.702f * v));
+    case Activation::kSilu:
+      return v / (1.0f + std::exp(-v));
+  }
+  return v;
 }
 
-/// The exact form, of the projector.
-void gelu_erf(Floats& x) {
-  const float root = std::sqrt(0.5f);
-  for (float& v : x) v = 0.5f * v * (1.0f + std::erf(v * root));
+/// What goes into `down`: x [rows, up_width] → [rows, intermediate].
+Floats activate(const BlockConfig& config, const Floats& x) {
+  const int wide = config.up_width(), rows = static_cast<int>(x.size() / wide);
+  Floats y(static_cast<size_t>(rows) * config.intermediate);
+  for (int r = 0; r < rows; ++r) {
+    const float* const row = x.data() + static_cast<size_t>(r) * wide;
+    for (int i = 0; i < config.intermediate; ++i) {
+      const float v = activated(config.activation, row[i]);
+      y[static_cast<size_t>(r) * config.intermediate + i] = config.gated ? v * row[config.intermediate + i] : v;
+    }
+  }
+  return y;
 }
 
 void add(Floats& x, const Floats& y) {
@@ -78,23 +102,23 @@ Floats slice(const Floats& x, int columns, int first, int width) {
   return out;
 }
 
-/// softmax(q · kᵀ / √head_size) · v for each head. q [rows, width]; keys, values [positions, width]; → [rows, width].
+/// softmax(q · kᵀ / √head_size) · v for each head. q [rows, attention_width]; keys, values [positions, kv_width]; → [rows, attention_width].
 /// sees(r, i): whether row r looks at position i.
 template <typename Sees>
 Floats attend(const BlockConfig& config, const Floats& q, const Floats& keys, const Floats& values, ThreadPool* pool, Sees&& sees) {
-  const int width = config.attention_width(), head_size = config.head_size;
+  const int width = config.attention_width(), kv_width = config.kv_width(), head_size = config.head_size;
   const float scale = 1.0f / std::sqrt(static_cast<float>(head_size));
-  const int rows = static_cast<int>(q.size() / width), positions = static_cast<int>(keys.size() / width);
+  const int rows = static_cast<int>(q.size() / width), positions = static_cast<int>(keys.size() / kv_width);
   Floats out(q.size(), 0.0f);
   each(pool, rows, [&](int r) {
     Floats scores(positions), scaled(head_size);
     for (int h = 0; h < config.heads; ++h) {
-      const size_t at = static_cast<size_t>(h) * head_size;
+      const size_t at = static_cast<size_t>(h) * head_size, kv_at = static_cast<size_t>(h / (config.heads / config.kv_heads)) * head_size;
       for (int d = 0; d < head_size; ++d) scaled[d] = q[static_cast<size_t>(r) * width + at + d] * scale;
       float largest = -std::numeric_limits<float>::infinity();
       for (int i = 0; i < positions; ++i) {
         if (!sees(r, i)) continue;
-        scores[i] = dot(scaled.data(), keys.data() + static_cast<size_t>(i) * width + at, head_size);
+        scores[i] = dot(scaled.data(), keys.data() + static_cast<size_t>(i) * kv_width + kv_at, head_size);
         largest = std::max(largest, scores[i]);
       }
       float sum = 0;
@@ -105,7 +129,7 @@ Floats attend(const BlockConfig& config, const Floats& q, const Floats& keys, co
       for (int i = 0; i < positions; ++i) {
         if (!sees(r, i)) continue;
         const float share = scores[i] / sum;
-        const float* value = values.data() + static_cast<size_t>(i) * width + at;
+        const float* value = values.data() + static_cast<size_t>(i) * kv_width + kv_at;
         for (int d = 0; d < head_size; ++d) mixed[d] += share * value[d];
       }
     }
@@ -113,13 +137,13 @@ Floats attend(const BlockConfig& config, const Floats& q, const Floats& keys, co
   return out;
 }
 
-/// x [rows, attention_width]: the first `rotary_dims` dims of each head, dim i paired with i + rotary_dims / 2.
-void rotate(const BlockConfig& config, const Angles& angles, Floats& x) {
-  const int half = config.rotary_dims / 2, width = config.attention_width(), rows = static_cast<int>(x.size() / width);
+/// x [rows, heads * head_size]: the first `rotary_dims` dims of each head, dim i paired with i + rotary_dims / 2.
+void rotate(const BlockConfig& config, const Angles& angles, int heads, Floats& x) {
+  const int half = config.rotary_dims / 2, width = heads * config.head_size, rows = static_cast<int>(x.size() / width);
   for (int r = 0; r < rows; ++r) {
     for (int i = 0; i < half; ++i) {
       const float cosine = angles.cosine[static_cast<size_t>(r) * half + i], sine = angles.sine[static_cast<size_t>(r) * half + i];
-      for (int h = 0; h < config.heads; ++h) {
+      for (int h = 0; h < heads; ++h) {
         float* head = x.data() + static_cast<size_t>(r) * width + static_cast<size_t>(h) * config.head_size;
         const float a = head[i], b = head[i + half];
         head[i] = a * cosine - b * sine;
@@ -170,55 +194,57 @@ Floats Stages::linear(const Linear& w, const std::string& name, Floats x, const 
 
 Floats Stages::patches(const uint8_t* pixels, const Tap& tap) const {
   const VisionConfig& vision = config_.vision;
-  Floats cut(static_cast<size_t>(vision.tokens()) * vision.patch_values());
+  Floats cut(static_cast<size_t>(vision.patches()) * vision.patch_values());
   patchify(config_, pixels, cut.data());
-  Floats x = linear(weights_.patch_embedding, "vision.patch_embedding", std::move(cut), tap);
-  for (size_t i = 0; i < x.size(); ++i) x[i] += weights_.position_embedding[i];
-  return x;
+  const Floats embedded = linear(weights_.patch_embedding, "vision.patch_embedding", std::move(cut), tap);
+  Floats x(weights_.prefix, weights_.prefix + static_cast<size_t>(vision.prefix_rows) * vision.hidden);
+  for (size_t i = 0; i < embedded.size(); ++i) x.push_back(embedded[i] + weights_.position_embedding[i]);
+  return vision.pre_norm ? normalize(vision, weights_.pre_norm, x) : x;
 }
 
 /// One block over the new rows x [rows, hidden], in place.
-void Stages::block(const BlockConfig& config, const BlockOf<Linear>& w, const BlockNames& names, int layer, Floats& x, const Sight& sight,
+void Stages::block(const BlockConfig& config, const BlockOf<Linear>& w, const std::string& name, Floats& x, const Sight& sight,
                    const Tap& tap) const {
-  const bool parallel = config.residual == Residual::kParallel;
-  const auto norm = [&](const Norm& by) { return layer_norm(by, config.epsilon, x, config.hidden); };
-  const auto product = [&](const Linear& matrix, const char* name, Floats in) {
-    return linear(matrix, names.layers + std::to_string(layer) + "." + name, std::move(in), tap);
-  };
+  const auto product = [&](const Linear& matrix, const char* part, Floats in) { return linear(matrix, name + part, std::move(in), tap); };
 
-  const Floats normed = norm(w.norm1);
-  const Floats qkv = product(w.qkv, names.qkv, normed);
-  const int width = config.attention_width(), past = static_cast<int>(sight.keys.size()) / width;
-  Floats q = slice(qkv, config.qkv_width(), 0, width), k = slice(qkv, config.qkv_width(), width, width);
-  const Floats v = slice(qkv, config.qkv_width(), 2 * width, width);
-  rotate(config, sight.angles, q);
-  rotate(config, sight.angles, k);
+  const Floats normed = normalize(config, w.norm1, x);
+  const Floats qkv = product(w.qkv, ".qkv", normed);
+  const int width = config.attention_width(), kv_width = config.kv_width(), past = static_cast<int>(sight.keys.size()) / kv_width;
+  Floats q = slice(qkv, config.qkv_width(), 0, width), k = slice(qkv, config.qkv_width(), width, kv_width);
+  const Floats v = slice(qkv, config.qkv_width(), width + kv_width, kv_width);
+  rotate(config, sight.angles, config.heads, q);
+  rotate(config, sight.angles, config.kv_heads, k);
   sight.keys.insert(sight.keys.end(), k.begin(), k.end());
   sight.values.insert(sight.values.end(), v.begin(), v.end());
-  const size_t positions = sight.keys.size() / width;
+  const size_t positions = sight.keys.size() / kv_width;
   Floats mixed = attend(config, q, sight.keys, sight.values, pool_, [&](int r, int i) {
     if (sight.mask != nullptr) return sight.mask[r * positions + i] >= kHidden;
     return !config.causal || i <= past + r;
   });
 
-  if (!parallel) add(x, product(w.out, names.out, std::move(mixed)));
-  Floats inner = product(w.up, names.up, parallel ? normed : norm(w.norm2));
-  gelu_tanh(inner);
-  if (parallel) add(x, product(w.out, names.out, std::move(mixed)));
-  add(x, product(w.down, names.down, std::move(inner)));
+  if (!config.parallel()) add(x, product(w.out, ".out", std::move(mixed)));
+  Floats inner = activate(config, product(w.up, ".up", config.has_norm2() ? normalize(config, w.norm2, x) : normed));
+  if (config.parallel()) add(x, product(w.out, ".out", std::move(mixed)));
+  add(x, product(w.down, ".down", std::move(inner)));
 }
 
 void Stages::vision_layer(int l, Floats& x, const Tap& tap) const {
   Floats keys, values;
-  block(config_.vision, weights_.tower[l], kTowerNames, l, x, {{}, keys, values, nullptr}, tap);
+  block(config_.vision, weights_.tower[l], layer_name("vision", l), x, {{}, keys, values, nullptr}, tap);
 }
 
 Floats Stages::projector(Floats x, const Tap& tap) const {
+  x.erase(x.begin(), x.begin() + static_cast<std::ptrdiff_t>(config_.vision.skipped_rows) * config_.vision.hidden);
   for (size_t i = 0; i < weights_.projector.size(); ++i) {
-    if (i > 0) gelu_erf(x);
+    if (i > 0) {
+      for (float& v : x) v = activated(Activation::kGeluErf, v);
+    }
     x = linear(weights_.projector[i], "projector." + std::to_string(i), std::move(x), tap);
   }
-  return x;
+  if (!config_.projector.pooled) return x;
+  Floats pooled(static_cast<size_t>(config_.image_tokens()) * config_.language.hidden);
+  pool_features(config_, weights_, x.data(), pooled.data());
+  return pooled;
 }
 
 Floats Stages::embed(int id) const {
@@ -231,11 +257,11 @@ Floats Stages::embed(int id) const {
 }
 
 void Stages::language_layer(int l, Floats& x, const Angles& angles, Floats& keys, Floats& values, const float* mask, const Tap& tap) const {
-  block(config_.language, weights_.decoder[l], kDecoderNames, l, x, {angles, keys, values, mask}, tap);
+  block(config_.language, weights_.decoder[l], layer_name("language", l), x, {angles, keys, values, mask}, tap);
 }
 
 Floats Stages::final_norm(const Floats& x) const {
-  return layer_norm(weights_.final_norm, config_.language.epsilon, x, config_.language.hidden);
+  return normalize(config_.language, weights_.final_norm, x);
 }
 
 Floats Stages::head(const Floats& normed, const Tap& tap) const {

@@ -1,5 +1,6 @@
 // The FP32 forward pass in plain loops, one function per stage: Reference runs them in order, calibration runs one stage over many samples.
-// Follows arXiv 2403.06199 (Mipha), SigLIP (arXiv 2303.15343) and Phi-2. Slow on purpose; works on weights of any stored type.
+// The blocks are those of block.h, the whole is LLaVA's (arXiv 2310.03744), as Mipha has it (arXiv 2403.06199). Slow on purpose; works on weights of
+// any stored type.
 #pragma once
 
 #include <cstdint>
@@ -36,16 +37,16 @@ class Stages {
   const Config& config() const { return config_; }
   Weights& weights() { return weights_; }  // a calibration run puts a quantized matrix in the place of one of these
 
-  /// pixels uint8 [image_size, image_size, 3] → [tokens, vision.hidden]
+  /// pixels uint8 [image_size, image_size, 3] → what the first block reads, [vision.rows, vision.hidden]
   Floats patches(const uint8_t* pixels, const Tap& tap = {}) const;
-  /// x [tokens, vision.hidden], in place.
+  /// x [vision.rows, vision.hidden], in place.
   void vision_layer(int layer, Floats& x, const Tap& tap = {}) const;
-  /// x [tokens, vision.hidden] → features [tokens, language.hidden]
+  /// x [vision.rows, vision.hidden] → features [image_tokens, language.hidden]
   Floats projector(Floats x, const Tap& tap = {}) const;
 
   /// One row of the embedding: [language.hidden].
   Floats embed(int id) const;
-  /// x [rows, hidden], in place. keys, values [past, attention_width], keys rotated: the rows of this call are added behind them.
+  /// x [rows, hidden], in place. keys, values [past, kv_width], keys rotated: the rows of this call are added behind them.
   /// Row r looks at past rows and rows of this call where mask [rows, past + rows] is 0; anything below −1e4 hides. Null: causal.
   void language_layer(int layer, Floats& x, const Angles& angles, Floats& keys, Floats& values, const float* mask = nullptr,
                       const Tap& tap = {}) const;
@@ -58,11 +59,10 @@ class Stages {
   /// What the rows of a block look at besides each other.
   struct Sight {
     const Angles& angles;
-    Floats &keys, &values;  // [past, attention_width], keys rotated: the new rows are added behind them
+    Floats &keys, &values;  // [past, kv_width], keys rotated: the new rows are added behind them
     const float* mask;      // [rows, past + rows], or null: as the block is causal or not
   };
-  void block(const BlockConfig& config, const BlockOf<Linear>& w, const BlockNames& names, int layer, Floats& x, const Sight& sight,
-             const Tap& tap) const;
+  void block(const BlockConfig& config, const BlockOf<Linear>& w, const std::string& name, Floats& x, const Sight& sight, const Tap& tap) const;
   Floats linear(const Linear& w, const std::string& name, Floats x, const Tap& tap) const;
 
   Config config_;

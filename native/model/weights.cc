@@ -57,7 +57,10 @@ class Binder {
     return linear;
   }
 
-  Norm norm(const std::string& name, int hidden) const { return {vector(name + ".weight", {hidden}), vector(name + ".bias", {hidden})}; }
+  Norm norm(const std::string& name, const BlockConfig& block) const {
+    const bool has_bias = block.norm == NormKind::kLayer;
+    return {vector(name + ".weight", {block.hidden}), has_bias ? vector(name + ".bias", {block.hidden}) : nullptr};
+  }
 
   /// F32, every value finite.
   const float* vector(const std::string& name, const std::vector<int64_t>& shape) const {
@@ -88,6 +91,10 @@ class Binder {
 
 }  // namespace
 
+std::string layer_name(const char* room, int layer) {
+  return std::string(room) + ".layers." + std::to_string(layer);
+}
+
 void read_row(const Linear& linear, int row, float* out) {
   const size_t first = static_cast<size_t>(row) * linear.in;
   switch (linear.dtype) {
@@ -105,16 +112,16 @@ void read_row(const Linear& linear, int row, float* out) {
 
 Weights bind(const Config& config, const Lookup& lookup, const std::set<std::string>& weight_only) {
   const Binder binder(lookup, weight_only);
-  const auto blocks = [&](const BlockConfig& block, int layers, const BlockNames& names) {
+  const auto blocks = [&](const BlockConfig& block, int layers, const char* room) {
     std::vector<BlockOf<Linear>> bound(layers);
     for (int i = 0; i < layers; ++i) {
-      const std::string layer = names.layers + std::to_string(i) + ".";
-      bound[i].norm1 = binder.norm(layer + names.norm1, block.hidden);
-      bound[i].qkv = binder.linear(layer + names.qkv, block.qkv_width(), block.hidden);
-      bound[i].out = binder.linear(layer + names.out, block.hidden, block.attention_width());
-      if (block.residual == Residual::kSequential) bound[i].norm2 = binder.norm(layer + names.norm2, block.hidden);
-      bound[i].up = binder.linear(layer + names.up, block.intermediate, block.hidden);
-      bound[i].down = binder.linear(layer + names.down, block.hidden, block.intermediate, true, true);
+      const std::string layer = layer_name(room, i);
+      bound[i].norm1 = binder.norm(layer + ".norm1", block);
+      bound[i].qkv = binder.linear(layer + ".qkv", block.qkv_width(), block.hidden);
+      bound[i].out = binder.linear(layer + ".out", block.hidden, block.attention_width());
+      if (block.has_norm2()) bound[i].norm2 = binder.norm(layer + ".norm2", block);
+      bound[i].up = binder.linear(layer + ".up", block.up_width(), block.hidden);
+      bound[i].down = binder.linear(layer + ".down", block.hidden, block.intermediate, true, true);
     }
     return bound;
   };
@@ -123,15 +130,21 @@ Weights bind(const Config& config, const Lookup& lookup, const std::set<std::str
   const LanguageConfig& language = config.language;
   Weights weights;
   weights.patch_embedding = binder.linear("vision.patch_embedding", vision.hidden, vision.patch_values());
-  weights.position_embedding = binder.vector("vision.position_embedding", {vision.tokens(), vision.hidden});
-  weights.tower = blocks(vision, vision.layers, kTowerNames);
-  for (int i = 0; i < config.projector_layers; ++i) {
+  weights.position_embedding = binder.vector("vision.position_embedding", {vision.patches(), vision.hidden});
+  if (vision.prefix_rows > 0) weights.prefix = binder.vector("vision.prefix", {vision.prefix_rows, vision.hidden});
+  if (vision.pre_norm) weights.pre_norm = binder.norm("vision.pre_norm", vision);
+  weights.tower = blocks(vision, vision.layers, "vision");
+  for (int i = 0; i < config.projector.layers; ++i) {
     weights.projector.push_back(
         binder.linear("projector." + std::to_string(i), language.hidden, i == 0 ? vision.hidden : language.hidden, true, true));
   }
+  if (config.projector.pooled) {
+    weights.pooling = binder.vector("projector.pooling.weight", {language.hidden, 9});
+    weights.pooling_bias = binder.vector("projector.pooling.bias", {language.hidden});
+  }
   weights.embedding = binder.linear("language.embedding", language.vocab, language.hidden, false);
-  weights.decoder = blocks(language, language.layers, kDecoderNames);
-  weights.final_norm = binder.norm("language.final_norm", language.hidden);
+  weights.decoder = blocks(language, language.layers, "language");
+  weights.final_norm = binder.norm("language.final_norm", language);
   weights.head = binder.linear("language.head", language.vocab, language.hidden);
   return weights;
 }

@@ -47,30 +47,37 @@ struct ModelOf {
 };
 
 struct Weights : ModelOf<Linear> {
-  const float* position_embedding = nullptr;  // [vision.tokens, vision.hidden]
+  const float* position_embedding = nullptr;  // [vision.patches, vision.hidden]
+  const float* prefix = nullptr;              // [vision.prefix_rows, vision.hidden], positions added; null: none
+  Norm pre_norm;                              // where vision.pre_norm
+  const float* pooling = nullptr;             // [language.hidden, 9]: row by row of the 3 × 3 around a pooled row; where projector.pooled
+  const float* pooling_bias = nullptr;        // [language.hidden]
   Linear embedding;                           // [vocab, language.hidden], rows are looked up
   Norm final_norm;
 };
+
+/// "vision.layers.3"
+std::string layer_name(const char* room, int layer);
 
 /// visit(group, name, matrix) for each of them, in the order of the forward pass, by its name in the recipe. Matrices of a group (the patch
 /// embedding, a block, the projector, the head) are used together; groups count from 0.
 template <class Model, class Visit>
 void each_matrix(Model& model, Visit&& visit) {
   int group = 0;
-  const auto blocks = [&](auto& list, const BlockNames& names) {
+  const auto blocks = [&](auto& list, const char* room) {
     for (size_t i = 0; i < list.size(); ++i, ++group) {
-      const std::string layer = names.layers + std::to_string(i) + ".";
-      visit(group, layer + names.qkv, list[i].qkv);
-      visit(group, layer + names.out, list[i].out);
-      visit(group, layer + names.up, list[i].up);
-      visit(group, layer + names.down, list[i].down);
+      const std::string layer = layer_name(room, static_cast<int>(i));
+      visit(group, layer + ".qkv", list[i].qkv);
+      visit(group, layer + ".out", list[i].out);
+      visit(group, layer + ".up", list[i].up);
+      visit(group, layer + ".down", list[i].down);
     }
   };
   visit(group++, std::string("vision.patch_embedding"), model.patch_embedding);
-  blocks(model.tower, kTowerNames);
+  blocks(model.tower, "vision");
   for (size_t i = 0; i < model.projector.size(); ++i) visit(group, "projector." + std::to_string(i), model.projector[i]);
   ++group;
-  blocks(model.decoder, kDecoderNames);
+  blocks(model.decoder, "language");
   visit(group, std::string("language.head"), model.head);
 }
 

@@ -1,6 +1,7 @@
 // manifest.json → Config. Only the sections that the native code lives by are read; the whole manifest is validated where it is written and loaded.
 #include <array>
 #include <cmath>
+#include <initializer_list>
 #include <string>
 #include <utility>
 
@@ -46,6 +47,24 @@ class Section {
     return numbers;
   }
 
+  bool boolean(const char* key) const {
+    const Json& value = at(key);
+    if (value.kind != Json::Kind::kBoolean) fail(key, "true or false");
+    return value.boolean;
+  }
+
+  /// The value that goes with the string.
+  template <typename Value>
+  Value choice(const char* key, std::initializer_list<std::pair<const char*, Value>> choices) const {
+    std::string expected;
+    for (const auto& [name, value] : choices) expected += (expected.empty() ? "" : ", ") + std::string(name);
+    const std::string& received = string(key, ("one of " + expected).c_str());
+    for (const auto& [name, value] : choices) {
+      if (received == name) return value;
+    }
+    fail(key, ("one of " + expected).c_str());
+  }
+
   const std::string& string(const char* key, const char* expected) const {
     const Json& value = at(key);
     if (value.kind != Json::Kind::kString) fail(key, expected);
@@ -67,6 +86,26 @@ class Section {
   std::string path_;
 };
 
+/// The switches and sizes that tower and decoder both have.
+BlockConfig block(const Section& section) {
+  BlockConfig block;
+  block.hidden = section.integer("hidden");
+  block.intermediate = section.integer("intermediate");
+  block.heads = section.integer("heads");
+  block.kv_heads = section.integer("kvHeads");
+  block.head_size = section.integer("headSize");
+  block.norm = section.choice<NormKind>("norm", {{"layer", NormKind::kLayer}, {"rms", NormKind::kRms}});
+  block.epsilon = section.number("epsilon");
+  block.activation = section.choice<Activation>("activation", {{"gelu_tanh", Activation::kGeluTanh},
+                                                               {"gelu_erf", Activation::kGeluErf},
+                                                               {"quick_gelu", Activation::kQuickGelu},
+                                                               {"silu", Activation::kSilu}});
+  block.gated = section.boolean("gated");
+  block.residual = section.choice<Residual>(
+      "residual", {{"sequential", Residual::kSequential}, {"parallel", Residual::kParallel}, {"parallel_two_norms", Residual::kParallelTwoNorms}});
+  return block;
+}
+
 }  // namespace
 
 Config parse_config(const std::string& manifest_json) {
@@ -80,14 +119,20 @@ Config parse_config(const std::string& manifest_json) {
   config.vision.image_size = vision.integer("imageSize");
   config.vision.patch_size = vision.integer("patchSize");
   config.vision.layers = vision.integer("layers");
-  static_cast<BlockConfig&>(config.vision) =
-      siglip_block(vision.integer("hidden"), vision.integer("intermediate"), vision.integer("heads"), vision.number("epsilon"));
+  config.vision.prefix_rows = vision.integer("prefixRows");
+  config.vision.skipped_rows = vision.integer("skippedRows");
+  config.vision.pre_norm = vision.boolean("preNorm");
+  static_cast<BlockConfig&>(config.vision) = block(vision);
 
-  config.projector_layers = architecture.section("projector").integer("layers");
+  const Section projector = architecture.section("projector");
+  config.projector.layers = projector.integer("layers");
+  config.projector.pooled = projector.boolean("pooled");
 
   const Section language = architecture.section("language");
-  static_cast<BlockConfig&>(config.language) = phi_block(language.integer("hidden"), language.integer("intermediate"), language.integer("heads"),
-                                                         language.number("epsilon"), language.integer("rotaryDims"), language.number("ropeTheta"));
+  static_cast<BlockConfig&>(config.language) = block(language);
+  config.language.causal = true;
+  config.language.rotary_dims = language.integer("rotaryDims");
+  config.language.rope_theta = language.number("ropeTheta");
   config.language.layers = language.integer("layers");
   config.language.vocab = language.integer("vocab");
   config.language.tokens = language.integer("tokens");

@@ -148,6 +148,28 @@ TEST_P(FloatKernel, LayerNorm) {
   }
 }
 
+TEST_P(FloatKernel, RmsNorm) {
+  for (const int count : {1, 2, 7, 15, 16, 17, 31, 63, 64, 65, 127, 216, 320, 1152, 2048, 2560}) {
+    Floats x = normal(count, 2);
+    for (auto& value : x) value += 1;
+    const Floats gain = normal(count);
+    Floats out(count + 1, kGuard);
+    const float epsilon = 1e-6f;
+    kernels.rms_norm(x.data(), gain.data(), epsilon, count, out.data());
+    double squares = 0;
+    for (const float value : x) squares += static_cast<double>(value) * value;
+    const double root = std::sqrt(squares / count + epsilon);
+    for (int i = 0; i < count; ++i) {  // as above, without a mean
+      const double expected = x[i] / root * gain[i];
+      within(out[i], expected, (0.25 * count + 4) * kEpsilon * std::fabs(expected) + kTiny, at("rms_norm", i, count));
+    }
+    ASSERT_EQ(out[count], kGuard);
+    kernels.rms_norm(x.data(), gain.data(), epsilon, count, x.data());  // in place
+    out.pop_back();
+    EXPECT_EQ(x, out);
+  }
+}
+
 Floats sweep() {
   Floats x;
   for (int i = -40000; i <= 40000; ++i) x.push_back(static_cast<float>(i) / 2500);  // ±16
@@ -164,6 +186,18 @@ TEST_P(FloatKernel, GeluTanh) {
     const double v = x[i], expected = 0.5 * v * (1 + std::tanh(std::sqrt(2 / M_PI) * (v + 0.044715 * v * v * v)));
     // x · s(t) with t = 2u, |t| s (1 − s) ≤ 0.28: the six roundings of t weigh little, exp, the sum and the quotient one each.
     within(y[i], expected, 4 * kEpsilon * std::fabs(v) + kTiny, at("gelu_tanh", i, x.size()));
+  }
+}
+
+TEST_P(FloatKernel, Swish) {
+  for (const float beta : {1.0f, 1.702f}) {
+    const Floats x = sweep();
+    Floats y = x;
+    kernels.swish(y.data(), beta, y.size());
+    for (size_t i = 0; i < x.size(); ++i) {  // the same sum as GeluTanh's, with t = beta x
+      const double v = x[i];
+      within(y[i], v / (1 + std::exp(-beta * v)), 4 * kEpsilon * std::fabs(v) + kTiny, at("swish", i, x.size()));
+    }
   }
 }
 
@@ -192,11 +226,15 @@ TEST_P(FloatKernel, ElementwiseRemainders) {
         return Floats(out.begin() + offset, out.end());
       };
       const Floats sums = with_guard([&](float* out) { kernels.add(out, y.data(), count); });
+      const Floats products = with_guard([&](float* out) { kernels.multiply(out, y.data(), count); });
+      const Floats silu = with_guard([&](float* out) { kernels.swish(out, 1, count); });
       const Floats scaled = with_guard([&](float* out) { kernels.scale(out, 0.37f, count); });
       const Floats tanh = with_guard([&](float* out) { kernels.gelu_tanh(out, count); });
       const Floats erf = with_guard([&](float* out) { kernels.gelu_erf(out, count); });
       for (size_t i = 0; i < count; ++i) {
         ASSERT_EQ(sums[i], x[i] + y[i]);
+        ASSERT_EQ(products[i], x[i] * y[i]);
+        within(silu[i], x[i] / (1 + std::exp(-static_cast<double>(x[i]))), 4 * kEpsilon * std::fabs(x[i]) + kTiny, at("swish", i, count));
         ASSERT_EQ(scaled[i], x[i] * 0.37f);
         within(tanh[i], 0.5 * x[i] * (1 + std::tanh(std::sqrt(2 / M_PI) * (x[i] + 0.044715 * std::pow(x[i], 3)))),
                4 * kEpsilon * std::fabs(x[i]) + kTiny, at("gelu_tanh", i, count));

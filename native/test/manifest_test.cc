@@ -18,9 +18,12 @@ namespace {
 const std::string kManifest = R"({
   "version": 1, "source": {"name": "x"},
   "architecture": {
-    "vision": {"imageSize": 384, "patchSize": 14, "hidden": 1152, "intermediate": 4304, "heads": 16, "layers": 26, "epsilon": 1e-6},
-    "projector": {"layers": 2},
-    "language": {"hidden": 2560, "intermediate": 10240, "layers": 32, "heads": 32, "rotaryDims": 32, "vocab": 51200, "tokens": 50295, "context": 2048,
+    "vision": {"imageSize": 384, "patchSize": 14, "hidden": 1152, "intermediate": 4304, "heads": 16, "kvHeads": 16, "headSize": 72,
+               "norm": "layer", "epsilon": 1e-6, "activation": "gelu_tanh", "gated": false, "residual": "sequential", "layers": 26, "prefixRows": 0,
+               "skippedRows": 0, "preNorm": false},
+    "projector": {"layers": 2, "pooled": false},
+    "language": {"hidden": 2560, "intermediate": 10240, "layers": 32, "heads": 32, "kvHeads": 32, "headSize": 80, "norm": "layer",
+                 "activation": "gelu_tanh", "gated": false, "residual": "parallel", "rotaryDims": 32, "vocab": 51200, "tokens": 50295, "context": 2048,
                  "epsilon": 1e-5, "ropeTheta": 10000}
   },
   "preprocessing": {"aspect": "pad", "background": 127, "mean": [0.5, 0.25, 0.5], "std": [0.5, 0.5, 0.125]}
@@ -47,13 +50,13 @@ TEST(Manifest, ReadsThePublishedSizes) {
   const Config config = parse_config(kManifest);
   EXPECT_EQ(config.vision.image_size, 384);
   EXPECT_EQ(config.vision.patch_size, 14);
-  EXPECT_EQ(config.vision.tokens(), 729);
+  EXPECT_EQ(config.image_tokens(), 729);
   EXPECT_EQ(config.vision.hidden, 1152);
   EXPECT_EQ(config.vision.intermediate, 4304);
   EXPECT_EQ(config.vision.head_size, 72);
   EXPECT_EQ(config.vision.layers, 26);
   EXPECT_EQ(config.vision.epsilon, 1e-6f);
-  EXPECT_EQ(config.projector_layers, 2);
+  EXPECT_EQ(config.projector.layers, 2);
   EXPECT_EQ(config.language.hidden, 2560);
   EXPECT_EQ(config.language.intermediate, 10240);
   EXPECT_EQ(config.language.layers, 32);
@@ -73,7 +76,7 @@ TEST(Manifest, ReadsThePublishedSizes) {
 
 TEST(Manifest, NamesTheFieldThatIsMissingOrOfTheWrongKind) {
   EXPECT_NE(refusal(replaced("\"rotaryDims\": 32, ", "")).find("architecture.language.rotaryDims is missing"), std::string::npos);
-  EXPECT_NE(refusal(replaced("\"projector\": {\"layers\": 2},", "")).find("architecture.projector is missing"), std::string::npos);
+  EXPECT_NE(refusal(replaced("\"projector\": {\"layers\": 2, \"pooled\": false},", "")).find("architecture.projector is missing"), std::string::npos);
   EXPECT_NE(refusal(replaced("\"imageSize\": 384", "\"imageSize\": \"384\"")).find("architecture.vision.imageSize: expected"), std::string::npos);
   EXPECT_NE(refusal(replaced("\"imageSize\": 384", "\"imageSize\": 384.5")).find("architecture.vision.imageSize: expected"), std::string::npos);
   EXPECT_NE(refusal(replaced("\"epsilon\": 1e-5", "\"epsilon\": null")).find("architecture.language.epsilon: expected"), std::string::npos);
@@ -87,14 +90,27 @@ TEST(Manifest, RefusesSizesThatCannotBe) {
                                                        {"\"imageSize\": 384", "\"imageSize\": 13"},
                                                        {"\"imageSize\": 384", "\"imageSize\": 1024"},  // more image tokens than context
                                                        {"\"patchSize\": 14", "\"patchSize\": 0"},
-                                                       {"\"hidden\": 1152", "\"hidden\": 1153"},
+                                                       {"\"headSize\": 72", "\"headSize\": 73"},
+                                                       {"\"headSize\": 80", "\"headSize\": 0"},
+                                                       {"\"headSize\": 80", "\"headSize\": 264"},  // 32 of them are wider than any model
+                                                       {"\"kvHeads\": 32", "\"kvHeads\": 0"},
+                                                       {"\"kvHeads\": 32", "\"kvHeads\": 33"},
+                                                       {"\"kvHeads\": 32", "\"kvHeads\": 12"},
+                                                       {"\"norm\": \"layer\"", "\"norm\": \"batch\""},
+                                                       {"\"activation\": \"gelu_tanh\"", "\"activation\": \"relu\""},
+                                                       {"\"residual\": \"parallel\"", "\"residual\": \"none\""},
+                                                       {"\"gated\": false", "\"gated\": 0"},
+                                                       {"\"prefixRows\": 0", "\"prefixRows\": 65"},
+                                                       {"\"skippedRows\": 0", "\"skippedRows\": 65"},
+                                                       {"\"preNorm\": false", "\"preNorm\": null"},
+                                                       {"\"pooled\": false", "\"pooled\": true"},  // 27 × 27 patches
                                                        {"\"heads\": 16", "\"heads\": 0"},
-                                                       {"\"heads\": 16", "\"heads\": 32"},  // 36 is no multiple of 8
+                                                       {"\"heads\": 16", "\"heads\": 24"},  // 16 is no divisor
                                                        {"\"layers\": 26", "\"layers\": 0"},
                                                        {"\"epsilon\": 1e-6", "\"epsilon\": 0"},
                                                        {"\"epsilon\": 1e-6", "\"epsilon\": 1e300"},
-                                                       {"\"layers\": 2}", "\"layers\": 0}"},  // identity between unequal widths
-                                                       {"\"layers\": 2}", "\"layers\": 9}"},
+                                                       {"\"layers\": 2, \"pooled\"", "\"layers\": 0, \"pooled\""},  // identity between unequal widths
+                                                       {"\"layers\": 2, \"pooled\"", "\"layers\": 9, \"pooled\""},
                                                        {"\"rotaryDims\": 32", "\"rotaryDims\": 31"},
                                                        {"\"rotaryDims\": 32", "\"rotaryDims\": 82"},
                                                        {"\"vocab\": 51200", "\"vocab\": 50294"},  // fewer rows than tokens
@@ -153,7 +169,7 @@ TEST_F(Bind, FindsEveryTensorWithItsShape) {
   ASSERT_EQ(weights.projector.size(), 2u);
   EXPECT_EQ(weights.projector[0].in, config.vision.hidden);
   EXPECT_EQ(weights.projector[1].in, config.language.hidden);
-  EXPECT_EQ(weights.tower[1].up.weight, model_.tensor("vision.layers.1.fc1.weight")->data);
+  EXPECT_EQ(weights.tower[1].up.weight, model_.tensor("vision.layers.1.up.weight")->data);
   EXPECT_EQ(weights.tower[1].norm2.gain, model_.tensor("vision.layers.1.norm2.weight")->data);
   EXPECT_EQ(weights.decoder[2].qkv.scale, model_.tensor("language.layers.2.qkv.scale")->data);
   EXPECT_EQ(weights.decoder[2].qkv.out, 3 * config.language.hidden);
@@ -164,15 +180,15 @@ TEST_F(Bind, FindsEveryTensorWithItsShape) {
 
 TEST_F(Bind, NamesWhatIsMissing) {
   for (const char* name : {"vision.patch_embedding.bias", "vision.position_embedding", "vision.layers.0.norm1.weight", "projector.1.scale",
-                           "language.layers.1.dense.weight", "language.final_norm.weight", "language.head.bias"}) {
+                           "language.layers.1.out.weight", "language.final_norm.weight", "language.head.bias"}) {
     EXPECT_NE(refusal_with(name, nullptr).find("it is missing"), std::string::npos) << name;
   }
 }
 
 TEST_F(Bind, NamesWrongShapesAndTypes) {
-  Tensor tensor = *model_.tensor("language.layers.0.fc2.weight");
+  Tensor tensor = *model_.tensor("language.layers.0.down.weight");
   std::swap(tensor.shape[0], tensor.shape[1]);
-  EXPECT_NE(refusal_with("language.layers.0.fc2.weight", &tensor).find("expected [160, 328], received [328, 160]"), std::string::npos);
+  EXPECT_NE(refusal_with("language.layers.0.down.weight", &tensor).find("expected [160, 328], received [328, 160]"), std::string::npos);
   tensor = *model_.tensor("language.final_norm.bias");
   tensor.dtype = DType::kF16;
   EXPECT_NE(refusal_with("language.final_norm.bias", &tensor).find("expected type F32, received F16"), std::string::npos);
@@ -198,8 +214,8 @@ TEST_F(Bind, RefusesValuesThatAreNotNumbersAndNegativeScales) {
 TEST(Manifest, ListsTheMatricesWhoseInputsStayWide) {
   EXPECT_TRUE(parse_weight_only(kManifest).empty());
   const std::string recipe =
-      R"({"recipe":{"vision.layers.0.fc2":"w8a16","language.head":"w8a8","projector.0":"f16","language.layers.1.qkv":"w8a16"}})";
-  EXPECT_EQ(parse_weight_only(recipe), (std::set<std::string>{"language.layers.1.qkv", "vision.layers.0.fc2"}));
+      R"({"recipe":{"vision.layers.0.down":"w8a16","language.head":"w8a8","projector.0":"f16","language.layers.1.qkv":"w8a16"}})";
+  EXPECT_EQ(parse_weight_only(recipe), (std::set<std::string>{"language.layers.1.qkv", "vision.layers.0.down"}));
 }
 
 }  // namespace

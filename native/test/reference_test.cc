@@ -12,20 +12,36 @@
 
 #include "core/error.h"
 #include "core/half.h"
+#include "support/straightforward.h"
 #include "support/tiny_model.h"
 
 namespace mipha {
 namespace {
 
-using Matrix = std::vector<std::vector<double>>;  // [rows][columns]
+using test::Matrix;
+using test::Trace;
+
+/// Switches of one of the tiny models, and sizes so small that double precision in plain loops takes no time.
+Config reference_config(Config config) {
+  const auto smaller = [](BlockConfig& block, int hidden, int intermediate, int head_size) {
+    block.hidden = hidden;
+    block.intermediate = intermediate;
+    block.rotary_dims = std::min(block.rotary_dims, head_size);
+    block.head_size = head_size;
+  };
+  smaller(config.vision, 12, 22, 4);
+  smaller(config.language, 20, 34, 10);
+  config.vision.patch_size = 6;
+  config.vision.image_size = config.projector.pooled ? 26 : 20;  // 9 or 16 patches; two pixel rows and columns are left over
+  config.language.rotary_dims = std::min(config.language.rotary_dims, 4);
+  config.language.vocab = 29;
+  config.language.tokens = 27;
+  config.language.context = 32;
+  return config;
+}
 
 Config tiny_config() {
-  Config config;
-  config.vision = {siglip_block(12, 22, 3, 1e-6f), 20, 6, 2};  // 9 patches; two pixel rows and columns are left over
-  config.projector_layers = 2;
-  config.preprocessing = test::siglip();
-  config.language = {phi_block(20, 34, 2, 1e-5f, 4, 10000), 3, 29, 27, 32};
-  return config;
+  return reference_config(test::tiny_config());
 }
 
 /// Owns random weights of any stored type and hands out views.
@@ -35,17 +51,23 @@ class RandomWeights {
     const VisionConfig& vision = config.vision;
     const LanguageConfig& language = config.language;
     weights.patch_embedding = linear(vision.hidden, vision.patch_values());
-    weights.position_embedding = floats(vision.tokens() * vision.hidden, 0, 1);
+    weights.position_embedding = floats(vision.patches() * vision.hidden, 0, 1);
+    if (vision.prefix_rows > 0) weights.prefix = floats(vision.prefix_rows * vision.hidden, 0, 1);
+    if (vision.pre_norm) weights.pre_norm = norm(vision);
     for (int l = 0; l < vision.layers; ++l) {
       weights.tower.push_back(block(vision));
     }
-    weights.projector = {linear(language.hidden, vision.hidden), linear(language.hidden, language.hidden)};
+    for (int i = 0; i < config.projector.layers; ++i) weights.projector.push_back(linear(language.hidden, i == 0 ? vision.hidden : language.hidden));
+    if (config.projector.pooled) {
+      weights.pooling = floats(language.hidden * 9, 0, 0.3f);
+      weights.pooling_bias = floats(language.hidden, 0, 0.3f);
+    }
     weights.embedding = linear(language.vocab, language.hidden);
     weights.embedding.bias = nullptr;
     for (int l = 0; l < language.layers; ++l) {
       weights.decoder.push_back(block(language));
     }
-    weights.final_norm = norm(language.hidden);
+    weights.final_norm = norm(language);
     weights.head = linear(language.vocab, language.hidden);
   }
 
@@ -59,14 +81,16 @@ class RandomWeights {
     return values.data();
   }
 
-  Norm norm(int count) { return {floats(count, 1, 0.3f), floats(count, 0, 0.3f)}; }
+  Norm norm(const BlockConfig& block) {
+    return {floats(block.hidden, 1, 0.3f), block.norm == NormKind::kLayer ? floats(block.hidden, 0, 0.3f) : nullptr};
+  }
 
   BlockOf<Linear> block(const BlockConfig& config) {
     const int width = config.attention_width();
-    const Norm norm1 = norm(config.hidden);
+    const Norm norm1 = norm(config);
     const Linear qkv = linear(config.qkv_width(), config.hidden), out = linear(config.hidden, width);
-    const Norm norm2 = config.residual == Residual::kSequential ? norm(config.hidden) : Norm{};
-    const Linear up = linear(config.intermediate, config.hidden), down = linear(config.hidden, config.intermediate);
+    const Norm norm2 = config.has_norm2() ? norm(config) : Norm{};
+    const Linear up = linear(config.up_width(), config.hidden), down = linear(config.hidden, config.intermediate);
     return {norm1, qkv, out, norm2, up, down};
   }
 
@@ -95,145 +119,6 @@ class RandomWeights {
   std::deque<std::vector<uint16_t>> halves_;
   std::deque<std::vector<int8_t>> bytes_;
 };
-
-double weight(const Linear& linear, int o, int i) {
-  const int at = o * linear.in + i;
-  if (linear.dtype == DType::kI8) return static_cast<double>(static_cast<const int8_t*>(linear.weight)[at]) * linear.scale[o];
-  if (linear.dtype == DType::kF16) return from_half(static_cast<const uint16_t*>(linear.weight)[at]);
-  return static_cast<const float*>(linear.weight)[at];
-}
-
-Matrix product(const Linear& linear, const Matrix& x) {
-  Matrix y(x.size(), std::vector<double>(linear.out));
-  for (size_t r = 0; r < x.size(); ++r) {
-    for (int i = linear.in - 1; i >= 0; i--) {
-      for (int o = 0; o < linear.out; ++o) y[r][o] += weight(linear, o, i) * x[r][i];
-    }
-    for (int o = 0; o < linear.out; ++o) y[r][o] += linear.bias[o];
-  }
-  return y;
-}
-
-Matrix layer_norm(const Norm& norm, double epsilon, Matrix x) {
-  for (auto& row : x) {
-    double sum = 0, squares = 0;
-    for (const double v : row) sum += v, squares += v * v;
-    const double mean = sum / row.size(), variance = squares / row.size() - mean * mean;
-    for (size_t i = 0; i < row.size(); ++i) row[i] = (row[i] - mean) / std::sqrt(variance + epsilon) * norm.gain[i] + norm.bias[i];
-  }
-  return x;
-}
-
-template <typename Function>
-Matrix map(Matrix x, Function&& function) {
-  for (auto& row : x) {
-    for (double& v : row) v = function(v);
-  }
-  return x;
-}
-
-double tanh_gelu(double v) {
-  return v / (1 + std::exp(-2 * std::sqrt(2 / M_PI) * (v + 0.044715 * v * v * v)));
-}
-double erf_gelu(double v) {
-  return v * std::erfc(-v / std::sqrt(2)) / 2;
-}
-
-Matrix sum(Matrix x, const Matrix& y) {
-  for (size_t r = 0; r < x.size(); ++r) {
-    for (size_t i = 0; i < x[r].size(); ++i) x[r][i] += y[r][i];
-  }
-  return x;
-}
-
-/// rotary 0: no positions and no mask. The rotation is a complex product of the pair (i, i + rotary / 2).
-Matrix attention(const Matrix& qkv, int hidden, int heads, int rotary, double theta) {
-  const int size = hidden / heads, rows = static_cast<int>(qkv.size());
-  const auto head = [&](int r, int part, int h) {
-    std::vector<double> v(qkv[r].begin() + part * hidden + h * size, qkv[r].begin() + part * hidden + (h + 1) * size);
-    for (int i = 0; part < 2 && i < rotary / 2; ++i) {
-      const double angle = r / std::pow(theta, 2.0 * i / rotary);
-      const double a = v[i], b = v[i + rotary / 2];
-      v[i] = a * std::cos(angle) - b * std::sin(angle);
-      v[i + rotary / 2] = a * std::sin(angle) + b * std::cos(angle);
-    }
-    return v;
-  };
-  Matrix out(rows, std::vector<double>(hidden));
-  for (int h = 0; h < heads; ++h) {
-    for (int r = 0; r < rows; ++r) {
-      const auto q = head(r, 0, h);
-      double total = 0;
-      for (int s = 0; s < (rotary > 0 ? r + 1 : rows); ++s) {
-        const auto k = head(s, 1, h), v = head(s, 2, h);
-        double score = 0;
-        for (int d = 0; d < size; ++d) score += q[d] * k[d];
-        const double share = std::exp(score / std::sqrt(size));
-        total += share;
-        for (int d = 0; d < size; ++d) out[r][h * size + d] += share * v[d];
-      }
-      for (int d = 0; d < size; ++d) out[r][h * size + d] /= total;
-    }
-  }
-  return out;
-}
-
-struct Trace {
-  std::map<std::string, Matrix> seen;
-  Matrix logits;
-};
-
-Trace straightforward(const Config& config, const Weights& weights, const std::vector<uint8_t>& pixels, const std::vector<int>& before,
-                      const std::vector<int>& after) {
-  Trace trace;
-  const VisionConfig& vision = config.vision;
-  Matrix patches;
-  for (int top = 0; top + vision.patch_size <= vision.image_size; top += vision.patch_size) {
-    for (int left = 0; left + vision.patch_size <= vision.image_size; left += vision.patch_size) {
-      auto& patch = patches.emplace_back();
-      for (int c = 0; c < 3; ++c) {
-        for (int y = top; y < top + vision.patch_size; ++y) {
-          for (int x = left; x < left + vision.patch_size; ++x) patch.push_back((pixels[(y * vision.image_size + x) * 3 + c] / 255.0 - 0.5) / 0.5);
-        }
-      }
-    }
-  }
-  Matrix x = product(weights.patch_embedding, patches);
-  for (int t = 0; t < vision.tokens(); ++t) {
-    for (int i = 0; i < vision.hidden; ++i) x[t][i] += weights.position_embedding[t * vision.hidden + i];
-  }
-  trace.seen["tower.0"] = x;
-  for (int l = 0; l < vision.layers; ++l) {
-    const BlockOf<Linear>& layer = weights.tower[l];
-    x = sum(x, product(layer.out, attention(product(layer.qkv, layer_norm(layer.norm1, vision.epsilon, x)), vision.hidden, vision.heads, 0, 0)));
-    x = sum(x, product(layer.down, map(product(layer.up, layer_norm(layer.norm2, vision.epsilon, x)), tanh_gelu)));
-    trace.seen["tower." + std::to_string(l + 1)] = x;
-  }
-  const Matrix features = product(weights.projector[1], map(product(weights.projector[0], x), erf_gelu));
-  trace.seen["features"] = features;
-
-  const LanguageConfig& language = config.language;
-  Matrix sequence;
-  const auto embed = [&](int id) {
-    auto& row = sequence.emplace_back();
-    for (int i = 0; i < language.hidden; ++i) row.push_back(weight(weights.embedding, id, i));
-  };
-  for (const int id : before) embed(id);
-  sequence.insert(sequence.end(), features.begin(), features.end());
-  for (const int id : after) embed(id);
-  trace.seen["language.0"] = sequence;
-  for (int l = 0; l < language.layers; ++l) {
-    const BlockOf<Linear>& layer = weights.decoder[l];
-    const Matrix normed = layer_norm(layer.norm1, language.epsilon, sequence);
-    const Matrix mixed = attention(product(layer.qkv, normed), language.hidden, language.heads, language.rotary_dims, language.rope_theta);
-    const Matrix inner = map(product(layer.up, normed), tanh_gelu);
-    sequence = sum(sequence, sum(product(layer.out, mixed), product(layer.down, inner)));
-    if (l == language.layers - 1) sequence = layer_norm(weights.final_norm, language.epsilon, sequence);
-    trace.seen["language." + std::to_string(l + 1)] = sequence;
-  }
-  trace.logits = product(weights.head, sequence);
-  return trace;
-}
 
 /// max |x − y| / max |y|
 double relative_error(const float* x, const Matrix& y) {
@@ -264,14 +149,11 @@ std::vector<float> embedded(const Reference& reference, const std::vector<int>& 
   return rows;
 }
 
-class ReferenceTypes : public testing::TestWithParam<DType> {};
-
-TEST_P(ReferenceTypes, AgreesWithTheStraightforwardFormula) {
-  const Config config = tiny_config();
-  const RandomWeights random(config, GetParam(), 11);
+void expect_the_straightforward_formula(const Config& config, DType dtype) {
+  const RandomWeights random(config, dtype, 11);
   const auto pixels = random_pixels(config.vision);
   const std::vector<int> before = {3, 28, 0, 3}, after = {7, 1, 19};
-  const Trace expected = straightforward(config, random.weights, pixels, before, after);
+  const Trace expected = test::straightforward(config, random.weights, pixels, before, after);
 
   Reference reference(config, random.weights);
   size_t probes = 0;
@@ -290,7 +172,16 @@ TEST_P(ReferenceTypes, AgreesWithTheStraightforwardFormula) {
   EXPECT_LT(relative_error(logits.data(), expected.logits), 1e-5);
 }
 
-INSTANTIATE_TEST_SUITE_P(, ReferenceTypes, testing::Values(DType::kF32, DType::kF16, DType::kI8));
+TEST(Reference, AgreesWithTheStraightforwardFormulaForEveryStoredType) {
+  for (const DType dtype : {DType::kF32, DType::kF16, DType::kI8}) expect_the_straightforward_formula(tiny_config(), dtype);
+}
+
+TEST(Reference, AgreesWithTheStraightforwardFormulaForEverySwitch) {
+  for (const auto& [name, config] : test::tiny_configs()) {
+    SCOPED_TRACE(name);
+    expect_the_straightforward_formula(reference_config(config), DType::kF32);
+  }
+}
 
 TEST(Reference, ChunksGiveTheSameAsOneAppend) {
   const Config config = tiny_config();
@@ -347,9 +238,9 @@ TEST(Stages, ATapSeesEveryProductOnceAndMayChangeItsInput) {
                         [&](const std::string& matrix, float* data, int rows, int columns) {
                           seen.push_back(matrix);
                           EXPECT_EQ(rows, 2);
-                          if (matrix == "language.layers.2.fc2") std::fill_n(data, static_cast<size_t>(rows) * columns, 0.0f);
+                          if (matrix == "language.layers.2.down") std::fill_n(data, static_cast<size_t>(rows) * columns, 0.0f);
                         });
-  EXPECT_EQ(seen, (std::vector<std::string>{"language.layers.2.qkv", "language.layers.2.fc1", "language.layers.2.dense", "language.layers.2.fc2"}));
+  EXPECT_EQ(seen, (std::vector<std::string>{"language.layers.2.qkv", "language.layers.2.up", "language.layers.2.out", "language.layers.2.down"}));
   Floats untouched(2 * static_cast<size_t>(model.config().language.hidden), 0.5f), k, v;
   stages.language_layer(2, untouched, angles(model.config().language, 0, 2), k, v);
   EXPECT_NE(x, untouched);

@@ -210,7 +210,7 @@ TEST(Patchify, OrdersByTokenChannelRowColumn) {
   config.vision.patch_size = 3;
   std::vector<uint8_t> pixels(8 * 8 * 3);
   std::iota(pixels.begin(), pixels.end(), uint8_t{0});
-  std::vector<float> patches(config.vision.tokens() * config.vision.patch_values());
+  std::vector<float> patches(config.vision.patches() * config.vision.patch_values());
   patchify(config, pixels.data(), patches.data());
   for (int token = 0; token < 4; ++token) {
     for (int c = 0; c < 3; ++c) {
@@ -232,7 +232,7 @@ TEST(Preprocessing, EveryChannelHasItsOwnNumbers) {
   const std::vector<uint8_t> narrow(2 * 4 * 3, 90);
   const auto pixels = resize(rgb(narrow, 2, 4), 4, config.preprocessing);
   EXPECT_EQ(pixels[0], 200);  // left of the picture
-  std::vector<float> patches(config.vision.tokens() * config.vision.patch_values()), whole(pixels.size());
+  std::vector<float> patches(config.vision.patches() * config.vision.patch_values()), whole(pixels.size());
   patchify(config, pixels.data(), patches.data());
   planes(config, pixels.data(), whole.data());
   for (int c = 0; c < 3; ++c) {

@@ -141,7 +141,7 @@ TEST_P(Shim, EndsWhenTheCallbackSaysSo) {
 
 TEST_P(Shim, TellsWhichNodeTheParserRefused) {
   EXPECT_EQ(build(std::string(kGraph) + "refuse the scale is not positive\n"), MIPHA_TRT_BUILD);
-  EXPECT_TRUE(contains(error(), "graph.onnx was refused\nnode 3 layer.0.fc1 (MatMul): the scale is not positive")) << error();
+  EXPECT_TRUE(contains(error(), "graph.onnx was refused\nnode 3 layer.0.up (MatMul): the scale is not positive")) << error();
   const std::string absent = at("absent.onnx");
   mipha_trt_build other = what;
   other.graph = absent.c_str();

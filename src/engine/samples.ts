@@ -44,7 +44,7 @@ export async function readSamples(folder: string, pictures: string, prompts: str
     if (round === 0) source.pictures.push({ name, sha256: (await hashFile(join(pictures, name))).sha256 });
     const pixels = loadAddon().resize(image, vision.imageSize, manifest.preprocessing);
     const ids = prompt.afterPicture(questions[(picture + round) % questions.length] as string);
-    const needed = prompt.prefix.length + imageTokens(vision) + ids.length;
+    const needed = prompt.prefix.length + imageTokens(manifest.architecture) + ids.length;
     if (needed > language.context) {
       throw new MiphaError('ERR_CONTEXT_FULL', `${prompts}: a question needs ${needed} positions, the model has ${language.context}`, {
         details: { neededTokens: needed, availableTokens: language.context },

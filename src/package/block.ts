@@ -2,7 +2,7 @@
  * A transformer block as a package has it: its sizes and switches, and what its tensors are called. Tower and decoder are made of it, and so whatever
  * goes over the matrices of a model goes over this. native/model/block.h is the same table for the backends.
  */
-import type { Architecture } from './manifest.js';
+import type { Architecture, BlockSizes } from './manifest.js';
 
 /** y = x · Wᵀ + b: `name`.weight [rows, columns] and `name`.bias [rows]. */
 export interface Matrix {
@@ -11,32 +11,28 @@ export interface Matrix {
   columns: number;
 }
 
-export interface Block {
+export interface Block extends BlockSizes {
   name: string; // "language.layers.3"
-  hidden: number; // width of the residual stream
-  heads: number;
-  headSize: number;
-  epsilon: number;
   rotaryDims: number; // leading dims of each head that are rotated
   norm1: string;
-  qkv: Matrix; // rows: all q, all k, all v
-  out: Matrix; // columns: what attention gives, as many as q, k and v have rows each
-  /** With it x += attention(norm1 x), then x += mlp(norm2 x); without it x += attention(norm1 x) + mlp(norm1 x), the parallel residual of Phi. */
+  /** Rows: all q, all k, all v. */
+  qkv: Matrix;
+  kvWidth: number; // rows of k, and of v
+  out: Matrix; // columns: rows of q
+  /** What goes into the MLP is norm2 of the residual stream; undefined: it is norm1, as attention's input. */
   norm2: string | undefined;
-  up: Matrix;
+  up: Matrix; // gated: rows of the gate, then as many of what it gates
   down: Matrix;
 }
 
-/** SigLIP's (arXiv 2303.15343), bottom to top. */
+/** Bottom to top. */
 export function towerBlocks({ vision }: Architecture): Block[] {
-  const names = { norm1: 'norm1', out: 'out', norm2: 'norm2' };
-  return Array.from({ length: vision.layers }, (_, layer) => block(`vision.layers.${layer}`, { ...vision, rotaryDims: 0 }, names));
+  return Array.from({ length: vision.layers }, (_, layer) => block(`vision.layers.${layer}`, vision, 0));
 }
 
-/** Those of Phi-1.5 and Phi-2, bottom to top. */
+/** Bottom to top. */
 export function decoderBlocks({ language }: Architecture): Block[] {
-  const names = { norm1: 'norm', out: 'dense', norm2: undefined };
-  return Array.from({ length: language.layers }, (_, layer) => block(`language.layers.${layer}`, language, names));
+  return Array.from({ length: language.layers }, (_, layer) => block(`language.layers.${layer}`, language, language.rotaryDims));
 }
 
 /** In the order of the forward pass. */
@@ -57,25 +53,17 @@ export function headMatrix({ language }: Architecture): Matrix {
   return { name: 'language.head', rows: language.vocab, columns: language.hidden };
 }
 
-interface Sizes {
-  hidden: number;
-  intermediate: number;
-  heads: number;
-  epsilon: number;
-  rotaryDims: number;
-}
-
-function block(name: string, sizes: Sizes, names: { norm1: string; out: string; norm2: string | undefined }): Block {
-  const { hidden, intermediate, heads, epsilon, rotaryDims } = sizes;
-  const headSize = hidden / heads;
-  const width = heads * headSize;
+function block(name: string, sizes: BlockSizes, rotaryDims: number): Block {
+  const { hidden, intermediate, heads, kvHeads, headSize, norm, epsilon, activation, gated, residual } = sizes;
+  const kvWidth = kvHeads * headSize;
   return {
-    ...{ name, hidden, heads, headSize, epsilon, rotaryDims },
-    norm1: `${name}.${names.norm1}`,
-    qkv: { name: `${name}.qkv`, rows: 3 * width, columns: hidden },
-    out: { name: `${name}.${names.out}`, rows: hidden, columns: width },
-    norm2: names.norm2 === undefined ? undefined : `${name}.${names.norm2}`,
-    up: { name: `${name}.fc1`, rows: intermediate, columns: hidden },
-    down: { name: `${name}.fc2`, rows: hidden, columns: intermediate },
+    ...{ hidden, intermediate, heads, kvHeads, headSize, norm, epsilon, activation, gated, residual },
+    ...{ name, rotaryDims, kvWidth },
+    norm1: `${name}.norm1`,
+    qkv: { name: `${name}.qkv`, rows: heads * headSize + 2 * kvWidth, columns: hidden },
+    out: { name: `${name}.out`, rows: hidden, columns: heads * headSize },
+    norm2: residual === 'parallel' ? undefined : `${name}.norm2`,
+    up: { name: `${name}.up`, rows: gated ? 2 * intermediate : intermediate, columns: hidden },
+    down: { name: `${name}.down`, rows: hidden, columns: intermediate },
   };
 }

@@ -73,18 +73,27 @@ export function parseConfig(path: string, text: string): CheckpointConfig {
     vision: {
       imageSize: tower.image_size,
       patchSize: tower.patch_size,
-      hidden: tower.hidden_size,
+      ...heads(path, 'vision_tower', tower.hidden_size, tower.num_attention_heads),
       intermediate: tower.intermediate_size,
-      heads: tower.num_attention_heads,
-      layers: towerLayers(path, tower.num_hidden_layers, tower.mm_vision_select_layer),
+      norm: 'layer',
       epsilon: tower.layer_norm_eps,
+      activation: 'gelu_tanh',
+      gated: false,
+      residual: 'sequential',
+      layers: towerLayers(path, tower.num_hidden_layers, tower.mm_vision_select_layer),
+      prefixRows: 0,
+      skippedRows: 0,
+      preNorm: false,
     },
-    projector: { layers: projectorLayers(path, projector.mm_projector_type) },
+    projector: { layers: projectorLayers(path, projector.mm_projector_type), pooled: false },
     language: {
-      hidden: config.hidden_size,
+      ...heads(path, 'config', config.hidden_size, config.num_attention_heads),
       intermediate: config.intermediate_size,
+      norm: 'layer',
+      activation: 'gelu_tanh',
+      gated: false,
+      residual: 'parallel',
       layers: config.num_hidden_layers,
-      heads: config.num_attention_heads,
       rotaryDims: Math.trunc((config.hidden_size / config.num_attention_heads) * config.partial_rotary_factor),
       vocab: config.vocab_size,
       tokens: config.vocab_size,
@@ -100,6 +109,12 @@ export function parseConfig(path: string, text: string): CheckpointConfig {
     layout: projector.mm_projector_type === 'linear' ? MIPHA_LINEAR_LAYOUT : MIPHA_LAYOUT,
     tied: config.tie_word_embeddings,
   };
+}
+
+/** Attention of heads that divide the residual stream between them. */
+function heads(path: string, section: string, hidden: number, count: number) {
+  if (hidden % count !== 0) throw formatError(`${path}: ${section}.num_attention_heads`, `a divisor of hidden_size (${hidden})`, count);
+  return { hidden, heads: count, kvHeads: count, headSize: hidden / count };
 }
 
 function checkModel(path: string, type: string | undefined, architectures: readonly string[]): void {

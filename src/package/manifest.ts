@@ -23,36 +23,51 @@ const provenance = z.strictObject({
   files: z.record(z.string(), sha256), // every file that was read → its sha256
 });
 
-/** SigLIP tower. `layers` is how many run. The limits are those of native/model/config.cc. */
+/** Sizes and switches of a transformer block, as native/model/block.h describes them. The limits are those of native/model/config.cc. */
+const block = {
+  hidden: count(8192), // width of the residual stream
+  intermediate: count(65536), // width inside the MLP
+  heads: count(1024),
+  kvHeads: count(1024), // of k and v; neighbouring heads share one
+  headSize: count(1024),
+  norm: z.enum(['layer', 'rms']),
+  epsilon: z.number().positive().max(1), // of every norm
+  activation: z.enum(['gelu_tanh', 'gelu_erf', 'quick_gelu', 'silu']),
+  gated: z.boolean(), // down(activation(gate x) ∘ up x) instead of down(activation(up x))
+  residual: z.enum(['sequential', 'parallel', 'parallel_two_norms']),
+};
+const blockSchema = z.object(block);
+export type BlockSizes = z.infer<typeof blockSchema>;
+
+/** The tower. `layers` is how many run. */
 export const visionSchema = z.strictObject({
+  ...block,
   imageSize: count(2048), // pixels per side
   patchSize: count(128), // pixels per side
-  hidden: count(8192),
-  intermediate: count(65536),
-  heads: count(1024),
   layers: count(256),
-  epsilon: z.number().positive().max(1),
+  prefixRows: z.int().min(0).max(64), // learned rows before those of the patches: class token, registers
+  skippedRows: z.int().min(0).max(64), // leading rows that the projector does not see
+  preNorm: z.boolean(), // a norm before the first block
 });
 
-/** Phi-2 / Phi-1.5. */
+/** The decoder. */
 export const languageSchema = z.strictObject({
-  hidden: count(8192),
-  intermediate: count(65536),
+  ...block,
   layers: count(256),
-  heads: count(1024),
   rotaryDims: z.int().min(0).max(8192), // leading dims of each head that are rotated
+  ropeTheta: z.number().min(1).max(1e12),
   vocab: count(262_143), // rows of the embedding and of the head
   tokens: count(262_143), // ids the tokenizer knows; rows from here on are padding
   context: count(32_767), // positions, image tokens included
-  epsilon: z.number().positive().max(1),
-  ropeTheta: z.number().min(1).max(1e12),
 });
 
-export const architectureSchema = z.strictObject({
-  vision: visionSchema,
-  projector: z.strictObject({ layers: z.int().min(0).max(8) }), // linear layers with an erf GELU between; 0: identity
-  language: languageSchema,
-});
+/**
+ * `layers`: linear layers with an erf GELU between; 0: identity. `pooled`: then 2 × 2 rows become one and a depthwise convolution of their
+ * neighbourhood is added (LDPv2 of MobileVLM V2, arXiv 2402.03766).
+ */
+const projectorSchema = z.strictObject({ layers: z.int().min(0).max(8), pooled: z.boolean() });
+
+export const architectureSchema = z.strictObject({ vision: visionSchema, projector: projectorSchema, language: languageSchema });
 
 const channel = z.number().min(-1e6).max(1e6);
 const above0 = channel.positive();
@@ -141,19 +156,35 @@ export function checkArchitecture(path: string, architecture: Architecture): voi
   };
   for (const [name, part] of Object.entries({ vision, language })) {
     multiple(`${name}.intermediate`, part.intermediate, 8);
-    multiple(`${name}.hidden`, part.hidden, part.heads);
-    multiple(`${name}: head size`, part.hidden / part.heads, 8);
+    multiple(`${name}.headSize`, part.headSize, 8);
+    multiple(`${name}.heads`, part.heads, part.kvHeads);
+    atMost(`${name}: heads times headSize`, part.heads * part.headSize, 8192);
   }
   atMost('vision.patchSize', vision.patchSize, vision.imageSize);
+  atMost('vision.skippedRows', vision.skippedRows, towerRows(vision) - 1);
   multiple('language.rotaryDims', language.rotaryDims, 2);
-  atMost('language.rotaryDims', language.rotaryDims, language.hidden / language.heads);
+  atMost('language.rotaryDims', language.rotaryDims, language.headSize);
   atMost('language.tokens', language.tokens, language.vocab);
-  atMost('image tokens', imageTokens(vision), language.context - 1);
+  atMost('image tokens', imageTokens(architecture), language.context - 1);
   if (projector.layers === 0 && vision.hidden !== language.hidden)
     throw formatError(`${path}: vision.hidden`, `${language.hidden}, for an identity projector`, vision.hidden);
+  if (!projector.pooled) return;
+  multiple('rows and columns of patches, for a projector that pools', gridOf(vision), 2);
+  if (vision.skippedRows !== vision.prefixRows)
+    throw formatError(`${path}: vision.skippedRows`, `${vision.prefixRows}, for a projector that pools`, vision.skippedRows);
 }
 
-/** Rows that one picture takes up. */
-export function imageTokens(vision: Architecture['vision']): number {
-  return Math.floor(vision.imageSize / vision.patchSize) ** 2;
+/** Rows, and columns, of patches. */
+export function gridOf(vision: Pick<Architecture['vision'], 'imageSize' | 'patchSize'>): number {
+  return Math.floor(vision.imageSize / vision.patchSize);
+}
+
+/** Rows of hidden states in the tower. */
+export function towerRows(vision: Architecture['vision']): number {
+  return vision.prefixRows + gridOf(vision) ** 2;
+}
+
+/** Rows of a sequence that one picture takes up. */
+export function imageTokens({ vision, projector }: Pick<Architecture, 'vision' | 'projector'>): number {
+  return projector.pooled ? gridOf(vision) ** 2 / 4 : towerRows(vision) - vision.skippedRows;
 }

@@ -59,14 +59,14 @@ describe('names and shapes', () => {
       'vision.patch_embedding.weight': '216,588',
       'vision.position_embedding': '64,216',
       'vision.layers.3.qkv.weight': '648,216',
-      'vision.layers.3.fc1.weight': '808,216',
+      'vision.layers.3.up.weight': '808,216',
       'vision.layers.3.norm2.bias': '216',
       'projector.0.weight': '320,216',
       'projector.1.weight': '320,320',
       'language.embedding.weight': '576,320',
       'language.layers.3.qkv.weight': '960,320',
-      'language.layers.3.dense.bias': '320',
-      'language.layers.3.norm.weight': '320',
+      'language.layers.3.out.bias': '320',
+      'language.layers.3.norm1.weight': '320',
       'language.final_norm.weight': '320',
       'language.head.weight': '576,320',
       'language.head.bias': '576',
@@ -78,7 +78,7 @@ describe('names and shapes', () => {
   it('of the fused fixture: two shards, all three tower layers, no tokenizer needed', async () => {
     const all = await readAll(FUSED);
     expect(all.get('language.layers.2.qkv.weight')?.shape).toEqual([384, 128]);
-    expect(all.get('vision.layers.2.fc2.weight')?.shape).toEqual([96, 200]);
+    expect(all.get('vision.layers.2.down.weight')?.shape).toEqual([96, 200]);
     expect(all.get('vision.position_embedding')?.shape).toEqual([196, 96]);
   });
 });
@@ -269,7 +269,7 @@ it('agrees with the stored bytes of mipha-nano', async () => {
   await file.read(entry?.offset ?? 0, bytes);
   await file.close();
   const upper = new Uint16Array(
-    new Uint32Array((await readAll(NANO)).get('language.layers.2.fc2.weight')?.data.buffer as ArrayBuffer).map((bits) => bits >>> 16),
+    new Uint32Array((await readAll(NANO)).get('language.layers.2.down.weight')?.data.buffer as ArrayBuffer).map((bits) => bits >>> 16),
   );
   expect(Buffer.compare(Buffer.from(upper.buffer), Buffer.from(bytes))).toBe(0);
 });

@@ -65,7 +65,7 @@ describe('mipha-nano', () => {
       stopIds: [555],
       architecture: { vision: { layers: 4 }, language: { tokens: 559, vocab: 576 } },
     });
-    expect(manifest.recipe).toMatchObject({ 'vision.patch_embedding': 'f16', 'language.head': 'w8a8', 'vision.layers.3.fc2': 'w8a8' });
+    expect(manifest.recipe).toMatchObject({ 'vision.patch_embedding': 'f16', 'language.head': 'w8a8', 'vision.layers.3.down': 'w8a8' });
     expect(Object.keys(manifest.recipe)).toHaveLength(1 + 4 * 4 + 2 + 1 + 4 * 4 + 1);
     expect(Object.keys(manifest.source.files).sort()).toEqual(
       [
@@ -150,16 +150,16 @@ describe('a matrix larger than a block', () => {
 describe('recipe', () => {
   it('keeps a matrix in F16, without scales', async () => {
     const out = join(await temporaryFolder(), 'out');
-    const manifest = await convert(await tinyFolder(), out, { recipe: { 'language.layers.1.fc2': 'f16' } });
+    const manifest = await convert(await tinyFolder(), out, { recipe: { 'language.layers.1.down': 'f16' } });
     const stored = await weightsOf(out);
-    expect(manifest.recipe['language.layers.1.fc2']).toBe('f16');
-    expect(stored['language.layers.1.fc2.weight']).toMatchObject({ dtype: 'F16', shape: [TINY.hidden, TINY.intermediate] });
-    expect(stored).not.toHaveProperty(['language.layers.1.fc2.scale']);
-    expect(stored).toHaveProperty(['language.layers.0.fc2.scale']);
+    expect(manifest.recipe['language.layers.1.down']).toBe('f16');
+    expect(stored['language.layers.1.down.weight']).toMatchObject({ dtype: 'F16', shape: [TINY.hidden, TINY.intermediate] });
+    expect(stored).not.toHaveProperty(['language.layers.1.down.scale']);
+    expect(stored).toHaveProperty(['language.layers.0.down.scale']);
   });
 
   it.each([
-    [{ 'language.layers.1.fc3': 'f16' }, /recipe: .*did you mean language.layers.1.fc/],
+    [{ 'language.layers.1.upp': 'f16' }, /recipe: .*did you mean language.layers.1.up/],
     [{ 'language.head': 'w4' }, /recipe.language.head: expected w8a8 or w8a16 or f16/],
     [{ 'vision.patch_embedding': 'w8a8' }, /recipe.vision.patch_embedding: expected f16/],
   ])('refuses %j', async (recipe, message) => {

@@ -87,7 +87,7 @@ describe('merging', () => {
     const [base, adapter] = [tinyTensors(), adapterTensors(rank)];
     const merged = await merge(adapter, config);
     expectClose(merged.get('language.layers.0.qkv.weight')?.subarray(0, TINY.hidden ** 2), plain(Q, factor, base, adapter));
-    expectClose(merged.get('vision.layers.1.fc1.weight'), plain(FC1, factor, base, adapter));
+    expectClose(merged.get('vision.layers.1.up.weight'), plain(FC1, factor, base, adapter));
   });
 
   it('leaves everything else as it is', async () => {
@@ -96,7 +96,7 @@ describe('merging', () => {
     const merged = await merge(adapterTensors());
     const untouched = values(tinyTensors()['model.layers.0.self_attn.k_proj.weight'] as StoredTensor);
     expect(merged.get('language.layers.0.qkv.weight')?.subarray(TINY.hidden ** 2, 2 * TINY.hidden ** 2)).toEqual(untouched);
-    expect(merged.get('language.layers.1.fc2.weight')).toEqual(values(tinyTensors()['model.layers.1.mlp.fc2.weight'] as StoredTensor));
+    expect(merged.get('language.layers.1.down.weight')).toEqual(values(tinyTensors()['model.layers.1.mlp.fc2.weight'] as StoredTensor));
   });
 
   it('replaces whole tensors that were trained beside', async () => {

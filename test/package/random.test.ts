@@ -61,7 +61,7 @@ describe('a random package', () => {
       expect(weight.includes(-128)).toBe(false);
       expect(Math.abs(weight.reduce((sum, value) => sum + value, 0) / weight.length)).toBeLessThan(1);
     }
-    expect(new Set(values(stored['language.layers.0.norm.weight'] as StoredTensor))).toEqual(new Set([1]));
+    expect(new Set(values(stored['language.layers.0.norm1.weight'] as StoredTensor))).toEqual(new Set([1]));
   });
 
   it('refuses a size nobody knows', async () => {

@@ -104,11 +104,7 @@ describe('manifest', () => {
     ['a hash that is none', (m) => Object.assign(m.files, { a: { bytes: 1, sha256: 'zz' } }), /files.a.sha256: .*64 hexadecimal digits/],
     ['a stop id beyond the vocabulary', (m) => m.stopIds.push(24), /stopIds: expected ids below 24, received 24/],
     ['no stop ids', (m) => m.stopIds.pop(), /stopIds/],
-    [
-      'sizes that do not divide',
-      (m) => Object.assign(m.architecture.language, { heads: 3 }),
-      /language.hidden: expected a multiple of 3, received 16/,
-    ],
+    ['sizes that do not divide', (m) => Object.assign(m.architecture.language, { heads: 3 }), /language.heads: expected a multiple of 2, received 3/],
     ['sizes beyond reason', (m) => Object.assign(m.architecture.vision, { hidden: 1e6 }), /vision.hidden/],
     ['more tokens than rows', (m) => Object.assign(m.architecture.language, { tokens: 25 }), /language.tokens: expected at most 24, received 25/],
     ['a precision nobody knows', (m) => Object.assign(m.recipe, { 'language.head': 'w4' }), /recipe.language.head/],

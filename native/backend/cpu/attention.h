@@ -16,8 +16,8 @@ struct Attended {
 
 class Attention {
  public:
-  /// Scratch for `threads` threads; `positions` is the longest sequence.
-  Attention(Arena& arena, int threads, int head_size, int positions);
+  /// Scratch for `threads` threads; `positions` is the longest sequence. `heads` are those of q, a multiple of the cache's.
+  Attention(Arena& arena, int threads, int heads, int head_size, int positions);
 
   /// Prefill: q [count, q_stride] holds all heads side by side; out [count, heads * head_size].
   void prefill(const Team& team, const CacheBlocks& cache, int layer, const Attended& rows, const float* q, size_t q_stride, float* out) const;
@@ -42,6 +42,7 @@ class Attention {
   void decode_row(const Kernels& kernels, const CacheBlocks& cache, int layer, int head, const Attended& row, const float* q, float* out,
                   const Scratch& scratch) const;
 
+  int heads_ = 0;
   int head_size_ = 0;
   int padded_head_ = 0;  // to 16
   std::vector<Scratch> scratch_;

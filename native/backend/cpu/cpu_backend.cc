@@ -29,7 +29,7 @@ struct Model {
  private:
   static CacheBlocks lay_out_cache(Arena& arena, const LanguageConfig& config, int tokens) {
     arena.mark("weights");
-    CacheBlocks cache(arena, config.layers, (tokens + kBlockRows - 1) / kBlockRows, config.heads, config.head_size);
+    CacheBlocks cache(arena, config.layers, (tokens + kBlockRows - 1) / kBlockRows, config.kv_heads, config.head_size);
     arena.mark("cache");
     return cache;
   }
@@ -133,7 +133,7 @@ std::unique_ptr<Backend> create_cpu_backend(std::shared_ptr<const Package> packa
   const int threads = options.threads > 0 ? options.threads : physical_cores();
   const int cache_tokens = options.cache_tokens > 0 ? options.cache_tokens : language.context + 128 * Backend::kMaxBatch;
   // A whole picture and a question in one pass: every row of a prefill shares one read of the weights.
-  const int max_rows = std::min(language.context, std::max(package->config().vision.tokens() + 64, 256));
+  const int max_rows = std::min(language.context, std::max(package->config().image_tokens() + 64, 256));
 
   Arena plan;
   Model(plan, package, options, threads, cache_tokens, max_rows);

@@ -118,6 +118,14 @@ void layer_norm(const float* x, const float* gain, const float* bias, float epsi
   }
 }
 
+void rms_norm(const float* x, const float* gain, float epsilon, int count, float* out) {
+  const float squares = total(x, count, 0.0f, [](Vec v) { return mul(v, v); });
+  const Vec inverse = set1(1.0f / __builtin_sqrtf(squares / static_cast<float>(count) + epsilon)), zero = set1(0.0f);
+  int i = 0;
+  for (; i + kLanes <= count; i += kLanes) store(out + i, mul(mul(load(x + i), inverse), load(gain + i)));
+  if (const int rest = count - i) store_part(out + i, mul(mul(load_part(x + i, rest, zero), inverse), load_part(gain + i, rest, zero)), rest);
+}
+
 void gelu_tanh(float* x, size_t count) {
   map(x, count, [](Vec v) { return gelu_tanh_of(v); });
 }
@@ -125,10 +133,21 @@ void gelu_erf(float* x, size_t count) {
   map(x, count, [](Vec v) { return gelu_erf_of(v); });
 }
 
+void swish(float* x, float beta, size_t count) {
+  const Vec factor = set1(-beta), one = set1(1.0f);
+  map(x, count, [factor, one](Vec v) { return div(v, add(one, exp(mul(v, factor)))); });
+}
+
 void add(float* x, const float* y, size_t count) {
   size_t i = 0;
   for (; i + kLanes <= count; i += kLanes) store(x + i, add(load(x + i), load(y + i)));
   for (; i < count; ++i) x[i] += y[i];
+}
+
+void multiply(float* x, const float* y, size_t count) {
+  size_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) store(x + i, mul(load(x + i), load(y + i)));
+  for (; i < count; ++i) x[i] *= y[i];
 }
 
 void scale(float* x, float factor, size_t count) {

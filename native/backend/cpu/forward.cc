@@ -4,11 +4,27 @@
 #include <cmath>
 #include <string>
 
+#include "model/pooling.h"
+
 namespace mipha::cpu {
 namespace {
 
 int padded(int width) {
   return (width + kDepthStep - 1) / kDepthStep * kDepthStep;
+}
+
+Epilogue epilogue_of(Activation activation) {
+  switch (activation) {
+    case Activation::kGeluTanh:
+      return Epilogue::kGeluTanh;
+    case Activation::kGeluErf:
+      return Epilogue::kGeluErf;
+    case Activation::kQuickGelu:
+      return Epilogue::kQuickGelu;
+    case Activation::kSilu:
+      return Epilogue::kSilu;
+  }
+  return Epilogue::kStore;
 }
 
 }  // namespace
@@ -19,23 +35,26 @@ Forward::Forward(Arena& arena, const Package& package, PackedWeights& weights, c
       weights_(weights),
       cache_(cache),
       max_rows_(max_rows),
-      tower_cache_(arena, 1, (config_.vision.tokens() + kBlockRows - 1) / kBlockRows, config_.vision.heads, config_.vision.head_size),
-      tower_attention_(arena, threads, config_.vision.head_size, config_.vision.tokens()),
-      attention_(arena, threads, config_.language.head_size, config_.language.context) {
+      tower_cache_(arena, 1, (config_.vision.rows() + kBlockRows - 1) / kBlockRows, config_.vision.kv_heads, config_.vision.head_size),
+      tower_attention_(arena, threads, config_.vision.heads, config_.vision.head_size, config_.vision.rows()),
+      attention_(arena, threads, config_.language.heads, config_.language.head_size, config_.language.context) {
   for (int block = 0; block < tower_cache_.blocks(); ++block) tower_blocks_.push_back(block);
   const VisionConfig& vision = config_.vision;
   const LanguageConfig& language = config_.language;
-  const size_t rows = std::max(max_rows, vision.tokens());
+  const size_t rows = std::max(max_rows, vision.rows());
   const size_t width = std::max({vision.hidden, language.hidden, vision.patch_values()});
-  const size_t wide = std::max(vision.intermediate, language.intermediate);
+  const size_t wide = std::max(vision.up_width(), language.up_width());
+  const int widest =
+      std::max({static_cast<int>(width), vision.intermediate, language.intermediate, vision.attention_width(), language.attention_width()});
   x_ = arena.take<float>(rows * width);
   normed_ = arena.take<float>(rows * width);
   qkv_ = arena.take<float>(rows * std::max(vision.qkv_width(), language.qkv_width()));
-  attended_ = arena.take<float>(rows * std::max(vision.attention_width(), language.attention_width()));
+  attended_ = arena.take<float>(rows * std::max({width, size_t(vision.attention_width()), size_t(language.attention_width())}));
   hidden_ = arena.take<float>(rows * wide);
-  q8_ = arena.take<int8_t>(rows * padded(static_cast<int>(std::max(width, wide))));
+  q8_ = arena.take<int8_t>(rows * padded(static_cast<int>(widest)));
   q8_scale_ = arena.take<float>(rows);
-  features_ = arena.take<float>(static_cast<size_t>(vision.tokens()) * language.hidden);
+  projected_ = config_.projector.pooled ? arena.take<float>(static_cast<size_t>(vision.selected_rows()) * language.hidden) : nullptr;
+  features_ = arena.take<float>(static_cast<size_t>(config_.image_tokens()) * language.hidden);
   const size_t angles = static_cast<size_t>(language.context) * (language.rotary_dims / 2);
   cosine_ = arena.take<float>(angles);
   sine_ = arena.take<float>(angles);
@@ -58,61 +77,77 @@ void Forward::show(const char* prefix, int index, const float* data, int rows, i
 
 bool Forward::encode(const Team& team, const uint8_t* pixels, const Cancelled& cancelled) {
   const VisionConfig& c = config_.vision;
-  const int tokens = c.tokens(), width = c.hidden;
-  const auto linear = [&](const PackedLinear& weight, float* in, Epilogue epilogue, float* out, int out_width) {
-    const Activations rows{in, q8_, q8_scale_, tokens, weight.in};
-    prepare_input(team, weight, rows);
-    matmul(team, weight, rows, epilogue, out, out_width);
-  };
+  const int rows = c.rows(), width = c.hidden;
+  embed_patches(team, pixels);
+  show("tower", 0, x_, rows, width);
 
-  patchify(config_, pixels, normed_);
-  linear(weights_.patch_embedding(team), normed_, Epilogue::kStore, x_, width);
-  team.kernels.add(x_, tensors_.position_embedding, static_cast<size_t>(tokens) * width);
-  show("tower", 0, x_, tokens, width);
-
-  const Attended all{tower_blocks_.data(), 0, tokens, false};
+  const Attended all{tower_blocks_.data(), 0, rows, false};
   for (int layer = 0; layer < c.layers; ++layer) {
     if (cancelled && cancelled()) return false;
-    block(team, c, weights_.tower(team, layer), {tower_cache_, tower_attention_, 0, &all, 1}, tokens);
-    show("tower", layer + 1, x_, tokens, width);
+    block(team, c, weights_.tower(team, layer), {tower_cache_, tower_attention_, 0, &all, 1}, rows);
+    show("tower", layer + 1, x_, rows, width);
   }
+  project(team);
+  show("features", -1, features_, config_.image_tokens(), config_.language.hidden);
+  return true;
+}
 
-  const std::vector<PackedLinear>& projector = weights_.projector(team);
-  float* in = x_;
-  for (size_t i = 0; i < projector.size(); ++i) {  // erf GELU between the linear layers, none after the last
-    const bool last = i + 1 == projector.size();
-    float* out = last ? features_ : in == normed_ ? attended_ : normed_;
-    linear(projector[i], in, last ? Epilogue::kStore : Epilogue::kGeluErf, out, projector[i].out);
+/// pixels → x_ [vision.rows, vision.hidden].
+void Forward::embed_patches(const Team& team, const uint8_t* pixels) {
+  const VisionConfig& c = config_.vision;
+  const size_t prefix = static_cast<size_t>(c.prefix_rows) * c.hidden;
+  patchify(config_, pixels, normed_);
+  const PackedLinear& embedding = weights_.patch_embedding(team);
+  const Activations cut{normed_, q8_, q8_scale_, c.patches(), c.patch_values()};
+  prepare_input(team, embedding, cut);
+  matmul(team, embedding, cut, Epilogue::kStore, x_ + prefix, c.hidden);
+  team.kernels.add(x_ + prefix, tensors_.position_embedding, static_cast<size_t>(c.patches()) * c.hidden);
+  std::copy_n(tensors_.prefix, prefix, x_);
+  if (c.pre_norm) normalize(team, c, tensors_.pre_norm, x_, c.rows(), x_);
+}
+
+/// x_ [vision.rows, vision.hidden] → features_.
+void Forward::project(const Team& team) {
+  const int rows = config_.vision.selected_rows(), width = config_.language.hidden;
+  float* const end = config_.projector.pooled ? projected_ : features_;
+  float* in = x_ + static_cast<size_t>(config_.vision.skipped_rows) * config_.vision.hidden;
+  const std::vector<PackedLinear>& layers = weights_.projector(team);
+  if (layers.empty()) std::copy_n(in, static_cast<size_t>(rows) * width, end);
+  for (size_t i = 0; i < layers.size(); ++i) {  // erf GELU between the linear layers, none after the last
+    const bool last = i + 1 == layers.size();
+    float* const out = last ? end : in == normed_ ? attended_ : normed_;
+    const Activations from{in, q8_, q8_scale_, rows, layers[i].in};
+    prepare_input(team, layers[i], from);
+    matmul(team, layers[i], from, last ? Epilogue::kStore : Epilogue::kGeluErf, out, width);
     in = out;
   }
-  if (projector.empty()) std::copy_n(x_, static_cast<size_t>(tokens) * width, features_);
-  show("features", -1, features_, tokens, config_.language.hidden);
-  return true;
+  if (config_.projector.pooled) pool_features(config_, tensors_, projected_, features_);
 }
 
 /// One block over the first `rows` rows of x_, in place.
 void Forward::block(const Team& team, const BlockConfig& config, const PackedBlock& w, const Sight& sight, int rows) {
-  const bool parallel = config.residual == Residual::kParallel;
   const Activations normed{normed_, q8_, q8_scale_, rows, config.hidden}, attended{attended_, q8_, q8_scale_, rows, config.attention_width()},
-      inner{hidden_, q8_, q8_scale_, rows, config.intermediate};
-  const auto normalize = [&](const Norm& norm) {
-    layer_norm(team, x_, norm.gain, norm.bias, config.epsilon, rows, config.hidden, normed_);
+      inner{hidden_, q8_, q8_scale_, rows, config.intermediate, static_cast<size_t>(config.up_width())};
+  const auto quantized_norm = [&](const Norm& norm) {
+    normalize(team, config, norm, x_, rows, normed_);
     quantize(team, normed);
   };
-  const auto expand = [&] { matmul(team, w.up, normed, Epilogue::kGeluTanh, hidden_, config.intermediate); };
+  const auto expand = [&] {
+    if (config.has_norm2()) quantized_norm(w.norm2);
+    const Epilogue activation = epilogue_of(config.activation);
+    matmul(team, w.up, normed, config.gated ? Epilogue::kStore : activation, hidden_, config.up_width());
+    if (config.gated) gate(team, activation, hidden_, rows, config.intermediate);
+  };
 
-  normalize(w.norm1);
+  quantized_norm(w.norm1);
   matmul(team, w.qkv, normed, Epilogue::kStore, qkv_, config.qkv_width());
-  if (parallel) expand();  // while its rows are there in INT8
+  if (config.parallel()) expand();  // while its rows are there in INT8, and before attention is added
   rotate_and_store(team, config, sight);
   attend(team, config, sight);
   quantize(team, attended);
   matmul(team, w.out, attended, Epilogue::kAdd, x_, config.hidden);
 
-  if (!parallel) {
-    normalize(w.norm2);
-    expand();
-  }
+  if (!config.parallel()) expand();
   prepare_input(team, w.down, inner);
   matmul(team, w.down, inner, Epilogue::kAdd, x_, config.hidden);
 }
@@ -136,16 +171,16 @@ void Forward::rotate_and_store(const Team& team, const BlockConfig& config, cons
       const int position = span.first + i, block = span.blocks[position / kBlockRows], offset = position % kBlockRows * head_size;
       const float *cosine = cosine_ + static_cast<size_t>(position) * half, *sine = sine_ + static_cast<size_t>(position) * half;
       float* q = qkv_ + static_cast<size_t>(first + i) * config.qkv_width();
-      float* k = q + config.attention_width();
-      const float* v = k + config.attention_width();
-      for (int head = 0; head < config.heads; ++head) {
-        for (float* part : {q + head * head_size, k + head * head_size}) {
-          for (int j = 0; j < half; ++j) {  // pair j with j + half; the dims from rotary on pass through
-            const float a = part[j], b = part[j + half];
-            part[j] = a * cosine[j] - b * sine[j];
-            part[j + half] = b * cosine[j] + a * sine[j];
-          }
+      const float *k = q + config.attention_width(), *v = k + config.kv_width();
+      for (int head = 0; head < config.heads + config.kv_heads; ++head) {  // those of k lie behind those of q
+        float* part = q + head * head_size;
+        for (int j = 0; j < half; ++j) {  // pair j with j + half; the dims from rotary on pass through
+          const float a = part[j], b = part[j + half];
+          part[j] = a * cosine[j] - b * sine[j];
+          part[j + half] = b * cosine[j] + a * sine[j];
         }
+      }
+      for (int head = 0; head < config.kv_heads; ++head) {
         team.kernels.to_half(k + head * head_size, sight.cache.keys(sight.layer, block, head) + offset, head_size);
         team.kernels.to_half(v + head * head_size, sight.cache.values(sight.layer, block, head) + offset, head_size);
       }
@@ -186,8 +221,7 @@ bool Forward::layers(const Team& team, const Attended* spans, int span_count, co
     if (layer + 1 < c.layers) show("language", layer + 1, x_, count, c.hidden);
   }
   if (probe_) {
-    const Norm& norm = tensors_.final_norm;
-    layer_norm(team, x_, norm.gain, norm.bias, c.epsilon, count, c.hidden, normed_);
+    normalize(team, c, tensors_.final_norm, x_, count, normed_);
     show("language", c.layers, normed_, count, c.hidden);
   }
   return true;
@@ -195,10 +229,8 @@ bool Forward::layers(const Team& team, const Attended* spans, int span_count, co
 
 void Forward::logits(const Team& team, const int* rows, int count, float* out) {
   const LanguageConfig& c = config_.language;
-  const Norm& norm = tensors_.final_norm;
   for (int i = 0; i < count; ++i) {
-    team.kernels.layer_norm(x_ + static_cast<size_t>(rows[i]) * c.hidden, norm.gain, norm.bias, c.epsilon, c.hidden,
-                            normed_ + static_cast<size_t>(i) * c.hidden);
+    normalize(team.kernels, c, tensors_.final_norm, x_ + static_cast<size_t>(rows[i]) * c.hidden, normed_ + static_cast<size_t>(i) * c.hidden);
   }
   const Activations normed{normed_, q8_, q8_scale_, count, c.hidden};
   quantize(team, normed);

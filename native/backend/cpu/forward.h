@@ -19,7 +19,7 @@ class Forward {
   int max_rows() const { return max_rows_; }
   void set_probe(Probe probe) { probe_ = std::move(probe); }
 
-  /// pixels uint8 [size, size, 3] → features, kept inside. False when cancelled.
+  /// pixels uint8 [size, size, 3] → features [image tokens, language.hidden], kept inside. False when cancelled.
   bool encode(const Team& team, const uint8_t* pixels, const Cancelled& cancelled);
 
   // Language input, row by row.
@@ -30,7 +30,7 @@ class Forward {
   /// values. False when cancelled.
   bool layers(const Team& team, const Attended* spans, int span_count, const Cancelled& cancelled);
 
-  /// Final LayerNorm and head of these rows → logits [count, vocab].
+  /// Final norm and head of these rows → logits [count, vocab].
   void logits(const Team& team, const int* rows, int count, float* out);
 
  private:
@@ -42,6 +42,8 @@ class Forward {
     const Attended* spans;
     int span_count;
   };
+  void embed_patches(const Team& team, const uint8_t* pixels);
+  void project(const Team& team);
   void block(const Team& team, const BlockConfig& config, const PackedBlock& w, const Sight& sight, int rows);
   void rotate_and_store(const Team& team, const BlockConfig& config, const Sight& sight);
   void attend(const Team& team, const BlockConfig& config, const Sight& sight);
@@ -58,15 +60,16 @@ class Forward {
   Probe probe_;
 
   // Activations; the tower and the language model never run at the same time and share them. W is the wider of both models.
-  float* x_;         // [rows, W] residual stream
-  float* normed_;    // [rows, W]
-  float* qkv_;       // [rows, qkv_width]
-  float* attended_;  // [rows, attention_width]
-  float* hidden_;    // [rows, widest intermediate]
-  int8_t* q8_;       // [rows, padded W] or [rows, padded intermediate]
-  float* q8_scale_;  // [rows]
-  float* features_;  // [image tokens, language.hidden]
-  float* cosine_;    // [context, rotary_dims / 2]
+  float* x_;          // [rows, W] residual stream
+  float* normed_;     // [rows, W]
+  float* qkv_;        // [rows, qkv_width]
+  float* attended_;   // [rows, the wider of W and attention_width]
+  float* hidden_;     // [rows, widest up_width]
+  int8_t* q8_;        // [rows, padded W] or [rows, padded intermediate]
+  float* q8_scale_;   // [rows]
+  float* projected_;  // [rows the projector sees, language.hidden], where it pools
+  float* features_;   // [image tokens, language.hidden]
+  float* cosine_;     // [context, rotary_dims / 2]
   float* sine_;
 };
 

@@ -42,9 +42,14 @@ struct Kernels {
   /// out = (x − mean) / sqrt(var + epsilon) · gain + bias over one row; variance around the mean.
   void (*layer_norm)(const float* x, const float* gain, const float* bias, float epsilon, int count, float* out);
 
-  void (*gelu_tanh)(float* x, size_t count);            // in place
-  void (*gelu_erf)(float* x, size_t count);             // in place, exact erf form
-  void (*add)(float* x, const float* y, size_t count);  // x += y
+  /// out = x / sqrt(mean x² + epsilon) · gain over one row.
+  void (*rms_norm)(const float* x, const float* gain, float epsilon, int count, float* out);
+
+  void (*gelu_tanh)(float* x, size_t count);                 // in place
+  void (*gelu_erf)(float* x, size_t count);                  // in place, exact erf form
+  void (*swish)(float* x, float beta, size_t count);         // in place, x · σ(beta x): SiLU with 1, quick GELU with 1.702
+  void (*add)(float* x, const float* y, size_t count);       // x += y
+  void (*multiply)(float* x, const float* y, size_t count);  // x *= y
 
   /// c[m][n] = Σ_k a[m][k] · b[k][n] (+ c when accumulate). f32, n a multiple of 16. Patch embedding, q·kᵀ and p·v.
   void (*gemm_f32)(const float* a, size_t a_stride, int rows, int depth, const float* b, size_t b_stride, int columns, float* c, size_t c_stride,

@@ -13,11 +13,6 @@ int next_rows(int left) {
   return (left + groups - 1) / groups;
 }
 
-void activate(const Kernels& kernels, Epilogue epilogue, float* y, int count) {
-  if (epilogue == Epilogue::kGeluTanh) kernels.gelu_tanh(y, count);
-  if (epilogue == Epilogue::kGeluErf) kernels.gelu_erf(y, count);
-}
-
 /// Columns [first, first + kTile) of all rows, INT8.
 void tile_s8(const Kernels& kernels, const PackedLinear& weight, const Activations& rows, int first, Epilogue epilogue, float* out,
              size_t out_stride) {
@@ -35,7 +30,7 @@ void tile_s8(const Kernels& kernels, const PackedLinear& weight, const Activatio
       kernels.dequantize(acc + i * panels * kPanel, rows.scale[row + i], weight.scale + first, bias, columns, epilogue == Epilogue::kAdd ? y : to);
       if (epilogue == Epilogue::kAdd)
         kernels.add(to, y, columns);
-      else
+      else if (epilogue != Epilogue::kStore)
         activate(kernels, epilogue, to, columns);
     }
   }
@@ -48,8 +43,7 @@ void tile_f32(const Kernels& kernels, const PackedLinear& weight, const Activati
   float y[kMaxRows * kTile];
   for (int row = 0, count; row < rows.count; row += count) {
     count = next_rows(rows.count - row);
-    kernels.gemm_f32(rows.values + static_cast<size_t>(row) * rows.width, rows.width, count, weight.in, weight.transposed + first,
-                     weight.padded_out(), padded, y, kTile, false);
+    kernels.gemm_f32(rows.row(row), rows.stride, count, weight.in, weight.transposed + first, weight.padded_out(), padded, y, kTile, false);
     for (int i = 0; i < count; ++i) {
       float *from = y + i * kTile, *to = out + (row + i) * out_stride + first;
       if (weight.bias) kernels.add(from, weight.bias + first, columns);
@@ -58,25 +52,40 @@ void tile_f32(const Kernels& kernels, const PackedLinear& weight, const Activati
         continue;
       }
       std::copy(from, from + columns, to);  // whole panels were computed, and the row may end before
-      activate(kernels, epilogue, to, columns);
+      if (epilogue != Epilogue::kStore) activate(kernels, epilogue, to, columns);
     }
   }
 }
 
 }  // namespace
 
+void activate(const Kernels& kernels, Epilogue activation, float* x, int count) {
+  switch (activation) {
+    case Epilogue::kGeluTanh:
+      return kernels.gelu_tanh(x, count);
+    case Epilogue::kGeluErf:
+      return kernels.gelu_erf(x, count);
+    case Epilogue::kQuickGelu:
+      return kernels.swish(x, 1.702f, count);
+    case Epilogue::kSilu:
+      return kernels.swish(x, 1.0f, count);
+    case Epilogue::kStore:
+    case Epilogue::kAdd:
+      return;
+  }
+}
+
 void quantize(const Team& team, const Activations& rows) {
   const int padded = rows.padded();
   team.pool.each(rows.count, [&](int row, int) {
-    rows.scale[row] = team.kernels.quantize(rows.values + static_cast<size_t>(row) * rows.width, rows.width, padded,
-                                            rows.quantized + static_cast<size_t>(row) * padded);
+    rows.scale[row] = team.kernels.quantize(rows.row(row), rows.width, padded, rows.quantized + static_cast<size_t>(row) * padded);
   });
 }
 
 void prepare_input(const Team& team, const PackedLinear& weight, const Activations& rows) {
   if (weight.smooth != nullptr) {
     team.pool.each(rows.count, [&](int row, int) {
-      float* values = rows.values + static_cast<size_t>(row) * rows.width;
+      float* values = rows.row(row);
       for (int i = 0; i < rows.width; ++i) values[i] *= weight.smooth[i];
     });
   }
@@ -89,10 +98,23 @@ void matmul(const Team& team, const PackedLinear& weight, const Activations& row
                  [&](int index, int) { tile(team.kernels, weight, rows, index * kTile, epilogue, out, out_stride); });
 }
 
-void layer_norm(const Team& team, const float* x, const float* gain, const float* bias, float epsilon, int count, int width, float* out) {
+void normalize(const Kernels& kernels, const BlockConfig& config, const Norm& norm, const float* x, float* out) {
+  if (config.norm == NormKind::kRms) return kernels.rms_norm(x, norm.gain, config.epsilon, config.hidden, out);
+  kernels.layer_norm(x, norm.gain, norm.bias, config.epsilon, config.hidden, out);
+}
+
+void normalize(const Team& team, const BlockConfig& config, const Norm& norm, const float* x, int count, float* out) {
   team.pool.each(count, [&](int row, int) {
-    const size_t offset = static_cast<size_t>(row) * width;
-    team.kernels.layer_norm(x + offset, gain, bias, epsilon, width, out + offset);
+    const size_t offset = static_cast<size_t>(row) * config.hidden;
+    normalize(team.kernels, config, norm, x + offset, out + offset);
+  });
+}
+
+void gate(const Team& team, Epilogue activation, float* rows, int count, int width) {
+  team.pool.each(count, [&](int index, int) {
+    float* const row = rows + static_cast<size_t>(index) * 2 * width;
+    activate(team.kernels, activation, row, width);
+    team.kernels.multiply(row, row + width, width);
   });
 }
 

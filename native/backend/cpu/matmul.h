@@ -6,6 +6,7 @@
 #include "backend/cpu/pack.h"
 #include "core/arena.h"
 #include "core/thread_pool.h"
+#include "model/block.h"
 
 namespace mipha::cpu {
 
@@ -22,16 +23,21 @@ struct PackedLinear : Packed {
 
 /// Rows going into a matmul: f32, and their INT8 twin once quantize() has filled it.
 struct Activations {
-  float* values = nullptr;      // [count, width]
+  float* values = nullptr;      // [count, width], rows `stride` apart
   int8_t* quantized = nullptr;  // [count, padded width]
   float* scale = nullptr;       // [count]
   int count = 0, width = 0;
+  size_t stride = width;
 
+  float* row(int index) const { return values + index * stride; }
   int padded() const { return (width + kDepthStep - 1) / kDepthStep * kDepthStep; }
 };
 
 /// What happens to the result before it is stored.
-enum class Epilogue { kStore, kAdd, kGeluTanh, kGeluErf };  // kAdd: out += y, the residual
+enum class Epilogue { kStore, kAdd, kGeluTanh, kGeluErf, kQuickGelu, kSilu };  // kAdd: out += y, the residual
+
+/// In place, by one of the last four.
+void activate(const Kernels& kernels, Epilogue activation, float* x, int count);
 
 struct Team {
   const Kernels& kernels;
@@ -47,7 +53,13 @@ void prepare_input(const Team& team, const PackedLinear& weight, const Activatio
 /// out[r * out_stride + n] for every row. With INT8 weights the rows must have been quantized.
 void matmul(const Team& team, const PackedLinear& weight, const Activations& rows, Epilogue epilogue, float* out, size_t out_stride);
 
-/// LayerNorm of [count, width] rows.
-void layer_norm(const Team& team, const float* x, const float* gain, const float* bias, float epsilon, int count, int width, float* out);
+/// One row [config.hidden].
+void normalize(const Kernels& kernels, const BlockConfig& config, const Norm& norm, const float* x, float* out);
+
+/// x [count, config.hidden] → out, which may be x.
+void normalize(const Team& team, const BlockConfig& config, const Norm& norm, const float* x, int count, float* out);
+
+/// What enters `down` of a gated MLP: row [2 * width], gate before up → activation(gate) ∘ up in its first half, in place.
+void gate(const Team& team, Epilogue activation, float* rows, int count, int width);
 
 }  // namespace mipha::cpu

@@ -54,6 +54,13 @@ void layer_norm(const float* x, const float* gain, const float* bias, float epsi
   for (int i = 0; i < count; ++i) out[i] = (x[i] - mean) * inverse * gain[i] + bias[i];
 }
 
+void rms_norm(const float* x, const float* gain, float epsilon, int count, float* out) {
+  float squares = 0;
+  for (int i = 0; i < count; ++i) squares += x[i] * x[i];
+  const float inverse = 1.0f / std::sqrt(squares / static_cast<float>(count) + epsilon);
+  for (int i = 0; i < count; ++i) out[i] = x[i] * inverse * gain[i];
+}
+
 void gelu_tanh(float* x, size_t count) {
   constexpr float kSqrtTwoOverPi = 0.797884561f;
   for (size_t i = 0; i < count; ++i) x[i] = 0.5f * x[i] * (1 + std::tanh(kSqrtTwoOverPi * (x[i] + 0.044715f * x[i] * x[i] * x[i])));
@@ -64,8 +71,16 @@ void gelu_erf(float* x, size_t count) {
   for (size_t i = 0; i < count; ++i) x[i] = 0.5f * x[i] * (1 + std::erf(x[i] * kSqrtHalf));
 }
 
+void swish(float* x, float beta, size_t count) {
+  for (size_t i = 0; i < count; ++i) x[i] /= 1 + std::exp(-beta * x[i]);
+}
+
 void add(float* x, const float* y, size_t count) {
   for (size_t i = 0; i < count; ++i) x[i] += y[i];
+}
+
+void multiply(float* x, const float* y, size_t count) {
+  for (size_t i = 0; i < count; ++i) x[i] *= y[i];
 }
 
 void gemm_f32(const float* a, size_t a_stride, int rows, int depth, const float* b, size_t b_stride, int columns, float* c, size_t c_stride,
@@ -119,7 +134,7 @@ void weighted_half(const float* p, const half_t* v, size_t v_stride, int count, 
 
 }  // namespace
 
-const Kernels kScalarKernels = {"scalar", gemm_s8,       dequantize, quantize, layer_norm, gelu_tanh,      gelu_erf, add,
-                                gemm_f32, softmax_block, scale,      to_half,  from_half,  transpose_half, dot_half, weighted_half};
+const Kernels kScalarKernels = {"scalar", gemm_s8,  dequantize,    quantize, layer_norm, rms_norm,  gelu_tanh,      gelu_erf, swish,        add,
+                                multiply, gemm_f32, softmax_block, scale,    to_half,    from_half, transpose_half, dot_half, weighted_half};
 
 }  // namespace mipha::cpu

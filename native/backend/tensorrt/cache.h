@@ -16,7 +16,7 @@ class Cache {
 
   /// Rows that start at an address which a tensor may have: every step-th.
   static int step(const LanguageConfig& config);
-  static size_t row_bytes(const LanguageConfig& config) { return static_cast<size_t>(config.attention_width()) * sizeof(uint16_t); }
+  static size_t row_bytes(const LanguageConfig& config) { return static_cast<size_t>(config.kv_width()) * sizeof(uint16_t); }
 
   void* keys(int layer, int row) const { return keys_[layer - first_].at(row * row_bytes_); }
   void* values(int layer, int row) const { return values_[layer - first_].at(row * row_bytes_); }

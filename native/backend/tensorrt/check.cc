@@ -88,7 +88,7 @@ class LanguageCheck {
 
   const uint16_t* rows_of(const std::string& phase, int layer, const char* what, int rows) const {
     const std::string name = phase + std::to_string(layer) + "." + what;
-    return static_cast<const uint16_t*>(stored_.tensor(name, DType::kF16, {rows, config_.heads, config_.head_size}).data);
+    return static_cast<const uint16_t*>(stored_.tensor(name, DType::kF16, {rows, config_.kv_heads, config_.head_size}).data);
   }
 
   void phase(const std::string& name, int position, int past, int rows) {
@@ -157,7 +157,7 @@ const float* SelfTest::floats(const std::string& name, const std::vector<int64_t
 
 std::vector<Deviation> check_vision(const Library& library, const SelfTest& stored, const Engine& engine) {
   const VisionConfig& vision = stored.config().vision;
-  const int64_t side = vision.image_size, tokens = vision.tokens(), hidden = stored.config().language.hidden;
+  const int64_t side = vision.image_size, tokens = stored.config().image_tokens(), hidden = stored.config().language.hidden;
   const Buffer pixels = upload(library, stored.floats("vision.pixels", {3, side, side}), static_cast<size_t>(3 * side * side));
   const size_t count = static_cast<size_t>(tokens * hidden);
   const Buffer features(library, count * sizeof(float), "self-test"), scratch(library, engine.scratch_bytes(), "self-test");

@@ -14,7 +14,7 @@ size_t pixel_count(const VisionConfig& vision) {
 }
 
 size_t feature_count(const Config& config) {
-  return static_cast<size_t>(config.vision.tokens()) * config.language.hidden;
+  return static_cast<size_t>(config.image_tokens()) * config.language.hidden;
 }
 
 /// Everything that the constructor allocates but the cache, so that it can be refused before.
@@ -98,7 +98,7 @@ bool Forward::encode(const uint8_t* pixels, const Cancelled& cancelled) {
   engines_.vision().run(0, scratch_);
   library_.copy_out(features_.data(), features_out_.data(), features_out_.bytes());
   library_.wait();
-  show("features", -1, features_out_.data(), vision.tokens());
+  show("features", -1, features_out_.data(), config_.image_tokens());
   return true;
 }
 

@@ -35,15 +35,15 @@ LanguageEngine::LanguageEngine(std::shared_ptr<const Engine> engine, const Confi
   if (engine_->profiles() != 2) refuse("expected 2 profiles, received " + std::to_string(engine_->profiles()));
   max_rows_ = width("hidden_in", {config_.hidden});
   for (int layer = first_; layer < end_; ++layer) {
-    for (const char* name : {"past_keys", "past_values"}) cache_rows_ = width(of_layer(name, layer), {config_.heads, config_.head_size});
-    for (const char* name : {"new_keys", "new_values"}) width(of_layer(name, layer), {config_.heads, config_.head_size});
+    for (const char* name : {"past_keys", "past_values"}) cache_rows_ = width(of_layer(name, layer), {config_.kv_heads, config_.head_size});
+    for (const char* name : {"new_keys", "new_values"}) width(of_layer(name, layer), {config_.kv_heads, config_.head_size});
   }
   width(last() ? "logits" : "hidden_out", {last() ? config_.vocab : config_.hidden});
 }
 
 void LanguageEngine::run(const LanguageRun& run, const Cache& cache, const Buffer& scratch) const {
   const int profile = run.rows > kDecodeRows ? 0 : 1;
-  const int64_t rows = run.rows, past = run.past, heads = config_.heads, head = config_.head_size;
+  const int64_t rows = run.rows, past = run.past, heads = config_.kv_heads, head = config_.head_size;
   engine_->bind_input(profile, "hidden_in", {rows, config_.hidden}, run.hidden_in);
   if (config_.rotary_dims > 0) {
     engine_->bind_input(profile, "cosine", {rows, config_.rotary_dims / 2}, run.cosine);

@@ -106,8 +106,8 @@ void Segment::run_language(const Bindings& bindings) const {
   const Floats mask = floats(bindings.at("mask"));
   for (int layer = first_; layer < end_; ++layer) {
     const std::string number = "." + std::to_string(layer);
-    Floats keys = halves(bindings.at("past_keys" + number), config.attention_width()),
-           values = halves(bindings.at("past_values" + number), config.attention_width());
+    Floats keys = halves(bindings.at("past_keys" + number), config.kv_width()),
+           values = halves(bindings.at("past_values" + number), config.kv_width());
     const size_t past = keys.size();
     stages_->language_layer(layer, x, angles, keys, values, mask.data(), tap_);
     for (const auto& [name, rows] : {std::pair("new_keys", &keys), std::pair("new_values", &values)}) {

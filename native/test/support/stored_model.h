@@ -32,16 +32,34 @@ class TemporaryFolder {
 
 /// The sections of a manifest.json that native code reads; a recipe without entries.
 inline std::string manifest_of(const Config& config) {
+  static constexpr const char *kNorms[] = {"layer", "rms"}, *kActivations[] = {"gelu_tanh", "gelu_erf", "quick_gelu", "silu"},
+                              *kResiduals[] = {"sequential", "parallel", "parallel_two_norms"};
   const VisionConfig& v = config.vision;
   const LanguageConfig& l = config.language;
-  const auto field = [](const char* name, double value) { return "\"" + std::string(name) + "\":" + std::to_string(value); };
-  return "{\"architecture\":{\"vision\":{" + field("imageSize", v.image_size) + "," + field("patchSize", v.patch_size) + "," +
-         field("hidden", v.hidden) + "," + field("intermediate", v.intermediate) + "," + field("heads", v.heads) + "," + field("layers", v.layers) +
-         "," + field("epsilon", v.epsilon) + "},\"projector\":{" + field("layers", config.projector_layers) + "},\"language\":{" +
-         field("hidden", l.hidden) + "," + field("intermediate", l.intermediate) + "," + field("layers", l.layers) + "," + field("heads", l.heads) +
-         "," + field("rotaryDims", l.rotary_dims) + "," + field("vocab", l.vocab) + "," + field("tokens", l.tokens) + "," +
-         field("context", l.context) + "," + field("epsilon", l.epsilon) + "," + field("ropeTheta", l.rope_theta) +
-         "}},\"preprocessing\":{\"aspect\":\"pad\",\"background\":127,\"mean\":[0.5,0.5,0.5],\"std\":[0.5,0.5,0.5]},\"recipe\":{}}";
+  std::string json;
+  const auto raw = [&](const char* name, const std::string& value) {
+    json += (json.back() == '{' ? "\"" : ",\"") + std::string(name) + "\":" + value;
+  };
+  const auto number = [&](const char* name, double value) { raw(name, std::to_string(value)); };
+  const auto flag = [&](const char* name, bool value) { raw(name, value ? "true" : "false"); };
+  const auto word = [&](const char* name, const char* value) { raw(name, "\"" + std::string(value) + "\""); };
+  const auto block = [&](const BlockConfig& b) {
+    number("hidden", b.hidden), number("intermediate", b.intermediate), number("heads", b.heads), number("kvHeads", b.kv_heads);
+    number("headSize", b.head_size), number("epsilon", b.epsilon), flag("gated", b.gated);
+    word("norm", kNorms[static_cast<int>(b.norm)]), word("activation", kActivations[static_cast<int>(b.activation)]);
+    word("residual", kResiduals[static_cast<int>(b.residual)]);
+  };
+  json = "{\"architecture\":{\"vision\":{";
+  block(v);
+  number("imageSize", v.image_size), number("patchSize", v.patch_size), number("layers", v.layers), number("prefixRows", v.prefix_rows);
+  number("skippedRows", v.skipped_rows), flag("preNorm", v.pre_norm);
+  json += "},\"projector\":{";
+  number("layers", config.projector.layers), flag("pooled", config.projector.pooled);
+  json += "},\"language\":{";
+  block(l);
+  number("layers", l.layers), number("rotaryDims", l.rotary_dims), number("vocab", l.vocab), number("tokens", l.tokens);
+  number("context", l.context), number("ropeTheta", l.rope_theta);
+  return json + "}},\"preprocessing\":{\"aspect\":\"pad\",\"background\":127,\"mean\":[0.5,0.5,0.5],\"std\":[0.5,0.5,0.5]},\"recipe\":{}}";
 }
 
 inline std::string safetensors_of(const std::map<std::string, Tensor>& tensors) {

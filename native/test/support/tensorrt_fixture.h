@@ -31,7 +31,7 @@ class StoredResults {
     Floats x = stages_.patches(pixels.data());
     for (int layer = 0; layer < vision.layers; ++layer) stages_.vision_layer(layer, x);
     keep("vision.pixels", {3, vision.image_size, vision.image_size}, planes);
-    keep("vision.features", {vision.tokens(), config_.language.hidden}, stages_.projector(std::move(x)));
+    keep("vision.features", {config_.image_tokens(), config_.language.hidden}, stages_.projector(std::move(x)));
     keep("vision.noise", {1}, {0});
     keep("language.noise", {config_.language.layers + 1}, Floats(config_.language.layers + 1, 0.0f));
     keys_.resize(config_.language.layers);
@@ -68,7 +68,7 @@ class StoredResults {
   void keep_halves(const std::string& name, int rows, const Floats& all) {
     std::vector<uint16_t>& halves = halves_.emplace_back();
     for (size_t i = all.size() - static_cast<size_t>(rows) * config_.language.hidden; i < all.size(); ++i) halves.push_back(to_half(all[i]));
-    tensors_[name] = {DType::kF16, {rows, config_.language.heads, config_.language.head_size}, halves.data(), halves.size() * sizeof(uint16_t)};
+    tensors_[name] = {DType::kF16, {rows, config_.language.kv_heads, config_.language.head_size}, halves.data(), halves.size() * sizeof(uint16_t)};
   }
 
   const Stages stages_;
@@ -132,7 +132,7 @@ class EngineFolder {
     const int64_t side = model.config().vision.image_size;
     plan.profiles.resize(1);
     input(plan, "pixels", kF32, {{1, ""}, {3, ""}, {side, ""}, {side, ""}});
-    plan.tensors.push_back({"features", kF32, {{model.config().vision.tokens(), ""}, {model.config().language.hidden, ""}}, false});
+    plan.tensors.push_back({"features", kF32, {{model.config().image_tokens(), ""}, {model.config().language.hidden, ""}}, false});
   }
 
   void language(int first, int end, standin::Plan& plan) const {
@@ -148,10 +148,10 @@ class EngineFolder {
     input(plan, "cosine", kF32, {{-1, "rows"}, {c.rotary_dims / 2, ""}});
     input(plan, "sine", kF32, {{-1, "rows"}, {c.rotary_dims / 2, ""}});
     input(plan, "mask", kF32, {{-1, "rows"}, {-1, "columns"}});
-    each_layer([&](const std::string& name) { input(plan, "past_" + name, kF16, {{-1, "past"}, {c.heads, ""}, {c.head_size, ""}}); });
+    each_layer([&](const std::string& name) { input(plan, "past_" + name, kF16, {{-1, "past"}, {c.kv_heads, ""}, {c.head_size, ""}}); });
     if (last) input(plan, "rows", kI32, {{-1, "answers"}});
     each_layer([&](const std::string& name) {
-      plan.tensors.push_back({"new_" + name, kF16, {{-1, "rows"}, {c.heads, ""}, {c.head_size, ""}}, false});
+      plan.tensors.push_back({"new_" + name, kF16, {{-1, "rows"}, {c.kv_heads, ""}, {c.head_size, ""}}, false});
     });
     if (last)
       plan.tensors.push_back({"logits", kF32, {{-1, "answers"}, {c.vocab, ""}}, false});

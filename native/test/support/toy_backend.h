@@ -11,6 +11,7 @@
 
 #include "backend/backend.h"
 #include "core/error.h"
+#include "test/support/blocks.h"
 
 namespace mipha::testing {
 
@@ -55,7 +56,7 @@ class ToyBackend : public Backend {
     config_.language.tokens = kToyVocab;
     config_.language.context = world.context;
     config_.language.layers = kToyLayers;
-    static_cast<BlockConfig&>(config_.language) = phi_block(8, 8, 1, 1e-5f, 0, 10000);
+    static_cast<BlockConfig&>(config_.language) = test::phi_block(8, 8, 1, 1e-5f, 0, 10000);
   }
   ~ToyBackend() override { world_.live_sequences = 0; }
 

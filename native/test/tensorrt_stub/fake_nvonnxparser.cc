@@ -14,7 +14,7 @@ struct Error final : nvonnxparser::IParserError {
   std::string words;
   const char* desc() const override { return words.c_str(); }
   int node() const override { return 3; }
-  const char* nodeName() const override { return "layer.0.fc1"; }
+  const char* nodeName() const override { return "layer.0.up"; }
   const char* nodeOperator() const override { return "MatMul"; }
 };
 

@@ -30,7 +30,7 @@ export async function writeSelfTest(
   const add = (name: string, shape: number[], data: Float32Array) => tensors.push({ name, dtype: 'F32', shape, data });
   const { vision, language } = architecture;
   const { hidden, vocab } = language;
-  const { heads, headSize, out } = decoderBlocks(architecture)[0] as Block;
+  const { kvHeads, headSize, kvWidth } = decoderBlocks(architecture)[0] as Block;
 
   let rows: Float32Array = new Float32Array();
   let noise = 0;
@@ -63,8 +63,8 @@ export async function writeSelfTest(
       pasts.set(stage.name, run.past);
       noises[layer] = Math.max(noises[layer] as number, run.noise);
       for (const [kind, values] of Object.entries(run.past)) {
-        const data = toFloat16((values as Float32Array).slice(-count * out.columns));
-        tensors.push({ name: `language.${phase}.${layer}.${kind}`, dtype: 'F16', shape: [count, heads, headSize], data });
+        const data = toFloat16((values as Float32Array).slice(-count * kvWidth));
+        tensors.push({ name: `language.${phase}.${layer}.${kind}`, dtype: 'F16', shape: [count, kvHeads, headSize], data });
       }
       x = run.rows;
       onStage();

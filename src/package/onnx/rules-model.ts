@@ -69,8 +69,7 @@ const fusedQkv: Rule = (facts, complain) => {
     const fused = products.filter(({ matrix }) => matrix.endsWith('.qkv'));
     if (fused.length !== 1) complain('fused-qkv', layer, `${fused.length} products with qkv: expected one`);
     for (const { node } of fused) if (!readsNorm(facts, node.inputs[0])) complain('fused-qkv', node.name, 'its input is no LayerNormalization');
-    if (products.length !== 4)
-      complain('fused-qkv', layer, `${products.length} weighted products: expected qkv, the output of attention, fc1 and fc2`);
+    if (products.length !== 4) complain('fused-qkv', layer, `${products.length} weighted products: expected qkv, out, up and down`);
   }
 };
 

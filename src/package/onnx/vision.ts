@@ -1,6 +1,6 @@
 /** SigLIP and projector as one graph: pixels f32 [1, 3, side, side], x / 127.5 − 1, → features f32 [tokens, hidden of the language model]. */
 import { type Block, towerBlocks } from '../block.js';
-import { imageTokens } from '../manifest.js';
+import { towerRows } from '../manifest.js';
 import { parts, transformerBlock } from './block.js';
 import { Graph, type Value } from './graph.js';
 import { Products } from './product.js';
@@ -8,7 +8,7 @@ import type { GraphSource } from './source.js';
 
 export function visionGraph(source: GraphSource, wide: boolean): Graph {
   const { vision, projector } = source.manifest.architecture;
-  const tokens = imageTokens(vision);
+  const tokens = towerRows(vision);
   const graph = new Graph('vision');
   const products = new Products(graph, source, wide);
 

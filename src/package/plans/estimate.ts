@@ -3,7 +3,7 @@
  * than the build.
  */
 import { decoderBlocks, headMatrix, type Matrix, matricesOf, projectorMatrices, towerBlocks } from '../block.js';
-import { type Architecture, imageTokens, type Manifest } from '../manifest.js';
+import { type Architecture, type BlockSizes, imageTokens, type Manifest, towerRows } from '../manifest.js';
 import type { Segment } from '../onnx/write.js';
 import { segmentsOf } from '../onnx/write.js';
 import type { PlanOptions } from './key.js';
@@ -44,11 +44,11 @@ export function estimateOf({ architecture, recipe }: Pick<Manifest, 'architectur
   });
   const { language, vision } = architecture;
   const weights = segments.reduce((sum, segment) => sum + segment.planBytes, 0);
-  const cache = decoderBlocks(architecture).reduce((sum, { out }) => sum + 2 * options.cacheRows * out.columns * 2, 0); // keys and values in FP16
+  const cache = decoderBlocks(architecture).reduce((sum, { kvWidth }) => sum + 2 * options.cacheRows * kvWidth * 2, 0); // keys and values in FP16
   const activations = Math.max(...segments.map(({ scratchBytes }) => scratchBytes)); // engines run one after the other and share it
   const mask = options.maxRows * (options.cacheRows + options.maxRows);
   const staging =
-    4 * (2 * options.maxRows * language.hidden + mask + 8 * language.vocab + imageTokens(vision) * language.hidden + 3 * vision.imageSize ** 2);
+    4 * (2 * options.maxRows * language.hidden + mask + 8 * language.vocab + imageTokens(architecture) * language.hidden + 3 * vision.imageSize ** 2);
   const run = { weights, cache, activations, staging, process: PROCESS_BYTES };
   return {
     segments,
@@ -61,7 +61,7 @@ function weightBytesOf(segment: Segment, architecture: Architecture, recipe: Man
   const { vision, language } = architecture;
   const bytes = (matrices: Matrix[]) => matrices.reduce((sum, { name, rows, columns }) => sum + rows * columns * (recipe[name] === 'f16' ? 2 : 1), 0);
   if (segment.kind === 'vision') {
-    const embedding = 4 * vision.hidden * (3 * vision.patchSize ** 2 + imageTokens(vision)); // FP32, inside the graph
+    const embedding = 4 * vision.hidden * (3 * vision.patchSize ** 2 + towerRows(vision)); // FP32, inside the graph
     return embedding + bytes(towerBlocks(architecture).flatMap(matricesOf)) + bytes(projectorMatrices(architecture));
   }
   const head = segment.end === language.layers ? [headMatrix(architecture)] : [];
@@ -70,11 +70,15 @@ function weightBytesOf(segment: Segment, architecture: Architecture, recipe: Man
 
 /** FP16 scores of all heads unless TensorRT fuses them, the wide rows of the MLP, FP32 residual streams. */
 function visionScratch({ vision }: Architecture): number {
-  const tokens = imageTokens(vision);
-  return SCORE_COPIES * 2 * vision.heads * tokens ** 2 + tokens * (2 * 2 * vision.intermediate + 4 * 6 * vision.hidden);
+  const rows = towerRows(vision);
+  return SCORE_COPIES * 2 * vision.heads * rows ** 2 + rows * (2 * 2 * upRows(vision) + 4 * 6 * vision.hidden);
 }
 
 function languageScratch({ language }: Architecture, { maxRows, cacheRows }: PlanOptions): number {
   const scores = SCORE_COPIES * 4 * language.heads * maxRows * (cacheRows + maxRows);
-  return scores + maxRows * (2 * 2 * language.intermediate + 4 * 8 * language.hidden) + 8 * language.vocab * 6;
+  return scores + maxRows * (2 * 2 * upRows(language) + 4 * 8 * language.hidden) + 8 * language.vocab * 6;
+}
+
+function upRows({ intermediate, gated }: BlockSizes): number {
+  return gated ? 2 * intermediate : intermediate;
 }

@@ -119,7 +119,7 @@ describe('a calibrated package', () => {
     const smooth = [...tensors].filter(([name]) => name.endsWith('.smooth'));
     expect(smooth.map(([name]) => name).sort()).toEqual(
       [0, 1, 2, 3]
-        .flatMap((l) => [`language.layers.${l}.fc2.smooth`, `vision.layers.${l}.fc2.smooth`])
+        .flatMap((l) => [`language.layers.${l}.down.smooth`, `vision.layers.${l}.down.smooth`])
         .concat(['projector.0.smooth', 'projector.1.smooth'])
         .sort(),
     );

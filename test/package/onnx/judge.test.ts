@@ -95,7 +95,7 @@ class Comparison {
 
   features(features: Float32Array): void {
     const { vision, projector } = this.model.manifest.architecture;
-    expect(features.length).toBe(imageTokens(vision) * this.model.manifest.architecture.language.hidden);
+    expect(features.length).toBe(imageTokens(this.model.manifest.architecture) * this.model.manifest.architecture.language.hidden);
     this.#check('features', features, this.reference.features, 4 * vision.layers + projector.layers);
   }
 

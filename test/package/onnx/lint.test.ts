@@ -173,8 +173,8 @@ const BROKEN: Broken[] = [
     rule: 'recipe',
     how: 'a product left out',
     segment: FIRST,
-    node: 'language.layers.1.dense',
-    breakIt: (m) => set(m, { nodes: m.nodes.filter(({ name }) => name !== 'language.layers.1/dense/MatMul') }),
+    node: 'language.layers.1.out',
+    breakIt: (m) => set(m, { nodes: m.nodes.filter(({ name }) => name !== 'language.layers.1/out/MatMul') }),
   },
   {
     rule: 'quantized-elsewhere',
