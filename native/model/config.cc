@@ -11,7 +11,8 @@ namespace {
 
 // Above every published model, and low enough that the elements of any matrix of weights or activations can be counted in an int.
 constexpr int kMaxImageSize = 2048;  // pixels per side
-constexpr int kMaxPatchSize = 128;   // pixels per side
+constexpr int kMaxShortestSide = 4096;
+constexpr int kMaxPatchSize = 128;  // pixels per side
 constexpr int kMaxHidden = 8192;
 constexpr int kMaxHeads = 1024;
 constexpr int kMaxHeadSize = 1024;
@@ -77,6 +78,16 @@ void check_projector(const Config& config) {
   }
 }
 
+void check_preprocessing(const Preprocessing& preprocessing, int image_size) {
+  range("preprocessing.shortestSide", preprocessing.shortest_side, 1, kMaxShortestSide);
+  if (preprocessing.shortest_side < image_size) {
+    fail("preprocessing.shortestSide", "at least vision.imageSize (" + std::to_string(image_size) + ")", preprocessing.shortest_side);
+  }
+  for (const float std : preprocessing.std) {
+    if (!(std > 0)) fail("preprocessing.std", "numbers above 0", std);
+  }
+}
+
 void check_language(const LanguageConfig& language) {
   const std::string room = "architecture.language";
   check_block(room, language);
@@ -92,15 +103,13 @@ void check_language(const LanguageConfig& language) {
 }  // namespace
 
 void check(const Config& config) {
-  for (int channel = 0; channel < 3; ++channel) {
-    if (!(config.preprocessing.std[channel] > 0)) fail("preprocessing.std", "numbers above 0", config.preprocessing.std[channel]);
-  }
   check_vision(config.vision);
   check_language(config.language);
   check_projector(config);
   if (config.image_tokens() >= config.language.context) {
     fail("architecture.language.context", "more than the " + std::to_string(config.image_tokens()) + " image tokens", config.language.context);
   }
+  check_preprocessing(config.preprocessing, config.vision.image_size);
 }
 
 }  // namespace mipha

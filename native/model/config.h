@@ -40,11 +40,19 @@ struct LanguageConfig : BlockConfig {
   int context = 0;  // positions, image tokens included
 };
 
-/// How a picture becomes the tower's input: `preprocessing` of the manifest, the only place where these numbers stand.
+/// What becomes of a picture that is not square: a border makes it one, each side is scaled on its own, or it keeps its shape and loses its ends.
+enum class Aspect { kPad, kSquash, kCrop };
+
+enum class Filter { kBicubic, kBilinear };  // Pillow's, both stretched by the reduction
+
+/// How a picture becomes the tower's input: `preprocessing` of the manifest, the only place where these numbers stand. Resized as `aspect` says
+/// until its shorter side has `shortest_side` pixels; the tower sees the image_size × image_size in its middle.
 struct Preprocessing {
-  bool pad_to_square = true;           // aspect "pad": with `background`, before it is resized; "squash": each side is scaled on its own
-  uint8_t background = 0;              // of all three channels
-  std::array<float, 3> mean{}, std{};  // of red, green and blue in 0..1; std is above 0
+  Aspect aspect = Aspect::kPad;
+  int shortest_side = 0;  // pixels, image_size or more
+  Filter filter = Filter::kBicubic;
+  std::array<uint8_t, 3> background{};  // red, green and blue of the border
+  std::array<float, 3> mean{}, std{};   // of red, green and blue in 0..1; std is above 0
 
   /// (value / 255 − mean) / std
   float normalized(int channel, uint8_t value) const { return static_cast<float>(value) / (255.0f * std[channel]) - mean[channel] / std[channel]; }

@@ -32,8 +32,9 @@ void check(const Image& image);
 /// Row `y` as RGB: out [width, 3]. The image must have passed check(). NV12's chroma is taken as it is for each 2 × 2 block.
 void rgb_row(const Image& image, int y, uint8_t* out);
 
-/// Pads to a square with the background (or squashes), then Pillow's antialiased bicubic: two passes with 8-bit rounding between. → uint8 [size,
-/// size, 3] RGB. Source: the reference preprocessing of Mipha (SiglipImageProcessor, expand2square).
+/// Resized as `preprocessing` says, at least `size` pixels on each side, and cut to the size × size in the middle. → uint8 [size, size, 3] RGB.
+/// Pixel for pixel Pillow's antialiased filters: two passes with 8-bit rounding between. Sources: expand2square of Mipha, and Hugging Face's
+/// processors that use Pillow (resize to the shortest edge, center_crop).
 std::vector<uint8_t> resize(const Image& image, int size, const Preprocessing& preprocessing);
 
 /// pixels uint8 [image_size, image_size, 3], normalized and cut into patches: f32 [patches, 3 * patch * patch], column order [channel][row][column].

@@ -1,6 +1,7 @@
 // manifest.json → Config. Only the sections that the native code lives by are read; the whole manifest is validated where it is written and loaded.
 #include <array>
 #include <cmath>
+#include <cstdint>
 #include <initializer_list>
 #include <string>
 #include <utility>
@@ -53,22 +54,26 @@ class Section {
     return value.boolean;
   }
 
-  /// The value that goes with the string.
-  template <typename Value>
-  Value choice(const char* key, std::initializer_list<std::pair<const char*, Value>> choices) const {
-    std::string expected;
-    for (const auto& [name, value] : choices) expected += (expected.empty() ? "" : ", ") + std::string(name);
-    const std::string& received = string(key, ("one of " + expected).c_str());
-    for (const auto& [name, value] : choices) {
-      if (received == name) return value;
+  std::array<uint8_t, 3> three_bytes(const char* key) const {
+    const std::array<float, 3> numbers = three(key);
+    std::array<uint8_t, 3> bytes{};
+    for (size_t i = 0; i < bytes.size(); ++i) {
+      if (!(numbers[i] >= 0 && numbers[i] <= 255) || numbers[i] != std::floor(numbers[i])) fail(key, "three whole numbers from 0 to 255");
+      bytes[i] = static_cast<uint8_t>(numbers[i]);
     }
-    fail(key, ("one of " + expected).c_str());
+    return bytes;
   }
 
-  const std::string& string(const char* key, const char* expected) const {
+  /// The value whose name the manifest has.
+  template <typename Value>
+  Value one_of(const char* key, std::initializer_list<std::pair<const char*, Value>> names) const {
     const Json& value = at(key);
-    if (value.kind != Json::Kind::kString) fail(key, expected);
-    return value.string;
+    std::string expected;
+    for (const auto& [name, meant] : names) {
+      if (value.kind == Json::Kind::kString && value.string == name) return meant;
+      expected += (expected.empty() ? "\"" : " or \"") + std::string(name) + "\"";
+    }
+    fail(key, expected.c_str());
   }
 
   [[noreturn]] void fail(const char* key, const char* expected) const {
@@ -94,14 +99,14 @@ BlockConfig block(const Section& section) {
   block.heads = section.integer("heads");
   block.kv_heads = section.integer("kvHeads");
   block.head_size = section.integer("headSize");
-  block.norm = section.choice<NormKind>("norm", {{"layer", NormKind::kLayer}, {"rms", NormKind::kRms}});
+  block.norm = section.one_of<NormKind>("norm", {{"layer", NormKind::kLayer}, {"rms", NormKind::kRms}});
   block.epsilon = section.number("epsilon");
-  block.activation = section.choice<Activation>("activation", {{"gelu_tanh", Activation::kGeluTanh},
+  block.activation = section.one_of<Activation>("activation", {{"gelu_tanh", Activation::kGeluTanh},
                                                                {"gelu_erf", Activation::kGeluErf},
                                                                {"quick_gelu", Activation::kQuickGelu},
                                                                {"silu", Activation::kSilu}});
   block.gated = section.boolean("gated");
-  block.residual = section.choice<Residual>(
+  block.residual = section.one_of<Residual>(
       "residual", {{"sequential", Residual::kSequential}, {"parallel", Residual::kParallel}, {"parallel_two_norms", Residual::kParallelTwoNorms}});
   return block;
 }
@@ -139,13 +144,10 @@ Config parse_config(const std::string& manifest_json) {
   config.language.context = language.integer("context");
 
   const Section preprocessing = manifest.section("preprocessing");
-  const char* const kAspects = "\"pad\" or \"squash\"";
-  const std::string& aspect = preprocessing.string("aspect", kAspects);
-  if (aspect != "pad" && aspect != "squash") preprocessing.fail("aspect", kAspects);
-  config.preprocessing.pad_to_square = aspect == "pad";
-  const int background = preprocessing.integer("background");
-  if (background > 255) preprocessing.fail("background", "0 to 255");
-  config.preprocessing.background = static_cast<uint8_t>(background);
+  config.preprocessing.aspect = preprocessing.one_of<Aspect>("aspect", {{"pad", Aspect::kPad}, {"squash", Aspect::kSquash}, {"crop", Aspect::kCrop}});
+  config.preprocessing.shortest_side = preprocessing.integer("shortestSide");
+  config.preprocessing.filter = preprocessing.one_of<Filter>("filter", {{"bicubic", Filter::kBicubic}, {"bilinear", Filter::kBilinear}});
+  config.preprocessing.background = preprocessing.three_bytes("background");
   config.preprocessing.mean = preprocessing.three("mean");
   config.preprocessing.std = preprocessing.three("std");
 

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <random>
 #include <string>
@@ -26,7 +27,7 @@ const std::string kManifest = R"({
                  "activation": "gelu_tanh", "gated": false, "residual": "parallel", "rotaryDims": 32, "vocab": 51200, "tokens": 50295, "context": 2048,
                  "epsilon": 1e-5, "ropeTheta": 10000}
   },
-  "preprocessing": {"aspect": "pad", "background": 127, "mean": [0.5, 0.25, 0.5], "std": [0.5, 0.5, 0.125]}
+  "preprocessing": {"aspect": "pad", "shortestSide": 392, "filter": "bicubic", "background": [122, 116, 104], "mean": [0.5, 0.25, 0.5], "std": [0.5, 0.5, 0.125]}
 })";
 
 std::string replaced(const std::string& from, const std::string& to) {
@@ -67,11 +68,15 @@ TEST(Manifest, ReadsThePublishedSizes) {
   EXPECT_EQ(config.language.context, 2048);
   EXPECT_EQ(config.language.epsilon, 1e-5f);
   EXPECT_EQ(config.language.rope_theta, 10000.0f);
-  EXPECT_TRUE(config.preprocessing.pad_to_square);
-  EXPECT_EQ(config.preprocessing.background, 127);
+  EXPECT_EQ(config.preprocessing.aspect, Aspect::kPad);
+  EXPECT_EQ(config.preprocessing.shortest_side, 392);
+  EXPECT_EQ(config.preprocessing.filter, Filter::kBicubic);
+  EXPECT_EQ(config.preprocessing.background, (std::array<uint8_t, 3>{122, 116, 104}));
   EXPECT_EQ(config.preprocessing.mean, (std::array<float, 3>{0.5f, 0.25f, 0.5f}));
   EXPECT_EQ(config.preprocessing.std, (std::array<float, 3>{0.5f, 0.5f, 0.125f}));
-  EXPECT_FALSE(parse_config(replaced("\"pad\"", "\"squash\"")).preprocessing.pad_to_square);
+  EXPECT_EQ(parse_config(replaced("\"pad\"", "\"squash\"")).preprocessing.aspect, Aspect::kSquash);
+  EXPECT_EQ(parse_config(replaced("\"pad\"", "\"crop\"")).preprocessing.aspect, Aspect::kCrop);
+  EXPECT_EQ(parse_config(replaced("\"bicubic\"", "\"bilinear\"")).preprocessing.filter, Filter::kBilinear);
 }
 
 TEST(Manifest, NamesTheFieldThatIsMissingOrOfTheWrongKind) {
@@ -80,7 +85,8 @@ TEST(Manifest, NamesTheFieldThatIsMissingOrOfTheWrongKind) {
   EXPECT_NE(refusal(replaced("\"imageSize\": 384", "\"imageSize\": \"384\"")).find("architecture.vision.imageSize: expected"), std::string::npos);
   EXPECT_NE(refusal(replaced("\"imageSize\": 384", "\"imageSize\": 384.5")).find("architecture.vision.imageSize: expected"), std::string::npos);
   EXPECT_NE(refusal(replaced("\"epsilon\": 1e-5", "\"epsilon\": null")).find("architecture.language.epsilon: expected"), std::string::npos);
-  EXPECT_NE(refusal(replaced("\"pad\"", "\"crop\"")).find("preprocessing.aspect: expected \"pad\" or \"squash\""), std::string::npos);
+  EXPECT_NE(refusal(replaced("\"pad\"", "\"anyres\"")).find("preprocessing.aspect: expected \"pad\" or \"squash\" or \"crop\""), std::string::npos);
+  EXPECT_NE(refusal(replaced("\"bicubic\"", "3")).find("preprocessing.filter: expected \"bicubic\" or \"bilinear\""), std::string::npos);
   EXPECT_NE(refusal("[]").find("expected an object"), std::string::npos);
 }
 
@@ -124,6 +130,24 @@ TEST(Manifest, RefusesSizesThatCannotBe) {
   for (const auto& [from, to] : cases) {
     const std::string message = refusal(replaced(from, to));
     EXPECT_NE(message.find("architecture."), std::string::npos) << to << ": " << message;
+  }
+}
+
+TEST(Manifest, RefusesPicturesThatCannotBe) {
+  const std::array<const char*, 3> cases[] = {
+      {"\"shortestSide\": 392", "\"shortestSide\": 383", "shortestSide: expected at least vision.imageSize (384)"},
+      {"\"shortestSide\": 392", "\"shortestSide\": 4097", "shortestSide: expected 1 to 4096, received 4097"},
+      {"\"shortestSide\": 392", "\"shortestSide\": -1", "shortestSide: expected a whole number"},
+      {"\"shortestSide\": 392, ", "", "shortestSide is missing"},
+      {"[122, 116, 104]", "[122, 116, 256]", "background: expected three whole numbers from 0 to 255"},
+      {"[122, 116, 104]", "[122, -1, 104]", "background: expected three whole numbers from 0 to 255"},
+      {"[122, 116, 104]", "[122.5, 116, 104]", "background: expected three whole numbers from 0 to 255"},
+      {"[122, 116, 104]", "[122, 116]", "background: expected three numbers"},
+      {"[122, 116, 104]", "127", "background: expected three numbers"},
+      {"0.125", "0", "std: expected numbers above 0"}};
+  for (const auto& [from, to, expected] : cases) {
+    const std::string message = refusal(replaced(from, to));
+    EXPECT_NE(message.find(std::string("preprocessing.") + expected), std::string::npos) << to << ": " << message;
   }
 }
 

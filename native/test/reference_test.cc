@@ -33,6 +33,7 @@ Config reference_config(Config config) {
   smaller(config.language, 20, 34, 10);
   config.vision.patch_size = 6;
   config.vision.image_size = config.projector.pooled ? 26 : 20;  // 9 or 16 patches; two pixel rows and columns are left over
+  config.preprocessing = test::siglip(config.vision.image_size);
   config.language.rotary_dims = std::min(config.language.rotary_dims, 4);
   config.language.vocab = 29;
   config.language.tokens = 27;

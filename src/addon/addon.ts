@@ -15,6 +15,14 @@ export interface NativeImage {
   format: PixelFormat;
 }
 
+/** What of a manifest's preprocessing makes pixels. */
+export interface NativePreprocessing {
+  aspect: 'pad' | 'squash' | 'crop';
+  shortestSide: number; // pixels, at least the size asked for
+  filter: 'bicubic' | 'bilinear';
+  background: [number, number, number]; // red, green, blue
+}
+
 export type Finish = 'eos' | 'stop' | 'length' | 'cancelled';
 
 /** Higher priority first; among equals the earliest deadline (milliseconds from now; absent: none) first. */
@@ -206,8 +214,8 @@ export interface Addon {
   load(options: NativeLoadOptions, onProgress?: (stage: string, fraction: number) => void): Job<NativeEngine>;
   /** `candidate`: a folder whose weights take the place of the package's where `products` says so; '' for none. */
   stages(folder: string, candidate: string, threads: number): NativeStages;
-  /** Pads or squashes and resizes as the model wants: uint8 [size, size, 3]. Synchronous; for calibration. */
-  resize(image: NativeImage, size: number, preprocessing: { aspect: 'pad' | 'squash'; background: number }): Uint8Array;
+  /** Resized as the model wants, and the size × size in the middle: uint8 [size, size, 3]. Synchronous; for calibration. */
+  resize(image: NativeImage, size: number, preprocessing: NativePreprocessing): Uint8Array;
   /**
    * Rows of a matrix to symmetric INT8 on a worker thread. `source` holds rows * columns values of `dtype`, little-endian.
    * Scale per row by the smallest squared error. Writes `weight` [rows, columns] and `scale` [rows]; rejects with ERR_MODEL_FORMAT on a NaN or infinity, naming row and column.

@@ -4,7 +4,8 @@ import { MiphaError } from '../errors.js';
 import { familyOf } from './families.js';
 import { formatError, parseJson } from './format.js';
 import { type Layout, MIPHA_LAYOUT, MIPHA_LINEAR_LAYOUT } from './layout.js';
-import { type Architecture, checkArchitecture, type Preprocessing, preprocessing } from './manifest.js';
+import { type Architecture, checkArchitecture, type Preprocessing } from './manifest.js';
+import { preprocessing, SIGLIP } from './pictures.js';
 
 const size = z.int().min(1).max(1_000_000_000); // the real limits are those of the architecture
 const epsilon = z.number().default(1e-5);
@@ -105,7 +106,7 @@ export function parseConfig(path: string, text: string): CheckpointConfig {
   checkArchitecture(path, architecture);
   return {
     architecture,
-    preprocessing: preprocessing(config.image_aspect_ratio === 'pad' ? 'pad' : 'squash'),
+    preprocessing: preprocessing(SIGLIP, tower.image_size, config.image_aspect_ratio === 'pad' ? 'pad' : undefined),
     layout: projector.mm_projector_type === 'linear' ? MIPHA_LINEAR_LAYOUT : MIPHA_LAYOUT,
     tied: config.tie_word_embeddings,
   };

@@ -71,10 +71,16 @@ export const architectureSchema = z.strictObject({ vision: visionSchema, project
 
 const channel = z.number().min(-1e6).max(1e6);
 const above0 = channel.positive();
-/** How a picture becomes the tower's input: every backend reads these numbers, none has its own. */
+const byte = z.int().min(0).max(255);
+/**
+ * How a picture becomes the tower's input: every backend reads these numbers, none has its own. Resized as `aspect` says until its shorter side has
+ * `shortestSide` pixels; the tower sees the imageSize × imageSize in its middle.
+ */
 export const preprocessingSchema = z.strictObject({
-  aspect: z.enum(['pad', 'squash']), // pad: to a square with `background` first
-  background: z.int().min(0).max(255),
+  aspect: z.enum(['pad', 'squash', 'crop']), // pad: to a square first; squash: each side on its own; crop: keeps its shape and loses its ends
+  shortestSide: count(4096), // pixels, imageSize or more
+  filter: z.enum(['bicubic', 'bilinear']), // Pillow's
+  background: z.tuple([byte, byte, byte]), // red, green, blue of the border
   mean: z.tuple([channel, channel, channel]), // of red, green and blue in 0..1
   std: z.tuple([above0, above0, above0]),
 });
@@ -114,11 +120,6 @@ export type PromptTemplate = z.infer<typeof promptSchema>;
 export type Manifest = z.infer<typeof manifestSchema>;
 export type FileRecord = { bytes: number; sha256: string };
 
-/** SigLIP's picture preprocessing, as Mipha has it: padding with int(0.5 · 255). */
-export function preprocessing(aspect: 'pad' | 'squash'): Preprocessing {
-  return { aspect, background: 127, mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] };
-}
-
 /** The conversation template that Mipha's Phi models were trained with. */
 export const PHI_PROMPT: PromptTemplate = {
   system:
@@ -134,6 +135,9 @@ export const PHI_PROMPT: PromptTemplate = {
 export function parseManifest(path: string, text: string): Manifest {
   const manifest = parseJson(path, text, manifestSchema);
   checkArchitecture(path, manifest.architecture);
+  const { imageSize } = manifest.architecture.vision;
+  const { shortestSide } = manifest.preprocessing;
+  if (shortestSide < imageSize) throw formatError(`${path}: preprocessing.shortestSide`, `at least vision.imageSize (${imageSize})`, shortestSide);
   const { vocab } = manifest.architecture.language;
   const stray = manifest.stopIds.find((id) => id >= vocab);
   if (stray !== undefined) throw formatError(`${path}: stopIds`, `ids below ${vocab}`, stray);

@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { loadAddon, packageRoot } from '../../src/addon/load.js';
-import { preprocessing } from '../../src/package/manifest.js';
+import { preprocessing, SIGLIP } from '../../src/package/pictures.js';
 import { readPicture } from '../support/picture.js';
 import { type GoldenCase, type Loaded, loadReference, readCases } from '../support/reference.js';
 import { testAddon } from '../support/test-addon.js';
@@ -59,7 +59,8 @@ describe('INT8 against FP32', () => {
       const ids = Int32Array.from(question.ids);
       const expected = new Map<string, Float32Array>();
       const keep = (name: string, values: Float32Array) => void expected.set(name, values.slice());
-      const features = reference.encode(loadAddon().resize(image, loaded.architecture.vision.imageSize, preprocessing('pad')), keep);
+      const { imageSize } = loaded.architecture.vision;
+      const features = reference.encode(loadAddon().resize(image, imageSize, preprocessing(SIGLIP, imageSize, 'pad')), keep);
       reference.reset();
       const logits = reference.append([prefix, features, ids], keep).slice(-vocab);
       const compare = (name: string, values: Float32Array) => {

@@ -3,15 +3,16 @@ import { readdirSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { NativeImage, PixelFormat } from '../../src/addon/addon.js';
 import { loadAddon } from '../../src/addon/load.js';
-import { preprocessing } from '../../src/package/manifest.js';
+import { preprocessing, SIGLIP } from '../../src/package/pictures.js';
 import { readPicture } from '../support/picture.js';
 import { readCases } from '../support/reference.js';
 import { bytesOf, readFixtures } from '../support/safetensors.js';
 
 const fixtures = new URL('../fixtures/', import.meta.url).pathname;
 const { resize } = loadAddon();
-const PAD = preprocessing('pad');
-const SQUASH = preprocessing('squash');
+/** As SigLIP's towers get it. */
+const padded = (image: NativeImage, size: number) => resize(image, size, preprocessing(SIGLIP, size, 'pad'));
+const squashed = (image: NativeImage, size: number) => resize(image, size, preprocessing(SIGLIP, size));
 
 /** How many values differ, and by how much at most. */
 function difference(a: Uint8Array, b: Uint8Array): { values: number; largest: number } {
@@ -47,7 +48,7 @@ describe('resize against Pillow', () => {
 
   it.each([...expected.keys()])('%s', async (name) => {
     const [, picture, size] = /^(.*)\.(\d+)$/.exec(name) as unknown as [string, string, string];
-    const pixels = resize(await readPicture(`${fixtures}pillow/${picture}.png`), Number(size), PAD);
+    const pixels = padded(await readPicture(`${fixtures}pillow/${picture}.png`), Number(size));
     expect(difference(pixels, bytesOf(expected, name))).toEqual({ values: 0, largest: 0 });
   });
 
@@ -56,7 +57,7 @@ describe('resize against Pillow', () => {
     const shown = readCases(`${fixtures}${model}/golden.json`).slice(0, 2);
     for (const [i, { picture }] of shown.entries()) {
       const tensor = golden.get(`${i}.pixels_u8`);
-      const pixels = resize(await readPicture(`${fixtures}eval/${picture}`), tensor?.shape[0] as number, PAD);
+      const pixels = padded(await readPicture(`${fixtures}eval/${picture}`), tensor?.shape[0] as number);
       expect(difference(pixels, bytesOf(golden, `${i}.pixels_u8`))).toEqual({ values: 0, largest: 0 });
     }
   });
@@ -68,7 +69,7 @@ describe('the formula picture, 640 × 480 → 384', () => {
   const at = (pixels: Uint8Array, row: number, column: number) => [...pixels.subarray((row * 384 + column) * 3, (row * 384 + column) * 3 + 3)];
 
   it('padded', () => {
-    const pixels = resize(picture, 384, PAD);
+    const pixels = padded(picture, 384);
     expect(sums(pixels)).toEqual([18805035, 18827905, 18545649]);
     expect(at(pixels, 0, 0)).toEqual([127, 127, 127]);
     expect(at(pixels, 48, 0)).toEqual([9, 8, 7]);
@@ -77,7 +78,7 @@ describe('the formula picture, 640 × 480 → 384', () => {
   });
 
   it('squashed', () => {
-    const pixels = resize(picture, 384, SQUASH);
+    const pixels = squashed(picture, 384);
     expect(sums(pixels)).toEqual([18831030, 18861410, 18486624]);
     expect(at(pixels, 0, 0)).toEqual([1, 0, 0]);
     expect(at(pixels, 100, 200)).toEqual([102, 72, 103]);
@@ -86,22 +87,20 @@ describe('the formula picture, 640 × 480 → 384', () => {
 });
 
 describe('raw formats', () => {
-  const expected = resize(image(50, 36, 'rgb', 3, 0, formula), 28, PAD);
+  const expected = padded(image(50, 36, 'rgb', 3, 0, formula), 28);
 
   it.each([0, 5])('rgb, bgr and rgba with %i bytes between rows are the same picture', (gap) => {
-    expect(resize(image(50, 36, 'rgb', 3, gap, formula), 28, PAD)).toEqual(expected);
+    expect(padded(image(50, 36, 'rgb', 3, gap, formula), 28)).toEqual(expected);
     expect(
-      resize(
+      padded(
         image(50, 36, 'bgr', 3, gap, (x, y) => formula(x, y).reverse()),
         28,
-        PAD,
       ),
     ).toEqual(expected);
     expect(
-      resize(
+      padded(
         image(50, 36, 'rgba', 4, gap, (x, y) => [...formula(x, y), (x * 7) % 256]),
         28,
-        PAD,
       ),
     ).toEqual(expected);
   });
@@ -110,12 +109,11 @@ describe('raw formats', () => {
     const gray = (x: number, y: number) => (5 * x + 3 * y) % 256;
     const asRgb = image(33, 20, 'rgb', 3, 0, (x, y) => [gray(x, y), gray(x, y), gray(x, y)]);
     expect(
-      resize(
+      padded(
         image(33, 20, 'gray', 1, 7, (x, y) => [gray(x, y)]),
         28,
-        PAD,
       ),
-    ).toEqual(resize(asRgb, 28, PAD));
+    ).toEqual(padded(asRgb, 28));
   });
 
   // BT.601 in 8 bits: Y, Cb, Cr of the primaries at limited range.
@@ -129,7 +127,7 @@ describe('raw formats', () => {
     const [width, height, stride] = [16, 8, 20];
     const data = new Uint8Array(stride * 12).fill(luma as number);
     for (let i = stride * height; i < data.length; i++) data[i] = (i % 2 === 0 ? cb : cr) as number;
-    const pixels = resize({ data, width, height, stride, format: 'nv12' }, 14, SQUASH);
+    const pixels = squashed({ data, width, height, stride, format: 'nv12' }, 14);
     expect([...pixels.subarray(0, 3)]).toEqual(rgb);
     expect(new Set(pixels)).toEqual(new Set(rgb));
   });
@@ -138,7 +136,7 @@ describe('raw formats', () => {
     const { data, ...rest } = image(50, 36, 'rgb', 3, 0, formula);
     const larger = new Uint8Array(data.length + 100).fill(77);
     larger.set(data, 31);
-    expect(resize({ ...rest, data: larger.subarray(31, 31 + data.length) }, 28, PAD)).toEqual(expected);
+    expect(padded({ ...rest, data: larger.subarray(31, 31 + data.length) }, 28)).toEqual(expected);
   });
 });
 
@@ -146,7 +144,7 @@ describe('bad images', () => {
   const good: NativeImage = { data: new Uint8Array(48), width: 4, height: 4, stride: 12, format: 'rgb' };
   const failing = (change: Partial<NativeImage>) => {
     try {
-      resize({ ...good, ...change }, 28, PAD);
+      padded({ ...good, ...change }, 28);
     } catch (error) {
       return error as Error & { code: string; details: Record<string, number> };
     }
@@ -168,7 +166,19 @@ describe('bad images', () => {
     expect(message).toContain(`${width} x ${height}`);
   });
 
+  it.each<[string, object, RegExp]>([
+    ['another aspect', { aspect: 'anyres' }, /preprocessing.aspect: expected pad, squash or crop, received anyres/],
+    ['another filter', { filter: 'lanczos' }, /preprocessing.filter: expected bicubic or bilinear, received lanczos/],
+    ['a crop larger than the picture', { shortestSide: 27 }, /preprocessing.shortestSide: expected an integer from 28/],
+    ['a colour that is none', { background: [0, 256, 0] }, /preprocessing.background: expected an integer from 0 to 255/],
+    ['one number for a colour', { background: 127 }, /preprocessing.background: expected red, green and blue/],
+  ])('%s is ERR_OPTION', (_, change, message) => {
+    expect(() => resize(good, 28, { ...preprocessing(SIGLIP, 28), ...change })).toThrow(
+      expect.objectContaining({ code: 'ERR_OPTION', message: expect.stringMatching(message) }),
+    );
+  });
+
   it('a size that no model has is ERR_OPTION', () => {
-    for (const size of [0, -1, 1.5, 1e9]) expect(() => resize(good, size, PAD)).toThrow(expect.objectContaining({ code: 'ERR_OPTION' }));
+    for (const size of [0, -1, 1.5, 1e9]) expect(() => padded(good, size)).toThrow(expect.objectContaining({ code: 'ERR_OPTION' }));
   });
 });

@@ -2,7 +2,7 @@
 
 import { beforeAll, describe, expect, it } from 'vitest';
 import { loadAddon, packageRoot } from '../../src/addon/load.js';
-import { preprocessing } from '../../src/package/manifest.js';
+import { preprocessing, SIGLIP } from '../../src/package/pictures.js';
 import { counts } from '../support/counts.js';
 import { readPicture } from '../support/picture.js';
 import { type GoldenCase, greedy, type Loaded, loadReference, readCases } from '../support/reference.js';
@@ -27,7 +27,8 @@ function relativeError(x: Float32Array, y: Float32Array): number {
 }
 
 async function pixelsOf({ picture }: GoldenCase, { architecture }: Loaded): Promise<Uint8Array> {
-  return loadAddon().resize(await readPicture(`${fixtures}eval/${picture}`), architecture.vision.imageSize, preprocessing('pad'));
+  const { imageSize } = architecture.vision;
+  return loadAddon().resize(await readPicture(`${fixtures}eval/${picture}`), imageSize, preprocessing(SIGLIP, imageSize, 'pad'));
 }
 
 describe.each([nano, fused])('$name', ({ name, checkpoint, towerLayers, tokens, shown, cases }) => {
@@ -101,7 +102,10 @@ describe('misuse', () => {
   });
   const coded = (code: string, message?: RegExp) =>
     expect.objectContaining({ code, ...(message === undefined ? {} : { message: expect.stringMatching(message) }) });
-  const blank = () => testAddon().reference(JSON.stringify({ architecture: loaded.architecture, preprocessing: preprocessing('pad') }));
+  const blank = () => {
+    const { architecture } = loaded;
+    return testAddon().reference(JSON.stringify({ architecture, preprocessing: preprocessing(SIGLIP, architecture.vision.imageSize) }));
+  };
 
   it('a manifest that is none', () => {
     expect(() => testAddon().reference('{')).toThrow(coded('ERR_MODEL_FORMAT'));

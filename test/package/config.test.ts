@@ -54,7 +54,14 @@ describe('a published config', () => {
           ropeTheta: 10000,
         },
       },
-      preprocessing: { aspect: 'pad', background: 127, mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] },
+      preprocessing: {
+        aspect: 'pad',
+        shortestSide: 384,
+        filter: 'bicubic',
+        background: [127, 127, 127],
+        mean: [0.5, 0.5, 0.5],
+        std: [0.5, 0.5, 0.5],
+      },
       layout: MIPHA_LAYOUT,
       tied: false,
     });

@@ -108,7 +108,15 @@ describe('manifest', () => {
     ['sizes beyond reason', (m) => Object.assign(m.architecture.vision, { hidden: 1e6 }), /vision.hidden/],
     ['more tokens than rows', (m) => Object.assign(m.architecture.language, { tokens: 25 }), /language.tokens: expected at most 24, received 25/],
     ['a precision nobody knows', (m) => Object.assign(m.recipe, { 'language.head': 'w4' }), /recipe.language.head/],
-    ['another aspect', (m) => Object.assign(m.preprocessing, { aspect: 'crop' }), /preprocessing.aspect/],
+    ['another aspect', (m) => Object.assign(m.preprocessing, { aspect: 'anyres' }), /preprocessing.aspect/],
+    ['another filter', (m) => Object.assign(m.preprocessing, { filter: 'lanczos' }), /preprocessing.filter/],
+    ['one number for a colour', (m) => Object.assign(m.preprocessing, { background: 127 }), /preprocessing.background/],
+    ['a colour out of range', (m) => Object.assign(m.preprocessing, { background: [0, 256, 0] }), /preprocessing.background.1/],
+    [
+      'a crop larger than the picture',
+      (m) => Object.assign(m.preprocessing, { aspect: 'crop', shortestSide: 27 }),
+      /preprocessing.shortestSide: expected at least vision.imageSize \(28\), received 27/,
+    ],
   ])('with %s is refused', async (_, edit, message) => {
     const folder = await temporaryFolder();
     await writeFile(join(folder, 'manifest.json'), sound);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { loadAddon } from '../../src/addon/load.js';
 import { Prompt } from '../../src/engine/prompt.js';
 import { loadTokenizer } from '../../src/engine/tokenizer.js';
-import { preprocessing, TOKENIZER_FOLDER } from '../../src/package/manifest.js';
+import { TOKENIZER_FOLDER } from '../../src/package/manifest.js';
 import { evalFigures, evalScenes } from './nano.js';
 import { OnnxModel } from './onnx-model.js';
 import { readPicture } from './picture.js';
@@ -22,11 +22,12 @@ export interface Score {
 export async function scoreOf(folder: string, graphs: string, scenes: number): Promise<Score> {
   const model = await OnnxModel.load(folder, graphs, 1);
   const tokenizer = await loadTokenizer(join(folder, TOKENIZER_FOLDER));
-  const { vision, language } = model.manifest.architecture;
+  const { architecture, preprocessing } = model.manifest;
+  const { vision, language } = architecture;
   const prompt = new Prompt(tokenizer, model.manifest.prompt, language.context);
   const score: Score = { total: 0, right: 0, referenceRight: 0, identical: 0 };
   for (const [index, { picture, qa }] of evalScenes().slice(0, scenes).entries()) {
-    const features = await model.encode(loadAddon().resize(await readPicture(picture), vision.imageSize, preprocessing('pad')));
+    const features = await model.encode(loadAddon().resize(await readPicture(picture), vision.imageSize, preprocessing));
     const questions = qa.map(([question]) => prompt.afterPicture(question));
     const answers = await model.answers(features, prompt.prefix, questions, LONGEST);
     for (const [i, ids] of answers.entries()) {

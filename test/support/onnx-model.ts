@@ -54,8 +54,11 @@ export class OnnxModel {
   /** pixels uint8 [size, size, 3] → features [tokens, hidden] */
   async encode(pixels: Uint8Array): Promise<Float32Array> {
     const size = this.manifest.architecture.vision.imageSize;
-    const planes = new Float32Array(3 * size * size);
-    for (const [at, value] of pixels.entries()) planes[(at % 3) * size * size + Math.floor(at / 3)] = value / 127.5 - 1;
+    const { mean, std } = this.manifest.preprocessing;
+    const planes = Float32Array.from({ length: pixels.length }, (_, i) => {
+      const channel = Math.floor(i / size ** 2);
+      return ((pixels[3 * (i % size ** 2) + channel] as number) / 255 - (mean[channel] as number)) / (std[channel] as number);
+    });
     const { features } = await this.vision.run({ pixels: new Tensor('float32', planes, [1, 3, size, size]) });
     return features?.data as Float32Array;
   }

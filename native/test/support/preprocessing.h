@@ -5,9 +5,9 @@
 
 namespace mipha::test {
 
-/// SigLIP's numbers: (x / 255 − 0.5) / 0.5.
-inline Preprocessing siglip(bool pad_to_square = true) {
-  return {pad_to_square, 127, {0.5f, 0.5f, 0.5f}, {0.5f, 0.5f, 0.5f}};
+/// SigLIP's numbers: (x / 255 − 0.5) / 0.5, and no crop.
+inline Preprocessing siglip(int image_size, Aspect aspect = Aspect::kPad) {
+  return {aspect, image_size, Filter::kBicubic, {127, 127, 127}, {0.5f, 0.5f, 0.5f}, {0.5f, 0.5f, 0.5f}};
 }
 
 }  // namespace mipha::test

@@ -59,7 +59,8 @@ inline std::string manifest_of(const Config& config) {
   block(l);
   number("layers", l.layers), number("rotaryDims", l.rotary_dims), number("vocab", l.vocab), number("tokens", l.tokens);
   number("context", l.context), number("ropeTheta", l.rope_theta);
-  return json + "}},\"preprocessing\":{\"aspect\":\"pad\",\"background\":127,\"mean\":[0.5,0.5,0.5],\"std\":[0.5,0.5,0.5]},\"recipe\":{}}";
+  return json + "}},\"preprocessing\":{\"aspect\":\"pad\",\"shortestSide\":" + std::to_string(v.image_size) +
+         ",\"filter\":\"bicubic\",\"background\":[127,127,127],\"mean\":[0.5,0.5,0.5],\"std\":[0.5,0.5,0.5]},\"recipe\":{}}";
 }
 
 inline std::string safetensors_of(const std::map<std::string, Tensor>& tensors) {

@@ -19,7 +19,7 @@ inline Config tiny_config() {
   Config config;
   config.vision = {siglip_block(144, 200, 2, 1e-6f), 42, 14, 2};  // 3 × 3 = 9 tokens, heads of 72, 200 is no multiple of 64
   config.projector = {2};
-  config.preprocessing = siglip();
+  config.preprocessing = siglip(config.vision.image_size);
   config.language = {phi_block(160, 328, 2, 1e-5f, 32, 10000), 3, 96, 90, 160};  // heads of 80, 328 is no multiple of 16
   return config;
 }
@@ -68,6 +68,7 @@ inline std::map<std::string, Config> tiny_configs() {
   {  // 4 × 4 patches, pooled
     Config& config = configs["pooled, gated neox"] = tiny_config();
     config.vision.image_size = 56;
+    config.preprocessing = siglip(56);
     config.vision.prefix_rows = config.vision.skipped_rows = 1;
     config.projector.pooled = true;
     LanguageConfig& language = config.language;

@@ -1,4 +1,4 @@
-/** SigLIP and projector as one graph: pixels f32 [1, 3, side, side], x / 127.5 − 1, → features f32 [tokens, hidden of the language model]. */
+/** SigLIP and projector as one graph: normalized pixels f32 [1, 3, side, side] → features f32 [tokens, hidden of the language model]. */
 import { type Block, towerBlocks } from '../block.js';
 import { towerRows } from '../manifest.js';
 import { parts, transformerBlock } from './block.js';
