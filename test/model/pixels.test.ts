@@ -1,9 +1,10 @@
 /** Preprocessing against Pillow: bit for bit, though the contract would allow one level on a thousandth of the values. */
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { NativeImage, PixelFormat } from '../../src/addon/addon.js';
 import { loadAddon } from '../../src/addon/load.js';
 import { preprocessing, SIGLIP } from '../../src/package/pictures.js';
+import { parsePreprocessor } from '../../src/package/preprocessor.js';
 import { readPicture } from '../support/picture.js';
 import { readCases } from '../support/reference.js';
 import { bytesOf, readFixtures } from '../support/safetensors.js';
@@ -60,6 +61,32 @@ describe('resize against Pillow', () => {
       const pixels = padded(await readPicture(`${fixtures}eval/${picture}`), tensor?.shape[0] as number);
       expect(difference(pixels, bytesOf(golden, `${i}.pixels_u8`))).toEqual({ values: 0, largest: 0 });
     }
+  });
+});
+
+describe('other towers: pixels of their own processors', () => {
+  const expected = readFixtures(`${fixtures}pillow/paths.safetensors`);
+  const paths = JSON.parse(readFileSync(`${fixtures}pillow/paths.json`, 'utf8')) as {
+    path: string;
+    pad: number[] | null;
+    preprocessor_config: object;
+  }[];
+  const cases = [...expected.keys()].map((name) => {
+    const [picture, path] = name.split(/\.(.*)/) as [string, string];
+    return { name, picture, path: paths.find((one) => one.path === path) as (typeof paths)[number] };
+  });
+
+  it('has an expected result for every picture and processor', () => {
+    const pictures = readdirSync(`${fixtures}pillow`).filter((name) => name.endsWith('.png'));
+    expect(new Set(expected.keys())).toEqual(new Set(pictures.flatMap((name) => paths.map(({ path }) => name.replace(/png$/, path)))));
+  });
+
+  it.each(cases)('$name', async ({ name, picture, path }) => {
+    const { preprocessing: own, imageSize } = parsePreprocessor(path.path, JSON.stringify(path.preprocessor_config));
+    if (path.pad !== null) expect(own.background).toEqual(path.pad);
+    const wanted: typeof own = path.pad === null ? own : { ...own, aspect: 'pad' };
+    const pixels = resize(await readPicture(`${fixtures}pillow/${picture}.png`), imageSize, wanted);
+    expect(difference(pixels, bytesOf(expected, name))).toEqual({ values: 0, largest: 0 });
   });
 });
 
