@@ -4,6 +4,7 @@ import type { LookOutcome, NativeEngine, NativeImage, NativeStatus } from '../ad
 import { loadAddon } from '../addon/load.js';
 import { fromNative, MiphaError } from '../errors.js';
 import { TOKENIZER_FOLDER } from '../package/manifest.js';
+import { tokensOf } from '../package/prompts.js';
 import type { OpenedPackage } from '../package/verify.js';
 import { onAbort } from '../signals.js';
 import type { Answer, Question } from './answer.js';
@@ -42,14 +43,13 @@ export class Engine {
     readonly tokenizer: Tokenizer,
     readonly prompt: Prompt,
     private readonly context: number,
-    private readonly stopIds: Int32Array,
   ) {}
 
   /** `site` is the callSite() of the public call, for native errors. */
   static async open({ folder, manifest }: OpenedPackage, options: EngineOptions, site: string): Promise<Engine> {
     const { signal, onProgress, ...rest } = options;
     const addon = loadAddon();
-    const tokenizer = await loadTokenizer(join(folder, TOKENIZER_FOLDER));
+    const tokenizer = await loadTokenizer(join(folder, TOKENIZER_FOLDER), tokensOf(manifest.prompt));
     const { vocab, context } = manifest.architecture.language;
     if (tokenizer.size > vocab) {
       throw new MiphaError('ERR_MODEL_FORMAT', `${folder}: tokenizer: expected ids below ${vocab}, received ${tokenizer.size - 1}`);
@@ -64,7 +64,7 @@ export class Engine {
     const unlink = onAbort(signal, () => job.cancel());
     try {
       const native = await job.done;
-      const engine = new Engine(native, tokenizer, prompt, context, Int32Array.from(manifest.stopIds));
+      const engine = new Engine(native, tokenizer, prompt, context);
       if (signal?.aborted) await engine.dispose();
       signal?.throwIfAborted();
       return engine;
@@ -95,7 +95,7 @@ export class Engine {
           view,
           ids,
           maxTokens,
-          stopIds: this.stopIds,
+          stopIds: this.prompt.stopIds,
           ...question.sampling(),
           ...call.jobOptions(),
           ...(conversation === undefined ? {} : { conversation }),
@@ -117,7 +117,7 @@ export class Engine {
   /** The ids and logit margins of a greedy answer, for the self-test. */
   async greedy(view: number, ids: Int32Array, maxTokens: number, call: Call): Promise<{ ids: Int32Array; margins: Float32Array }> {
     return await call.settle(
-      () => this.native.ask({ view, ids, maxTokens, stopIds: this.stopIds, temperature: 0, topP: 1, seed: 0, ...call.jobOptions() }),
+      () => this.native.ask({ view, ids, maxTokens, stopIds: this.prompt.stopIds, temperature: 0, topP: 1, seed: 0, ...call.jobOptions() }),
       ({ finish }) => finish === 'cancelled',
     );
   }

@@ -7,6 +7,7 @@ import type { Sample } from '../package/calibrate/stages.js';
 import type { Calibration } from '../package/calibration.js';
 import { hashFile } from '../package/hash.js';
 import { imageTokens, TOKENIZER_FOLDER } from '../package/manifest.js';
+import { tokensOf } from '../package/prompts.js';
 import { readManifest } from '../package/verify.js';
 import { fileText, NotUtf8 } from '../utf8.js';
 import { toPixels } from './image.js';
@@ -29,7 +30,8 @@ const PICTURE = /\.(jpe?g|png|webp|avif|gif|tiff?)$/i;
 export async function readSamples(folder: string, pictures: string, prompts: string, count: number): Promise<Samples> {
   const manifest = await readManifest(folder);
   const { vision, language } = manifest.architecture;
-  const prompt = new Prompt(await loadTokenizer(join(folder, TOKENIZER_FOLDER)), manifest.prompt, language.context);
+  const tokenizer = await loadTokenizer(join(folder, TOKENIZER_FOLDER), tokensOf(manifest.prompt));
+  const prompt = new Prompt(tokenizer, manifest.prompt, language.context);
   const questions = await readPrompts(prompts);
   const names = spread(await listPictures(pictures), count);
   const pairs = Math.min(count, names.length * questions.length);

@@ -1,5 +1,5 @@
 /**
- * GPT-2's byte-level BPE as Phi uses it (CodeGen tokenizer): text ↔ ids, and the bytes behind every id.
+ * Text ↔ ids, and the bytes behind every id, for any byte-pair encoding that knows all bytes: GPT-2's kind and sentencepiece's.
  * Special tokens are never produced from text: a user who types "<|endoftext|>" gets ordinary ids, so no question can end a turn.
  */
 import { existsSync } from 'node:fs';
@@ -8,16 +8,15 @@ import { join } from 'node:path';
 import { Tokenizer as BytePairEncoder } from '@huggingface/tokenizers';
 import { z } from 'zod';
 import { MiphaError } from '../errors.js';
-import { fileError, parseJson, textOf } from '../package/format.js';
+import { fileError, formatError, parseJson, textOf, validate } from '../package/format.js';
+import { IMAGE } from '../package/prompts.js';
+import { idsSchema, type TokenizerJson, tokenizerSchema } from '../package/tokenizer-json.js';
+import { type Opening, preTokenizerFor } from './pre-tokenizer.js';
+import { writingOf } from './token-bytes.js';
 
-export interface TokenizerParts {
-  vocab: Record<string, number>;
-  /** "left right" pairs, best first. */
-  merges: string[];
-  /** Matched in raw text before anything else, leftmost-longest; no special ones. Phi: runs of spaces and of tabs. */
-  added: Record<string, number>;
-  /** Never produced from text, never shown. */
-  special: Record<string, number>;
+export interface TokenizerOptions {
+  /** Tokens that are special besides those that say so themselves. */
+  special?: Iterable<string>;
   /** Remove the spaces before punctuation that Hugging Face removes when decoding. */
   cleanUp: boolean;
 }
@@ -28,37 +27,33 @@ export class Tokenizer {
   readonly cleanUp: boolean;
   /** Bytes of the longest token: n bytes of text are never fewer than n / this tokens. */
   readonly longestToken: number;
-  private readonly encoder: BytePairEncoder;
-  private readonly bytesById: (Uint8Array | undefined)[] = [];
-  private readonly special: ReadonlyMap<string, number>;
+  private readonly encoders: Record<Opening, BytePairEncoder>;
+  private readonly bytesById: (Uint8Array | undefined)[];
+  private readonly special = new Map<string, number>();
 
-  /** Throws ERR_MODEL_FORMAT when the parts do not make a byte-level BPE. */
-  constructor(parts: TokenizerParts) {
-    this.cleanUp = parts.cleanUp;
-    this.special = new Map(Object.entries(parts.special));
-    const specialIds = new Set(this.special.values());
-    for (const [token, id] of Object.entries(parts.vocab)) if (!specialIds.has(id)) this.bytesById[id] = symbolsToBytes(token);
-    for (const [token, id] of Object.entries(parts.added)) this.bytesById[id] = new TextEncoder().encode(token);
-    this.size = Math.max(this.bytesById.length, ...[...specialIds].map((id) => id + 1));
+  /** Throws ERR_MODEL_FORMAT when it cannot write every text. */
+  constructor(json: TokenizerJson, { special = [], cleanUp }: TokenizerOptions) {
+    this.cleanUp = cleanUp;
+    const { model } = json;
+    const names = new Set([...special, IMAGE]); // the picture's token is not always called special
+    for (const name of names) if (model.vocab[name] !== undefined) this.special.set(name, model.vocab[name]);
+    for (const token of json.added_tokens) if (token.special || names.has(token.content)) this.special.set(token.content, token.id);
+    const added = json.added_tokens.filter(({ content }) => !this.special.has(content));
+
+    const writing = writingOf(json);
+    const words = Object.entries(model.vocab);
+    this.size = 1 + Math.max(...[words, json.added_tokens.map(({ id }) => ['', id] as const)].map(largestId));
+    this.bytesById = Array(this.size);
+    for (const [token, id] of words) this.bytesById[id] = writing.bytes(token);
+    for (const { content, id } of added) this.bytesById[id] = writing.addedBytes(content);
+    for (const id of this.special.values()) this.bytesById[id] = EMPTY;
     this.longestToken = this.bytesById.reduce((longest, bytes) => Math.max(longest, bytes?.length ?? 0), 1);
-    const missing = SYMBOLS.find((symbol) => parts.vocab[symbol] === undefined);
-    if (missing !== undefined)
-      throw new MiphaError('ERR_MODEL_FORMAT', `tokenizer: expected all 256 byte symbols in the vocabulary, ${missing} is missing`);
-    this.encoder = new BytePairEncoder(
-      {
-        normalizer: null,
-        pre_tokenizer: PRE_TOKENIZER,
-        model: { type: 'BPE', vocab: parts.vocab, merges: parts.merges.map((pair) => pair.split(' ', 2)) },
-        post_processor: null,
-        decoder: null,
-        added_tokens: Object.entries(parts.added).map(([content, id]) => ({ content, id, special: false, normalized: false })),
-      },
-      {},
-    );
+    this.encoders = encodersOf({ ...json, added_tokens: added }, this.special);
   }
 
-  encode(text: string): number[] {
-    return this.encoder.encode(text, { add_special_tokens: false }).ids;
+  /** Nothing is added to the text's own ids but the space that some tokenizers begin a text with; `continued`: it goes on behind a token. */
+  encode(text: string, opening: Opening = 'apart'): number[] {
+    return this.encoders[opening].encode(text, { add_special_tokens: false }).ids;
   }
 
   /** Special and unknown ids are left out; bytes that are no UTF-8 become U+FFFD. No clean-up, see text.ts. */
@@ -91,79 +86,80 @@ export class Tokenizer {
   }
 }
 
-/** From a folder with tokenizer.json, or with vocab.json, merges.txt and added_tokens.json. Throws ERR_MODEL_MISSING, ERR_MODEL_FORMAT. */
-export async function loadTokenizer(folder: string): Promise<Tokenizer> {
-  const config = await readJsonIfThere(join(folder, 'tokenizer_config.json'), configSchema);
-  const cleanUp = config?.clean_up_tokenization_spaces ?? true;
-  const whole = await readJsonIfThere(join(folder, 'tokenizer.json'), wholeSchema);
-  if (whole !== undefined) {
-    const pick = (special: boolean) =>
-      Object.fromEntries(whole.added_tokens.filter((token) => token.special === special).map((token) => [token.content, token.id]));
-    const merges = whole.model.merges.map((pair) => (typeof pair === 'string' ? pair : pair.join(' ')));
-    return new Tokenizer({ vocab: whole.model.vocab, merges, added: pick(false), special: pick(true), cleanUp });
-  }
-  const vocab = await readJson(join(folder, 'vocab.json'), idsSchema);
-  const listed = (await readJsonIfThere(join(folder, 'added_tokens.json'), idsSchema)) ?? {};
-  const mergesPath = join(folder, 'merges.txt');
-  const merges = (await readText(mergesPath)).split('\n').filter((line, index) => line !== '' && !(index === 0 && line.startsWith('#version')));
-  const bad = merges.find((line) => !/^\S+ \S+$/.test(line));
-  if (bad !== undefined) throw new MiphaError('ERR_MODEL_FORMAT', `${mergesPath}: expected two symbols per line, received ${JSON.stringify(bad)}`);
-
-  const special: Record<string, number> = {};
-  for (const [id, token] of Object.entries(config?.added_tokens_decoder ?? {})) if (token.special) special[token.content] = Number(id);
-  const end = vocab[END_OF_TEXT] ?? listed[END_OF_TEXT];
-  if (end !== undefined) special[END_OF_TEXT] = end;
-  const added = Object.fromEntries(Object.entries(listed).filter(([token]) => special[token] === undefined));
-  return new Tokenizer({ vocab, merges, added, special, cleanUp });
-}
-
-const END_OF_TEXT = '<|endoftext|>';
 const EMPTY = new Uint8Array(0);
 
-/** GPT-2's pre-tokenizer. \p{White_Space} is what \s means to the original (JavaScript's \s has U+FEFF and lacks U+0085). */
-const PRE_TOKENIZER = {
-  type: 'Sequence',
-  pretokenizers: [
-    {
-      type: 'Split',
-      behavior: 'Isolated',
-      invert: false,
-      pattern: {
-        Regex:
-          "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\p{White_Space}\\p{L}\\p{N}]+|\\p{White_Space}+(?!\\P{White_Space})|\\p{White_Space}+",
-      },
-    },
-    { type: 'ByteLevel', add_prefix_space: false, use_regex: false },
-  ],
-};
-
-/** GPT-2's printable symbol of each byte: itself where it is printable Latin-1, else the next free character from U+0100 on. */
-const SYMBOLS: readonly string[] = (() => {
-  let next = 256;
-  return Array.from({ length: 256 }, (_, byte) => {
-    const printable = (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
-    return String.fromCharCode(printable ? byte : next++);
-  });
-})();
-const BYTE_OF = new Map(SYMBOLS.map((symbol, byte) => [symbol, byte]));
-
-/** A vocabulary entry's bytes; entries that are not written in byte symbols are taken as they are. */
-function symbolsToBytes(token: string): Uint8Array {
-  const bytes = Array.from(token, (symbol) => BYTE_OF.get(symbol));
-  return bytes.includes(undefined) ? new TextEncoder().encode(token) : Uint8Array.from(bytes as number[]);
+function largestId(entries: readonly (readonly [string, number])[]): number {
+  return entries.reduce((largest, [, id]) => Math.max(largest, id), -1);
 }
 
-const id = z.int().min(0).max(10_000_000);
-const idsSchema = z.record(z.string(), id);
+/** Without the special tokens and the merges that would make them: where these are left in, some vocabularies merge "</" and "s>". */
+function encodersOf(json: TokenizerJson, special: ReadonlyMap<string, number>): Record<Opening, BytePairEncoder> {
+  const { normalizer, model, added_tokens } = json;
+  const vocab = { ...model.vocab };
+  for (const token of special.keys()) delete vocab[token];
+  const pairs = model.merges.map((pair) => (typeof pair === 'string' ? pair.split(' ') : pair));
+  const merges = pairs.filter(([left, right]) => !special.has(`${left}${right}`));
+  const stray = merges.find(([left, right]) => vocab[`${left}${right}`] === undefined);
+  if (stray !== undefined) throw formatError('tokenizer', 'merges into entries of the vocabulary', stray);
+  const encoder = (opening: Opening, of: object) =>
+    new BytePairEncoder(
+      {
+        normalizer,
+        pre_tokenizer: preTokenizerFor(json, opening),
+        model: of,
+        post_processor: null,
+        decoder: null,
+        added_tokens,
+      },
+      {},
+    );
+  try {
+    const encoders = {
+      apart: encoder('apart', { ...model, vocab, merges }),
+      continued: encoder('continued', { type: 'BPE', vocab: {}, merges: [] }),
+    };
+    encoders.continued.model = encoders.apart.model; // the large part
+    return encoders;
+  } catch (error) {
+    throw formatError('tokenizer', 'patterns that can be compiled', (error as Error).message, error);
+  }
+}
+
+/**
+ * From a folder with tokenizer.json, or with vocab.json, merges.txt and added_tokens.json of a tokenizer that splits words as GPT-2's. `special`: tokens
+ * that must be special, whatever the files say. Throws ERR_MODEL_MISSING, ERR_MODEL_FORMAT.
+ */
+export async function loadTokenizer(folder: string, special: readonly string[] = []): Promise<Tokenizer> {
+  const config = await readJsonIfThere(join(folder, 'tokenizer_config.json'), configSchema);
+  const flagged = Object.values(config?.added_tokens_decoder ?? {}).filter((token) => token.special);
+  const json = (await readJsonIfThere(join(folder, 'tokenizer.json'), tokenizerSchema)) ?? (await gpt2Json(folder));
+  return new Tokenizer(json, {
+    special: [...special, ...flagged.map(({ content }) => content)],
+    cleanUp: config?.clean_up_tokenization_spaces ?? true,
+  });
+}
+
+/** What tokenizer.json would say. */
+async function gpt2Json(folder: string): Promise<TokenizerJson> {
+  const vocab = await readJson(join(folder, 'vocab.json'), idsSchema);
+  const listed = (await readJsonIfThere(join(folder, 'added_tokens.json'), idsSchema)) ?? {};
+  const path = join(folder, 'merges.txt');
+  const merges = (await readText(path)).split('\n').filter((line, index) => line !== '' && !(index === 0 && line.startsWith('#version')));
+  return validate(
+    path,
+    {
+      normalizer: null,
+      pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false },
+      model: { type: 'BPE', vocab, merges },
+      added_tokens: Object.entries(listed).map(([content, id]) => ({ content, id, special: false })),
+    },
+    tokenizerSchema,
+  );
+}
+
 const configSchema = z.object({
   clean_up_tokenization_spaces: z.boolean().optional(),
   added_tokens_decoder: z.record(z.string().regex(/^\d+$/), z.object({ content: z.string(), special: z.boolean() })).optional(),
-});
-const wholeSchema = z.object({
-  model: z.object({ type: z.literal('BPE'), vocab: idsSchema, merges: z.array(z.union([z.string(), z.tuple([z.string(), z.string()])])) }),
-  pre_tokenizer: z.object({ type: z.literal('ByteLevel'), add_prefix_space: z.literal(false) }),
-  normalizer: z.null(),
-  added_tokens: z.array(z.object({ id, content: z.string().min(1), special: z.boolean() })),
 });
 
 async function readText(path: string): Promise<string> {

@@ -5,8 +5,9 @@ import { type Checkpoint, openCheckpoint } from './checkpoint.js';
 import { formatError } from './format.js';
 import { hashFile } from './hash.js';
 import { type Adapter, openAdapter } from './lora.js';
-import { type FileRecord, FORMAT_VERSION, GOLDEN_FILE, type Manifest, PHI_PROMPT, TOKENIZER_FOLDER, WEIGHTS_FILE } from './manifest.js';
+import { type FileRecord, FORMAT_VERSION, GOLDEN_FILE, type Manifest, TOKENIZER_FOLDER, WEIGHTS_FILE } from './manifest.js';
 import { atomically, refuseExisting, writeDurably, writeManifest } from './output.js';
+import { PHI } from './prompts.js';
 import { completeRecipe, type Recipe } from './recipe.js';
 import { canonicalTensors } from './tensors.js';
 import { readTokenizerFiles, type TokenizerFiles } from './tokenizer-files.js';
@@ -39,7 +40,7 @@ export async function convert(checkpointFolder: string, out: string, options: Co
   const checkpoint = await openCheckpoint(checkpointFolder);
   let adapter: Adapter | undefined;
   try {
-    const tokenizer = await readTokenizerFiles(checkpointFolder);
+    const tokenizer = await readTokenizerFiles(checkpointFolder, PHI);
     const { vocab } = checkpoint.architecture.language;
     if (tokenizer.tokens > vocab)
       throw formatError(`${checkpointFolder}: tokenizer`, `at most ${vocab} ids, the rows of the embedding`, tokenizer.tokens);
@@ -101,8 +102,7 @@ async function writePackage(
       language: { ...checkpoint.architecture.language, tokens: tokenizer.tokens },
     },
     preprocessing: checkpoint.preprocessing,
-    prompt: PHI_PROMPT,
-    stopIds: [tokenizer.end],
+    prompt: PHI,
     recipe,
     files,
   };

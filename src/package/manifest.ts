@@ -85,17 +85,28 @@ export const preprocessingSchema = z.strictObject({
   std: z.tuple([above0, above0, above0]),
 });
 
+const token = z.string().min(1).max(100); // a name that the tokenizer knows
+
 /**
- * One turn is `user` + message + `assistant`; the very first is preceded by `system`. A message about a picture starts with `image`, whose
- * "<image>" is replaced by the picture's features; the texts on either side of it are tokenized separately. A finished answer is
- * " " + answer + `end`, and the next turn follows without a space.
+ * One turn is `user` + message + `assistant`; the very first is preceded by `system`, and all of it by the token `begin`. A message about a picture
+ * starts with `image`, whose "<image>" is replaced by the picture's features. A finished answer is `answer` + its words + the token `end`, and the next
+ * turn follows at once. `stops` end an answer that is being written.
  */
 export const promptSchema = z.strictObject({
+  begin: token.optional(),
+  tokens: z.array(token).max(64), // what stands in the texts below as a token, not as its letters
   system: z.string().max(10_000),
   user: z.string().max(1000),
   image: z.string().max(1000),
+  /**
+   * How the text behind the picture is tokenized: as a text of its own, or as one that goes on behind a token. Tokenizers of sentencepiece tell these
+   * apart: a text begins with a space that nobody wrote.
+   */
+  afterPicture: z.enum(['apart', 'continued']),
   assistant: z.string().max(1000),
-  end: z.string().max(100),
+  answer: z.string().max(1000),
+  end: token,
+  stops: z.array(token).min(1).max(16),
 });
 
 export const precisionSchema = z.enum(['w8a8', 'w8a16', 'f16']);
@@ -109,7 +120,6 @@ export const manifestSchema = z.strictObject({
   architecture: architectureSchema,
   preprocessing: preprocessingSchema,
   prompt: promptSchema,
-  stopIds: z.array(z.int().min(0)).min(1).max(64),
   recipe: z.record(z.string().max(100), precisionSchema), // matrix → how it is stored
   files: z.record(insidePath, z.strictObject({ bytes: z.int().min(0), sha256 })),
 });
@@ -120,16 +130,6 @@ export type PromptTemplate = z.infer<typeof promptSchema>;
 export type Manifest = z.infer<typeof manifestSchema>;
 export type FileRecord = { bytes: number; sha256: string };
 
-/** The conversation template that Mipha's Phi models were trained with. */
-export const PHI_PROMPT: PromptTemplate = {
-  system:
-    'A chat between a curious user and an artificial intelligence assistant. ' +
-    "The assistant gives helpful, detailed, and polite answers to the user's questions. ",
-  user: 'USER: ',
-  image: '<image>\n',
-  assistant: ' ASSISTANT:',
-  end: '<|endoftext|>',
-};
 
 /** Text of a manifest.json → Manifest. `path` is for the error. */
 export function parseManifest(path: string, text: string): Manifest {
@@ -138,9 +138,6 @@ export function parseManifest(path: string, text: string): Manifest {
   const { imageSize } = manifest.architecture.vision;
   const { shortestSide } = manifest.preprocessing;
   if (shortestSide < imageSize) throw formatError(`${path}: preprocessing.shortestSide`, `at least vision.imageSize (${imageSize})`, shortestSide);
-  const { vocab } = manifest.architecture.language;
-  const stray = manifest.stopIds.find((id) => id >= vocab);
-  if (stray !== undefined) throw formatError(`${path}: stopIds`, `ids below ${vocab}`, stray);
   if (!(WEIGHTS_FILE in manifest.files)) throw formatError(`${path}: files`, `an entry ${WEIGHTS_FILE}`, Object.keys(manifest.files));
   return manifest;
 }

@@ -10,8 +10,9 @@ import { MiphaError, nearestKey, optionError } from '../errors.js';
 import type { SourceTensor } from './checkpoint.js';
 import { parseConfig } from './config.js';
 import { BYTES_OF, toFloat16 } from './floats.js';
-import { FORMAT_VERSION, type Manifest, PHI_PROMPT, TOKENIZER_FOLDER, WEIGHTS_FILE } from './manifest.js';
+import { FORMAT_VERSION, type Manifest, TOKENIZER_FOLDER, WEIGHTS_FILE } from './manifest.js';
 import { atomically, writeManifest } from './output.js';
+import { PHI } from './prompts.js';
 import { type Cut, type ModelSize, modelSizes, publishedConfig, publishedTensors } from './published.js';
 import { completeRecipe, storedSpecs } from './recipe.js';
 import { bytesOf, SafetensorsWriter, storageOrder, type TensorSpec } from './safetensors.js';
@@ -34,7 +35,7 @@ const INT8_DEVIATION = 73.3; // standard deviation of whole numbers drawn evenly
 /** Writes the package `out` (without a golden self-test), which must not exist. Throws ERR_OPTION, ERR_MODEL_MISSING. */
 export async function writeRandomPackage(out: string, size: ModelSize, options: RandomOptions = {}): Promise<Manifest> {
   checkSize(size);
-  const tokenizer = await readTokenizerFiles(options.tokenizer ?? shippedTokenizer());
+  const tokenizer = await readTokenizerFiles(options.tokenizer ?? shippedTokenizer(), PHI);
   return atomically(out, async (folder) => {
     const config = parseConfig('config.json', publishedConfig(size, options.cut));
     const shapes = new Map(publishedTensors(size, options.cut).map((tensor) => [tensor.name, tensor.shape]));
@@ -51,8 +52,7 @@ export async function writeRandomPackage(out: string, size: ModelSize, options: 
       source: { name: `random weights, seed ${options.seed ?? 1}`, files: {} },
       architecture: { ...config.architecture, language: { ...config.architecture.language, tokens: tokenizer.tokens } },
       preprocessing: config.preprocessing,
-      prompt: PHI_PROMPT,
-      stopIds: [tokenizer.end],
+      prompt: PHI,
       recipe,
       files: { [WEIGHTS_FILE]: weights, ...(await copyTokenizer(tokenizer, folder, TOKENIZER_FOLDER)) },
     };
@@ -83,7 +83,7 @@ async function writePackageWeights(path: string, tensors: TensorSpec[], { seed =
 /** Writes a checkpoint as published: BF16, two shards and an index. `out` must not exist. */
 export async function writeRandomCheckpoint(out: string, size: ModelSize, options: RandomOptions = {}): Promise<void> {
   checkSize(size);
-  const tokenizer = await readTokenizerFiles(options.tokenizer ?? shippedTokenizer());
+  const tokenizer = await readTokenizerFiles(options.tokenizer ?? shippedTokenizer(), PHI);
   await atomically(out, async (folder) => {
     await writeFile(join(folder, 'config.json'), publishedConfig(size));
     await copyTokenizer(tokenizer, folder, '');

@@ -2,9 +2,9 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { loadTokenizer, Tokenizer } from '../../src/engine/tokenizer.js';
-import { PHI_PROMPT } from '../../src/package/manifest.js';
-import { phiParts, phiTokenizer } from '../support/gpt2.js';
+import { loadTokenizer } from '../../src/engine/tokenizer.js';
+import { PHI } from '../../src/package/prompts.js';
+import { gpt2Vocabulary, phiAdded, phiFile, phiTokenizer } from '../support/gpt2.js';
 
 const NANO = 'models/mipha-nano/checkpoint';
 
@@ -66,7 +66,7 @@ describe('a checkpoint without tokenizer.json', () => {
     const tokenizer = await loadTokenizer(NANO);
     const cases = JSON.parse(readFileSync('test/fixtures/nano/golden.json', 'utf8')) as { prompt: string; prefix_ids: number[]; ids: number[] }[];
     for (const { prompt, prefix_ids, ids } of cases) {
-      expect(tokenizer.encode(PHI_PROMPT.system + PHI_PROMPT.user)).toEqual(prefix_ids);
+      expect(tokenizer.encode(PHI.system + PHI.user)).toEqual(prefix_ids);
       expect(tokenizer.encode(`\n${prompt} ASSISTANT:`)).toEqual(ids);
     }
     expect(tokenizer.size).toBe(559);
@@ -86,19 +86,19 @@ describe('tokenizer files', () => {
   const code = async () => (await loadTokenizer(folder).catch((error) => error)).code;
 
   it('tokenizer.json says the same as vocab, merges and added tokens', async () => {
-    const { vocab, merges, added } = phiParts();
-    put('tokenizer.json', {
-      model: { type: 'BPE', vocab, merges },
-      normalizer: null,
-      pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true },
-      added_tokens: [
-        { id: 50256, content: '<|endoftext|>', special: true },
-        ...Object.entries(added).map(([content, id]) => ({ id, content, special: false })),
-      ],
-    });
-    const tokenizer = await loadTokenizer(folder);
-    expect(tokenizer.encode('a  b   c\n\n\td\t\te')).toEqual([64, 50286, 65, 50285, 66, 628, 197, 67, 50294, 68]);
-    expect(tokenizer.specialId('<|endoftext|>')).toBe(50256);
+    const { vocab, merges } = gpt2Vocabulary();
+    put('vocab.json', { ...vocab, '<|endoftext|>': 50256 });
+    put('merges.txt', `#version: 0.2\n${merges.join('\n')}\n`);
+    put('added_tokens.json', phiAdded());
+    const listed = await loadTokenizer(folder, ['<|endoftext|>']);
+    put('tokenizer.json', phiFile());
+    const whole = await loadTokenizer(folder);
+    for (const tokenizer of [listed, whole]) {
+      expect(tokenizer.encode('a  b   c\n\n\td\t\te')).toEqual([64, 50286, 65, 50285, 66, 628, 197, 67, 50294, 68]);
+      expect(tokenizer.specialId('<|endoftext|>')).toBe(50256);
+      expect(tokenizer.encode('<|endoftext|>')).not.toContain(50256);
+      expect(tokenizer.size).toBe(50295);
+    }
   });
 
   it('are refused with a code when missing or malformed', async () => {
@@ -118,6 +118,6 @@ describe('tokenizer files', () => {
   });
 
   it('a special token nobody knows is a format error', () => {
-    expect(() => new Tokenizer(phiParts()).specialId('<eos>')).toThrow(expect.objectContaining({ code: 'ERR_MODEL_FORMAT' }));
+    expect(() => phiTokenizer().specialId('<eos>')).toThrow(expect.objectContaining({ code: 'ERR_MODEL_FORMAT' }));
   });
 });

@@ -7,7 +7,7 @@ import { SHORT } from '../../src/engine/prompt.js';
 import { shapeOf } from '../../src/engine/schema.js';
 import { loadTokenizer } from '../../src/engine/tokenizer.js';
 import { type AnswerType, Mipha } from '../../src/index.js';
-import { PHI_PROMPT } from '../../src/package/manifest.js';
+import { PHI } from '../../src/package/prompts.js';
 import { type EvalScene, evalScenes, NANO } from '../support/nano.js';
 import { loadReference } from '../support/reference.js';
 
@@ -125,7 +125,7 @@ describe('typed answers', () => {
     const confidences: number[] = [];
     for (const question of ['Is the lamp on?', 'Is the door closed?', 'Is there a person?', 'Is the table empty?']) {
       reference.reset();
-      const prompt = `${PHI_PROMPT.system}${PHI_PROMPT.user}${question}\n${SHORT}${PHI_PROMPT.assistant}`;
+      const prompt = `${PHI.system}${PHI.user}${question}\n${SHORT}${PHI.assistant}`;
       const logits = reference.append([Int32Array.from(tokenizer.encode(prompt))]).slice(-architecture.language.vocab);
       let [yes, all] = [0, 0];
       for (const [id, logit] of logits.entries()) {

@@ -5,6 +5,7 @@ import { openCheckpoint } from '../../src/package/checkpoint.js';
 import { convert } from '../../src/package/convert.js';
 import { toFloat32 } from '../../src/package/floats.js';
 import { parseManifest } from '../../src/package/manifest.js';
+import { PHI } from '../../src/package/prompts.js';
 import { readReferenceTensors } from '../../src/package/tensors.js';
 import { openPackage } from '../../src/package/verify.js';
 import { testAddon } from '../support/test-addon.js';
@@ -62,7 +63,7 @@ describe('mipha-nano', () => {
     expect(stored['vision.patch_embedding.weight']?.dtype).toBe('F16');
     expect(manifest).toMatchObject({
       name: 'mipha-nano',
-      stopIds: [555],
+      prompt: PHI,
       architecture: { vision: { layers: 4 }, language: { tokens: 559, vocab: 576 } },
     });
     expect(manifest.recipe).toMatchObject({ 'vision.patch_embedding': 'f16', 'language.head': 'w8a8', 'vision.layers.3.down': 'w8a8' });
@@ -291,19 +292,57 @@ describe('the output folder', () => {
   });
 });
 
+const WHOLE = {
+  normalizer: null,
+  pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false },
+  model: { type: 'BPE', vocab: { a: 0 }, merges: [] },
+  added_tokens: [{ id: 21, content: '<|endoftext|>', special: true }],
+};
+const SPLIT = { type: 'Split', pattern: { String: ' ' } };
+
 describe('tokenizer', () => {
   it('from tokenizer.json alone', async () => {
     const from = await tinyFolder();
     const vocab = JSON.parse(await readFile(join(from, 'vocab.json'), 'utf8')) as Record<string, number>;
     for (const name of ['vocab.json', 'merges.txt']) await rm(join(from, name));
     delete vocab['<|endoftext|>'];
-    await writeFile(
-      join(from, 'tokenizer.json'),
-      JSON.stringify({ model: { type: 'BPE', vocab, merges: [] }, added_tokens: [{ id: 21, content: '<|endoftext|>' }] }),
-    );
+    await writeFile(join(from, 'tokenizer.json'), JSON.stringify({ ...WHOLE, model: { type: 'BPE', vocab, merges: [] } }));
     const manifest = await convert(from, join(await temporaryFolder(), 'out'));
-    expect(manifest).toMatchObject({ stopIds: [21], architecture: { language: { tokens: 22 } } });
+    expect(manifest).toMatchObject({ prompt: PHI, architecture: { language: { tokens: 22 } } });
     expect(Object.keys(manifest.files)).toContain('tokenizer/tokenizer.json');
+  });
+
+  it.each<[string, object, RegExp]>([
+    ['another kind of model', { model: { ...WHOLE.model, type: 'Unigram' } }, /tokenizer.json: model.type: .*BPE/],
+    ['a normalizer that is not computed', { normalizer: { type: 'Precompiled' } }, /tokenizer.json: normalizer/],
+    ['a space before every text', { pre_tokenizer: { type: 'ByteLevel', add_prefix_space: true } }, /pre_tokenizer.add_prefix_space: .*false/],
+    ['words that it drops', { pre_tokenizer: { ...SPLIT, behavior: 'Removed', invert: false } }, /pre_tokenizer: expected to keep all of the text/],
+    ['merges of three', { model: { ...WHOLE.model, merges: ['a b c'] } }, /model.merges.0: expected two symbols/],
+    ['added tokens that must stand alone', { added_tokens: [{ ...WHOLE.added_tokens[0], single_word: true }] }, /added_tokens.0.single_word/],
+  ])('with %s in tokenizer.json is refused before anything is written', async (_, change, message) => {
+    const from = await tinyFolder();
+    await writeFile(join(from, 'tokenizer.json'), JSON.stringify({ ...WHOLE, ...change }));
+    const parent = await temporaryFolder();
+    await expect(convert(from, join(parent, 'out'))).rejects.toMatchObject({ code: 'ERR_MODEL_FORMAT', message: expect.stringMatching(message) });
+    expect(await readdir(parent)).toEqual([]);
+  });
+
+  it('of sentencepiece alone is refused with the way to tokenizer.json', async () => {
+    const from = await tinyFolder();
+    for (const name of ['vocab.json', 'merges.txt']) await rm(join(from, name));
+    await writeFile(join(from, 'tokenizer.model'), 'not read');
+    const error = await convert(from, join(await temporaryFolder(), 'out')).catch((reason) => reason);
+    expect(error).toMatchObject({ code: 'ERR_MODEL_MISSING', details: { path: join(from, 'tokenizer.json') } });
+    expect(error.message).toMatch(/tokenizer.model alone .* AutoTokenizer.from_pretrained\(FOLDER\).save_pretrained\(FOLDER\)/);
+  });
+
+  it('whose words the vocabulary does not tell is refused without tokenizer.json', async () => {
+    const from = await tinyFolder();
+    await writeFile(join(from, 'tokenizer_config.json'), JSON.stringify({ tokenizer_class: 'Qwen2Tokenizer' }));
+    await expect(convert(from, join(await temporaryFolder(), 'out'))).rejects.toMatchObject({
+      code: 'ERR_MODEL_FORMAT',
+      message: expect.stringMatching(/expected tokenizer.json for a Qwen2Tokenizer; .*save_pretrained/),
+    });
   });
 
   it.each([

@@ -2,14 +2,17 @@
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { loadTokenizer } from '../../src/engine/tokenizer.js';
 import { MiphaError } from '../../src/errors.js';
 import { openCheckpoint } from '../../src/package/checkpoint.js';
 import { convert } from '../../src/package/convert.js';
 import { openAdapter } from '../../src/package/lora.js';
+import { PHI } from '../../src/package/prompts.js';
 import { canonicalTensors, readReferenceTensors } from '../../src/package/tensors.js';
 import { readTokenizerFiles } from '../../src/package/tokenizer-files.js';
 import { openPackage } from '../../src/package/verify.js';
 import { counts, THOROUGH } from '../support/counts.js';
+import { gpt2Vocabulary, phiFile } from '../support/gpt2.js';
 import { encodeSafetensors, f32, TINY, temporaryFolder, tinyConfig, tinyTensors, writeTiny } from './helpers.js';
 
 /** Whole numbers below `limit`, repeatable. */
@@ -94,7 +97,7 @@ async function rounds(path: string, count: number, seed: number, action: () => P
 async function readAll(folder: string): Promise<void> {
   const checkpoint = await openCheckpoint(folder);
   try {
-    await readTokenizerFiles(folder);
+    await readTokenizerFiles(folder, PHI);
     for await (const { data } of readReferenceTensors(checkpoint)) expect(data.length).toBeGreaterThan(0);
   } finally {
     await checkpoint.close();
@@ -113,6 +116,24 @@ describe('a mutated checkpoint', () => {
     const outcomes = await rounds(join(folder, file), count, 7, () => readAll(folder), within);
     expect(outcomes.ERR_MODEL_FORMAT).toBeGreaterThan(count / 10);
     expect(Object.values(outcomes).reduce((a, b) => a + b)).toBe(count);
+  });
+
+  it('its tokenizer.json', async () => {
+    const folder = await temporaryFolder();
+    const path = join(folder, 'tokenizer.json');
+    const { vocab, merges } = gpt2Vocabulary();
+    const small = (id: number) => id < 300;
+    const model = {
+      ...{ type: 'BPE', vocab: Object.fromEntries(Object.entries(vocab).filter(([, id]) => small(id))) },
+      merges: merges.filter((_, index) => small(256 + index)),
+    };
+    await writeFile(path, JSON.stringify({ ...phiFile(), model, added_tokens: [{ id: 300, content: '<|endoftext|>', special: true }] }));
+    const count = counts(80, 500);
+    const outcomes = await rounds(path, count, 13, async () => {
+      await readTokenizerFiles(folder, PHI);
+      for (const id of (await loadTokenizer(folder)).encode('the 1st time, in')) expect(id).toBeGreaterThanOrEqual(0);
+    });
+    expect(outcomes.ERR_MODEL_FORMAT).toBeGreaterThan(count / 10);
   });
 
   it('its index', async () => {

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readSamples } from '../../src/engine/samples.js';
 import { readSecrets } from '../../src/mqtt/client.js';
 import { openCheckpoint } from '../../src/package/checkpoint.js';
+import { PHI } from '../../src/package/prompts.js';
 import { readTokenizerFiles } from '../../src/package/tokenizer-files.js';
 import { loadConfig } from '../../src/service/config/config.js';
 import { StateDir } from '../../src/service/state-dir.js';
@@ -79,7 +80,7 @@ describe('text that is no UTF-8', () => {
     });
     await written('vocab.json', '{"<|endoftext|>":0}');
     await written('merges.txt', latin1('a b\nc \xe9\n'));
-    await expect(readTokenizerFiles(folder)).rejects.toMatchObject({ message: expect.stringMatching(/merges\.txt:2: expected UTF-8/) });
+    await expect(readTokenizerFiles(folder, PHI)).rejects.toMatchObject({ message: expect.stringMatching(/merges\.txt:2: expected UTF-8/) });
   });
 });
 

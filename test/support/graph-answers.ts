@@ -29,7 +29,7 @@ export async function scoreOf(folder: string, graphs: string, scenes: number): P
   for (const [index, { picture, qa }] of evalScenes().slice(0, scenes).entries()) {
     const features = await model.encode(loadAddon().resize(await readPicture(picture), vision.imageSize, preprocessing));
     const questions = qa.map(([question]) => prompt.afterPicture(question));
-    const answers = await model.answers(features, prompt.prefix, questions, LONGEST);
+    const answers = await model.answers(features, prompt, questions, LONGEST);
     for (const [i, ids] of answers.entries()) {
       const text = tokenizer.decode(ids).trim();
       const reference = evalFigures().answers[index]?.[i];

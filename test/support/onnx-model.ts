@@ -1,6 +1,7 @@
 /** A package's graphs in ONNX Runtime: the independent judge. Rows of all sequences lie in one cache, and masks say which row sees which. */
 import { join } from 'node:path';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
+import type { Prompt } from '../../src/engine/prompt.js';
 import { toFloat32 } from '../../src/package/floats.js';
 import { type Manifest, WEIGHTS_FILE } from '../../src/package/manifest.js';
 import { openGraphSource } from '../../src/package/onnx/source.js';
@@ -129,7 +130,7 @@ export class OnnxModel {
   }
 
   /** Greedy answers to several questions about one picture, decoded together; ids without the end. */
-  async answers(features: Float32Array, prefix: Int32Array, questions: Int32Array[], limit: number): Promise<number[][]> {
+  async answers(features: Float32Array, { prefix, stopIds }: Prompt, questions: Int32Array[], limit: number): Promise<number[][]> {
     const { tokens } = this.manifest.architecture.language;
     this.reset();
     const view = await this.append([{ hidden: joinedFloats(this.embed(prefix), features), sees: [] }]);
@@ -144,7 +145,7 @@ export class OnnxModel {
       const going: typeof running = [];
       for (const sequence of active) {
         const id = best(sequence.logits, tokens);
-        if (this.manifest.stopIds.includes(id)) continue;
+        if (stopIds.includes(id)) continue;
         sequence.ids.push(id);
         if (sequence.ids.length < limit) going.push(sequence);
       }
