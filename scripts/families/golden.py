@@ -19,7 +19,7 @@ MAKERS = [families.bunny, families.imp, families.mipha_clip, families.mipha_gemm
           families.tinyllava_phi2, families.tinyllava_gemma, families.llava_phi, families.mipha_dinov2, families.mipha_dinov2_registers, families.mipha_vit, families.mipha_pythia,
           gated_families.bunny_qwen_gqa, gated_families.nanollava, gated_families.tiny_llava_stablelm, gated_families.tinyllava_1_5b, gated_families.llava_hf, gated_families.mobilevlm]
 STEPS = 12
-TRIED = [(5, 7, 22), (1, 9, 8)]  # ids before and after the picture, and how many pictures are tried with as many questions
+TRIED = [(5, 7, 22), (1, 9, 12)]  # ids before and after the picture, and how many pictures are tried with as many questions
 ENDS = {1, 2, 555}  # what an engine may stop at; no golden answer has them
 
 
