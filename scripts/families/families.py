@@ -101,7 +101,7 @@ def phi_language(vocab=VOCAB, keys=PHI2, prefix=''):
 def mipha_config(tower, H, model_type, architecture, language, name, **more):
     vision = dict(model_type='mipha_vision_model', hidden_size=tower.hidden, intermediate_size=tower.intermediate, num_hidden_layers=tower.layers, num_attention_heads=tower.heads,
                   num_channels=3, image_size=(tower.table or tower.grid) * tower.patch, patch_size=tower.patch, mm_vision_select_feature='patch', mm_vision_select_layer=-2,
-                  tie_word_embeddings=True, vision_model_name_or_path=name, **more)
+                  tie_word_embeddings=True, vision_model_name_or_path=name) | more
     return dict(architectures=[architecture], model_type=model_type, bos_token_id=1, eos_token_id=2, pad_token_id=None, **language, torch_dtype='bfloat16', transformers_version='4.38.2',
                 image_aspect_ratio='pad', mm_use_im_start_end=False, mm_use_im_patch_token=False, freeze_vision_tower=False, tokenizer_model_max_length=2048, tokenizer_padding_side='right',
                 vision_config={'mm_projector': dict(model_type='mipha_projector', mm_projector_type='mlp2x_gelu', mm_hidden_size=tower.hidden, hidden_size=H, tie_word_embeddings=True),
@@ -141,15 +141,15 @@ def cropped(kind, shortest, crop, normalisation):
 def mipha_dinov2():
     tower = Tower('dinov2', 'model.vision_tower.dinov2.', 56, 128, 512, 2, 3, 2, table=6, drop=1, normalisation=IMAGENET)
     return mipha_phi('mipha-dinov2', 'Mipha with DINOv2 large: LayerScale, a position table of 6 x 6 for pictures of 4 x 4 patches. intermediate_size is the misleading default.', tower,
-                     'facebook/dinov2-large', cropped('BitImageProcessor', 64, 56, IMAGENET), hidden_act='gelu', layer_norm_eps=1e-6, mlp_ratio=4, layerscale_value=1.0,
+                     'facebook/dinov2-large', cropped('BitImageProcessor', 64, 56, IMAGENET), hidden_act='gelu', layer_norm_eps=1e-6, intermediate_size=3072, mlp_ratio=4, layerscale_value=1.0,
                      use_swiglu_ffn=False, qkv_bias=True)
 
 
 def mipha_dinov2_registers():
     tower = Tower('dinov2_with_registers', 'model.vision_tower.dinov2.', 56, 128, 512, 2, 3, 2, table=6, drop=5, registers=4, normalisation=IMAGENET)
     return mipha_phi('mipha-dinov2-registers', 'As mipha-dinov2 with four registers, whose position table transformers resamples with antialiasing. No such checkpoint is public.', tower,
-                     'facebook/dinov2-with-registers-large', cropped('BitImageProcessor', 64, 56, IMAGENET), hidden_act='gelu', layer_norm_eps=1e-6, mlp_ratio=4,
-                     layerscale_value=1.0, use_swiglu_ffn=False, qkv_bias=True, num_register_tokens=4)
+                     'facebook/dinov2-with-registers-large', cropped('BitImageProcessor', 64, 56, IMAGENET), hidden_act='gelu', layer_norm_eps=1e-6, intermediate_size=3072,
+                     mlp_ratio=4, layerscale_value=1.0, use_swiglu_ffn=False, qkv_bias=True, num_register_tokens=4)
 
 
 def mipha_vit():
