@@ -3,13 +3,15 @@ import { readFile, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join, sep } from 'node:path';
 import { z } from 'zod';
 import { MiphaError } from '../errors.js';
-import { type CheckpointConfig, parseConfig } from './config.js';
+import type { CheckpointConfig } from './families/family.js';
+import { readConfig, readerOf } from './families/index.js';
 import { BYTES_OF, type FloatType } from './floats.js';
 import { fileError, formatError, parseJson, textOf } from './format.js';
 import { missing, notAFolder } from './other-weights.js';
 import { openSafetensors, type SafetensorsFile, type TensorEntry } from './safetensors.js';
 
 const CONFIG_FILE = 'config.json';
+const PREPROCESSOR_FILE = 'preprocessor_config.json';
 const INDEX_FILE = 'model.safetensors.index.json';
 const SINGLE_FILE = 'model.safetensors';
 const MAX_JSON_BYTES = 64 * 1024 * 1024;
@@ -25,7 +27,7 @@ export interface SourceTensor {
 
 export interface Checkpoint extends CheckpointConfig {
   folder: string;
-  /** Everything that was opened, for provenance: config.json, the index, the safetensors files. */
+  /** Everything that was opened, for provenance: config.json, preprocessor_config.json, the index, the safetensors files. */
   files: string[];
   licence: string | undefined;
   names(): Iterable<string>;
@@ -41,7 +43,9 @@ export async function openCheckpoint(folder: string): Promise<Checkpoint> {
   });
   if (!(await stat(root)).isDirectory()) throw notAFolder(folder);
   if (!(await isThere(join(folder, CONFIG_FILE)))) throw await missing(folder, CONFIG_FILE);
-  const config = parseConfig(join(folder, CONFIG_FILE), await readText(join(folder, CONFIG_FILE)));
+  const path = join(folder, CONFIG_FILE);
+  const text = await readText(path);
+  readerOf(path, text); // an unknown family is refused before anything is said about its weights
   const index = await readIndex(join(folder, INDEX_FILE));
   if (index === undefined && !(await isThere(join(folder, SINGLE_FILE)))) throw await missing(folder, SINGLE_FILE);
   const shards = index === undefined ? [SINGLE_FILE] : [...new Set(index.values())].sort();
@@ -49,10 +53,11 @@ export async function openCheckpoint(folder: string): Promise<Checkpoint> {
   try {
     for (const shard of shards) opened.push(await openSafetensors(await insideFolder(root, shard)));
     const tensors = index === undefined ? allTensors(opened) : indexedTensors(index, shards, opened);
+    const preprocessor = await readIfThere(join(folder, PREPROCESSOR_FILE));
     return {
-      ...config,
+      ...readConfig({ path, text, preprocessor, shape: (name) => tensors.get(name)?.entry.shape }),
       folder,
-      files: [CONFIG_FILE, ...(index === undefined ? [] : [INDEX_FILE]), ...shards],
+      files: [CONFIG_FILE, ...(preprocessor === undefined ? [] : [PREPROCESSOR_FILE]), ...(index === undefined ? [] : [INDEX_FILE]), ...shards],
       licence: await readLicence(folder),
       names: () => tensors.keys(),
       tensor: (name) => {
@@ -99,6 +104,10 @@ async function isThere(path: string): Promise<boolean> {
     if (code === 'ENOENT') return false;
     throw fileError(path, error);
   }
+}
+
+async function readIfThere(path: string): Promise<string | undefined> {
+  return (await isThere(path)) ? await readText(path) : undefined;
 }
 
 /** Tensor name → file name; undefined when the checkpoint is a single file. */

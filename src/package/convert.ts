@@ -7,7 +7,6 @@ import { hashFile } from './hash.js';
 import { type Adapter, openAdapter } from './lora.js';
 import { type FileRecord, FORMAT_VERSION, GOLDEN_FILE, type Manifest, TOKENIZER_FOLDER, WEIGHTS_FILE } from './manifest.js';
 import { atomically, refuseExisting, writeDurably, writeManifest } from './output.js';
-import { PHI } from './prompts.js';
 import { completeRecipe, type Recipe } from './recipe.js';
 import { canonicalTensors } from './tensors.js';
 import { readTokenizerFiles, type TokenizerFiles } from './tokenizer-files.js';
@@ -40,7 +39,7 @@ export async function convert(checkpointFolder: string, out: string, options: Co
   const checkpoint = await openCheckpoint(checkpointFolder);
   let adapter: Adapter | undefined;
   try {
-    const tokenizer = await readTokenizerFiles(checkpointFolder, PHI);
+    const tokenizer = await readTokenizerFiles(checkpointFolder, checkpoint.prompt);
     const { vocab } = checkpoint.architecture.language;
     if (tokenizer.tokens > vocab)
       throw formatError(`${checkpointFolder}: tokenizer`, `at most ${vocab} ids, the rows of the embedding`, tokenizer.tokens);
@@ -102,7 +101,7 @@ async function writePackage(
       language: { ...checkpoint.architecture.language, tokens: tokenizer.tokens },
     },
     preprocessing: checkpoint.preprocessing,
-    prompt: PHI,
+    prompt: checkpoint.prompt,
     recipe,
     files,
   };

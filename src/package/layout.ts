@@ -1,47 +1,62 @@
-/** What a checkpoint calls the parts of a model: all that differs between files that hold the same blocks. */
+/** What a checkpoint calls the parts of a model, and what of them is folded at conversion: all that differs between files that hold the same blocks. */
 
-/** Prefixes of norms and linear layers, without `.weight` and `.bias`. */
+/**
+ * The projections of q, k and v. `split`: one tensor each. `interleaved`: rows are (head, {q, k, v}, head size). `stacked`: all q rows, all k rows,
+ * all v rows. Shapes of the last two are the same: only a name tells which it is.
+ */
+export type AttentionNames = { rows: 'split'; names: readonly [q: string, k: string, v: string] } | { rows: 'interleaved' | 'stacked'; name: string };
+
+/** Names of norms and linear layers, without `.weight` and `.bias`. */
 export interface BlockNames {
+  /** Linear layers may be without a bias, then in every block alike; it is zero. */
+  optionalBiases?: true;
   norm1: string;
-  /** Split into `q_proj`, `k_proj` and `v_proj`, or one `query_key_value` whose rows are (head, {q, k, v}, head size). */
-  attention: string;
+  attention: AttentionNames;
   out: string;
   norm2: string | undefined;
+  /** Of a gated MLP. */
+  gate?: string;
   up: string;
   down: string;
+  /** LayerScale (arXiv 2103.17239): factors of what `out` and `down` give, vectors under these whole names. */
+  outScale?: string;
+  downScale?: string;
 }
 
-export interface Layout {
-  /** Before `embeddings.` and `encoder.layers.N.` of a tower as Hugging Face's SigLIP names it. */
-  tower: string;
-  projector(layer: number): string;
+export interface TowerNames {
+  patches: string;
+  patchBias: boolean;
+  /** A whole name: rows of the prefix that have a position, then rows of the grid. */
+  positions: string;
+  /** Whole names of learned rows before those of the patches; only the first has a position. */
+  prefix: readonly string[];
+  preNorm: string | undefined;
+  block(layer: number): BlockNames;
+}
+
+export interface LanguageNames {
   embedding: string;
-  decoder(layer: number): BlockNames;
+  block(layer: number): BlockNames;
   finalNorm: string;
+  /** Tied to the embedding: its name. Its bias may be absent, and is then zero. */
   head: string;
 }
 
-export function towerBlock({ tower }: Layout, layer: number): BlockNames {
-  const name = `${tower}.encoder.layers.${layer}`;
-  const attention = `${name}.self_attn`;
-  const [norm1, norm2] = [`${name}.layer_norm1`, `${name}.layer_norm2`];
-  return { norm1, attention, out: `${attention}.out_proj`, norm2, up: `${name}.mlp.fc1`, down: `${name}.mlp.fc2` };
+export interface Layout {
+  tower: TowerNames;
+  /** `antialias`: how the table of positions is resampled where the picture has another grid; undefined: it never is. */
+  antialias?: boolean;
+  projector: (layer: number) => string;
+  /** Of a projector that pools. */
+  pooling?: string;
+  language: LanguageNames;
+  /** Norms of the decoder are stored minus one. */
+  gainsMinusOne?: boolean;
+  /** Factor of every row that enters the decoder, the picture's too. */
+  embeddingScale?: number;
 }
 
-/** Mipha as published: Hugging Face's Phi. The GELUs of the projector have the odd indices. */
-export const MIPHA_LAYOUT: Layout = {
-  tower: 'model.vision_tower.vision_model',
-  projector: (layer) => `model.mm_projector.${2 * layer}`,
-  embedding: 'model.embed_tokens',
-  decoder(layer) {
-    const name = `model.layers.${layer}`;
-    const attention = `${name}.self_attn`;
-    const norms = { norm1: `${name}.input_layernorm`, norm2: undefined };
-    return { ...norms, attention, out: `${attention}.dense`, up: `${name}.mlp.fc1`, down: `${name}.mlp.fc2` };
-  },
-  finalNorm: 'model.final_layernorm',
-  head: 'lm_head',
-};
-
-/** The same with a projector of one layer, which has no index. */
-export const MIPHA_LINEAR_LAYOUT: Layout = { ...MIPHA_LAYOUT, projector: () => 'model.mm_projector' };
+/** The linear layers of LLaVA's projectors: GELUs have the odd indices, and the layer of type "linear" has none. */
+export function projectorNames(prefix: string, type: string): Layout['projector'] {
+  return (layer) => (type === 'linear' ? prefix : `${prefix}.${2 * layer}`);
+}

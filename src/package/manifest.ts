@@ -130,7 +130,6 @@ export type PromptTemplate = z.infer<typeof promptSchema>;
 export type Manifest = z.infer<typeof manifestSchema>;
 export type FileRecord = { bytes: number; sha256: string };
 
-
 /** Text of a manifest.json → Manifest. `path` is for the error. */
 export function parseManifest(path: string, text: string): Manifest {
   const manifest = parseJson(path, text, manifestSchema);

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { packageRoot } from '../addon/load.js';
 import { MiphaError, nearestKey, optionError } from '../errors.js';
 import type { SourceTensor } from './checkpoint.js';
-import { parseConfig } from './config.js';
+import { readConfig } from './families/index.js';
 import { BYTES_OF, toFloat16 } from './floats.js';
 import { FORMAT_VERSION, type Manifest, TOKENIZER_FOLDER, WEIGHTS_FILE } from './manifest.js';
 import { atomically, writeManifest } from './output.js';
@@ -37,8 +37,8 @@ export async function writeRandomPackage(out: string, size: ModelSize, options: 
   checkSize(size);
   const tokenizer = await readTokenizerFiles(options.tokenizer ?? shippedTokenizer(), PHI);
   return atomically(out, async (folder) => {
-    const config = parseConfig('config.json', publishedConfig(size, options.cut));
     const shapes = new Map(publishedTensors(size, options.cut).map((tensor) => [tensor.name, tensor.shape]));
+    const config = readConfig({ path: 'config.json', text: publishedConfig(size, options.cut), shape: (name) => shapes.get(name) });
     const canonical = canonicalTensors(config, (name) => shapeOnly(name, shapes.get(name)));
     const recipe = completeRecipe(canonical);
     const weights = await writePackageWeights(

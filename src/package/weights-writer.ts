@@ -4,8 +4,9 @@ import { MiphaError } from '../errors.js';
 import { firstNotFinite, toFloat16, toFloat32 } from './floats.js';
 import type { FileRecord } from './manifest.js';
 import { type Recipe, storedSpecs } from './recipe.js';
+import { type RowBlock, readBlocks } from './row-blocks.js';
 import { bytesOf, SafetensorsWriter, storageOrder, type TensorSpec } from './safetensors.js';
-import { type CanonicalTensor, notFinite, type RowBlock, readBlocks } from './tensors.js';
+import { type CanonicalTensor, notFinite } from './tensors.js';
 
 const BLOCK_BYTES = 8 * 1024 * 1024; // of a checkpoint's values; a handful of blocks is all that is ever in memory
 const IN_FLIGHT = 3; // two being quantized while one is written and the next is read

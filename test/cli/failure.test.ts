@@ -7,7 +7,7 @@ import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { adviceFor } from '../../src/cli/advice.js';
 import { report } from '../../src/cli/failure.js';
 import { type ErrorCode, MiphaError, optionError } from '../../src/errors.js';
-import { parseConfig } from '../../src/package/config.js';
+import { readerOf } from '../../src/package/families/index.js';
 import { fileError, formatError } from '../../src/package/format.js';
 
 afterEach(() => vi.restoreAllMocks());
@@ -99,7 +99,7 @@ describe('advice fits the command and the case', () => {
   it('says nothing about reporting a family that is known, and invents no address', () => {
     const refusal = (config: object) => {
       try {
-        parseConfig('config.json', JSON.stringify(config));
+        readerOf('config.json', JSON.stringify(config));
       } catch (error) {
         return adviceFor(error as MiphaError, 'convert');
       }

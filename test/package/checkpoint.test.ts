@@ -2,8 +2,9 @@ import { mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openCheckpoint } from '../../src/package/checkpoint.js';
+import { readBlocks } from '../../src/package/row-blocks.js';
 import { openSafetensors } from '../../src/package/safetensors.js';
-import { canonicalTensors, readBlocks, readReferenceTensors } from '../../src/package/tensors.js';
+import { canonicalTensors, readReferenceTensors } from '../../src/package/tensors.js';
 import {
   encodeSafetensors,
   f32,

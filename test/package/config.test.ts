@@ -1,10 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { parseConfig } from '../../src/package/config.js';
-import { MIPHA_LAYOUT, MIPHA_LINEAR_LAYOUT } from '../../src/package/layout.js';
+import { PHI } from '../../src/package/prompts.js';
 import { publishedConfig } from '../../src/package/published.js';
-import { tinyConfig } from './helpers.js';
+import { parseConfig, tinyConfig } from './helpers.js';
 
-const parse = (config: object) => parseConfig('config.json', JSON.stringify(config));
+const parse = (config: object) => parseConfig(JSON.stringify(config));
 type Parts = { top?: object; tower?: object; projector?: object };
 const changed = ({ top = {}, tower = {}, projector = {} }: Parts) => {
   const config = tinyConfig();
@@ -14,7 +13,7 @@ const changed = ({ top = {}, tower = {}, projector = {} }: Parts) => {
 
 describe('a published config', () => {
   it('of the 3B gives the sizes of Phi-2 and 26 running layers of the tower', () => {
-    expect(parseConfig('', publishedConfig('mipha-3b'))).toEqual({
+    expect(parseConfig(publishedConfig('mipha-3b'))).toMatchObject({
       architecture: {
         vision: {
           imageSize: 384,
@@ -62,8 +61,7 @@ describe('a published config', () => {
         mean: [0.5, 0.5, 0.5],
         std: [0.5, 0.5, 0.5],
       },
-      layout: MIPHA_LAYOUT,
-      tied: false,
+      prompt: PHI,
     });
   });
 
@@ -71,13 +69,14 @@ describe('a published config', () => {
     const text = publishedConfig('mipha-1.6b');
     expect(JSON.parse(text)).toMatchObject({ model_type: 'mipha-phi' });
     expect(text).not.toContain('num_key_value_heads');
-    expect(parseConfig('', text).architecture.language).toMatchObject({ hidden: 2048, layers: 24, heads: 32, rotaryDims: 32 });
+    expect(parseConfig(text).architecture.language).toMatchObject({ hidden: 2048, layers: 24, heads: 32, rotaryDims: 32 });
   });
 
   it('has nested keys that never override the top level', () => {
     const nested = { tie_word_embeddings: true, vocab_size: 7, num_key_value_heads: 1, image_aspect_ratio: 'anyres', rope_theta: 5 };
-    const config = parse({ ...changed({ tower: nested, projector: nested }) });
-    expect(config).toEqual(parse(tinyConfig()));
+    const { layout, ...config } = parse({ ...changed({ tower: nested, projector: nested }) });
+    expect(config).toEqual({ ...parse(tinyConfig()), layout: undefined });
+    expect(layout.language.head).toBe('lm_head');
   });
 });
 
@@ -91,10 +90,8 @@ describe('absent keys', () => {
     expect(architecture.language).toMatchObject({ context: 2048, epsilon: 1e-5, ropeTheta: 10000 });
   });
 
-  it('mean quick_gelu for the tower, which is refused by name', () => {
-    expect(() => parse(changed({ tower: { hidden_act: undefined } }))).toThrow(
-      /vision_tower.hidden_act: expected "gelu_pytorch_tanh", received quick_gelu/,
-    );
+  it('mean quick_gelu for the tower, as the model code would compute it', () => {
+    expect(parse(changed({ tower: { hidden_act: undefined } })).architecture.vision.activation).toBe('quick_gelu');
   });
 
   it('mean a squashed picture', () => {
@@ -120,14 +117,15 @@ describe('select layer', () => {
 
 describe('projector', () => {
   it.each([
-    ['identity', 0, MIPHA_LAYOUT],
-    ['linear', 1, MIPHA_LINEAR_LAYOUT],
-    ['mlp1x_gelu', 1, MIPHA_LAYOUT],
-    ['mlp2x_gelu', 2, MIPHA_LAYOUT],
-    ['mlp8x_gelu', 8, MIPHA_LAYOUT],
-  ])('%s has %i layers', (type, layers, layout) => {
-    const config = parse(changed({ projector: { mm_projector_type: type } }));
-    expect([config.architecture.projector.layers, config.layout]).toEqual([layers, layout]);
+    ['identity', 0, []],
+    ['linear', 1, ['model.mm_projector']],
+    ['mlp1x_gelu', 1, ['model.mm_projector.0']],
+    ['mlp2x_gelu', 2, ['model.mm_projector.0', 'model.mm_projector.2']],
+    ['mlp8x_gelu', 8, ['model.mm_projector.0', 'model.mm_projector.2', 'model.mm_projector.4']],
+  ])('%s has %i layers', (type, layers, names) => {
+    const { architecture, layout } = parse(changed({ projector: { mm_projector_type: type } }));
+    expect(architecture.projector).toEqual({ layers, pooled: false });
+    expect(names.map((_, layer) => layout.projector(layer))).toEqual(names);
   });
 
   it.each(['mlp0x_gelu', 'mlpx_gelu', 'mlp2x_relu', 'mlp99x_gelu', 'resampler', ''])('"%s" is refused', (type) => {
@@ -154,12 +152,13 @@ describe('image sizes', () => {
 
 describe('what cannot be run is refused with key, expected and received', () => {
   it.each<[string, Parts, RegExp]>([
-    ['another activation', { top: { hidden_act: 'silu' } }, /hidden_act: expected "gelu_new", received silu/],
+    ['another activation', { top: { hidden_act: 'relu' } }, /config.json: hidden_act: expected gelu_new, .*silu, swish, received relu/],
+    ['of the tower', { tower: { hidden_act: 'mish' } }, /vision_tower.hidden_act: expected gelu_new, .* received mish/],
     ['normalised queries', { top: { qk_layernorm: true } }, /qk_layernorm: expected false, received true/],
     ['scaled positions', { top: { rope_scaling: { type: 'linear', factor: 2 } } }, /rope_scaling: expected null/],
-    ['grouped keys', { top: { num_key_value_heads: 1 } }, /num_key_value_heads: expected 2, received 1/],
+    ['groups of keys that do not divide', { top: { num_key_value_heads: 3 } }, /language.heads: expected a multiple of 3, received 2/],
+    ['a gated DINOv2', { tower: { vision_model_name_or_path: 'facebook/dinov2-giant', use_swiglu_ffn: true } }, /use_swiglu_ffn: expected false/],
     ['image start and end tokens', { top: { mm_use_im_start_end: true } }, /mm_use_im_start_end/],
-    ['a CLIP tower', { tower: { vision_model_name_or_path: 'openai/clip-vit-large' } }, /Mipha with a CLIP tower .* is known, not supported yet/],
     ['a class token feature', { tower: { mm_vision_select_feature: 'cls' } }, /patch or cls_patch/],
     ['gray pictures', { tower: { num_channels: 1 } }, /num_channels: expected 3, received 1/],
     ['a projector of another size', { projector: { hidden_size: 32 } }, /mm_projector.hidden_size: expected 16, received 32/],
@@ -171,10 +170,9 @@ describe('what cannot be run is refused with key, expected and received', () => 
     ['a missing size', { top: { hidden_size: undefined } }, /hidden_size: .*expected number, received undefined/],
     ['a size beyond reason', { top: { hidden_size: 1e8 } }, /language.hidden: .*8192/],
     ['a negative epsilon', { top: { layer_norm_eps: -1 } }, /language.epsilon/],
-    ['Gemma', { top: { model_type: 'mipha_gemma' } }, /Mipha on Gemma \(model_type mipha_gemma\) is known, not supported yet/],
-    ['Phi-3', { top: { model_type: 'mipha-phi3' } }, /mipha-phi3\) is known, not supported yet/],
-    ['another model', { top: { model_type: 'eyesight' } }, /model_type: expected mipha_phi or mipha-phi, received eyesight/],
-    ['no model type', { top: { model_type: undefined } }, /model_type: expected mipha_phi or mipha-phi, received nothing/],
+    ['Phi-3', { top: { model_type: 'mipha-phi3' } }, /mipha-phi3\) is known, not supported: no reader knows its parts/],
+    ['another model', { top: { model_type: 'eyesight' } }, /model_type: expected one of a known family \(Mipha, Bunny, .*\), received eyesight/],
+    ['no model type', { top: { model_type: undefined } }, /model_type: expected one of a known family .*, received nothing/],
   ])('%s', (_, parts, message) => {
     expect(() => parse(changed(parts))).toThrow(
       expect.objectContaining({ name: 'MiphaError', code: 'ERR_MODEL_FORMAT', message: expect.stringMatching(message) }),
@@ -182,6 +180,6 @@ describe('what cannot be run is refused with key, expected and received', () => 
   });
 
   it('and text that is no JSON', () => {
-    expect(() => parseConfig('config.json', '{"model_type":')).toThrow(expect.objectContaining({ code: 'ERR_MODEL_FORMAT' }));
+    expect(() => parseConfig('{"model_type":')).toThrow(expect.objectContaining({ code: 'ERR_MODEL_FORMAT' }));
   });
 });

@@ -74,6 +74,7 @@ describe('mipha-nano', () => {
         'config.json',
         'merges.txt',
         'model.safetensors',
+        'preprocessor_config.json',
         'special_tokens_map.json',
         'tokenizer_config.json',
         'vocab.json',

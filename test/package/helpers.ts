@@ -1,8 +1,11 @@
 /** A checkpoint of a few kilobytes in the published layout, whose files tests may bend, and a safetensors encoder that shares no code with src. */
+
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
+import type { CheckpointConfig } from '../../src/package/families/family.js';
+import { readConfig } from '../../src/package/families/index.js';
 
 export async function temporaryFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'mipha-package-test-'));
@@ -166,4 +169,9 @@ export function decodeSafetensors(read: Uint8Array): Tensors {
         ]) => [name, { dtype, shape, bytes: file.slice(8 + length + begin, 8 + length + end) }],
       ),
   );
+}
+
+/** A config.json read as of a file without tensors, or with these. */
+export function parseConfig(text: string, shapes: Record<string, readonly number[]> = {}): CheckpointConfig {
+  return readConfig({ path: 'config.json', text, shape: (name) => shapes[name] });
 }

@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openCheckpoint } from '../../src/package/checkpoint.js';
 import { openAdapter } from '../../src/package/lora.js';
-import { canonicalTensors, readBlocks } from '../../src/package/tensors.js';
+import { readBlocks } from '../../src/package/row-blocks.js';
+import { canonicalTensors } from '../../src/package/tensors.js';
 import { encodeSafetensors, f32, random, type StoredTensor, type Tensors, TINY, temporaryFolder, tinyTensors, values, writeTiny } from './helpers.js';
 
 const CONFIG = { peft_type: 'LORA', r: 3, lora_alpha: 6, target_modules: ['q_proj', 'fc1'], fan_in_fan_out: false };

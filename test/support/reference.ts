@@ -1,6 +1,7 @@
 /** The FP32 reference on a whole checkpoint, and greedy decoding with it: the yardstick of every other forward pass. */
 import { readFileSync } from 'node:fs';
 import { openCheckpoint } from '../../src/package/checkpoint.js';
+import type { CheckpointConfig } from '../../src/package/families/family.js';
 import type { Architecture } from '../../src/package/manifest.js';
 import { readReferenceTensors } from '../../src/package/tensors.js';
 import { type NativeReference, testAddon } from './test-addon.js';
@@ -10,14 +11,18 @@ export interface Loaded {
   architecture: Architecture;
 }
 
-/** `towerLayers`: run that many layers of the tower instead of those that the select layer needs. */
-export async function loadReference(folder: string, towerLayers?: number): Promise<Loaded> {
+/** What a reader made of a checkpoint. */
+export type Reading = Pick<CheckpointConfig, 'architecture' | 'preprocessing' | 'layout'>;
+
+/** `towerLayers`: run that many layers of the tower instead of those that the select layer needs. `read`: reads something else into the file. */
+export async function loadReference(folder: string, towerLayers?: number, read = (reading: Reading): Reading => reading): Promise<Loaded> {
   const opened = await openCheckpoint(folder);
   try {
-    const { vision } = opened.architecture;
-    const architecture = { ...opened.architecture, vision: { ...vision, layers: towerLayers ?? vision.layers } };
-    const reference = testAddon().reference(JSON.stringify({ architecture, preprocessing: opened.preprocessing }));
-    for await (const { name, shape, data } of readReferenceTensors({ ...opened, architecture })) reference.setTensor(name, shape, data);
+    const reading = read(opened);
+    const { vision } = reading.architecture;
+    const architecture = { ...reading.architecture, vision: { ...vision, layers: towerLayers ?? vision.layers } };
+    const reference = testAddon().reference(JSON.stringify({ architecture, preprocessing: reading.preprocessing }));
+    for await (const { name, shape, data } of readReferenceTensors({ ...opened, ...reading, architecture })) reference.setTensor(name, shape, data);
     return { reference, architecture };
   } finally {
     await opened.close();

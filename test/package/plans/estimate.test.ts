@@ -1,15 +1,15 @@
 /** What the 3B package needs to be built and to run, on a board with 8 GB. */
 import { describe, expect, it } from 'vitest';
-import { parseConfig } from '../../../src/package/config.js';
 import { planOptions } from '../../../src/package/plans/build.js';
 import { estimateOf } from '../../../src/package/plans/estimate.js';
 import { type ModelSize, publishedConfig } from '../../../src/package/published.js';
+import { parseConfig } from '../helpers.js';
 
 const BOARD = 8 * 2 ** 30;
 const SYSTEM = 1.2 * 2 ** 30; // JetPack without a desktop, measured by others at 0.8 to 1.2 GiB
 
 function estimate(size: ModelSize, given = {}) {
-  const config = parseConfig('config.json', publishedConfig(size));
+  const config = parseConfig(publishedConfig(size));
   const architecture = { ...config.architecture, language: { ...config.architecture.language, tokens: 50295 } };
   return estimateOf({ architecture, recipe: {} }, planOptions(architecture.language, given));
 }

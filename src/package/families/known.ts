@@ -1,4 +1,4 @@
-/** Models that people will try: which family a config.json belongs to, by what its publishers call it. Names only; what runs is config.ts's to say. */
+/** Models that people will try and no reader takes: which family a config.json belongs to, by what its publishers call it, and what is missing. */
 
 export interface Family {
   name: string; // as people know it
@@ -41,6 +41,22 @@ const EXACT: Record<string, string> = { 'llava-qwen2': 'nanoLLaVA', llava_qwen2:
 const LANGUAGE =
   /^(phi|phimsft|mixformersequential|llama|mistral|mixtral|qwen|gemma|stablelm|stablelmepoch|gptneox|gpt|opt|falcon|openelm|olmo|smollm)[\d.]*(moe|text)?($|for|model)/;
 const VISION = /^(siglip|clip|dino|vit|eva|evaclip)(v?\d)?(withregisters)?($|for|vision|model)/;
+
+/** What a model needs that is not computed here, where it is more than another reader. */
+const MISSING: Record<string, string> = {
+  'MoE-LLaVA': 'it has experts behind a router',
+  moondream: 'it sees crops of a picture beside the whole, and its revisions differ in names, prompts and tokenizers',
+  Bunny: 'this one has a language model, or more than one scale of the picture (S²), that no reader knows',
+  Imp: 'this one has a language model that no reader knows',
+  TinyLLaVA: 'this one has a language model that no reader knows',
+  'Qwen-VL': 'its pictures have any shape and positions in three dimensions',
+  LLaVA: 'this layout has no vision tower in its files and comes in pickles; convert llava-hf/llava-1.5-7b-hf instead',
+  FastVLM: 'its tower is a convolutional one',
+};
+
+export function missingIn(family: string): string {
+  return Object.hasOwn(MISSING, family) ? (MISSING[family] as string) : 'no reader knows its parts';
+}
 
 /** undefined: a family that nobody here has heard of. */
 export function familyOf(modelType: string | undefined, architectures: readonly string[]): Family | undefined {
