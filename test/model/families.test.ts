@@ -55,10 +55,7 @@ function logitsOf(loaded: Loaded, pieces: readonly (Int32Array | Float32Array)[]
   return loaded.reference.append([...pieces]).slice(-loaded.architecture.language.vocab);
 }
 
-/** Without a reader. */
-const LATER = ['bunny-qwen', 'bunny-qwen2-gqa', 'nanollava'];
-
-describe.each(familyNames().filter((name) => !LATER.includes(name)))('%s', (name) => {
+describe.each(familyNames())('%s', (name) => {
   const family = readFamily(name);
   let loaded: Loaded;
   beforeAll(async () => {

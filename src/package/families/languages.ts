@@ -89,6 +89,12 @@ const LANGUAGES: readonly LanguageModel[] = [
     must: { rope_scaling: null },
   },
   {
+    types: /^qwen(2|15|25)?$/, // Qwen1.5, Qwen2, Qwen2.5
+    ...{ ...LLAMA_BLOCK, prompt: PHI },
+    defaults: { ...COMMON, hidden_act: 'silu', rms_norm_eps: 1e-6, max_position_embeddings: 32_768 },
+    must: { rope_scaling: null },
+  },
+  {
     types: /^gptneox$/, // Pythia
     ...{ ...LAYER, gated: false, residual: 'parallel_two_norms', prompt: PHI },
     defaults: { ...COMMON, hidden_act: 'gelu', layer_norm_eps: 1e-5, partial_rotary_factor: 0.25 },
