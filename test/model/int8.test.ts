@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { loadAddon, packageRoot } from '../../src/addon/load.js';
 import { preprocessing, SIGLIP } from '../../src/package/pictures.js';
+import { boundAfter, normalizedSquaredError } from '../support/int8-bound.js';
 import { readPicture } from '../support/picture.js';
 import { type GoldenCase, type Loaded, loadReference, readCases } from '../support/reference.js';
 import { testAddon } from '../support/test-addon.js';
@@ -12,27 +13,9 @@ const nano = `${packageRoot()}/models/mipha-nano`;
 const fixtures = new URL('../fixtures/', import.meta.url).pathname;
 const PICTURES = 8;
 
-/** Σ (x − y)² / Σ y². */
-function normalizedSquaredError(x: Float32Array, y: Float32Array): number {
-  expect(x.length).toBe(y.length);
-  let difference = 0;
-  let energy = 0;
-  for (const [i, value] of y.entries()) {
-    difference += ((x[i] as number) - value) ** 2;
-    energy += value ** 2;
-  }
-  return difference / energy;
-}
-
-/**
- * A symmetric INT8 value is off by at most max / 254, uniformly: relative to the rms of its row that is a variance of (peak / 127)² / 12 with
- * peak = max / rms, about 4 for activations and weights alike. Each product adds one such term for each of its two factors.
- */
-const boundAfter = (products: number) => (2 * products * (4 / 127) ** 2) / 12;
-
 function productsBefore(tensor: string, towerLayers: number): number {
   const layer = Number(tensor.split('.')[1] ?? 0);
-  if (tensor.startsWith('tower')) return 1 + 4 * layer; // patch embedding (f16), then qkv, out, fc1, fc2 of each layer
+  if (tensor.startsWith('tower')) return 1 + 4 * layer; // patch embedding (f16), then qkv, out, up, down of each layer
   const features = 1 + 4 * towerLayers + 2;
   return tensor === 'features' ? features : features + 1 + 4 * layer;
 }

@@ -111,6 +111,20 @@ export function writeFamilyCheckpoint(name: string, folder: string, { edit }: { 
   for (const file of TOKENIZER) copyFileSync(join('models/mipha-nano/checkpoint', file), join(folder, file));
 }
 
+/** Gives a checkpoint's tokenizer further special tokens, as a family's prompt needs them. */
+export function addTokens(folder: string, tokens: readonly string[]): void {
+  const path = (name: string) => join(folder, name);
+  const [added, config] = ['added_tokens.json', 'tokenizer_config.json'].map((name) => JSON.parse(readFileSync(path(name), 'utf8')));
+  const known = new Set(Object.values(config.added_tokens_decoder as Record<string, { content: string }>).map(({ content }) => content));
+  let id = Math.max(...(Object.values(added) as number[])) + 1;
+  for (const content of tokens.filter((token) => !known.has(token))) {
+    config.added_tokens_decoder[id] = { content, lstrip: false, normalized: false, rstrip: false, single_word: false, special: true };
+    added[content] = id++;
+  }
+  writeFileSync(path('added_tokens.json'), JSON.stringify(added));
+  writeFileSync(path('tokenizer_config.json'), JSON.stringify(config));
+}
+
 function writeWeights(folder: string, tensors: Tensors, shards: number): void {
   const entries = Object.entries(tensors);
   if (shards === 1) {
