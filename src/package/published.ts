@@ -1,36 +1,68 @@
-/** The published model sizes: config.json and the names and shapes of every tensor, used ones or not. Without weights; random.ts makes some. */
+/** The published model sizes and their config.json. Names and shapes of their tensors: published-tensors.ts. Without weights; random.ts makes some. */
 
-export const modelSizes = ['mipha-3b', 'mipha-1.6b', 'nano'] as const;
+export const modelSizes = ['mipha-3b', 'mipha-2.4b', 'mipha-1.6b', 'llava-1.5-7b', 'nano'] as const;
 export type ModelSize = (typeof modelSizes)[number];
 
-interface Sizes {
-  vision: { hidden: number; intermediate: number; layers: number; heads: number; image: number };
-  language: { hidden: number; intermediate: number; layers: number; heads: number; rotary: number; vocab: number; context: number };
-  fused: boolean; // attention as one query_key_value matrix
+export interface Sizes {
+  vision: { kind: 'siglip' | 'clip'; hidden: number; intermediate: number; layers: number; heads: number; image: number };
+  language: {
+    kind: 'phi' | 'phi-fused' | 'gemma' | 'llama'; // phi-fused: attention as one query_key_value matrix
+    hidden: number;
+    intermediate: number;
+    layers: number;
+    heads: number;
+    kvHeads: number;
+    headSize: number;
+    rotary: number; // share of each head
+    vocab: number;
+    context: number;
+  };
 }
 
-const SIGLIP = { hidden: 1152, intermediate: 4304, layers: 27, heads: 16, image: 384 };
+const SIGLIP = { kind: 'siglip', hidden: 1152, intermediate: 4304, layers: 27, heads: 16, image: 384 } as const;
 const SIZES: Record<ModelSize, Sizes> = {
   // SigLIP so400m + Phi-2
   'mipha-3b': {
     vision: SIGLIP,
-    language: { hidden: 2560, intermediate: 10240, layers: 32, heads: 32, rotary: 0.4, vocab: 51200, context: 2048 },
-    fused: false,
+    language: {
+      ...{ kind: 'phi', hidden: 2560, intermediate: 10240, layers: 32, heads: 32, kvHeads: 32, headSize: 80 },
+      ...{ rotary: 0.4, vocab: 51200, context: 2048 },
+    },
+  },
+  // SigLIP so400m + Gemma-2B
+  'mipha-2.4b': {
+    vision: SIGLIP,
+    language: {
+      ...{ kind: 'gemma', hidden: 2048, intermediate: 16384, layers: 18, heads: 8, kvHeads: 1, headSize: 256 },
+      ...{ rotary: 1, vocab: 256_000, context: 8192 },
+    },
   },
   // SigLIP so400m + Phi-1.5
   'mipha-1.6b': {
     vision: SIGLIP,
-    language: { hidden: 2048, intermediate: 8192, layers: 24, heads: 32, rotary: 0.5, vocab: 51200, context: 2048 },
-    fused: true,
+    language: {
+      ...{ kind: 'phi-fused', hidden: 2048, intermediate: 8192, layers: 24, heads: 32, kvHeads: 32, headSize: 64 },
+      ...{ rotary: 0.5, vocab: 51200, context: 2048 },
+    },
+  },
+  // CLIP ViT-L/14 at 336 + Vicuna-7B, as llava-hf/llava-1.5-7b-hf
+  'llava-1.5-7b': {
+    vision: { kind: 'clip', hidden: 1024, intermediate: 4096, layers: 24, heads: 16, image: 336 },
+    language: {
+      ...{ kind: 'llama', hidden: 4096, intermediate: 11008, layers: 32, heads: 32, kvHeads: 32, headSize: 128 },
+      ...{ rotary: 1, vocab: 32_064, context: 4096 },
+    },
   },
   // as models/mipha-nano
   nano: {
-    vision: { hidden: 216, intermediate: 808, layers: 5, heads: 3, image: 112 },
-    language: { hidden: 320, intermediate: 1280, layers: 4, heads: 4, rotary: 0.4, vocab: 576, context: 512 },
-    fused: false,
+    vision: { kind: 'siglip', hidden: 216, intermediate: 808, layers: 5, heads: 3, image: 112 },
+    language: {
+      ...{ kind: 'phi', hidden: 320, intermediate: 1280, layers: 4, heads: 4, kvHeads: 4, headSize: 80 },
+      ...{ rotary: 0.4, vocab: 576, context: 512 },
+    },
   },
 };
-const PATCH = 14; // pixels per side
+export const PATCH = 14; // pixels per side
 
 /** Fewer layers and smaller pictures than published, everything else as it is: for tests of the real widths. */
 export interface Cut {
@@ -38,37 +70,44 @@ export interface Cut {
   imagePx: number;
 }
 
-function sizesOf(size: ModelSize, cut: Cut | undefined): Sizes {
-  const { vision, language, fused } = SIZES[size];
-  if (cut === undefined) return { vision, language, fused };
-  return { vision: { ...vision, layers: cut.layers + 1, image: cut.imagePx }, language: { ...language, layers: cut.layers }, fused };
+export function sizesOf(size: ModelSize, cut: Cut | undefined): Sizes {
+  const { vision, language } = SIZES[size];
+  if (cut === undefined) return { vision, language };
+  return { vision: { ...vision, layers: cut.layers + 1, image: cut.imagePx }, language: { ...language, layers: cut.layers } };
 }
 
 /** The text of config.json, misleading bos and eos ids included. */
 export function publishedConfig(size: ModelSize, cut?: Cut): string {
-  const { vision, language, fused } = sizesOf(size, cut);
-  const config = {
-    architectures: ['MiphaPhiForCausalLM'],
-    model_type: fused ? 'mipha-phi' : 'mipha_phi',
+  const sizes = sizesOf(size, cut);
+  return `${JSON.stringify(sizes.language.kind === 'llama' ? llavaConfig(sizes) : miphaConfig(sizes), null, 2)}\n`;
+}
+
+function miphaConfig({ vision, language }: Sizes): object {
+  const gemma = language.kind === 'gemma';
+  const types = { phi: 'mipha_phi', 'phi-fused': 'mipha-phi', gemma: 'mipha_gemma', llama: 'mipha_llama' };
+  return {
+    architectures: [gemma ? 'MiphaGemmaForCausalLM' : 'MiphaPhiForCausalLM'],
+    model_type: types[language.kind],
     torch_dtype: 'bfloat16',
     vocab_size: language.vocab,
     hidden_size: language.hidden,
     intermediate_size: language.intermediate,
     num_hidden_layers: language.layers,
     num_attention_heads: language.heads,
-    ...(fused ? {} : { num_key_value_heads: language.heads }),
-    partial_rotary_factor: language.rotary,
-    rope_theta: 10000,
-    rope_scaling: null,
-    qk_layernorm: false,
-    hidden_act: 'gelu_new',
-    layer_norm_eps: 1e-5,
+    ...(language.kind === 'phi-fused' ? {} : { num_key_value_heads: language.kvHeads }),
+    ...(gemma
+      ? { head_dim: language.headSize, rope_theta: 10000, rope_scaling: null, hidden_act: 'gelu', rms_norm_eps: 1e-6 }
+      : {
+          ...{ partial_rotary_factor: language.rotary, rope_theta: 10000, rope_scaling: null, qk_layernorm: false },
+          ...{ hidden_act: 'gelu_new', layer_norm_eps: 1e-5 },
+        }),
     max_position_embeddings: language.context,
-    tie_word_embeddings: false,
-    bos_token_id: 1,
-    eos_token_id: 2,
+    tie_word_embeddings: gemma,
+    bos_token_id: gemma ? 2 : 1,
+    eos_token_id: gemma ? 1 : 2,
     image_aspect_ratio: 'pad',
     mm_use_im_start_end: false,
+    ...(gemma ? { tokenizer_model_max_length: 2048 } : {}),
     vision_config: {
       mm_projector: {
         model_type: 'mipha_projector',
@@ -95,58 +134,40 @@ export function publishedConfig(size: ModelSize, cut?: Cut): string {
       },
     },
   };
-  return `${JSON.stringify(config, null, 2)}\n`;
 }
 
-export interface PublishedTensor {
-  name: string;
-  shape: number[];
-}
-
-/** Sorted by name, as in the published files. */
-export function publishedTensors(size: ModelSize, cut?: Cut): PublishedTensor[] {
-  const { vision, language, fused } = sizesOf(size, cut);
-  const tensors: PublishedTensor[] = [];
-  const add = (name: string, ...shape: number[]) => tensors.push({ name, shape });
-  const linear = (name: string, out: number, columns: number) => [add(`${name}.weight`, out, columns), add(`${name}.bias`, out)];
-  const norm = (name: string, hidden: number) => [add(`${name}.weight`, hidden), add(`${name}.bias`, hidden)];
-
-  const tower = 'model.vision_tower.vision_model';
-  add(`${tower}.embeddings.patch_embedding.weight`, vision.hidden, 3, PATCH, PATCH);
-  add(`${tower}.embeddings.patch_embedding.bias`, vision.hidden);
-  add(`${tower}.embeddings.position_embedding.weight`, Math.floor(vision.image / PATCH) ** 2, vision.hidden);
-  for (let i = 0; i < vision.layers; i++) {
-    const layer = `${tower}.encoder.layers.${i}`;
-    norm(`${layer}.layer_norm1`, vision.hidden);
-    norm(`${layer}.layer_norm2`, vision.hidden);
-    for (const part of ['q_proj', 'k_proj', 'v_proj', 'out_proj']) linear(`${layer}.self_attn.${part}`, vision.hidden, vision.hidden);
-    linear(`${layer}.mlp.fc1`, vision.intermediate, vision.hidden);
-    linear(`${layer}.mlp.fc2`, vision.hidden, vision.intermediate);
-  }
-  // The pooling head: published, never used.
-  norm(`${tower}.post_layernorm`, vision.hidden);
-  add(`${tower}.head.probe`, 1, 1, vision.hidden);
-  add(`${tower}.head.attention.in_proj_weight`, 3 * vision.hidden, vision.hidden);
-  add(`${tower}.head.attention.in_proj_bias`, 3 * vision.hidden);
-  linear(`${tower}.head.attention.out_proj`, vision.hidden, vision.hidden);
-  norm(`${tower}.head.layernorm`, vision.hidden);
-  linear(`${tower}.head.mlp.fc1`, vision.intermediate, vision.hidden);
-  linear(`${tower}.head.mlp.fc2`, vision.hidden, vision.intermediate);
-
-  linear('model.mm_projector.0', language.hidden, vision.hidden);
-  linear('model.mm_projector.2', language.hidden, language.hidden);
-
-  add('model.embed_tokens.weight', language.vocab, language.hidden);
-  for (let i = 0; i < language.layers; i++) {
-    const layer = `model.layers.${i}`;
-    norm(`${layer}.input_layernorm`, language.hidden);
-    if (fused) linear(`${layer}.self_attn.query_key_value`, 3 * language.hidden, language.hidden);
-    else for (const part of ['q_proj', 'k_proj', 'v_proj']) linear(`${layer}.self_attn.${part}`, language.hidden, language.hidden);
-    linear(`${layer}.self_attn.dense`, language.hidden, language.hidden);
-    linear(`${layer}.mlp.fc1`, language.intermediate, language.hidden);
-    linear(`${layer}.mlp.fc2`, language.hidden, language.intermediate);
-  }
-  norm('model.final_layernorm', language.hidden);
-  linear('lm_head', language.vocab, language.hidden);
-  return tensors.sort((a, b) => (a.name < b.name ? -1 : 1));
+/** Sparse, as published: the defaults of LlamaConfig fill in the rest of the 7B. */
+function llavaConfig({ vision, language }: Sizes): object {
+  return {
+    architectures: ['LlavaForConditionalGeneration'],
+    model_type: 'llava',
+    ignore_index: -100,
+    image_token_index: 32_000,
+    pad_token_id: 32_001,
+    projector_hidden_act: 'gelu',
+    text_config: {
+      _name_or_path: 'lmsys/vicuna-7b-v1.5',
+      architectures: ['LlamaForCausalLM'],
+      model_type: 'llama',
+      max_position_embeddings: language.context,
+      rms_norm_eps: 1e-5,
+      vocab_size: language.vocab,
+      num_hidden_layers: language.layers,
+    },
+    tie_word_embeddings: false,
+    torch_dtype: 'float16',
+    vision_config: {
+      hidden_size: vision.hidden,
+      image_size: vision.image,
+      intermediate_size: vision.intermediate,
+      model_type: 'clip_vision_model',
+      num_attention_heads: vision.heads,
+      num_hidden_layers: vision.layers,
+      patch_size: PATCH,
+      projection_dim: 768,
+      vocab_size: 32_000,
+    },
+    vision_feature_layer: -2,
+    vision_feature_select_strategy: 'default',
+  };
 }

@@ -2,22 +2,21 @@
  * Models of the published sizes with random weights, made in seconds, so that speed and memory can be measured without a checkpoint.
  * They know nothing. Scales keep the variance of every layer near one, so activations stay finite at any depth.
  */
-import { existsSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { packageRoot } from '../addon/load.js';
 import { MiphaError, nearestKey, optionError } from '../errors.js';
 import type { SourceTensor } from './checkpoint.js';
 import { readConfig } from './families/index.js';
 import { BYTES_OF, toFloat16 } from './floats.js';
 import { FORMAT_VERSION, type Manifest, TOKENIZER_FOLDER, WEIGHTS_FILE } from './manifest.js';
 import { atomically, writeManifest } from './output.js';
-import { PHI } from './prompts.js';
-import { type Cut, type ModelSize, modelSizes, publishedConfig, publishedTensors } from './published.js';
+import { type Cut, type ModelSize, modelSizes, publishedConfig } from './published.js';
+import { publishedTensors } from './published-tensors.js';
+import { randomTokenizer } from './random-tokenizer.js';
 import { completeRecipe, storedSpecs } from './recipe.js';
 import { bytesOf, SafetensorsWriter, storageOrder, type TensorSpec } from './safetensors.js';
 import { canonicalTensors } from './tensors.js';
-import { readTokenizerFiles, type TokenizerFiles } from './tokenizer-files.js';
+import type { TokenizerFiles } from './tokenizer-files.js';
 
 export interface RandomOptions {
   /** The same seed gives the same bytes. Default 1. */
@@ -35,10 +34,10 @@ const INT8_DEVIATION = 73.3; // standard deviation of whole numbers drawn evenly
 /** Writes the package `out` (without a golden self-test), which must not exist. Throws ERR_OPTION, ERR_MODEL_MISSING. */
 export async function writeRandomPackage(out: string, size: ModelSize, options: RandomOptions = {}): Promise<Manifest> {
   checkSize(size);
-  const tokenizer = await readTokenizerFiles(options.tokenizer ?? shippedTokenizer(), PHI);
   return atomically(out, async (folder) => {
     const shapes = new Map(publishedTensors(size, options.cut).map((tensor) => [tensor.name, tensor.shape]));
     const config = readConfig({ path: 'config.json', text: publishedConfig(size, options.cut), shape: (name) => shapes.get(name) });
+    const tokenizer = await randomTokenizer(options.tokenizer, config.prompt);
     const canonical = canonicalTensors(config, (name) => shapeOnly(name, shapes.get(name)));
     const recipe = completeRecipe(canonical);
     const weights = await writePackageWeights(
@@ -52,7 +51,7 @@ export async function writeRandomPackage(out: string, size: ModelSize, options: 
       source: { name: `random weights, seed ${options.seed ?? 1}`, files: {} },
       architecture: { ...config.architecture, language: { ...config.architecture.language, tokens: tokenizer.tokens } },
       preprocessing: config.preprocessing,
-      prompt: PHI,
+      prompt: config.prompt,
       recipe,
       files: { [WEIGHTS_FILE]: weights, ...(await copyTokenizer(tokenizer, folder, TOKENIZER_FOLDER)) },
     };
@@ -83,11 +82,13 @@ async function writePackageWeights(path: string, tensors: TensorSpec[], { seed =
 /** Writes a checkpoint as published: BF16, two shards and an index. `out` must not exist. */
 export async function writeRandomCheckpoint(out: string, size: ModelSize, options: RandomOptions = {}): Promise<void> {
   checkSize(size);
-  const tokenizer = await readTokenizerFiles(options.tokenizer ?? shippedTokenizer(), PHI);
   await atomically(out, async (folder) => {
     await writeFile(join(folder, 'config.json'), publishedConfig(size));
-    await copyTokenizer(tokenizer, folder, '');
-    const specs: TensorSpec[] = publishedTensors(size).map((tensor) => ({ ...tensor, dtype: 'BF16' }));
+    const tensors = publishedTensors(size);
+    const shapes = new Map(tensors.map(({ name, shape }) => [name, shape]));
+    const { prompt } = readConfig({ path: 'config.json', text: publishedConfig(size), shape: (name) => shapes.get(name) });
+    await copyTokenizer(await randomTokenizer(options.tokenizer, prompt), folder, '');
+    const specs: TensorSpec[] = tensors.map((tensor) => ({ ...tensor, dtype: 'BF16' }));
     const total = specs.reduce((sum, spec) => sum + bytesOf(spec), 0);
     let before = 0;
     const cut = specs.findIndex((spec) => {
@@ -208,12 +209,6 @@ async function copyTokenizer(tokenizer: TokenizerFiles, folder: string, under: s
   await mkdir(join(folder, under), { recursive: true });
   for (const { name, bytes } of tokenizer.files) await writeFile(join(folder, under, name), bytes);
   return Object.fromEntries(tokenizer.files.map(({ name, record }) => [under === '' ? name : `${under}/${name}`, record]));
-}
-
-/** In an installed package only tokenizer/ is there. */
-function shippedTokenizer(): string {
-  const folders = [TOKENIZER_FOLDER, 'checkpoint'].map((name) => join(packageRoot(), 'models', 'mipha-nano', name));
-  return folders.find((folder) => existsSync(folder)) ?? (folders[0] as string);
 }
 
 function checkSize(size: string): void {

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { convert } from '../../src/package/convert.js';
-import { publishedTensors } from '../../src/package/published.js';
+import { publishedTensors } from '../../src/package/published-tensors.js';
 import { writeRandomCheckpoint, writeRandomPackage } from '../../src/package/random.js';
 import { openPackage } from '../../src/package/verify.js';
 import { decodeSafetensors, type StoredTensor, temporaryFolder, values } from './helpers.js';
