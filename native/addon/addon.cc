@@ -1,6 +1,7 @@
 // The native binary as src/addon/addon.ts describes it.
 #include <napi.h>
 
+#include "addon/constraint_handle.h"
 #include "addon/conversion_functions.h"
 #include "addon/engine_object.h"
 #include "addon/instance.h"
@@ -17,6 +18,7 @@ namespace {
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(new mipha::Instance);  // freed with the environment
   exports.Set("version", MIPHA_VERSION);
+  mipha::export_constraint(env, exports);
   mipha::export_conversion(env, exports);
   mipha::export_engine(env, exports);
   mipha::export_machine(env, exports);

@@ -100,18 +100,17 @@ JobOptions job_options_from_js(const Napi::Object& options) {
   return result;
 }
 
-std::shared_ptr<const Constraint> constraint_from_js(const Napi::Value& value) {
-  if (value.IsUndefined()) return nullptr;
-  if (!value.IsObject()) expected("constraint", "an object");
+Constraint automaton_from_js(const Napi::Value& value) {
+  if (!value.IsObject()) expected("automaton", "an object");
   const Napi::Object object = value.As<Napi::Object>();
-  auto constraint = std::make_shared<Constraint>();
-  constraint->states = static_cast<int>(integer_from_js(object.Get("states"), "states", 1, 1 << 22));
-  constraint->column = bytes_from_js(object.Get("column"), "column");
-  constraint->ends = ids_from_js(object.Get("ends"), "ends");
-  constraint->next = ids_from_js(object.Get("next"), "next");
-  constraint->accepting = bytes_from_js(object.Get("accepting"), "accepting");
-  constraint->group = ids_from_js(object.Get("group"), "group");
-  constraint->decided = bytes_from_js(object.Get("decided"), "decided");
+  Constraint constraint;
+  constraint.states = static_cast<int>(integer_from_js(object.Get("states"), "states", 1, 1 << 22));
+  constraint.column = bytes_from_js(object.Get("column"), "column");
+  constraint.ends = ids_from_js(object.Get("ends"), "ends");
+  constraint.next = ids_from_js(object.Get("next"), "next");
+  constraint.accepting = bytes_from_js(object.Get("accepting"), "accepting");
+  constraint.group = ids_from_js(object.Get("group"), "group");
+  constraint.decided = bytes_from_js(object.Get("decided"), "decided");
   return constraint;
 }
 

@@ -5,7 +5,6 @@
 #include <napi.h>
 
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <vector>
 
@@ -27,8 +26,8 @@ int64_t integer_from_js(const Napi::Value& value, const char* name, int64_t leas
 
 JobOptions job_options_from_js(const Napi::Object& options);
 
-/// Null when `value` is undefined. The arrays are copied; Engine::ask checks what is in them.
-std::shared_ptr<const Constraint> constraint_from_js(const Napi::Value& value);
+/// Copies the arrays; checked() looks at what is in them.
+Constraint automaton_from_js(const Napi::Value& value);
 
 /// Bytes of each id, cut at `offsets` [ids + 1].
 std::vector<std::vector<uint8_t>> vocabulary_from_js(const Napi::Value& bytes, const Napi::Value& offsets);

@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "addon/constraint_handle.h"
 #include "addon/convert.h"
 #include "addon/errors.h"
 #include "addon/instance.h"

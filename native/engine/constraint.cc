@@ -14,14 +14,9 @@ void expect_length(const char* name, size_t expected, size_t received) {
               "constraint." + std::string(name) + ": expected " + std::to_string(expected) + " values, received " + std::to_string(received));
 }
 
-bool same(const Constraint& a, const Constraint& b) {
-  return a.states == b.states && a.accepting == b.accepting && a.decided == b.decided && a.group == b.group && a.ends == b.ends &&
-         a.column == b.column && a.next == b.next;
-}
-
 }  // namespace
 
-void check(const Constraint& constraint) {
+std::shared_ptr<const Constraint> checked(Constraint constraint) {
   if (constraint.states < 1) throw Error(Code::kOption, "constraint.states: expected at least 1");
   const auto states = static_cast<size_t>(constraint.states);
   expect_length("column", 256, constraint.column.size());
@@ -39,6 +34,7 @@ void check(const Constraint& constraint) {
   for (int32_t group : constraint.group) {
     if (group < -1) throw Error(Code::kOption, "constraint.group: expected -1 or a set id, received " + std::to_string(group));
   }
+  return std::make_shared<const Constraint>(std::move(constraint));
 }
 
 Vocabulary::Vocabulary(std::vector<std::vector<uint8_t>> bytes) : bytes_(std::move(bytes)) {
@@ -97,8 +93,14 @@ const Transitions& TokenAutomaton::from(int32_t state) {
   return states_.emplace(state, std::move(fresh)).first->second;
 }
 
+/// Whose constraint has no other owner any more cannot be asked for again, and a constraint may be megabytes.
+void ConstraintCache::drop_unreachable() {
+  recent_.remove_if([](const auto& entry) { return entry.use_count() == 1 && entry->constraint().use_count() == 1; });
+}
+
 std::shared_ptr<TokenAutomaton> ConstraintCache::find(const std::shared_ptr<const Constraint>& constraint) {
-  const auto known = std::find_if(recent_.begin(), recent_.end(), [&](const auto& entry) { return same(entry->constraint(), *constraint); });
+  drop_unreachable();
+  const auto known = std::find_if(recent_.begin(), recent_.end(), [&](const auto& entry) { return entry->constraint() == constraint; });
   if (known != recent_.end()) {
     recent_.splice(recent_.begin(), recent_, known);
     return recent_.front();

@@ -12,8 +12,8 @@
 
 namespace mipha {
 
-/// Throws kOption: array lengths against `states`, targets and groups out of range.
-void check(const Constraint& constraint);
+/// The constraint as jobs take it. Throws kOption: array lengths against `states`, targets and groups out of range.
+std::shared_ptr<const Constraint> checked(Constraint constraint);
 
 /// Tokens that may follow in one state, and where each leads.
 struct Transitions {
@@ -46,7 +46,7 @@ class TokenAutomaton {
   TokenAutomaton(const Vocabulary& vocabulary, std::shared_ptr<const Constraint> constraint)
       : vocabulary_(vocabulary), constraint_(std::move(constraint)) {}
 
-  const Constraint& constraint() const { return *constraint_; }
+  const std::shared_ptr<const Constraint>& constraint() const { return constraint_; }
   /// Valid until the next call.
   const Transitions& from(int32_t state);
 
@@ -59,13 +59,15 @@ class TokenAutomaton {
   size_t transitions_ = 0;
 };
 
-/// The automata of late: a watch asks the same typed question about every frame, each time with an equal constraint.
+/// The automata of late: a watch asks the same typed question about every frame, each time with the same constraint.
 class ConstraintCache {
  public:
   explicit ConstraintCache(const Vocabulary& vocabulary) : vocabulary_(vocabulary) {}
   std::shared_ptr<TokenAutomaton> find(const std::shared_ptr<const Constraint>& constraint);
 
  private:
+  void drop_unreachable();
+
   static constexpr size_t kMaxAutomata = 16;
 
   const Vocabulary& vocabulary_;

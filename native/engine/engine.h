@@ -69,7 +69,7 @@ struct AskJob {
   int max_tokens = 128;
   std::vector<int32_t> stop_ids;  // end tokens; the constraint's end too
   Sampling sampling;
-  std::shared_ptr<const Constraint> constraint;  // may be null
+  std::shared_ptr<const Constraint> constraint;  // of checked() in constraint.h; may be null
   int conversation = -1;                         // ≥ 0: rows are kept there and the longest common prefix with the last ask is reused
   JobOptions options;
 };
@@ -129,7 +129,7 @@ class Engine {
   virtual Id look(LookJob job, std::function<void(Result<LookOutcome>)> done) = 0;
 
   /// on_token is called for each id as it is chosen (the end token excluded); it may be empty and must not throw.
-  /// kOption: ids, stop ids or constraint out of range. kDisposed: an unknown view or conversation. kBusy: the conversation is still answering.
+  /// kOption: ids or stop ids out of range. kDisposed: an unknown view or conversation. kBusy: the conversation is still answering.
   /// kContextFull when view, ids and max_tokens exceed the context; kMemory when the cache cannot hold them and no running job will free rows.
   virtual Id ask(AskJob job, std::function<void(int32_t id)> on_token, std::function<void(Result<AskOutcome>)> done) = 0;
 

@@ -18,7 +18,7 @@ Generation::Generation(const AskJob& job, const Vocabulary& vocabulary, std::sha
 std::optional<Finish> Generation::advance(const float* logits, const std::function<void(int32_t id)>& on_token) {
   // A start state may be over already, or a dead end: no token fits a constraint whose bytes the vocabulary cannot spell. Neither may hang.
   if (over() || !collect(logits)) return Finish::kStop;
-  const size_t chosen = automaton_ && automaton_->constraint().group[outcome_.state] >= 0 ? choose_grouped() : choose();
+  const size_t chosen = automaton_ && automaton_->constraint()->group[outcome_.state] >= 0 ? choose_grouped() : choose();
   outcome_.margins.push_back(margin());
   if (targets_[chosen] == kEnd) return Finish::kEos;
 
@@ -33,7 +33,7 @@ std::optional<Finish> Generation::advance(const float* logits, const std::functi
 /// True when another step could not change the value: it is decided, or nothing but the end can follow.
 bool Generation::over() {
   if (!automaton_) return false;
-  return automaton_->constraint().decided[outcome_.state] != 0 || automaton_->from(outcome_.state).ids.empty();
+  return automaton_->constraint()->decided[outcome_.state] != 0 || automaton_->from(outcome_.state).ids.empty();
 }
 
 /// False when the constraint allows no token here.
@@ -52,13 +52,13 @@ bool Generation::collect(const float* logits) {
   if (automaton_) {
     const Transitions& transitions = automaton_->from(outcome_.state);
     for (size_t i = 0; i < transitions.ids.size(); ++i) offer_unless_end(transitions.ids[i], transitions.targets[i], transitions.groups[i]);
-    may_end = automaton_->constraint().accepting[outcome_.state] != 0;
+    may_end = automaton_->constraint()->accepting[outcome_.state] != 0;
   } else {
     for (int32_t id : vocabulary_.answerable()) offer_unless_end(id, 0, -1);
   }
   if (may_end) {
     allowed += ends_.size();
-    const int32_t value = automaton_ ? automaton_->constraint().ends[outcome_.state] : 0;
+    const int32_t value = automaton_ ? automaton_->constraint()->ends[outcome_.state] : 0;
     for (int32_t id : ends_) offer(id, kEnd, value != 0 ? value : kEnd, logits);
   }
   if (allowed > 0 && ids_.empty()) throw Error(Code::kInternal, "the backend gave no finite logit for any allowed token");

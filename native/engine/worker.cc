@@ -81,7 +81,6 @@ void Worker::accept(std::unique_ptr<Ask> ask) {
     if (in.max_tokens < 1) throw Error(Code::kOption, "maxTokens: expected at least 1, received " + std::to_string(in.max_tokens));
     check_ids("ids", in.ids, vocab);
     check_ids("stopIds", in.stop_ids, vocab);
-    if (in.constraint) check(*in.constraint);
     if (in.conversation >= 0) {
       const auto known = conversations_.find(in.conversation);
       if (known == conversations_.end()) throw unknown_handle("conversation", in.conversation);

@@ -54,6 +54,7 @@
       "native/addon/addon.cc",
       "native/addon/arrays_worker.cc",
       "native/addon/completion_queue.cc",
+      "native/addon/constraint_handle.cc",
       "native/addon/convert.cc",
       "native/addon/engine_object.cc",
       "native/addon/errors.cc",

@@ -63,7 +63,7 @@ TEST(TokenAutomaton, ComputesAgainWhatItHadToForget) {
   loop.group.assign(8, -1);
   loop.ends.assign(8, 0);
   loop.decided.assign(8, 0);
-  TokenAutomaton automaton(vocabulary, std::make_shared<Constraint>(loop));
+  TokenAutomaton automaton(vocabulary, checked(loop));
   for (int round = 0; round < 3; ++round) {
     for (int state = 0; state < 8; ++state) {
       ASSERT_EQ(automaton.from(state).ids.size(), 100000u);
@@ -83,7 +83,7 @@ TEST(Vocabulary, BytesMayShareAColumn) {
   constraint.group = {-1, -1, -1};
   constraint.ends = {0, 0, 0};
   constraint.decided = {0, 0, 1};
-  EXPECT_NO_THROW(check(constraint));
+  EXPECT_NO_THROW(checked(constraint));
   EXPECT_EQ(pairs(vocabulary.walk(constraint, 0)), (std::map<int32_t, int32_t>{{0, 1}, {1, 1}, {2, 2}}));
   EXPECT_EQ(pairs(vocabulary.walk(constraint, 1)), (std::map<int32_t, int32_t>{{0, 2}, {1, 2}}));
 }
@@ -122,30 +122,55 @@ TEST(Vocabulary, TokensThatReachFixedTextCarryTheValueTheyChose) {
   EXPECT_EQ(groups(stop), (std::map<int32_t, int32_t>{{0, is_stop}}));
 }
 
-TEST(ConstraintCache, EqualConstraintsShareAnAutomaton) {
+TEST(ConstraintCache, TheSameConstraintFindsItsAutomaton) {
   const Vocabulary vocabulary(testing::vocabulary({"a", "b"}));
   ConstraintCache cache(vocabulary);
-  const auto first = cache.find(std::make_shared<Constraint>(choice({{"a"}, {"b"}})));
-  EXPECT_EQ(cache.find(std::make_shared<Constraint>(choice({{"a"}, {"b"}}))), first);
-  EXPECT_NE(cache.find(std::make_shared<Constraint>(choice({{"a"}, {"bb"}}))), first);
+  const auto constraint = checked(choice({{"a"}, {"b"}})), equal = checked(choice({{"a"}, {"b"}}));
+  const auto first = cache.find(constraint);
+  EXPECT_NE(cache.find(equal), first);
+  EXPECT_EQ(cache.find(constraint), first);
+  EXPECT_EQ(first->constraint(), constraint);
 }
 
 TEST(ConstraintCache, ForgetsTheOldest) {
   const Vocabulary vocabulary(testing::vocabulary({"a"}));
   ConstraintCache cache(vocabulary);
-  const std::weak_ptr<TokenAutomaton> first = cache.find(std::make_shared<Constraint>(choice({{"a"}})));
-  for (int length = 2; length < 40; ++length) cache.find(std::make_shared<Constraint>(choice({{std::string(length, 'a')}})));
-  EXPECT_TRUE(first.expired());
+  std::vector<std::shared_ptr<const Constraint>> constraints;
+  std::vector<std::weak_ptr<TokenAutomaton>> automata;
+  for (int length = 1; length < 40; ++length) {
+    constraints.push_back(checked(choice({{std::string(static_cast<size_t>(length), 'a')}})));
+    automata.push_back(cache.find(constraints.back()));
+  }
+  EXPECT_TRUE(automata.front().expired());
+  EXPECT_FALSE(automata.back().expired());
 }
 
-TEST(CheckConstraint, RefusesWhatWouldReadOutOfBounds) {
+TEST(ConstraintCache, FreesWhatNobodyCanAskForAgain) {
+  const Vocabulary vocabulary(testing::vocabulary({"a", "b"}));
+  ConstraintCache cache(vocabulary);
+  auto lost = checked(choice({{"a"}})), used = checked(choice({{"b"}}));
+  const auto kept = checked(choice({{"a"}, {"b"}}));
+  const std::weak_ptr<const Constraint> lost_constraint = lost, used_constraint = used;
+  cache.find(lost);
+  std::shared_ptr<TokenAutomaton> automaton = cache.find(used);  // of an answer that is still being written
+  lost.reset();
+  used.reset();
+  cache.find(kept);
+  EXPECT_TRUE(lost_constraint.expired());
+  EXPECT_FALSE(used_constraint.expired());
+  automaton.reset();
+  cache.find(kept);
+  EXPECT_TRUE(used_constraint.expired());
+}
+
+TEST(CheckedConstraint, RefusesWhatWouldReadOutOfBounds) {
   const Constraint good = choice({{"yes"}, {"no"}});
-  EXPECT_NO_THROW(check(good));
+  EXPECT_EQ(checked(good)->next, good.next);
   const auto refused = [&](auto&& spoil) {
     Constraint bad = good;
     spoil(bad);
     try {
-      check(bad);
+      checked(bad);
     } catch (const Error& error) {
       return error.code == Code::kOption;
     }

@@ -122,9 +122,6 @@ TEST_F(EngineTest, BadJobsAreRefused) {
   AskJob job = question({1});
   job.stop_ids = {kToyVocab};
   EXPECT_EQ(ask(job).error(), Code::kOption);
-  job = question({1});
-  job.constraint = std::make_shared<Constraint>();
-  EXPECT_EQ(ask(job).error(), Code::kOption);
   EXPECT_EQ(look(1, {kToyVocab}).error(), Code::kOption);
   EXPECT_EQ(ask(question({1})).value().ids.size(), 4u);
 }

@@ -1,4 +1,5 @@
 // Loading, answers, reuse of rows, handles.
+#include "engine/constraint.h"
 #include "test/support/engine_fixture.h"
 
 namespace mipha {
@@ -108,7 +109,7 @@ TEST_F(EngineTest, ConstraintDecidesEarly) {
   world.next = [](const std::vector<int>&) { return 'N' - 'A'; };
   start();
   AskJob job = question({1}, 100);
-  job.constraint = std::make_shared<Constraint>(testing::choice({{"YES"}, {"NO"}}));
+  job.constraint = checked(testing::choice({{"YES"}, {"NO"}}));
   const AskOutcome answer = ask(job).value();
   EXPECT_EQ(answer.finish, Finish::kStop);
   EXPECT_EQ(answer.ids, (std::vector<int32_t>{'N' - 'A'}));

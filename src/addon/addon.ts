@@ -32,7 +32,7 @@ export interface JobOptions {
 }
 
 /** A byte automaton. A token that leads from a state to itself is no transition: an answer always ends. */
-export interface NativeConstraint {
+export interface NativeAutomaton {
   states: number;
   column: Uint8Array; // [256] of each byte in `next`: bytes that no state tells apart share one
   next: Int32Array; // [states, largest column + 1] target or -1
@@ -40,6 +40,13 @@ export interface NativeConstraint {
   group: Int32Array; // [states] id of the values left in the choice at hand; 0: all of them, or fixed text; -1: free text
   ends: Int32Array; // [states] the group of the value that is chosen when the choice at hand ends here; 0: it does not
   decided: Uint8Array; // [states]
+}
+
+declare const constraint: unique symbol;
+
+/** An automaton that was copied and checked. Its memory is freed when it is collected and no question uses it. */
+export interface NativeConstraint {
+  readonly [constraint]: never;
 }
 
 export interface NativeLoadOptions {
@@ -210,6 +217,11 @@ export interface Addon {
   /** Bytes per second that all physical cores read from memory together: the ceiling of decoding. Synchronous, about a third of a second. */
   readBandwidth(): number;
   backends(): { name: string; available: boolean; reason: string }[];
+  /**
+   * An automaton as questions take it, of any engine of this thread. Throws ERR_OPTION where lengths, targets or groups do not fit together. Questions
+   * that share it share what an engine has worked out of it.
+   */
+  constraint(automaton: NativeAutomaton): NativeConstraint;
   /** Rejects with the typed error of the load. `onProgress` gets a stage and a fraction 0..1. */
   load(options: NativeLoadOptions, onProgress?: (stage: string, fraction: number) => void): Job<NativeEngine>;
   /** `candidate`: a folder whose weights take the place of the package's where `products` says so; '' for none. */

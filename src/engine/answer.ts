@@ -69,8 +69,9 @@ export type Reading<T> = Pick<Answer<T>, 'text' | 'value' | 'confidence' | 'fini
 const ANSWER_KEYS = ['as', 'maxTokens', 'temperature', 'topP', 'seed'] as const;
 const DEFAULT_MAX_TOKENS = 128;
 
-/** The constraints lately used, by the shape they are for. */
+/** The constraints lately used, by the shape they are for. Native code holds each automaton once more (engine.ts). */
 const KEPT = 64;
+const KEPT_BYTES = 64 << 20; // of automata, beside the one just asked for
 const constraints = new Map<string, Constraint>();
 
 /** A question whose options have been checked. */
@@ -150,8 +151,10 @@ function constraintFor(as: unknown): Constraint {
   const constraint = constraints.get(key) ?? constraintOf(shape);
   constraints.delete(key);
   constraints.set(key, constraint);
-  for (const oldest of constraints.keys()) {
-    if (constraints.size <= KEPT) break;
+  let bytes = [...constraints.values()].reduce((sum, { automaton }) => sum + automaton.next.byteLength, 0);
+  for (const [oldest, { automaton }] of constraints) {
+    if (oldest === key || (constraints.size <= KEPT && bytes <= KEPT_BYTES)) break;
+    bytes -= automaton.next.byteLength;
     constraints.delete(oldest);
   }
   return constraint;

@@ -1,20 +1,20 @@
 /** The deterministic byte automaton that an answer follows, and what its bytes say. */
-import type { NativeConstraint } from '../addon/addon.js';
+import type { NativeAutomaton } from '../addon/addon.js';
 
-export interface Automaton extends NativeConstraint {
+export interface Automaton extends NativeAutomaton {
   /** The most tokens that an answer can have: bytes of the longest text, and one token for each place where it can be cut. */
   longest: number;
   /** [states] 1: beyond the limit of a text. The bytes that lead here are no part of the answer; they show that the model had more to say. */
   cut: Uint8Array;
 }
 
-export function after(automaton: NativeConstraint, state: number, byte: number): number {
+export function after(automaton: NativeAutomaton, state: number, byte: number): number {
   const columns = automaton.next.length / automaton.states;
   return automaton.next[state * columns + (automaton.column[byte] as number)] as number;
 }
 
 /** The state after `bytes` from `state`, or -1. */
-export function walk(automaton: NativeConstraint, state: number, bytes: Uint8Array): number {
+export function walk(automaton: NativeAutomaton, state: number, bytes: Uint8Array): number {
   for (const byte of bytes) {
     if (state < 0) return -1;
     state = after(automaton, state, byte);
@@ -33,7 +33,7 @@ export function kept(automaton: Automaton, bytes: Uint8Array): { bytes: Uint8Arr
 }
 
 /** The shortest bytes that lead from `state` to an accepting one. */
-export function completion(automaton: NativeConstraint, state: number): Uint8Array {
+export function completion(automaton: NativeAutomaton, state: number): Uint8Array {
   const seen = new Set([state]);
   let frontier: { state: number; bytes: number[] }[] = [{ state, bytes: [] }];
   while (frontier.length > 0) {

@@ -1,6 +1,6 @@
 /** A package on a backend with its tokenizer and prompt: what Mipha, View and Conversation share. */
 import { join } from 'node:path';
-import type { LookOutcome, NativeEngine, NativeImage, NativeStatus } from '../addon/addon.js';
+import type { LookOutcome, NativeConstraint, NativeEngine, NativeImage, NativeStatus } from '../addon/addon.js';
 import { loadAddon } from '../addon/load.js';
 import { fromNative, MiphaError } from '../errors.js';
 import { TOKENIZER_FOLDER } from '../package/manifest.js';
@@ -8,6 +8,7 @@ import { tokensOf } from '../package/prompts.js';
 import type { OpenedPackage } from '../package/verify.js';
 import { onAbort } from '../signals.js';
 import type { Answer, Question } from './answer.js';
+import type { Automaton } from './automaton.js';
 import type { Call } from './call.js';
 import { Prompt } from './prompt.js';
 import { loadTokenizer, type Tokenizer } from './tokenizer.js';
@@ -99,7 +100,7 @@ export class Engine {
           ...question.sampling(),
           ...call.jobOptions(),
           ...(conversation === undefined ? {} : { conversation }),
-          ...(question.constraint === undefined ? {} : { constraint: question.constraint.automaton }),
+          ...(question.constraint === undefined ? {} : { constraint: nativeConstraint(question.constraint.automaton) }),
           ...(onToken === undefined ? {} : { onToken }),
         }),
       ({ finish }) => finish === 'cancelled',
@@ -151,4 +152,13 @@ export class Engine {
   checkAlive(call: Call): void {
     if (this.disposing !== undefined) throw call.error('ERR_DISPOSED', 'The engine has been disposed');
   }
+}
+
+/** What native code holds of an automaton, as long as the automaton is there: of megabytes, and each is asked with many times. */
+const nativeConstraints = new WeakMap<Automaton, NativeConstraint>();
+
+function nativeConstraint(automaton: Automaton): NativeConstraint {
+  const known = nativeConstraints.get(automaton) ?? loadAddon().constraint(automaton);
+  nativeConstraints.set(automaton, known);
+  return known;
 }

@@ -94,7 +94,7 @@ it('follows a constraint and stops when it is decided', async () => {
     next[256 + byte] = 3;
     next[512 + byte] = 3;
   }
-  const constraint = {
+  const constraint = addon.constraint({
     states: 4,
     column: Uint8Array.from({ length: 256 }, (_, byte) => byte),
     next,
@@ -102,7 +102,7 @@ it('follows a constraint and stops when it is decided', async () => {
     group: Int32Array.of(0, 1, 2, 3),
     ends: new Int32Array(4),
     decided: Uint8Array.of(0, 0, 0, 1),
-  };
+  });
   const outcome = await engine.ask(question({ constraint, maxTokens: 50 })).done;
   expect(outcome).toMatchObject({ finish: 'stop', state: 3 });
   expect(outcome.ids.length).toBe(1);

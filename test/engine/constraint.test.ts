@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { Question } from '../../src/engine/answer.js';
+import type { AnswerType } from '../../src/engine/answer-type.js';
 import { completion } from '../../src/engine/automaton.js';
 import { constraintOf } from '../../src/engine/constraint.js';
 import { SHORT } from '../../src/engine/prompt.js';
@@ -224,5 +226,32 @@ describe('schemas that cannot be guaranteed', () => {
   ];
   it.each(refused)('%s', (_, schema, message) => {
     expect(() => constraintOf(shapeOf(schema))).toThrow(expect.objectContaining({ code: 'ERR_OPTION', message: expect.stringMatching(message) }));
+  });
+});
+
+describe('constraints lately used', () => {
+  const asked = (schema: z.ZodType) => new Question('ask', 'What is it?', { as: schema as AnswerType<unknown> }).constraint;
+
+  it('are kept by what they allow, as many as a node has watches', () => {
+    const first = asked(z.enum(['first', 'other']));
+    expect(asked(z.enum(['first', 'other']))).toBe(first);
+    for (let i = 0; i < 63; i++) asked(z.enum(['first', `other ${i}`]));
+    expect(asked(z.enum(['first', 'other']))).toBe(first);
+    for (let i = 0; i < 64; i++) asked(z.enum(['first', `another ${i}`]));
+    expect(asked(z.enum(['first', 'other']))).not.toBe(first);
+  });
+
+  it('are not kept beyond 64 MiB', () => {
+    const texts = (items: number) => asked(z.array(z.string().max(20)).max(items));
+    const size = (of: typeof small) => of?.automaton.next.byteLength as number;
+    const small = asked(z.boolean());
+    const large = texts(60);
+    let items = 59;
+    for (let kept = size(large); kept < (64 << 20) - size(large); items--) kept += size(texts(items));
+    expect(asked(z.boolean())).toBe(small);
+    texts(items);
+    texts(items - 1);
+    expect(asked(z.boolean())).toBe(small);
+    expect(texts(60)).not.toBe(large);
   });
 });

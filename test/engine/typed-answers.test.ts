@@ -1,6 +1,7 @@
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
+import { loadAddon } from '../../src/addon/load.js';
 import { completion, walk } from '../../src/engine/automaton.js';
 import { constraintOf } from '../../src/engine/constraint.js';
 import { SHORT } from '../../src/engine/prompt.js';
@@ -110,6 +111,22 @@ describe('typed answers', () => {
     expect(await code(view.ask('Is it?', { as: { type: 'boolean', pattern: 'a' } as object as { type: 'boolean' } }))).toBe('ERR_OPTION');
     expect(await code(view.ask('Is it?', { as: [] as never }))).toBe('ERR_OPTION');
     expect(await code(view.ask('Is it \ud800?'))).toBe('ERR_OPTION');
+  });
+
+  it('hand each automaton to native code once, whichever engine and question it is for', async () => {
+    const made = vi.spyOn(loadAddon(), 'constraint');
+    try {
+      const schema = () => z.enum(['a kettle', 'a cat']);
+      const first = await mipha.ask('What is it?', { as: schema() });
+      await using other = await Mipha.load(NANO);
+      const answers = await Promise.all([mipha, other].map((one) => one.ask('What is it?', { as: schema() })));
+      expect(answers.map(({ value }) => value)).toEqual([first.value, first.value]);
+      expect(made).toHaveBeenCalledTimes(1);
+      await mipha.ask('What is it?', { as: z.enum(['a kettle', 'a dog']) });
+      expect(made).toHaveBeenCalledTimes(2);
+    } finally {
+      made.mockRestore();
+    }
   });
 
   it('a refinement the constraint does not know is an option error', async () => {
