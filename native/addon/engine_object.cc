@@ -82,12 +82,18 @@ Napi::Object object_from_js(const Napi::Value& value, const char* name) {
 
 BackendOptions backend_options_from_js(const Napi::Object& options) {
   BackendOptions result;
-  result.threads = static_cast<int>(integer_from_js(options.Get("threads"), "threads", 0, 1024));
-  result.isa = string_from_js(options.Get("isa"), "isa");
   result.cache_tokens = static_cast<int>(integer_from_js(options.Get("cacheTokens"), "cacheTokens", 0, kMost));
-  result.library = string_from_js(options.Get("library"), "library");
-  result.plans = string_from_js(options.Get("plans"), "plans");
-  result.stream_weights = options.Get("streamWeights").ToBoolean();
+  if (const Napi::Value value = options.Get("cpu"); !value.IsUndefined()) {
+    const Napi::Object cpu = object_from_js(value, "cpu");
+    result.cpu.threads = static_cast<int>(integer_from_js(cpu.Get("threads"), "cpu.threads", 0, 1024));
+    result.cpu.isa = string_from_js(cpu.Get("isa"), "cpu.isa");
+    result.cpu.stream_weights = cpu.Get("streamWeights").ToBoolean();
+  }
+  if (const Napi::Value value = options.Get("tensorrt"); !value.IsUndefined()) {
+    const Napi::Object tensorrt = object_from_js(value, "tensorrt");
+    result.tensorrt.library = string_from_js(tensorrt.Get("library"), "tensorrt.library");
+    result.tensorrt.plans = string_from_js(tensorrt.Get("plans"), "tensorrt.plans");
+  }
   return result;
 }
 

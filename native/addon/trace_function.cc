@@ -14,7 +14,7 @@ Napi::Value trace(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     BackendOptions options;
     const std::string folder = string_from_js(info[0], "folder");
-    options.isa = string_from_js(info[1], "isa");
+    options.cpu.isa = string_from_js(info[1], "isa");
     const Image image = image_from_js(info[2]);
     const std::vector<int32_t> prefix = ids_from_js(info[3], "prefix"), ids = ids_from_js(info[4], "ids");
     const Probe probe = probe_from_js(info[5]);

@@ -1,21 +1,51 @@
 #include "backend/backend.h"
 
+#include <utility>
+
 #include "backend/cpu/cpu_backend.h"
 #include "backend/tensorrt/tensorrt_backend.h"
 #include "core/error.h"
 
 namespace mipha {
+namespace {
+
+struct Entry {
+  const char* name;
+  std::string (*missing)();  // why it cannot be had on this machine; empty: nothing speaks against it
+  std::unique_ptr<Backend> (*create)(std::shared_ptr<const Package>, const BackendOptions&, const Progress&);
+};
+
+/// Everything that this binary can run a package on, best first.
+constexpr Entry kBackends[] = {
+    {"tensorrt", tensorrt::missing,
+     [](std::shared_ptr<const Package> package, const BackendOptions& options, const Progress& progress) {
+       return tensorrt::create_tensorrt_backend(std::move(package), options.cache_tokens, options.tensorrt, progress);
+     }},
+    {"cpu", [] { return std::string(); },
+     [](std::shared_ptr<const Package> package, const BackendOptions& options, const Progress& progress) {
+       return cpu::create_cpu_backend(std::move(package), options.cache_tokens, options.cpu, progress);
+     }},
+};
+
+}  // namespace
 
 std::vector<BackendInfo> backends() {
-  const std::string missing = tensorrt::missing();
-  return {{"tensorrt", missing.empty(), missing}, {"cpu", true, ""}};
+  std::vector<BackendInfo> infos;
+  for (const Entry& entry : kBackends) {
+    const std::string missing = entry.missing();
+    infos.push_back({entry.name, missing.empty(), missing});
+  }
+  return infos;
 }
 
 std::unique_ptr<Backend> create_backend(const std::string& name, std::shared_ptr<const Package> package, const BackendOptions& options,
                                         const Progress& progress) {
-  if (name == "auto" || name == "cpu") return cpu::create_cpu_backend(std::move(package), options, progress);
-  if (name == "tensorrt") return tensorrt::create_tensorrt_backend(std::move(package), options, progress);
-  throw Error(Code::kBackend, "backend '" + name + "' is not part of this build: expected auto, tensorrt or cpu");
+  std::string names;
+  for (const Entry& entry : kBackends) {
+    if (name == entry.name) return entry.create(std::move(package), options, progress);
+    names += (names.empty() ? "" : ", ") + std::string(entry.name);
+  }
+  throw Error(Code::kBackend, "backend '" + name + "' is not part of this build: expected one of " + names);
 }
 
 }  // namespace mipha

@@ -9,19 +9,19 @@
 #include <utility>
 #include <vector>
 
+#include "backend/cpu/options.h"
+#include "backend/tensorrt/options.h"
 #include "model/image.h"
 #include "model/reference.h"
 #include "package/package.h"
 
 namespace mipha {
 
+/// What all backends are told, and what each is told beside it.
 struct BackendOptions {
-  int threads = 0;              // 0: one per physical core
-  std::string isa;              // cpu only: force a row of the kernel table ("scalar", "avx2", …); empty: the best this machine has
-  int cache_tokens = 0;         // rows of the key/value cache, shared by all sequences; 0: the context plus 128 for each sequence of a batch
-  std::string library;          // tensorrt only: path of mipha_tensorrt.so
-  std::string plans;            // tensorrt only: folder of the package's engines for this machine
-  bool stream_weights = false;  // pack each layer when it is used instead of at load: slow, but needs memory for one layer only
+  int cache_tokens = 0;  // rows of the key/value cache, shared by all sequences; 0: the context plus 128 for each sequence of a batch
+  cpu::Options cpu;
+  tensorrt::Options tensorrt;
 };
 
 /// What a backend holds, in bytes; planned before anything is allocated.
@@ -114,8 +114,7 @@ struct BackendInfo {
 };
 std::vector<BackendInfo> backends();
 
-/// Loads `package` on the named backend ("tensorrt" | "cpu" | "auto": cpu, which needs nothing but the package). Throws kBackend with the reason when
-/// it is not there, kMemory before allocating too much.
+/// Loads `package` on the backend of that name. Throws kBackend with the reason when it is not there, kMemory before allocating too much.
 std::unique_ptr<Backend> create_backend(const std::string& name, std::shared_ptr<const Package> package, const BackendOptions& options,
                                         const Progress& progress);
 

@@ -31,10 +31,8 @@ struct Loaded {
   explicit Loaded(const std::string& isa = "", bool streamed = false, int cache_tokens = 0, int threads = 2,
                   const std::shared_ptr<const Package>& package = std::make_shared<test::TinyModel>()) {
     BackendOptions options;
-    options.isa = isa;
-    options.threads = threads;
-    options.stream_weights = streamed;
     options.cache_tokens = cache_tokens;
+    options.cpu = {threads, isa, streamed};
     backend = create_backend("cpu", package, options, {});
     vocab = backend->config().language.vocab;
     const int side = backend->config().vision.image_size;
@@ -346,9 +344,8 @@ TEST(CpuBackend, BadNamesAndWeightsAreTypedErrors) {
     }
     return Code::kInternal;
   };
-  EXPECT_EQ(code_of([] { create_backend("cuda", std::make_shared<test::TinyModel>(), {}, {}); }), Code::kBackend);
   BackendOptions options;
-  options.isa = "mmx";
+  options.cpu.isa = "mmx";
   EXPECT_EQ(code_of([&] { create_backend("cpu", std::make_shared<test::TinyModel>(), options, {}); }), Code::kBackend);
   auto model = std::make_shared<test::TinyModel>();
   model->int8_values("language.layers.1.up.weight")[1234] = -128;

@@ -49,15 +49,25 @@ export interface NativeConstraint {
   readonly [constraint]: never;
 }
 
-export interface NativeLoadOptions {
-  folder: string; // a package, already checked by TypeScript
-  backend: string;
+/** What only the cpu backend is told. */
+export interface CpuOptions {
   threads: number; // 0: one per physical core
   isa: string; // '' : best
+  streamWeights: boolean; // pack each layer when it is used: slow, but memory for one layer only
+}
+
+/** What only the tensorrt backend is told. */
+export interface TensorRtOptions {
+  library: string; // path
+  plans: string; // folder of the package's engines for this machine
+}
+
+export interface NativeLoadOptions {
+  folder: string; // a package, already checked by TypeScript
+  backend: string; // a name of backends()
   cacheTokens: number; // 0: the context plus 128 for each sequence of a batch
-  streamWeights: boolean;
-  library: string; // tensorrt: path of the library; '' for cpu
-  plans: string; // tensorrt: folder of the package's engines for this machine; '' for cpu
+  cpu?: CpuOptions;
+  tensorrt?: TensorRtOptions;
   prefix: Int32Array;
   vocabulary: Uint8Array; // bytes of all ids, one after the other
   vocabularyOffsets: Uint32Array; // [ids + 1]; an empty range is never an answer
@@ -216,6 +226,7 @@ export interface Addon {
   };
   /** Bytes per second that all physical cores read from memory together: the ceiling of decoding. Synchronous, about a third of a second. */
   readBandwidth(): number;
+  /** Best first. */
   backends(): { name: string; available: boolean; reason: string }[];
   /**
    * An automaton as questions take it, of any engine of this thread. Throws ERR_OPTION where lengths, targets or groups do not fit together. Questions

@@ -1,6 +1,6 @@
 /** A package on a backend with its tokenizer and prompt: what Mipha, View and Conversation share. */
 import { join } from 'node:path';
-import type { LookOutcome, NativeConstraint, NativeEngine, NativeImage, NativeStatus } from '../addon/addon.js';
+import type { CpuOptions, LookOutcome, NativeConstraint, NativeEngine, NativeImage, NativeStatus, TensorRtOptions } from '../addon/addon.js';
 import { loadAddon } from '../addon/load.js';
 import { fromNative, MiphaError } from '../errors.js';
 import { TOKENIZER_FOLDER } from '../package/manifest.js';
@@ -15,12 +15,9 @@ import { loadTokenizer, type Tokenizer } from './tokenizer.js';
 
 export interface EngineOptions {
   backend: string;
-  threads: number; // 0: one per physical core
   cacheTokens: number; // 0: the backend's default
-  /** Pack each layer when it is used: slow, but memory for one layer only. */
-  streamWeights: boolean;
-  library?: string; // of the tensorrt backend, and the folder of its engines
-  plans?: string;
+  cpu?: CpuOptions;
+  tensorrt?: TensorRtOptions;
   onProgress: (stage: string, fraction: number) => void;
   signal?: AbortSignal | undefined;
 }
@@ -58,10 +55,7 @@ export class Engine {
     const prompt = new Prompt(tokenizer, manifest.prompt, context);
     const { vocabulary, offsets } = tokenizer.table(vocab);
     signal?.throwIfAborted();
-    const job = addon.load(
-      { folder, isa: '', prefix: prompt.prefix, vocabulary, vocabularyOffsets: offsets, library: '', plans: '', ...rest },
-      onProgress,
-    );
+    const job = addon.load({ folder, prefix: prompt.prefix, vocabulary, vocabularyOffsets: offsets, ...rest }, onProgress);
     const unlink = onAbort(signal, () => job.cancel());
     try {
       const native = await job.done;

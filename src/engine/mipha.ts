@@ -1,6 +1,6 @@
 /** The public entry: load a package, look at pictures, ask. */
 import { existsSync, statSync } from 'node:fs';
-import type { NativeStatus } from '../addon/addon.js';
+import type { NativeStatus, TensorRtOptions } from '../addon/addon.js';
 import { loadAddon, tensorRtLibrary } from '../addon/load.js';
 import { callSite, checkKeys, type ErrorCode, fromNative, MiphaError, nearestKey, optionError } from '../errors.js';
 import { WEIGHTS_FILE } from '../package/manifest.js';
@@ -75,8 +75,8 @@ export class Mipha extends Asker implements AsyncDisposable {
     const opened = await openPackage(folder, { signal, onProgress: (fraction) => onProgress('verify', fraction) });
     const passedOver: PassedOver[] = [];
     const engine = await openFirst(candidates(backend), passedOver, async (name) => {
-      const place = name === 'tensorrt' ? await findEngines(folder, site) : {};
-      return await openChecked(opened, { backend: name, threads, cacheTokens, streamWeights: false, ...place, onProgress, signal }, site);
+      const own = name === 'tensorrt' ? { tensorrt: await findEngines(folder, site) } : { cpu: { threads, isa: '', streamWeights: false } };
+      return await openChecked(opened, { backend: name, cacheTokens, ...own, onProgress, signal }, site);
     });
     const { name, files, architecture } = opened.manifest;
     return new Mipha(engine, name, files[WEIGHTS_FILE]?.sha256.slice(0, 12) ?? '', architecture.vision.imageSize, passedOver);
@@ -151,7 +151,7 @@ async function openFirst(names: string[], passedOver: PassedOver[], open: (name:
 }
 
 /** Library and plans of the TensorRT backend. Throws ERR_BACKEND_UNAVAILABLE. */
-async function findEngines(folder: string, site: string): Promise<{ library: string; plans: string }> {
+async function findEngines(folder: string, site: string): Promise<TensorRtOptions> {
   const library = tensorRtLibrary();
   const facts = await loadAddon()
     .tensorrtFacts(library)

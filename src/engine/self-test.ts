@@ -36,7 +36,7 @@ export async function recordGolden(folder: string): Promise<Golden> {
   const opened: OpenedPackage = { folder, manifest: await readManifest(folder) };
   const engine = await Engine.open(
     opened,
-    { backend: 'cpu', threads: 0, cacheTokens: 0, streamWeights: true, onProgress: () => {} },
+    { backend: 'cpu', cacheTokens: 0, cpu: { threads: 0, isa: '', streamWeights: true }, onProgress: () => {} },
     callSite(recordGolden),
   );
   try {

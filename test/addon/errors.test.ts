@@ -28,7 +28,14 @@ describe('a load that fails', () => {
 
   it('says that a backend or instruction set is not there', async () => {
     await expectCode('ERR_BACKEND_UNAVAILABLE', { backend: 'abacus' });
-    await expectCode('ERR_BACKEND_UNAVAILABLE', { isa: 'mmx' });
+    await expectCode('ERR_BACKEND_UNAVAILABLE', { cpu: { threads: 1, isa: 'mmx', streamWeights: false } });
+  });
+
+  it('names an option of a backend that is wrong', async () => {
+    const cpu = { threads: 1, isa: '', streamWeights: false };
+    expect((await expectCode('ERR_OPTION', { cpu: 7 as never })).message).toBe('cpu: expected an object');
+    expect((await expectCode('ERR_OPTION', { cpu: { ...cpu, threads: -1 } })).message).toBe('cpu.threads: expected an integer from 0 to 1024');
+    expect((await expectCode('ERR_OPTION', { tensorrt: { library: 7 as never, plans: '' } })).message).toBe('tensorrt.library: expected a string');
   });
 
   it('says how much memory it lacks, before taking any', async () => {

@@ -20,12 +20,8 @@ export function loadOptions(changes: Partial<NativeLoadOptions> = {}): NativeLoa
   return {
     folder: NANO,
     backend: 'cpu',
-    threads: 1,
-    isa: '',
     cacheTokens: 0,
-    streamWeights: false,
-    library: '',
-    plans: '',
+    cpu: { threads: 1, isa: '', streamWeights: false },
     prefix: Int32Array.of(1, 2, 3),
     vocabulary,
     vocabularyOffsets,

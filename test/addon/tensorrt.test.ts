@@ -136,7 +136,8 @@ describe('a plan', () => {
 });
 
 describe('an engine', () => {
-  const load = (changes = {}) => addon.load(loadOptions({ folder: calibrated, backend: 'tensorrt', library, plans: folder, ...changes })).done;
+  const load = (changes = {}, plans = folder) =>
+    addon.load(loadOptions({ folder: calibrated, backend: 'tensorrt', tensorrt: { library, plans }, ...changes })).done;
 
   /** A look and four questions at once, twice; ids of all answers. */
   async function answers(engine: NativeEngine): Promise<number[][]> {
@@ -179,7 +180,7 @@ describe('an engine', () => {
 
   it('is refused when the memory does not suffice, a plan is missing or the cache is larger than what was built', async () => {
     await expect(load({ cacheTokens: CACHE_ROWS + 1 })).rejects.toMatchObject({ code: 'ERR_BACKEND_UNAVAILABLE' });
-    await expect(load({ plans: join(folder, 'graphs') })).rejects.toMatchObject({ code: 'ERR_MODEL_MISSING' });
+    await expect(load({}, join(folder, 'graphs'))).rejects.toMatchObject({ code: 'ERR_MODEL_MISSING' });
     vi.stubEnv('MIPHA_STANDIN_MEMORY', '9000000');
     await expect(load()).rejects.toMatchObject({ code: 'ERR_MEMORY' });
   });

@@ -79,7 +79,7 @@ describe('what is refused', () => {
 
   it('a backend this machine lacks is refused with the reason', async () => {
     const opened = { folder: NANO, manifest: await readManifest(NANO) };
-    const options = { backend: 'abacus', threads: 0, cacheTokens: 0, streamWeights: false, onProgress: () => {} };
+    const options = { backend: 'abacus', cacheTokens: 0, onProgress: () => {} };
     await expect(Engine.open(opened, options, '')).rejects.toMatchObject({ code: 'ERR_BACKEND_UNAVAILABLE', retryable: false });
   });
 

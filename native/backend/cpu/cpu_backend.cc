@@ -15,7 +15,7 @@ namespace {
 
 /// Everything that lives in the arena. Built twice: to count, then for real.
 struct Model {
-  Model(Arena& arena, const std::shared_ptr<const Package>& package, const BackendOptions& options, int threads, int cache_tokens, int max_rows)
+  Model(Arena& arena, const std::shared_ptr<const Package>& package, const Options& options, int threads, int cache_tokens, int max_rows)
       : weights(arena, package, options.stream_weights),
         cache(lay_out_cache(arena, package->config().language, cache_tokens)),
         forward(arena, *package, weights, cache, threads, max_rows) {
@@ -37,8 +37,8 @@ struct Model {
 
 class CpuBackend final : public ModelBackend {
  public:
-  CpuBackend(std::shared_ptr<const Package> package, const BackendOptions& options, const Kernels& kernels, int threads, int cache_tokens,
-             int max_rows, size_t bytes, const Progress& progress)
+  CpuBackend(std::shared_ptr<const Package> package, const Options& options, const Kernels& kernels, int threads, int cache_tokens, int max_rows,
+             size_t bytes, const Progress& progress)
       : ModelBackend(std::move(package)),
         pool_(threads),
         team_{kernels, pool_},
@@ -121,7 +121,8 @@ class CpuBackend final : public ModelBackend {
 
 }  // namespace
 
-std::unique_ptr<Backend> create_cpu_backend(std::shared_ptr<const Package> package, const BackendOptions& options, const Progress& progress) {
+std::unique_ptr<Backend> create_cpu_backend(std::shared_ptr<const Package> package, int cache_tokens, const Options& options,
+                                            const Progress& progress) {
   const Kernels* kernels = find_kernels(options.isa.empty() ? nullptr : options.isa.c_str());
   if (kernels == nullptr) {
     std::string runnable;
@@ -131,7 +132,7 @@ std::unique_ptr<Backend> create_cpu_backend(std::shared_ptr<const Package> packa
   }
   const LanguageConfig& language = package->config().language;
   const int threads = options.threads > 0 ? options.threads : physical_cores();
-  const int cache_tokens = options.cache_tokens > 0 ? options.cache_tokens : language.context + 128 * Backend::kMaxBatch;
+  if (cache_tokens == 0) cache_tokens = language.context + 128 * Backend::kMaxBatch;
   // A whole picture and a question in one pass: every row of a prefill shares one read of the weights.
   const int max_rows = std::min(language.context, std::max(package->config().image_tokens() + 64, 256));
 

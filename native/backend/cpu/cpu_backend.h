@@ -7,7 +7,8 @@
 
 namespace mipha::cpu {
 
-/// Plans, checks that the memory is there, allocates, packs.
-std::unique_ptr<Backend> create_cpu_backend(std::shared_ptr<const Package> package, const BackendOptions& options, const Progress& progress);
+/// Plans, checks that the memory is there, allocates, packs. `cache_tokens` as in BackendOptions.
+std::unique_ptr<Backend> create_cpu_backend(std::shared_ptr<const Package> package, int cache_tokens, const Options& options,
+                                            const Progress& progress);
 
 }  // namespace mipha::cpu

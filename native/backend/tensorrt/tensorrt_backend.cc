@@ -28,11 +28,11 @@ int cache_rows(const Engines& engines, const LanguageConfig& config, int tokens)
 
 class TensorRtBackend final : public ModelBackend {
  public:
-  TensorRtBackend(std::shared_ptr<const Package> package, const BackendOptions& options, const Progress& progress)
+  TensorRtBackend(std::shared_ptr<const Package> package, int cache_tokens, const Options& options, const Progress& progress)
       : ModelBackend(std::move(package)),
         library_(options.library.empty() ? default_library() : options.library),
         engines_(library_, options.plans, *package_, progress),
-        cache_rows_(cache_rows(engines_, config().language, options.cache_tokens)),
+        cache_rows_(cache_rows(engines_, config().language, cache_tokens)),
         forward_(library_, engines_, *package_, cache_rows_),
         sequences_(cache_rows_, Cache::step(config().language), config().language.context) {}
 
@@ -113,8 +113,9 @@ std::string missing() {
   return "there is no " + library + ", compiled where TensorRT is installed by: npm rebuild mipha-edge (in a clone: npm run setup)";
 }
 
-std::unique_ptr<Backend> create_tensorrt_backend(std::shared_ptr<const Package> package, const BackendOptions& options, const Progress& progress) {
-  return std::make_unique<TensorRtBackend>(std::move(package), options, progress);
+std::unique_ptr<Backend> create_tensorrt_backend(std::shared_ptr<const Package> package, int cache_tokens, const Options& options,
+                                                 const Progress& progress) {
+  return std::make_unique<TensorRtBackend>(std::move(package), cache_tokens, options, progress);
 }
 
 }  // namespace mipha::tensorrt

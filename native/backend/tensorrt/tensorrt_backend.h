@@ -14,8 +14,9 @@ std::string default_library();
 /// Why the backend cannot be had on this machine, as far as one can tell without touching the GPU; empty: nothing speaks against it.
 std::string missing();
 
-/// Loads the engines of `options.plans` and checks each against the stored tensors of the package. Throws kModelMissing when there are none, kBackend
-/// when they are not for this machine, kSelfTest when one computes something else.
-std::unique_ptr<Backend> create_tensorrt_backend(std::shared_ptr<const Package> package, const BackendOptions& options, const Progress& progress);
+/// Loads the engines of `options.plans` and checks each against the stored tensors of the package. `cache_tokens` as in BackendOptions. Throws
+/// kModelMissing when there are no engines, kBackend when they are not for this machine, kSelfTest when one computes something else.
+std::unique_ptr<Backend> create_tensorrt_backend(std::shared_ptr<const Package> package, int cache_tokens, const Options& options,
+                                                 const Progress& progress);
 
 }  // namespace mipha::tensorrt

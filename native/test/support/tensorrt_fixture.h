@@ -95,8 +95,7 @@ class EngineFolder {
   std::shared_ptr<const Package> package() const { return Package::open(path()); }
   BackendOptions options() const {
     BackendOptions options;
-    options.library = MIPHA_STANDIN;
-    options.plans = path();
+    options.tensorrt = {MIPHA_STANDIN, path()};
     return options;
   }
   std::unique_ptr<Backend> load(int cache_tokens = 0) const {
