@@ -112,7 +112,7 @@ Napi::Value read_facts(const Napi::CallbackInfo& info) {
     const std::string path = string_from_js(info[0], "library");
     const auto found = std::make_shared<mipha_trt_facts>();
     return ThreadJob::start(
-               info.Env(), "tensorrtFacts", [=](const auto&, const auto&) { *found = Library(path).facts(); },
+               info.Env(), "tensorrtFacts", [=](const auto&, const auto&) { *found = Library(path).library_facts(); },
                [found](Napi::Env env) { return to_js(env, *found); })
         .Get("done");
   });

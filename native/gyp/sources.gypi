@@ -23,6 +23,7 @@
       "native/model/weights.cc",
       "native/backend/backend.cc",
       "native/backend/block_tables.cc",
+      "native/backend/device.cc",
       "native/backend/cpu/attention.cc",
       "native/backend/cpu/cache.cc",
       "native/backend/cpu/cpu_backend.cc",

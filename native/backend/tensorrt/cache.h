@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "backend/tensorrt/library.h"
+#include "backend/device.h"
 #include "backend/tensorrt/rows.h"
 #include "model/config.h"
 
@@ -12,7 +12,7 @@ namespace mipha::tensorrt {
 class Cache {
  public:
   /// Layers [first, end) of the model.
-  Cache(const Library& library, const LanguageConfig& config, int first, int end, int rows);
+  Cache(const Device& device, const LanguageConfig& config, int first, int end, int rows);
 
   /// Rows that start at an address which a tensor may have: every step-th.
   static int step(const LanguageConfig& config);
@@ -22,12 +22,12 @@ class Cache {
   void* values(int layer, int row) const { return values_[layer - first_].at(row * row_bytes_); }
 
   /// Queued. The ranges of a move do not overlap.
-  void move(const Library& library, const std::vector<Move>& moves) const;
+  void move(const Device& device, const std::vector<Move>& moves) const;
 
  private:
   int first_;
   size_t row_bytes_;
-  std::vector<Buffer> keys_, values_;
+  std::vector<DeviceBuffer> keys_, values_;
 };
 
 }  // namespace mipha::tensorrt

@@ -14,17 +14,17 @@ namespace mipha::tensorrt {
 namespace {
 
 /// A buffer with these floats in it.
-Buffer upload(const Library& library, const float* values, size_t count) {
-  Buffer buffer(library, count * sizeof(float), "self-test");
-  library.copy_in(buffer.data(), values, buffer.bytes());
-  library.wait();
+DeviceBuffer upload(const Device& device, const float* values, size_t count) {
+  DeviceBuffer buffer(device, count * sizeof(float), "self-test");
+  device.copy_in(buffer.data(), values, buffer.bytes());
+  device.wait();
   return buffer;
 }
 
-std::vector<float> download(const Library& library, const void* device, size_t count) {
+std::vector<float> download(const Device& device, const void* memory, size_t count) {
   std::vector<float> values(count);
-  library.copy_out(values.data(), device, count * sizeof(float));
-  library.wait();
+  device.copy_out(values.data(), memory, count * sizeof(float));
+  device.wait();
   return values;
 }
 
@@ -51,15 +51,15 @@ double limit_of(double squared_noise, int layers) {
 /// The stored rows through the layers of one engine.
 class LanguageCheck {
  public:
-  LanguageCheck(const Library& library, const SelfTest& stored, const LanguageEngine& engine)
-      : library_(library),
+  LanguageCheck(const Device& device, const SelfTest& stored, const LanguageEngine& engine)
+      : device_(device),
         stored_(stored),
         config_(stored.config().language),
         engine_(engine),
         step_(Cache::step(config_)),
         past_((SelfTest::kRows + step_ - 1) / step_ * step_),
-        cache_(library, config_, engine.first(), engine.end(), past_ + 1),
-        scratch_(library, engine.engine().scratch_bytes(), "self-test") {
+        cache_(device, config_, engine.first(), engine.end(), past_ + 1),
+        scratch_(device, engine.engine().scratch_bytes(), "self-test") {
     const float* noise = stored.floats("language.noise", {config_.layers + 1});
     double squares = 0;
     for (int layer = engine.first(); layer < engine.end(); ++layer) squares += double{noise[layer]} * noise[layer];
@@ -76,8 +76,8 @@ class LanguageCheck {
     phase("language.prefill.", 0, 0, SelfTest::kRows);
     // What follows stands on the stored keys and values, so that one fault is not counted twice.
     for (int layer = engine_.first(); layer < engine_.end(); ++layer) {
-      library_.copy_in(cache_.keys(layer, 0), rows_of("language.prefill.", layer, "keys", SelfTest::kRows), bytes(SelfTest::kRows));
-      library_.copy_in(cache_.values(layer, 0), rows_of("language.prefill.", layer, "values", SelfTest::kRows), bytes(SelfTest::kRows));
+      device_.copy_in(cache_.keys(layer, 0), rows_of("language.prefill.", layer, "keys", SelfTest::kRows), bytes(SelfTest::kRows));
+      device_.copy_in(cache_.values(layer, 0), rows_of("language.prefill.", layer, "values", SelfTest::kRows), bytes(SelfTest::kRows));
     }
     phase("language.decode.", SelfTest::kRows, past_, 1);
     return std::move(deviations_);
@@ -100,19 +100,19 @@ class LanguageCheck {
       std::fill_n(seen + past, row + 1, 0.0f);
     }
     const int32_t last = rows - 1;
-    Buffer answered(library_, sizeof last, "self-test");
-    library_.copy_in(answered.data(), &last, sizeof last);
+    DeviceBuffer answered(device_, sizeof last, "self-test");
+    device_.copy_in(answered.data(), &last, sizeof last);
     const float* in = stored_.floats(name + std::to_string(engine_.first()), {rows, config_.hidden});
-    const Buffer hidden = upload(library_, in, static_cast<size_t>(rows) * config_.hidden);
-    const Buffer cosine = upload(library_, at.cosine.data(), at.cosine.size()), sine = upload(library_, at.sine.data(), at.sine.size());
-    const Buffer masked = upload(library_, mask.data(), mask.size());
+    const DeviceBuffer hidden = upload(device_, in, static_cast<size_t>(rows) * config_.hidden);
+    const DeviceBuffer cosine = upload(device_, at.cosine.data(), at.cosine.size()), sine = upload(device_, at.sine.data(), at.sine.size());
+    const DeviceBuffer masked = upload(device_, mask.data(), mask.size());
     const size_t count = engine_.last() ? config_.vocab : static_cast<size_t>(rows) * config_.hidden;
-    const Buffer out(library_, count * sizeof(float), "self-test");
+    const DeviceBuffer out(device_, count * sizeof(float), "self-test");
     engine_.run({rows, past, hidden.data(), cosine.data(), sine.data(), masked.data(), answered.data(), 1, out.data()}, cache_, scratch_);
 
     const std::string result = engine_.last() ? name + "logits" : name + std::to_string(engine_.end());
     const float* want = engine_.last() ? stored_.floats(result, {1, config_.vocab}) : stored_.floats(result, {rows, config_.hidden});
-    deviations_.push_back({result, deviation_of(download(library_, out.data(), count), want), out_limit_});
+    deviations_.push_back({result, deviation_of(download(device_, out.data(), count), want), out_limit_});
     for (int layer = engine_.first(); layer < engine_.end(); ++layer) {
       compare(name, layer, "keys", cache_.keys(layer, past), rows);
       compare(name, layer, "values", cache_.values(layer, past), rows);
@@ -122,19 +122,19 @@ class LanguageCheck {
   void compare(const std::string& phase, int layer, const char* what, const void* device, int rows) {
     const uint16_t* want = rows_of(phase, layer, what, rows);
     std::vector<uint16_t> got(static_cast<size_t>(rows) * config_.hidden);
-    library_.copy_out(got.data(), device, bytes(rows));
-    library_.wait();
+    device_.copy_out(got.data(), device, bytes(rows));
+    device_.wait();
     const double deviation = deviation_of(got.size(), [&](size_t i) { return std::pair(from_half(got[i]), from_half(want[i])); });
     deviations_.push_back({phase + std::to_string(layer) + "." + what, deviation, cache_limit_});
   }
 
-  const Library& library_;
+  const Device& device_;
   const SelfTest& stored_;
   const LanguageConfig& config_;
   const LanguageEngine& engine_;
   const int step_, past_;  // decode's new row lies behind a gap when rows may not begin anywhere
   const Cache cache_;
-  const Buffer scratch_;
+  const DeviceBuffer scratch_;
   double cache_limit_ = 0, out_limit_ = 0;
   std::vector<Deviation> deviations_;
 };
@@ -155,22 +155,22 @@ const float* SelfTest::floats(const std::string& name, const std::vector<int64_t
   return static_cast<const float*>(tensor(name, DType::kF32, shape).data);
 }
 
-std::vector<Deviation> check_vision(const Library& library, const SelfTest& stored, const Engine& engine) {
+std::vector<Deviation> check_vision(const Device& device, const SelfTest& stored, const Engine& engine) {
   const VisionConfig& vision = stored.config().vision;
   const int64_t side = vision.image_size, tokens = stored.config().image_tokens(), hidden = stored.config().language.hidden;
-  const Buffer pixels = upload(library, stored.floats("vision.pixels", {3, side, side}), static_cast<size_t>(3 * side * side));
+  const DeviceBuffer pixels = upload(device, stored.floats("vision.pixels", {3, side, side}), static_cast<size_t>(3 * side * side));
   const size_t count = static_cast<size_t>(tokens * hidden);
-  const Buffer features(library, count * sizeof(float), "self-test"), scratch(library, engine.scratch_bytes(), "self-test");
+  const DeviceBuffer features(device, count * sizeof(float), "self-test"), scratch(device, engine.scratch_bytes(), "self-test");
   engine.bind_input(0, "pixels", {1, 3, side, side}, pixels.data());
   engine.bind_output(0, "features", features.data());
   engine.run(0, scratch);
   const double noise = stored.floats("vision.noise", {1})[0];
-  const double deviation = deviation_of(download(library, features.data(), count), stored.floats("vision.features", {tokens, hidden}));
+  const double deviation = deviation_of(download(device, features.data(), count), stored.floats("vision.features", {tokens, hidden}));
   return {{"vision.features", deviation, limit_of(noise * noise, vision.layers)}};
 }
 
-std::vector<Deviation> check_language(const Library& library, const SelfTest& stored, const LanguageEngine& engine) {
-  return LanguageCheck(library, stored, engine).run();
+std::vector<Deviation> check_language(const Device& device, const SelfTest& stored, const LanguageEngine& engine) {
+  return LanguageCheck(device, stored, engine).run();
 }
 
 std::vector<Deviation> check_plan(const Library& library, const SelfTest& stored, const std::string& plan) {

@@ -42,8 +42,8 @@ struct Deviation {
 
 /// Everything that the engine puts out, tower or layers of the language model.
 std::vector<Deviation> check_plan(const Library& library, const SelfTest& stored, const std::string& plan);
-std::vector<Deviation> check_vision(const Library& library, const SelfTest& stored, const Engine& engine);
-std::vector<Deviation> check_language(const Library& library, const SelfTest& stored, const LanguageEngine& engine);
+std::vector<Deviation> check_vision(const Device& device, const SelfTest& stored, const Engine& engine);
+std::vector<Deviation> check_language(const Device& device, const SelfTest& stored, const LanguageEngine& engine);
 
 /// Throws kSelfTest, naming engine, tensor, deviation and limit of the first that does not pass.
 void require(const std::string& engine, const std::vector<Deviation>& deviations);

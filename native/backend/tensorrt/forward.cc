@@ -30,23 +30,23 @@ size_t cache_bytes(const LanguageConfig& config, size_t rows) {
   return 2 * config.layers * rows * Cache::row_bytes(config);
 }
 
-Cache make_cache(const Library& library, const Engines& engines, const Config& config, int rows) {
+Cache make_cache(const Device& device, const Engines& engines, const Config& config, int rows) {
   const size_t needed =
       activation_bytes(config, engines.scratch_bytes(), engines.max_rows(), rows) + cache_bytes(config.language, static_cast<size_t>(rows));
-  const int64_t available = library.available_bytes();
+  const int64_t available = device.available_bytes();
   if (static_cast<int64_t>(needed) > available) {
     throw Error(Code::kMemory,
                 "TensorRT: cache and activations: needed " + std::to_string(needed) + " bytes, available " + std::to_string(available) +
                     "; fewer cacheTokens need less",
                 {{"neededBytes", static_cast<double>(needed)}, {"availableBytes", static_cast<double>(available)}});
   }
-  return {library, config.language, 0, config.language.layers, rows};
+  return {device, config.language, 0, config.language.layers, rows};
 }
 
 }  // namespace
 
-Forward::Forward(const Library& library, const Engines& engines, const Package& package, int cache_rows)
-    : library_(library),
+Forward::Forward(const Device& device, const Engines& engines, const Package& package, int cache_rows)
+    : device_(device),
       engines_(engines),
       config_(package.config()),
       stages_(config_, package.weights()),
@@ -60,16 +60,16 @@ Forward::Forward(const Library& library, const Engines& engines, const Package& 
       sine_(cosine_.size()),
       mask_(static_cast<size_t>(max_rows_) * (cache_rows + max_rows_)),
       answered_(kMostAnswers),
-      cache_(make_cache(library, engines, config_, cache_rows)),
-      scratch_(library, engines.scratch_bytes(), "activations"),
-      pixels_(library, planes_.size() * sizeof(float), "pixels"),
-      features_out_(library, features_.size() * sizeof(float), "features"),
-      hidden_{{library, embedded_.size() * sizeof(float), "activations"}, {library, embedded_.size() * sizeof(float), "activations"}},
-      cosine_in_(library, cosine_.size() * sizeof(float), "angles"),
-      sine_in_(library, sine_.size() * sizeof(float), "angles"),
-      mask_in_(library, mask_.size() * sizeof(float), "mask"),
-      answered_in_(library, answered_.size() * sizeof(int32_t), "rows"),
-      logits_out_(library, kMostAnswers * static_cast<size_t>(config_.language.vocab) * sizeof(float), "logits") {}
+      cache_(make_cache(device, engines, config_, cache_rows)),
+      scratch_(device, engines.scratch_bytes(), "activations"),
+      pixels_(device, planes_.size() * sizeof(float), "pixels"),
+      features_out_(device, features_.size() * sizeof(float), "features"),
+      hidden_{{device, embedded_.size() * sizeof(float), "activations"}, {device, embedded_.size() * sizeof(float), "activations"}},
+      cosine_in_(device, cosine_.size() * sizeof(float), "angles"),
+      sine_in_(device, sine_.size() * sizeof(float), "angles"),
+      mask_in_(device, mask_.size() * sizeof(float), "mask"),
+      answered_in_(device, answered_.size() * sizeof(int32_t), "rows"),
+      logits_out_(device, kMostAnswers * static_cast<size_t>(config_.language.vocab) * sizeof(float), "logits") {}
 
 Memory Forward::memory() const {
   const auto bytes = [](size_t count) { return static_cast<int64_t>(count); };
@@ -83,8 +83,8 @@ Memory Forward::memory() const {
 void Forward::show(const char* name, int layer, const void* device, int rows) const {
   if (!probe_) return;
   std::vector<float> values(static_cast<size_t>(rows) * config_.language.hidden);
-  library_.copy_out(values.data(), device, values.size() * sizeof(float));
-  library_.wait();
+  device_.copy_out(values.data(), device, values.size() * sizeof(float));
+  device_.wait();
   probe_(layer < 0 ? name : std::string(name) + "." + std::to_string(layer), values.data(), rows, config_.language.hidden);
 }
 
@@ -92,12 +92,12 @@ bool Forward::encode(const uint8_t* pixels, const Cancelled& cancelled) {
   if (cancelled && cancelled()) return false;
   const VisionConfig& vision = config_.vision;
   planes(config_, pixels, planes_.data());
-  library_.copy_in(pixels_.data(), planes_.data(), pixels_.bytes());
+  device_.copy_in(pixels_.data(), planes_.data(), pixels_.bytes());
   engines_.vision().bind_input(0, "pixels", {1, 3, vision.image_size, vision.image_size}, pixels_.data());
   engines_.vision().bind_output(0, "features", features_out_.data());
   engines_.vision().run(0, scratch_);
-  library_.copy_out(features_.data(), features_out_.data(), features_out_.bytes());
-  library_.wait();
+  device_.copy_out(features_.data(), features_out_.data(), features_out_.bytes());
+  device_.wait();
   show("features", -1, features_out_.data(), config_.image_tokens());
   return true;
 }
@@ -122,17 +122,17 @@ void Forward::fill(const NewRow* rows, int count, const RowTables& sequences, in
   }
   if (answers == 0) answered_[0] = count - 1;
   build_mask(sequences, sequences_of, past, mask_.data());
-  library_.copy_in(hidden_[0].data(), embedded_.data(), count * hidden * sizeof(float));
-  library_.copy_in(cosine_in_.data(), cosine_.data(), count * half * sizeof(float));
-  library_.copy_in(sine_in_.data(), sine_.data(), count * half * sizeof(float));
-  library_.copy_in(mask_in_.data(), mask_.data(), static_cast<size_t>(count) * (past + count) * sizeof(float));
-  library_.copy_in(answered_in_.data(), answered_.data(), std::max(1, answers) * sizeof(int32_t));
+  device_.copy_in(hidden_[0].data(), embedded_.data(), count * hidden * sizeof(float));
+  device_.copy_in(cosine_in_.data(), cosine_.data(), count * half * sizeof(float));
+  device_.copy_in(sine_in_.data(), sine_.data(), count * half * sizeof(float));
+  device_.copy_in(mask_in_.data(), mask_.data(), static_cast<size_t>(count) * (past + count) * sizeof(float));
+  device_.copy_in(answered_in_.data(), answered_.data(), std::max(1, answers) * sizeof(int32_t));
 }
 
 bool Forward::run(const NewRow* rows, int count, RowTables& sequences, float* logits, const Cancelled& cancelled) {
   std::vector<Move> moves;
   const int past = sequences.begin(count, &moves);
-  cache_.move(library_, moves);
+  cache_.move(device_, moves);
   fill(rows, count, sequences, past);
   const int answers = static_cast<int>(std::count_if(rows, rows + count, [](const NewRow& row) { return row.last; }));
   show("language", 0, hidden_[0].data(), count);
@@ -140,7 +140,7 @@ bool Forward::run(const NewRow* rows, int count, RowTables& sequences, float* lo
   int in = 0;
   for (const LanguageEngine& engine : engines_.language()) {
     if (cancelled) {
-      library_.wait();  // a cancellation is worth asking for only once the engines before this one are through
+      device_.wait();  // a cancellation is worth asking for only once the engines before this one are through
       if (cancelled()) return false;
     }
     void* const out = engine.last() ? logits_out_.data() : hidden_[1 - in].data();
@@ -150,9 +150,9 @@ bool Forward::run(const NewRow* rows, int count, RowTables& sequences, float* lo
     if (!engine.last()) show("language", engine.end(), out, count);
   }
   if (logits != nullptr) {
-    library_.copy_out(logits, logits_out_.data(), static_cast<size_t>(answers) * config_.language.vocab * sizeof(float));
+    device_.copy_out(logits, logits_out_.data(), static_cast<size_t>(answers) * config_.language.vocab * sizeof(float));
   }
-  library_.wait();
+  device_.wait();
   for (int i = 0; i < count; ++i) sequences.place(rows[i].sequence, past + i);
   return true;
 }

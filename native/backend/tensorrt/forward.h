@@ -14,7 +14,7 @@ namespace mipha::tensorrt {
 class Forward {
  public:
   /// Takes all memory. Throws kMemory when the device does not have as much.
-  Forward(const Library& library, const Engines& engines, const Package& package, int cache_rows);
+  Forward(const Device& device, const Engines& engines, const Package& package, int cache_rows);
 
   void set_probe(Probe probe) { probe_ = std::move(probe); }
 
@@ -31,7 +31,7 @@ class Forward {
   void fill(const NewRow* rows, int count, const RowTables& sequences, int past);
   void show(const char* name, int layer, const void* device, int rows) const;
 
-  const Library& library_;
+  const Device& device_;
   const Engines& engines_;
   const Config& config_;
   const Stages stages_;  // for the embedding
@@ -48,9 +48,9 @@ class Forward {
   std::vector<int32_t> answered_;     // [kMostAnswers]
 
   const Cache cache_;
-  const Buffer scratch_, pixels_, features_out_;
-  const Buffer hidden_[2];  // [max_rows, hidden], in turns input and output of an engine
-  const Buffer cosine_in_, sine_in_, mask_in_, answered_in_, logits_out_;
+  const DeviceBuffer scratch_, pixels_, features_out_;
+  const DeviceBuffer hidden_[2];  // [max_rows, hidden], in turns input and output of an engine
+  const DeviceBuffer cosine_in_, sine_in_, mask_in_, answered_in_, logits_out_;
 };
 
 }  // namespace mipha::tensorrt

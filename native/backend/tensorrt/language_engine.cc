@@ -41,7 +41,7 @@ LanguageEngine::LanguageEngine(std::shared_ptr<const Engine> engine, const Confi
   width(last() ? "logits" : "hidden_out", {last() ? config_.vocab : config_.hidden});
 }
 
-void LanguageEngine::run(const LanguageRun& run, const Cache& cache, const Buffer& scratch) const {
+void LanguageEngine::run(const LanguageRun& run, const Cache& cache, const DeviceBuffer& scratch) const {
   const int profile = run.rows > kDecodeRows ? 0 : 1;
   const int64_t rows = run.rows, past = run.past, heads = config_.kv_heads, head = config_.head_size;
   engine_->bind_input(profile, "hidden_in", {rows, config_.hidden}, run.hidden_in);

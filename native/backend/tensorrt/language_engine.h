@@ -35,7 +35,7 @@ class LanguageEngine {
   int cache_rows() const { return cache_rows_; }  // past rows of one run
 
   /// Queued. Keys and values of the new rows go to rows [past, past + rows) of the cache. `past` is a multiple of cache.step().
-  void run(const LanguageRun& run, const Cache& cache, const Buffer& scratch) const;
+  void run(const LanguageRun& run, const Cache& cache, const DeviceBuffer& scratch) const;
 
  private:
   const LanguageConfig config_;

@@ -3,9 +3,7 @@
 #include <dlfcn.h>
 
 #include <algorithm>
-#include <utility>
 
-#include "core/cpu_features.h"
 #include "core/error.h"
 #include "core/mapped_file.h"
 
@@ -76,15 +74,30 @@ void Library::check(mipha_trt_status status, const std::string& what) const {
   }
 }
 
-mipha_trt_facts Library::facts() const {
+mipha_trt_facts Library::library_facts() const {
   mipha_trt_facts facts = {};
   check(table_->facts(trt_, &facts), "facts");
   return facts;
 }
 
-int64_t Library::available_bytes() const {
-  const mipha_trt_facts now = facts();
-  return now.integrated ? std::max<int64_t>(now.free_bytes, static_cast<int64_t>(available_memory_bytes())) : now.free_bytes;
+DeviceFacts Library::facts() const {
+  const mipha_trt_facts facts = library_facts();
+  return {facts.gpu, facts.compute_capability, facts.cuda_runtime, facts.cuda_driver, facts.integrated != 0, facts.total_bytes, facts.free_bytes};
+}
+
+void* Library::allocate(size_t bytes, const std::string& what) const {
+  void* memory = nullptr;
+  const mipha_trt_status status = table_->allocate(trt_, bytes, &memory);
+  if (status == MIPHA_TRT_MEMORY) {
+    throw Error(Code::kMemory, "TensorRT: " + what + ": " + table_->error(trt_),
+                {{"neededBytes", static_cast<double>(bytes)}, {"availableBytes", static_cast<double>(facts().free_bytes)}});
+  }
+  check(status, what);
+  return memory;
+}
+
+void Library::release(void* memory) const noexcept {
+  table_->release(trt_, memory);
 }
 
 void Library::build(const BuildRequest& request, const BuildProgress& progress) const {
@@ -136,31 +149,6 @@ void Library::wait() const {
   check(table_->wait(trt_), "run");
 }
 
-Buffer::Buffer(const Library& library, size_t bytes, const std::string& what) : library_(&library), bytes_(bytes) {
-  if (bytes == 0) return;
-  const mipha_trt_status status = library.table().allocate(library.handle(), bytes, &data_);
-  if (status != MIPHA_TRT_MEMORY) {
-    library.check(status, what);
-    return;
-  }
-  throw Error(Code::kMemory, "TensorRT: " + what + ": " + library.table().error(library.handle()),
-              {{"neededBytes", static_cast<double>(bytes)}, {"availableBytes", static_cast<double>(library.facts().free_bytes)}});
-}
-
-Buffer& Buffer::operator=(Buffer&& other) noexcept {
-  if (this == &other) return *this;
-  reset();
-  library_ = other.library_;
-  bytes_ = std::exchange(other.bytes_, 0);
-  data_ = std::exchange(other.data_, nullptr);
-  return *this;
-}
-
-void Buffer::reset() {
-  if (data_ != nullptr) library_->table().release(library_->handle(), data_);
-  data_ = nullptr;
-}
-
 Engine::Engine(const Library& library, const std::string& plan) : library_(library), name_(name_of(plan)) {
   const MappedFile file(plan);
   library.check(library.table().load(library.handle(), file.data(), file.bytes(), &engine_), plan);
@@ -201,7 +189,7 @@ void Engine::bind_output(int profile, const std::string& tensor, void* device) c
   library_.check(library_.table().bind(engine_, profile, tensor.c_str(), nullptr, 0, device), name_ + ": " + tensor);
 }
 
-void Engine::run(int profile, const Buffer& scratch) const {
+void Engine::run(int profile, const DeviceBuffer& scratch) const {
   library_.check(library_.table().run(engine_, profile, scratch.data(), static_cast<int64_t>(scratch.bytes())), name_);
 }
 

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "backend/device.h"
 #include "backend/tensorrt/interface.h"
 
 namespace mipha::tensorrt {
@@ -31,26 +32,28 @@ struct BuildRequest {
 /// Told what is being done and how far it is, from any thread; true ends the build.
 using BuildProgress = std::function<bool(const std::string& what, double fraction)>;
 
-/// One opened library with its stream. One thread at a time.
-class Library {
+/// One opened library: TensorRT, and the device that its engines run on.
+class Library final : public Device {
  public:
   /// Throws kBackend with the words of the library, or of the loader when there is none at `path`.
   explicit Library(const std::string& path);
-  ~Library();
+  ~Library() override;
   Library(const Library&) = delete;
   Library& operator=(const Library&) = delete;
 
-  mipha_trt_facts facts() const;
-  /// Bytes that can be had now. On a board that shares its memory that includes what the system keeps only as a cache.
-  int64_t available_bytes() const;
+  /// Of the device, and which TensorRT it is.
+  mipha_trt_facts library_facts() const;
 
   /// Throws kDevice when no engine can be made of the graph, kDisposed when `progress` ended it.
   void build(const BuildRequest& request, const BuildProgress& progress) const;
 
-  void copy_in(void* device, const void* host, size_t bytes) const;
-  void copy_out(void* host, const void* device, size_t bytes) const;
-  void copy_inside(void* to, const void* from, size_t bytes) const;
-  void wait() const;
+  DeviceFacts facts() const override;
+  void* allocate(size_t bytes, const std::string& what) const override;
+  void release(void* memory) const noexcept override;
+  void copy_in(void* device, const void* host, size_t bytes) const override;
+  void copy_out(void* host, const void* device, size_t bytes) const override;
+  void copy_inside(void* to, const void* from, size_t bytes) const override;
+  void wait() const override;
 
   const mipha_trt_table& table() const { return *table_; }
   mipha_trt* handle() const { return trt_; }
@@ -60,28 +63,6 @@ class Library {
  private:
   const mipha_trt_table* table_ = nullptr;
   mipha_trt* trt_ = nullptr;
-};
-
-/// Zeroed memory on the device.
-class Buffer {
- public:
-  Buffer() = default;
-  /// Throws kMemory naming `what`.
-  Buffer(const Library& library, size_t bytes, const std::string& what);
-  ~Buffer() { reset(); }
-  Buffer(Buffer&& other) noexcept { *this = std::move(other); }
-  Buffer& operator=(Buffer&& other) noexcept;
-
-  void* at(size_t byte) const { return static_cast<uint8_t*>(data_) + byte; }
-  void* data() const { return data_; }
-  size_t bytes() const { return bytes_; }
-
- private:
-  void reset();
-
-  const Library* library_ = nullptr;
-  void* data_ = nullptr;
-  size_t bytes_ = 0;
 };
 
 /// One plan, ready to run.
@@ -103,7 +84,7 @@ class Engine {
 
   void bind_input(int profile, const std::string& tensor, const std::vector<int64_t>& dims, void* device) const;
   void bind_output(int profile, const std::string& tensor, void* device) const;
-  void run(int profile, const Buffer& scratch) const;
+  void run(int profile, const DeviceBuffer& scratch) const;
 
  private:
   const Library& library_;

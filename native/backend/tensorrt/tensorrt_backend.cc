@@ -38,7 +38,7 @@ class TensorRtBackend final : public ModelBackend {
 
   std::string name() const override { return "tensorrt"; }
   std::string detail() const override {
-    const mipha_trt_facts facts = library_.facts();
+    const mipha_trt_facts facts = library_.library_facts();
     const size_t segments = engines_.language().size();
     return "TensorRT " + std::string(facts.tensorrt) + ", " + facts.gpu + ", " + std::to_string(segments) +
            (segments == 1 ? " segment" : " segments");
