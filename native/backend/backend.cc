@@ -1,5 +1,8 @@
 #include "backend/backend.h"
 
+#include <algorithm>
+#include <cmath>
+#include <limits>
 #include <utility>
 
 #include "backend/cpu/cpu_backend.h"
@@ -28,6 +31,31 @@ constexpr Entry kBackends[] = {
 };
 
 }  // namespace
+
+Choice likeliest(const float* logits, const std::vector<int32_t>& candidates) {
+  Choice choice;
+  float first = -std::numeric_limits<float>::infinity(), second = first;
+  for (const int32_t id : candidates) {
+    const float logit = logits[id];
+    if (!std::isfinite(logit)) continue;
+    if (choice.id < 0 || logit > first) {
+      second = first;
+      first = logit;
+      choice.id = id;
+    } else {
+      second = std::max(second, logit);
+    }
+  }
+  if (choice.id >= 0) choice.margin = first - second;
+  return choice;
+}
+
+void Backend::decode(const int* sequences, const int32_t* ids, const Candidates* candidates, int count, float* logits, Choice* choices) {
+  step(sequences, ids, count, logits);
+  for (int i = 0; i < count; ++i) {
+    if (candidates[i]) choices[i] = likeliest(logits + i * static_cast<size_t>(config().language.vocab), *candidates[i]);
+  }
+}
 
 std::vector<BackendInfo> backends() {
   std::vector<BackendInfo> infos;

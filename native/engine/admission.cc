@@ -114,7 +114,7 @@ bool Worker::start(Ask& ask) {
 
   const int64_t total = static_cast<int64_t>(ask.in.ids.size()) + ask.in.max_tokens - 1;
   if (fixed + total > context) throw context_full(total, context - fixed);
-  ask.generation.emplace(ask.in, vocabulary_, ask.in.constraint ? constraints_.find(ask.in.constraint) : nullptr, ask.outcome);
+  ask.generation.emplace(ask.in, candidates_.find(ask.in.stop_ids), ask.in.constraint ? constraints_.find(ask.in.constraint) : nullptr, ask.outcome);
 
   if (ask.conversation) {
     ask.sequence = ask.conversation->sequence;

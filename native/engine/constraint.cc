@@ -1,6 +1,8 @@
 #include "engine/constraint.h"
 
 #include <algorithm>
+#include <iterator>
+#include <set>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -52,6 +54,14 @@ Vocabulary::Vocabulary(std::vector<std::vector<uint8_t>> bytes) : bytes_(std::mo
     const auto differ = std::mismatch(token.begin(), token.end(), before.begin(), before.end());
     common_[i] = static_cast<size_t>(differ.first - token.begin());
   }
+}
+
+std::vector<int32_t> Vocabulary::candidates(const std::vector<int32_t>& stop_ids) const {
+  const std::set<int32_t> ends(stop_ids.begin(), stop_ids.end());
+  std::vector<int32_t> candidates;
+  std::copy_if(answerable_.begin(), answerable_.end(), std::back_inserter(candidates), [&](int32_t id) { return ends.count(id) == 0; });
+  candidates.insert(candidates.end(), ends.begin(), ends.end());
+  return candidates;
 }
 
 Transitions Vocabulary::walk(const Constraint& constraint, int32_t state) const {
@@ -108,6 +118,14 @@ std::shared_ptr<TokenAutomaton> ConstraintCache::find(const std::shared_ptr<cons
   recent_.push_front(std::make_shared<TokenAutomaton>(vocabulary_, constraint));
   if (recent_.size() > kMaxAutomata) recent_.pop_back();
   return recent_.front();
+}
+
+const Candidates& CandidatesCache::find(const std::vector<int32_t>& stop_ids) {
+  if (!latest_ || stop_ids_ != stop_ids) {
+    stop_ids_ = stop_ids;
+    latest_ = std::make_shared<const std::vector<int32_t>>(vocabulary_.candidates(stop_ids));
+  }
+  return latest_;
 }
 
 }  // namespace mipha

@@ -8,6 +8,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "backend/backend.h"
 #include "engine/engine.h"
 
 namespace mipha {
@@ -28,8 +29,8 @@ class Vocabulary {
   explicit Vocabulary(std::vector<std::vector<uint8_t>> bytes);
 
   int size() const { return static_cast<int>(bytes_.size()); }
-  /// Ids that have bytes, rising: all that an answer can contain.
-  const std::vector<int32_t>& answerable() const { return answerable_; }
+  /// What an answer without a constraint chooses from: the ids that have bytes, rising, but for the stop ids, and then those, rising.
+  std::vector<int32_t> candidates(const std::vector<int32_t>& stop_ids) const;
   Transitions walk(const Constraint& constraint, int32_t state) const;
 
  private:
@@ -72,6 +73,18 @@ class ConstraintCache {
 
   const Vocabulary& vocabulary_;
   std::list<std::shared_ptr<TokenAutomaton>> recent_;  // latest first
+};
+
+/// One list of candidates for as long as the stop ids stay the same, which they do.
+class CandidatesCache {
+ public:
+  explicit CandidatesCache(const Vocabulary& vocabulary) : vocabulary_(vocabulary) {}
+  const Candidates& find(const std::vector<int32_t>& stop_ids);
+
+ private:
+  const Vocabulary& vocabulary_;
+  std::vector<int32_t> stop_ids_;
+  Candidates latest_;
 };
 
 }  // namespace mipha

@@ -7,24 +7,47 @@
 #include <utility>
 
 namespace mipha {
+namespace {
 
-Generation::Generation(const AskJob& job, const Vocabulary& vocabulary, std::shared_ptr<TokenAutomaton> automaton, AskOutcome& outcome)
-    : job_(job), vocabulary_(vocabulary), automaton_(std::move(automaton)), outcome_(outcome), sampler_(job.sampling), ends_(job.stop_ids) {
+Error no_finite_logit() {
+  return Error(Code::kInternal, "the backend gave no finite logit for any allowed token");
+}
+
+}  // namespace
+
+Generation::Generation(const AskJob& job, Candidates candidates, std::shared_ptr<TokenAutomaton> automaton, AskOutcome& outcome)
+    : job_(job),
+      candidates_(std::move(candidates)),
+      automaton_(std::move(automaton)),
+      outcome_(outcome),
+      sampler_(job.sampling),
+      ends_(job.stop_ids) {
   std::sort(ends_.begin(), ends_.end());
   ends_.erase(std::unique(ends_.begin(), ends_.end()), ends_.end());
   if (automaton_) outcome_.state = 0;
 }
 
 std::optional<Finish> Generation::advance(const float* logits, const std::function<void(int32_t id)>& on_token) {
+  if (const Candidates candidates = greedy()) return advance(likeliest(logits, *candidates), on_token);
   // A start state may be over already, or a dead end: no token fits a constraint whose bytes the vocabulary cannot spell. Neither may hang.
   if (over() || !collect(logits)) return Finish::kStop;
   const size_t chosen = automaton_ && automaton_->constraint()->group[outcome_.state] >= 0 ? choose_grouped() : choose();
-  outcome_.margins.push_back(margin());
-  if (targets_[chosen] == kEnd) return Finish::kEos;
+  return take(ids_[chosen], targets_[chosen], margin(), on_token);
+}
 
-  outcome_.ids.push_back(ids_[chosen]);
-  if (on_token) on_token(ids_[chosen]);
-  if (automaton_) outcome_.state = targets_[chosen];
+std::optional<Finish> Generation::advance(const Choice& choice, const std::function<void(int32_t id)>& on_token) {
+  if (candidates_->empty()) return Finish::kStop;
+  if (choice.id < 0) throw no_finite_logit();
+  return take(choice.id, std::binary_search(ends_.begin(), ends_.end(), choice.id) ? kEnd : 0, choice.margin, on_token);
+}
+
+std::optional<Finish> Generation::take(int32_t id, int32_t target, float margin, const std::function<void(int32_t id)>& on_token) {
+  outcome_.margins.push_back(margin);
+  if (target == kEnd) return Finish::kEos;
+
+  outcome_.ids.push_back(id);
+  if (on_token) on_token(id);
+  if (automaton_) outcome_.state = target;
   if (over()) return Finish::kStop;
   if (static_cast<int>(outcome_.ids.size()) >= job_.max_tokens) return Finish::kLength;
   return std::nullopt;
@@ -43,25 +66,24 @@ bool Generation::collect(const float* logits) {
   groups_.clear();
   logits_.clear();
   size_t allowed = 0;
-  const auto offer_unless_end = [&](int32_t id, int32_t target, int32_t group) {
-    if (std::binary_search(ends_.begin(), ends_.end(), id)) return;
-    ++allowed;
-    offer(id, target, group, logits);
-  };
-  bool may_end = true;
   if (automaton_) {
     const Transitions& transitions = automaton_->from(outcome_.state);
-    for (size_t i = 0; i < transitions.ids.size(); ++i) offer_unless_end(transitions.ids[i], transitions.targets[i], transitions.groups[i]);
-    may_end = automaton_->constraint()->accepting[outcome_.state] != 0;
+    for (size_t i = 0; i < transitions.ids.size(); ++i) {
+      if (std::binary_search(ends_.begin(), ends_.end(), transitions.ids[i])) continue;
+      ++allowed;
+      offer(transitions.ids[i], transitions.targets[i], transitions.groups[i], logits);
+    }
+    if (automaton_->constraint()->accepting[outcome_.state] != 0) {
+      allowed += ends_.size();
+      const int32_t value = automaton_->constraint()->ends[outcome_.state];
+      for (int32_t id : ends_) offer(id, kEnd, value != 0 ? value : kEnd, logits);
+    }
   } else {
-    for (int32_t id : vocabulary_.answerable()) offer_unless_end(id, 0, -1);
+    allowed = candidates_->size();
+    const size_t first_end = allowed - ends_.size();
+    for (size_t i = 0; i < allowed; ++i) offer((*candidates_)[i], i < first_end ? 0 : kEnd, -1, logits);
   }
-  if (may_end) {
-    allowed += ends_.size();
-    const int32_t value = automaton_ ? automaton_->constraint()->ends[outcome_.state] : 0;
-    for (int32_t id : ends_) offer(id, kEnd, value != 0 ? value : kEnd, logits);
-  }
-  if (allowed > 0 && ids_.empty()) throw Error(Code::kInternal, "the backend gave no finite logit for any allowed token");
+  if (allowed > 0 && ids_.empty()) throw no_finite_logit();
   return allowed > 0;
 }
 

@@ -15,16 +15,26 @@ namespace mipha {
 
 class Generation {
  public:
-  /// Writes ids, margins, probability and state of `outcome` as it goes; job, outcome and vocabulary outlive it. `automaton` may be null.
-  Generation(const AskJob& job, const Vocabulary& vocabulary, std::shared_ptr<TokenAutomaton> automaton, AskOutcome& outcome);
+  /// Writes ids, margins, probability and state of `outcome` as it goes; job and outcome outlive it. `candidates`: Vocabulary::candidates() of the
+  /// job's stop ids. `automaton` may be null.
+  Generation(const AskJob& job, Candidates candidates, std::shared_ptr<TokenAutomaton> automaton, AskOutcome& outcome);
 
-  /// Chooses the token after logits [vocab]. Nothing: outcome.ids.back() wants to be fed for the next logits; otherwise why the answer is over.
-  /// Throws kInternal when every allowed logit is NaN or infinite.
+  /// What a greedy answer without a constraint chooses from: all it has to know of a step is the likeliest of these. Null for others, which want
+  /// logits.
+  Candidates greedy() const { return automaton_ || job_.sampling.temperature > 0 ? nullptr : candidates_; }
+
+  // One step further. Nothing: outcome.ids.back() wants to be fed for the next; otherwise why the answer is over. Both throw kInternal when every
+  // allowed logit is NaN or infinite.
+
+  /// Chooses the token after logits [vocab].
   std::optional<Finish> advance(const float* logits, const std::function<void(int32_t id)>& on_token);
+  /// Takes the likeliest of greedy().
+  std::optional<Finish> advance(const Choice& choice, const std::function<void(int32_t id)>& on_token);
 
  private:
   static constexpr int32_t kEnd = -2;  // target of an end token: no state, and a group of its own where no value ends
 
+  std::optional<Finish> take(int32_t id, int32_t target, float margin, const std::function<void(int32_t id)>& on_token);
   bool over();
   bool collect(const float* logits);
   void offer(int32_t id, int32_t target, int32_t group, const float* logits);
@@ -33,7 +43,7 @@ class Generation {
   float margin() const;
 
   const AskJob& job_;
-  const Vocabulary& vocabulary_;
+  const Candidates candidates_;
   std::shared_ptr<TokenAutomaton> automaton_;
   AskOutcome& outcome_;
   Sampler sampler_;

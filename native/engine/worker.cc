@@ -22,7 +22,11 @@ Error unknown_handle(const char* kind, int handle) {
 }  // namespace
 
 Worker::Worker(EngineOptions options, std::function<void()> read_mail)
-    : prefix_(std::move(options.prefix)), vocabulary_(std::move(options.vocabulary)), constraints_(vocabulary_), read_mail_(std::move(read_mail)) {}
+    : prefix_(std::move(options.prefix)),
+      vocabulary_(std::move(options.vocabulary)),
+      constraints_(vocabulary_),
+      candidates_(vocabulary_),
+      read_mail_(std::move(read_mail)) {}
 
 void Worker::open(const OpenBackend& open, const Progress& progress, const Cancelled& given_up) {
   backend_ = open(progress);
@@ -309,7 +313,7 @@ int Worker::append(const std::vector<Ask*>& asks, int limit) {
     if (ask.conversation) ask.conversation->ids.insert(ask.conversation->ids.end(), fed.ids, fed.ids + fed.count);
     if (ask.ended || ask.fed < ask.in.ids.size()) continue;
     ask.first_logits = Clock::now();
-    advance(ask, logits_.data() + i * vocab);
+    advance<const float*>(ask, logits_.data() + i * vocab);
   }
   return rows;
 }
@@ -322,12 +326,15 @@ void Worker::decode() {
   if (batch.empty()) return;
   int sequences[Backend::kMaxBatch];
   int32_t ids[Backend::kMaxBatch];
+  Candidates candidates[Backend::kMaxBatch];
+  Choice choices[Backend::kMaxBatch];
   for (size_t i = 0; i < batch.size(); ++i) {
     sequences[i] = batch[i]->sequence;
     ids[i] = batch[i]->outcome.ids.back();
+    candidates[i] = batch[i]->generation->greedy();
   }
   try {
-    backend_->step(sequences, ids, static_cast<int>(batch.size()), logits_.data());
+    backend_->decode(sequences, ids, candidates, static_cast<int>(batch.size()), logits_.data(), choices);
   } catch (...) {
     const std::shared_ptr<const Error> error = current_error();
     if (error->code == Code::kDevice) throw;
@@ -336,13 +343,17 @@ void Worker::decode() {
   }
   for (size_t i = 0; i < batch.size(); ++i) {
     if (batch[i]->conversation) batch[i]->conversation->ids.push_back(ids[i]);
-    advance(*batch[i], logits_.data() + i * static_cast<size_t>(backend_->config().language.vocab));
+    if (candidates[i])
+      advance(*batch[i], choices[i]);
+    else
+      advance<const float*>(*batch[i], logits_.data() + i * static_cast<size_t>(backend_->config().language.vocab));
   }
 }
 
-void Worker::advance(Ask& ask, const float* logits) {
+template <typename Next>
+void Worker::advance(Ask& ask, const Next& next) {
   try {
-    if (const std::optional<Finish> finish = ask.generation->advance(logits, ask.on_token)) ask.finish_as(*finish);
+    if (const std::optional<Finish> finish = ask.generation->advance(next, ask.on_token)) ask.finish_as(*finish);
   } catch (...) {
     ask.fail(current_error());
   }

@@ -72,13 +72,15 @@ class Worker {
   int append(const std::vector<Ask*>& asks, int limit);
   void finish(Look& look);
   void decode();
-  void advance(Ask& ask, const float* logits);
+  template <typename Next>
+  void advance(Ask& ask, const Next& next);
   bool someone_decodes() const;
 
   std::unique_ptr<Backend> backend_;
   const std::vector<int32_t> prefix_;
   const Vocabulary vocabulary_;
   ConstraintCache constraints_;
+  CandidatesCache candidates_;
   const std::function<void()> read_mail_;
   bool stopping_ = false;
   std::shared_ptr<const Error> dead_;

@@ -49,7 +49,21 @@ TEST(Vocabulary, WalkFindsWhatSpellingEachTokenFinds) {
 TEST(Vocabulary, IdsWithoutBytesAreNoAnswer) {
   const Vocabulary vocabulary(testing::vocabulary({"x", "", "y", ""}));
   EXPECT_EQ(vocabulary.size(), 4);
-  EXPECT_EQ(vocabulary.answerable(), (std::vector<int32_t>{0, 2}));
+  EXPECT_EQ(vocabulary.candidates({}), (std::vector<int32_t>{0, 2}));
+}
+
+TEST(Vocabulary, StopIdsAreCandidatesOnceBehindTheOthers) {
+  const Vocabulary vocabulary(testing::vocabulary({"x", "", "y", "", "z"}));
+  EXPECT_EQ(vocabulary.candidates({3, 2, 3}), (std::vector<int32_t>{0, 4, 2, 3}));
+}
+
+TEST(CandidatesCache, TheSameStopIdsShareOneList) {
+  const Vocabulary vocabulary(testing::vocabulary({"x", "", "y"}));
+  CandidatesCache cache(vocabulary);
+  const Candidates first = cache.find({1});
+  EXPECT_EQ(cache.find({1}), first);
+  EXPECT_EQ(*cache.find({2}), (std::vector<int32_t>{0, 2}));
+  EXPECT_EQ(*first, (std::vector<int32_t>{0, 2, 1}));
 }
 
 TEST(TokenAutomaton, ComputesAgainWhatItHadToForget) {

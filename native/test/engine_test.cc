@@ -117,6 +117,52 @@ TEST_F(EngineTest, ConstraintDecidesEarly) {
   EXPECT_EQ(count("step 1"), 0);
 }
 
+TEST_F(EngineTest, ABackendThatChoosesIsAskedAndItsChoiceTaken) {
+  std::vector<std::vector<int32_t>> offered;
+  world.choose = [&](const std::vector<int>& rows, const std::vector<int32_t>& candidates) {
+    offered.push_back(candidates);
+    return rows.size() < 6 ? Choice{static_cast<int32_t>(20 + rows.size()), 0.5f} : Choice{0, 0.25f};
+  };
+  start();
+  const AskOutcome answer = ask(question({1, 2, 3}, 100)).value();
+  EXPECT_EQ(answer.finish, Finish::kEos);
+  // The first token is of the logits of the prefill.
+  EXPECT_EQ(answer.ids, (std::vector<int32_t>{world.next({1, 2, 3}), 24, 25}));
+  EXPECT_EQ(answer.margins, (std::vector<float>{5, 0.5f, 0.5f, 0.25f}));
+  EXPECT_EQ(count("choose 1"), 3);
+  std::vector<int32_t> all;
+  for (int id = 1; id < kToyVocab; ++id) all.push_back(id);
+  all.push_back(0);  // the end
+  ASSERT_EQ(offered.size(), 3u);
+  for (const std::vector<int32_t>& candidates : offered) EXPECT_EQ(candidates, all);
+}
+
+TEST_F(EngineTest, WhoNeedsLogitsGetsThemBesideOneThatIsChosenFor) {
+  world.next = [](const std::vector<int>&) { return 5; };
+  world.choose = [](const std::vector<int>&, const std::vector<int32_t>&) { return Choice{9, 1}; };
+  start();
+  auto blocker = occupy("append");
+  AskJob typed = question({1}, 3), sampled = question({2}, 3);
+  typed.constraint = checked(testing::choice({{"FFFG"}, {"FFFH"}}));  // id 5 is F
+  sampled.sampling = {0.01f, 1, 3};
+  auto typed_answer = ask(typed), sampled_answer = ask(sampled), greedy_answer = ask(question({3}, 3));
+  engine->cancel(blocker.id);
+  gate.open();
+  EXPECT_EQ(typed_answer.value().ids, (std::vector<int32_t>{5, 5, 5}));
+  EXPECT_EQ(sampled_answer.value().ids, (std::vector<int32_t>{5, 5, 5}));
+  EXPECT_EQ(greedy_answer.value().ids, (std::vector<int32_t>{5, 9, 9}));
+  EXPECT_EQ(count("step 3"), 2);
+  EXPECT_EQ(count("choose 1"), 2);
+}
+
+TEST_F(EngineTest, AChoiceOfNothingIsAnErrorOfItsQuestion) {
+  world.choose = [](const std::vector<int>&, const std::vector<int32_t>&) { return Choice{}; };
+  start();
+  EXPECT_EQ(ask(question({1})).error(), Code::kInternal);
+  world.choose = {};
+  EXPECT_EQ(ask(question({1})).value().ids, expected({1}, 4));
+}
+
 TEST_F(EngineTest, SamplingRepeatsWithItsSeed) {
   start();
   AskJob job = question({1}, 30);

@@ -25,7 +25,8 @@ class GenerationTest : public ::testing::Test {
     job_.stop_ids = {0};
     std::shared_ptr<TokenAutomaton> automaton;
     if (constraint) automaton = std::make_shared<TokenAutomaton>(*vocabulary_, std::make_shared<Constraint>(*constraint));
-    generation_.emplace(job_, *vocabulary_, automaton, outcome_);
+    const auto candidates = std::make_shared<const std::vector<int32_t>>(vocabulary_->candidates(job_.stop_ids));
+    generation_.emplace(job_, candidates, automaton, outcome_);
   }
 
   /// Logits are ln(share) of the named tokens ("" is the end), −30 elsewhere.
@@ -218,6 +219,45 @@ TEST_F(GenerationTest, NotANumberIsNeverChosen) {
   } catch (const Error& error) {
     EXPECT_EQ(error.code, Code::kInternal);
   }
+}
+
+TEST_F(GenerationTest, AGreedyAnswerTakesChoicesAsItTakesLogits) {
+  begin({"a", "", "b"}, nullptr);
+  ASSERT_NE(generation_->greedy(), nullptr);
+  EXPECT_EQ(*generation_->greedy(), (std::vector<int32_t>{1, 3, 0}));
+  EXPECT_EQ(generation_->advance(Choice{3, 1.5f}, {}), std::nullopt);
+  EXPECT_EQ(generation_->advance(Choice{0, 0.25f}, {}), Finish::kEos);
+  EXPECT_EQ(text(), "b");
+  EXPECT_EQ(outcome_.margins, (std::vector<float>{1.5f, 0.25f}));
+  EXPECT_THROW(generation_->advance(Choice{}, {}), Error);
+}
+
+TEST_F(GenerationTest, WhoSamplesOrFollowsAConstraintWantsLogits) {
+  const Constraint constraint = choice({{"a"}, {"b"}});
+  begin({"a", "b"}, &constraint);
+  EXPECT_EQ(generation_->greedy(), nullptr);
+  job_.sampling = {1, 1, 7};
+  begin({"a", "b"}, nullptr);
+  EXPECT_EQ(generation_->greedy(), nullptr);
+  std::map<std::string, int> seen;
+  for (uint64_t seed = 0; seed < 200; ++seed) {
+    outcome_ = {};
+    job_.sampling = {1, 1, seed};
+    begin({"a", "b"}, nullptr);
+    const bool ended = advance({{"a", 0.4}, {"b", 0.3}, {"", 0.3}}) == Finish::kEos;
+    EXPECT_EQ(ended, text().empty());
+    ++seen[text()];
+  }
+  EXPECT_EQ(seen.size(), 3u);
+}
+
+TEST_F(GenerationTest, NothingToChooseFromIsTheEnd) {
+  job_.stop_ids = {};
+  vocabulary_ = std::make_unique<Vocabulary>(testing::vocabulary({""}));
+  generation_.emplace(job_, std::make_shared<const std::vector<int32_t>>(vocabulary_->candidates({})), nullptr, outcome_);
+  const float logits[] = {1};
+  EXPECT_EQ(generation_->advance(logits, {}), Finish::kStop);
+  EXPECT_TRUE(outcome_.margins.empty());
 }
 
 TEST_F(GenerationTest, ReportsEachTokenButNotTheEnd) {

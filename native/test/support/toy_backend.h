@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <functional>
+#include <limits>
 #include <map>
 #include <mutex>
 #include <string>
@@ -32,6 +33,9 @@ struct ToyWorld {
     return static_cast<int32_t>(1 + hash % (kToyVocab - 1));
   };
 
+  /// Where it is set, the backend chooses by itself: what it would give as logits of the sequences it chooses for is NaN.
+  std::function<Choice(const std::vector<int>& rows, const std::vector<int32_t>& candidates)> choose;
+
   std::vector<std::string> log() const {
     const std::lock_guard<std::mutex> lock(mutex);
     return entries;
@@ -44,7 +48,7 @@ struct ToyWorld {
   std::atomic<int> live_sequences{0};
   std::atomic<int> live_rows{0};
   mutable std::mutex mutex;
-  std::vector<std::string> entries;  // "encode", "append ROWS", "step COUNT"
+  std::vector<std::string> entries;  // "encode", "append ROWS", "step COUNT", "choose COUNT"
 };
 
 class ToyBackend : public Backend {
@@ -143,6 +147,19 @@ class ToyBackend : public Backend {
       add(sequences[i], {ids[i]});
       predict(sequences[i], logits + static_cast<size_t>(i) * kToyVocab);
     }
+  }
+
+  void decode(const int* sequences, const int32_t* ids, const Candidates* candidates, int count, float* logits, Choice* choices) override {
+    if (!world_.choose) return Backend::decode(sequences, ids, candidates, count, logits, choices);
+    step(sequences, ids, count, logits);
+    int chosen = 0;
+    for (int i = 0; i < count; ++i) {
+      if (!candidates[i]) continue;
+      choices[i] = world_.choose(at(sequences[i]).rows, *candidates[i]);
+      std::fill_n(logits + static_cast<size_t>(i) * kToyVocab, kToyVocab, std::numeric_limits<float>::quiet_NaN());
+      ++chosen;
+    }
+    world_.write("choose " + std::to_string(chosen));
   }
 
   void set_probe(Probe) override {}
