@@ -31,7 +31,8 @@ class ReferenceObject : public Napi::ObjectWrap<ReferenceObject> {
   }
 
   explicit ReferenceObject(const Napi::CallbackInfo& info)
-      : Napi::ObjectWrap<ReferenceObject>(info), config_(guarded(info.Env(), [&] { return parse_config(string_from_js(info[0], "manifest")); })) {
+      : Napi::ObjectWrap<ReferenceObject>(info),
+        config_(guarded(info.Env(), [&] { return parse_manifest(string_from_js(info[0], "manifest")).config; })) {
     ++live;
   }
 

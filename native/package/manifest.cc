@@ -1,4 +1,4 @@
-// manifest.json → Config. Only the sections that the native code lives by are read; the whole manifest is validated where it is written and loaded.
+// manifest.json → Manifest. Only the sections that the native code lives by are read; the whole manifest is validated where it is written and loaded.
 #include <array>
 #include <cmath>
 #include <cstdint>
@@ -111,12 +111,7 @@ BlockConfig block(const Section& section) {
   return block;
 }
 
-}  // namespace
-
-Config parse_config(const std::string& manifest_json) {
-  const Json document = parse_json(manifest_json, "manifest.json");
-  if (document.kind != Json::Kind::kObject) throw Error(Code::kModelFormat, "manifest.json: expected an object");
-  const Section manifest(&document, "");
+Config read_config(const Section& manifest) {
   const Section architecture = manifest.section("architecture");
   Config config;
 
@@ -155,15 +150,22 @@ Config parse_config(const std::string& manifest_json) {
   return config;
 }
 
-std::set<std::string> parse_weight_only(const std::string& manifest_json) {
+std::set<std::string> read_weight_only(const Json& document) {
   std::set<std::string> weight_only;
-  const Json document = parse_json(manifest_json, "manifest.json");
   const Json* const recipe = document.find("recipe");
   if (recipe == nullptr) return weight_only;
   for (const auto& [matrix, precision] : recipe->members) {
     if (precision.string == "w8a16") weight_only.insert(matrix);
   }
   return weight_only;
+}
+
+}  // namespace
+
+Manifest parse_manifest(const std::string& json) {
+  const Json document = parse_json(json, "manifest.json");
+  if (document.kind != Json::Kind::kObject) throw Error(Code::kModelFormat, "manifest.json: expected an object");
+  return {read_config({&document, ""}), read_weight_only(document)};
 }
 
 }  // namespace mipha

@@ -11,10 +11,10 @@ namespace {
 
 constexpr size_t kMaxManifestBytes = 16u << 20;
 
-std::string read_manifest(const std::string& path) {
+Manifest read_manifest(const std::string& path) {
   const MappedFile file(path);
   if (file.bytes() > kMaxManifestBytes) throw Error(Code::kModelFormat, path + " is too large: " + std::to_string(file.bytes()) + " bytes");
-  return {reinterpret_cast<const char*>(file.data()), file.bytes()};
+  return parse_manifest({reinterpret_cast<const char*>(file.data()), file.bytes()});
 }
 
 class MappedPackage final : public Package {
@@ -27,14 +27,14 @@ class MappedPackage final : public Package {
   void release(const void* data, size_t bytes) const override { file_.release(data, bytes); }
 
  private:
-  MappedPackage(const std::string& folder, const std::string& manifest)
-      : folder_(folder), config_(parse_config(manifest)), file_(folder + "/weights.safetensors") {
+  MappedPackage(const std::string& folder, const Manifest& manifest)
+      : folder_(folder), config_(manifest.config), file_(folder + "/weights.safetensors") {
     const auto tensors = read_safetensors(file_.data(), file_.bytes(), file_.path());
     const Lookup lookup = [&](const std::string& name) {
       const auto found = tensors.find(name);
       return found == tensors.end() ? nullptr : &found->second;
     };
-    weights_ = mipha::bind(config_, lookup, parse_weight_only(manifest));
+    weights_ = mipha::bind(config_, lookup, manifest.weight_only);
   }
 
   const std::string folder_;

@@ -10,11 +10,14 @@
 
 namespace mipha {
 
-/// Reads the `architecture` and `preprocessing` sections of a manifest. Throws kModelFormat naming the field.
-Config parse_config(const std::string& manifest_json);
+/// What native code lives by of a manifest.
+struct Manifest {
+  Config config;                      // of `architecture` and `preprocessing`
+  std::set<std::string> weight_only;  // matrices that `recipe` calls w8a16: INT8 weights whose input is not quantized; none without a recipe
+};
 
-/// The matrices that the manifest's recipe calls w8a16: INT8 weights whose input is not quantized. A manifest without a recipe has none.
-std::set<std::string> parse_weight_only(const std::string& manifest_json);
+/// Throws kModelFormat naming the field.
+Manifest parse_manifest(const std::string& json);
 
 /// Immutable and shareable between threads; the weights stay mapped until the last owner lets go.
 class Package {

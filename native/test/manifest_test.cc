@@ -39,7 +39,7 @@ std::string replaced(const std::string& from, const std::string& to) {
 
 std::string refusal(const std::string& manifest) {
   try {
-    parse_config(manifest);
+    parse_manifest(manifest);
   } catch (const Error& error) {
     EXPECT_EQ(error.code, Code::kModelFormat);
     return error.what();
@@ -48,7 +48,7 @@ std::string refusal(const std::string& manifest) {
 }
 
 TEST(Manifest, ReadsThePublishedSizes) {
-  const Config config = parse_config(kManifest);
+  const Config config = parse_manifest(kManifest).config;
   EXPECT_EQ(config.vision.image_size, 384);
   EXPECT_EQ(config.vision.patch_size, 14);
   EXPECT_EQ(config.image_tokens(), 729);
@@ -74,9 +74,9 @@ TEST(Manifest, ReadsThePublishedSizes) {
   EXPECT_EQ(config.preprocessing.background, (std::array<uint8_t, 3>{122, 116, 104}));
   EXPECT_EQ(config.preprocessing.mean, (std::array<float, 3>{0.5f, 0.25f, 0.5f}));
   EXPECT_EQ(config.preprocessing.std, (std::array<float, 3>{0.5f, 0.5f, 0.125f}));
-  EXPECT_EQ(parse_config(replaced("\"pad\"", "\"squash\"")).preprocessing.aspect, Aspect::kSquash);
-  EXPECT_EQ(parse_config(replaced("\"pad\"", "\"crop\"")).preprocessing.aspect, Aspect::kCrop);
-  EXPECT_EQ(parse_config(replaced("\"bicubic\"", "\"bilinear\"")).preprocessing.filter, Filter::kBilinear);
+  EXPECT_EQ(parse_manifest(replaced("\"pad\"", "\"squash\"")).config.preprocessing.aspect, Aspect::kSquash);
+  EXPECT_EQ(parse_manifest(replaced("\"pad\"", "\"crop\"")).config.preprocessing.aspect, Aspect::kCrop);
+  EXPECT_EQ(parse_manifest(replaced("\"bicubic\"", "\"bilinear\"")).config.preprocessing.filter, Filter::kBilinear);
 }
 
 TEST(Manifest, NamesTheFieldThatIsMissingOrOfTheWrongKind) {
@@ -156,7 +156,7 @@ TEST(Manifest, SurvivesDamage) {
   int accepted = 0, refused = 0;
   for (int round = 0; round < 6000; ++round) {
     try {
-      parse_config(test::mutate(kManifest, &random));
+      parse_manifest(test::mutate(kManifest, &random));
       ++accepted;
     } catch (const Error& error) {
       ASSERT_EQ(error.code, Code::kModelFormat) << error.what();
@@ -236,10 +236,10 @@ TEST_F(Bind, RefusesValuesThatAreNotNumbersAndNegativeScales) {
 }
 
 TEST(Manifest, ListsTheMatricesWhoseInputsStayWide) {
-  EXPECT_TRUE(parse_weight_only(kManifest).empty());
+  EXPECT_TRUE(parse_manifest(kManifest).weight_only.empty());
   const std::string recipe =
-      R"({"recipe":{"vision.layers.0.down":"w8a16","language.head":"w8a8","projector.0":"f16","language.layers.1.qkv":"w8a16"}})";
-  EXPECT_EQ(parse_weight_only(recipe), (std::set<std::string>{"language.layers.1.qkv", "vision.layers.0.down"}));
+      R"({"recipe":{"vision.layers.0.down":"w8a16","language.head":"w8a8","projector.0":"f16","language.layers.1.qkv":"w8a16"},)";
+  EXPECT_EQ(parse_manifest(replaced("{", recipe)).weight_only, (std::set<std::string>{"language.layers.1.qkv", "vision.layers.0.down"}));
 }
 
 }  // namespace

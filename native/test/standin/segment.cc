@@ -51,13 +51,13 @@ std::map<std::string, float> input_scales(const Plan& plan) {
 }  // namespace
 
 Segment::Segment(Plan plan, ThreadPool& pool) : plan_(std::move(plan)), scales_(input_scales(plan_)) {
-  const Config config = parse_config(plan_.manifest);
+  const auto [config, weight_only] = parse_manifest(plan_.manifest);
   const auto tensors = read_safetensors(bytes_of(plan_.weights), plan_.weight_bytes, "weights of the plan");
   const Lookup lookup = [&](const std::string& name) {
     const auto found = tensors.find(name);
     return found == tensors.end() ? nullptr : &found->second;
   };
-  stages_ = std::make_unique<const Stages>(config, mipha::bind(config, lookup, parse_weight_only(plan_.manifest)), &pool);
+  stages_ = std::make_unique<const Stages>(config, mipha::bind(config, lookup, weight_only), &pool);
   vision_ = plan_.graph == "vision";
   if (!vision_ && (std::sscanf(plan_.graph.c_str(), "language %d %d", &first_, &end_) != 2 || first_ >= end_ || end_ > config.language.layers)) {
     throw std::runtime_error("mipha.graph: expected vision or layers of the language model, received " + plan_.graph);
