@@ -11,7 +11,7 @@ export type Project = (typeof PROJECTS)[number];
 
 /** The first sign in the text of a file decides. */
 const SIGNS: [Project, RegExp][] = [
-  ['compute', /\bsharedNano\(|\bnanoSamples\(|\bcalibrateNano\(/],
+  ['compute', /\bsharedNano\(|\bnanoSamples\(|\bcalibrateNano\(|\bcalibrateSwitched\(/],
   ['engine', /\bMipha\.load\(|raw-engine\.js'/],
   ['compute', /\bloadReference\(|\bwriteRandomPackage\(/],
   ['processes', /'node:child_process'|\bdescribeWith\(|\bstart(Mosquitto|Broker)\(|\bimport \{[^}]*\b(mipha|node)\b[^}]*\} from '[^']*\/run\.js'/],

@@ -1,6 +1,6 @@
 /**
- * The tensors of a package with smoothing folded in, as sources that the weights writer can stream: norms and V rows times the factor of their
- * column, weights divided by the factor of the column that they read.
+ * The tensors of a package with smoothing folded in, as sources that the weights writer can stream: norms and rows times the factor of the column
+ * that they make, weights divided by the factor of the column that they read.
  */
 import type { SourceTensor } from '../checkpoint.js';
 import { allocate, toFloat32 } from '../floats.js';
@@ -18,20 +18,15 @@ interface Fold {
 }
 
 export function foldedTensors(file: SafetensorsFile, { recipe }: Manifest, groups: SmoothingGroup[], factors: Factors): CanonicalTensor[] {
-  const ofNorm = new Map<string, Float32Array>();
-  const ofValues = new Map<string, { factor: Float32Array; from: number }>();
+  const ofRows = new Map<string, (row: number) => number>(); // by norm or matrix
   const explicit = new Map<string, Float32Array<ArrayBuffer>>();
   for (const { matrices, into } of groups) {
     const factor = factors.get(matrices[0] as string);
     if (factor === undefined) continue;
     if (into === 'input') explicit.set(matrices[0] as string, factor);
-    else if ('norm' in into) ofNorm.set(into.norm, factor);
-    else ofValues.set(into.values, { factor, from: into.from });
+    else if ('norm' in into) ofRows.set(into.norm, (row) => factor[row] as number);
+    else ofRows.set(into.rows, rowFactors(factor, into.rowOf));
   }
-  const valueRows = (owner: string) => {
-    const values = ofValues.get(owner);
-    return values && ((row: number) => (row < values.from ? 1 : (values.factor[row - values.from] as number)));
-  };
 
   const tensors: CanonicalTensor[] = [];
   for (const [name, entry] of file.tensors) {
@@ -39,14 +34,19 @@ export function foldedTensors(file: SafetensorsFile, { recipe }: Manifest, group
     if (name.endsWith('.scale') || name.endsWith('.smooth')) continue;
     const matrix = name.endsWith('.weight') && owner in recipe ? owner : undefined;
     const columns = matrix === undefined ? undefined : factors.get(matrix);
-    const norm = ofNorm.get(owner);
-    const rows = norm === undefined ? valueRows(owner) : (row: number) => norm[row] as number;
+    const rows = ofRows.get(owner);
     const fold = { ...(rows === undefined ? {} : { rows }), ...(columns === undefined ? {} : { columns }) };
     tensors.push(canonical(name, matrix, entry.shape, packageSource(file, name, entry, fold)));
   }
   for (const [matrix, factor] of explicit)
     tensors.push(canonical(`${matrix}.smooth`, undefined, [factor.length], explicitSource(file, matrix, factor)));
   return tensors;
+}
+
+/** The factor of a row that makes columns, 1 for any other. */
+function rowFactors(factor: Float32Array, rowOf: (column: number) => number): (row: number) => number {
+  const ofRow = new Map([...factor].map((value, column) => [rowOf(column), value]));
+  return (row) => ofRow.get(row) ?? 1;
 }
 
 function canonical(name: string, matrix: string | undefined, shape: number[], source: SourceTensor): CanonicalTensor {

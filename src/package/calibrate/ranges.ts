@@ -3,7 +3,7 @@ import type { NativeStages } from '../../addon/addon.js';
 import type { SafetensorsFile } from '../safetensors.js';
 import { type Factors, largestOfColumns } from './folded.js';
 import { BINS, type Range, rangeOf } from './magnitudes.js';
-import { factorsOf, type SmoothingGroup } from './smoothing.js';
+import { factorsOf, type SmoothingGroup, together } from './smoothing.js';
 import { type Products, type Rows, runStage, type Sample, type Stage } from './stages.js';
 
 export interface ObservedRange extends Range {
@@ -27,23 +27,23 @@ export async function observeStage(
   { smooth, onSample }: { smooth: boolean; onSample: () => void },
 ): Promise<void> {
   const watched = groups.filter(({ matrices }) => stage.matrices.includes(matrices[0] as string));
-  const watches = watched.map(({ matrices, columns }) => ({
-    matrices,
-    largest: new Float32Array(columns),
-    magnitudes: new Uint32Array(columns * BINS),
+  const watches = watched.map((group) => ({
+    group,
+    largest: new Float32Array(group.columns),
+    magnitudes: new Uint32Array(group.columns * BINS),
   }));
   // Matrices of one group read the same rows: the first is watched for all.
-  const products: Products = Object.fromEntries(watches.map(({ matrices, largest, magnitudes }) => [matrices[0], { largest, magnitudes }]));
+  const products: Products = Object.fromEntries(watches.map(({ group, largest, magnitudes }) => [group.matrices[0], { largest, magnitudes }]));
   for (const [i, sample] of samples.entries()) {
     rows[i] = await runStage(native, stage, sample, rows[i] as Rows, products);
     onSample();
   }
-  for (const { matrices, largest, magnitudes } of watches) {
-    const weights = await Promise.all(matrices.map((matrix) => largestOfColumns(file, matrix)));
+  for (const { group, largest, magnitudes } of watches) {
+    const weights = await Promise.all(group.matrices.map((matrix) => largestOfColumns(file, matrix)));
     const widest = (weights[0] as Float32Array).map((value, column) => Math.max(value, ...weights.map((other) => other[column] as number)));
-    const factors = smooth ? factorsOf(largest, widest) : new Float32Array(largest.length).fill(1);
+    const factors = smooth ? factorsOf(together(largest, group), together(widest, group)) : new Float32Array(largest.length).fill(1);
     const range = rangeOf(magnitudes, largest, factors);
-    for (const matrix of matrices) {
+    for (const matrix of group.matrices) {
       result.factors.set(matrix, factors);
       result.seen.set(matrix, { ...range, largest: largest.reduce((most, value) => Math.max(most, value), 0) });
     }

@@ -50,7 +50,7 @@ export async function writeSelfTest(
     prefill: Int32Array.from({ length: IDS }, (_, i) => prompt[i % prompt.length] as number),
     decode: Int32Array.of(prompt.at(-1) as number),
   };
-  const features = rows.slice(0, FEATURE_ROWS * hidden);
+  const features = Float32Array.from({ length: FEATURE_ROWS * hidden }, (_, i) => rows[i % rows.length] as number);
   const pasts = new Map<string, KeysAndValues>();
   const noises = new Float32Array(language.layers + 1);
   for (const [phase, ids] of Object.entries(texts)) {

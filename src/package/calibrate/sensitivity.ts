@@ -1,6 +1,6 @@
 /**
  * Second pass: what quantizing one matrix, or a whole recipe, does to the logits. Runs go over the original package, and a quantized matrix is taken
- * out of the candidate, whose weights are smoothed: its input is multiplied by the factors that the candidate's norms have taken up.
+ * out of the candidate, whose weights are smoothed: its input is multiplied by the factors that the candidate's norms and rows have taken up.
  */
 import type { NativeStages, ProductOptions } from '../../addon/addon.js';
 import type { Precision } from '../manifest.js';
@@ -23,9 +23,9 @@ export function productsOf(recipe: ReadonlyMap<string, Precision>, { factors, se
     const scale = precision === 'w8a8' ? { scale: (seen.get(matrix) as ObservedRange).inputScale } : {};
     products[matrix] = { factor, candidate: true, ...scale };
   }
-  // V of a candidate comes out smoothed: what reads it must not be smoothed again, and an original must have it undone.
+  // Rows of a candidate come out smoothed: what reads them must not be smoothed again, and an original must have it undone.
   for (const { matrices, into } of groups) {
-    if (into === 'input' || !('values' in into) || products[into.values] === undefined) continue;
+    if (into === 'input' || !('rows' in into) || products[into.rows] === undefined) continue;
     const reader = matrices[0] as string;
     const { factor, ...rest }: ProductOptions = products[reader] ?? {};
     products[reader] = factor === undefined ? { factor: (factors.get(reader) as Float32Array).map((value) => 1 / value) } : rest;

@@ -9,8 +9,11 @@ import type { Architecture } from '../manifest.js';
 export interface SmoothingGroup {
   matrices: string[];
   columns: number;
-  /** `norm`: into gain and bias of that LayerNorm. `values`: into the V rows, `from` on, of that fused matrix. `input`: nowhere; the input is multiplied. */
-  into: { norm: string } | { values: string; from: number } | 'input';
+  /**
+   * `norm`: into its gain, and its bias if it has one. `rows`: into rows of that matrix, `rowOf` says which one makes a column; columns made of one
+   * row have one factor. `input`: nowhere; the input is multiplied.
+   */
+  into: { norm: string } | { rows: string; rowOf: (column: number) => number } | 'input';
 }
 
 const LARGEST_EXPONENT = 12;
@@ -26,15 +29,30 @@ export function smoothingGroups(architecture: Architecture): SmoothingGroup[] {
   ];
 
   function ofBlock(block: Block): SmoothingGroup[] {
-    const { norm1, qkv, out, norm2, up, down } = block;
+    const { norm1, qkv, out, norm2, up, down, gated, heads, kvHeads, headSize, kvWidth, intermediate } = block;
     const behindNorm = (norm: string, matrices: Matrix[]) => ({ matrices: matrices.map(({ name }) => name), columns: block.hidden, into: { norm } });
+    const behindRows = ({ name, columns }: Matrix, rows: string, rowOf: (column: number) => number) => ({
+      matrices: [name],
+      columns,
+      into: { rows, rowOf },
+    });
+    const sharing = (heads / kvHeads) * headSize; // columns of the heads that share one of v
+    const valueRow = (column: number) => qkv.rows - kvWidth + Math.floor(column / sharing) * headSize + (column % headSize);
     return [
       behindNorm(norm1, norm2 === undefined ? [qkv, up] : [qkv]),
-      { matrices: [out.name], columns: out.columns, into: { values: qkv.name, from: qkv.rows - out.columns } },
+      behindRows(out, qkv.name, valueRow),
       ...(norm2 === undefined ? [] : [behindNorm(norm2, [up])]),
-      ofInput(down),
+      gated ? behindRows(down, up.name, (column) => intermediate + column) : ofInput(down), // what is gated passes no activation
     ];
   }
+}
+
+/** The largest of each column and of those that have one factor with it. */
+export function together(largest: Float32Array, { into }: SmoothingGroup): Float32Array {
+  if (into === 'input' || !('rows' in into)) return largest;
+  const ofRow = new Map<number, number>();
+  for (const [column, value] of largest.entries()) ofRow.set(into.rowOf(column), Math.max(ofRow.get(into.rowOf(column)) ?? 0, value));
+  return largest.map((_, column) => ofRow.get(into.rowOf(column)) as number);
 }
 
 /**

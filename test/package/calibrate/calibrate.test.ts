@@ -10,21 +10,19 @@ import { recordGolden } from '../../../src/engine/self-test.js';
 import { loadTokenizer } from '../../../src/engine/tokenizer.js';
 import { Mipha } from '../../../src/index.js';
 import { type CalibrateOptions, calibrate } from '../../../src/package/calibrate/calibrate.js';
-import { foldedTensors } from '../../../src/package/calibrate/folded.js';
-import { factorsOf, smoothingGroups } from '../../../src/package/calibrate/smoothing.js';
+import { factorsOf } from '../../../src/package/calibrate/smoothing.js';
 import { runStage, stagesOf } from '../../../src/package/calibrate/stages.js';
 import { CALIBRATION_FILE, calibrationSchema, SELF_TEST_FILE } from '../../../src/package/calibration.js';
 import { convert } from '../../../src/package/convert.js';
 import { toFloat16, toFloat32 } from '../../../src/package/floats.js';
 import { TOKENIZER_FOLDER, WEIGHTS_FILE } from '../../../src/package/manifest.js';
-import { writeManifest } from '../../../src/package/output.js';
 import { openSafetensors } from '../../../src/package/safetensors.js';
 import { openPackage, readManifest } from '../../../src/package/verify.js';
-import { writeWeights } from '../../../src/package/weights-writer.js';
 import { calibrationFiles, nanoSamples } from '../../support/calibrated.js';
 import { counts } from '../../support/counts.js';
 import { evalScenes, NANO } from '../../support/nano.js';
 import { writeSmallCheckpoint } from '../../support/small-nano.js';
+import { writeSmoothed } from '../../support/smoothed.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'mipha-calibrate-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -183,29 +181,16 @@ describe('a calibrated package', () => {
 
 describe('smoothing', () => {
   it('by powers of two changes no bit of the FP32 function', async () => {
-    const manifest = await readManifest(wide);
-    const groups = smoothingGroups(manifest.architecture);
-    const factors = new Map(
-      groups.flatMap(({ matrices, columns }, g) => {
-        const factor = Float32Array.from({ length: columns }, (_, column) => 2 ** (((column * 5 + g) % 7) - 3));
-        return matrices.map((matrix) => [matrix, factor] as const);
-      }),
-    );
+    const { architecture } = await readManifest(wide);
     const smoothed = join(folder, 'smoothed');
     mkdirSync(smoothed);
-    const file = await openSafetensors(join(wide, WEIGHTS_FILE));
-    // Stored in F32: dividing FP16's smallest numbers would lose bits.
-    const tensors = foldedTensors(file, manifest, groups, factors).map((tensor) => ({ ...tensor, matrix: undefined }));
-    const weights = await writeWeights(join(smoothed, WEIGHTS_FILE), tensors, manifest.recipe);
-    await file.close();
-    await writeManifest(smoothed, { ...manifest, files: { [WEIGHTS_FILE]: weights } });
-
+    await writeSmoothed(wide, smoothed);
     const sample = samples.samples[0] as Samples['samples'][0];
     const logits = [];
     for (const model of [wide, smoothed]) {
       const native = loadAddon().stages(model, '', 0);
       let rows: Float32Array | Uint8Array = sample.pixels;
-      for (const stage of stagesOf(manifest.architecture)) rows = await runStage(native, stage, sample, rows, {});
+      for (const stage of stagesOf(architecture)) rows = await runStage(native, stage, sample, rows, {});
       logits.push(rows);
     }
     expect(logits[1]).toEqual(logits[0]);
