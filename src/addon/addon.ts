@@ -151,7 +151,7 @@ export interface ProductOptions {
   candidate?: boolean;
 }
 
-/** Keys (rotated) and values of one layer, f32 [rows, hidden] each. */
+/** Keys (rotated) and values of one layer, f32 [rows, kvHeads · headSize] each. */
 export interface KeysAndValues {
   keys: Float32Array;
   values: Float32Array;

@@ -22,7 +22,7 @@ export interface Span {
 }
 
 export class OnnxModel {
-  /** FP16 bits per layer: keys and values, [rows, hidden]. */
+  /** FP16 bits per layer: keys and values, [rows, kvHeads, headSize]. */
   #cache: { keys: Uint16Array; values: Uint16Array }[] = [];
   #rows = 0;
 
@@ -70,7 +70,7 @@ export class OnnxModel {
 
   /** Runs the spans together. Returns the cache rows that each got, and the logits of each one's last row; `show` sees hidden rows at segment ends. */
   async append(spans: Span[], show?: (layer: number, hidden: Float32Array) => void): Promise<{ rows: number[][]; logits: Float32Array[] }> {
-    const { hidden, heads, layers, rotaryDims, ropeTheta, vocab } = this.manifest.architecture.language;
+    const { hidden, kvHeads, headSize, layers, rotaryDims, ropeTheta, vocab } = this.manifest.architecture.language;
     const counts = spans.map((span) => span.hidden.length / hidden);
     const count = counts.reduce((sum, rows) => sum + rows, 0);
     const [past, columns] = [this.#rows, this.#rows + count];
@@ -88,19 +88,22 @@ export class OnnxModel {
     }
     const half = rotaryDims / 2;
     const angles = positions.flatMap((position) => Array.from({ length: half }, (_, i) => position * ropeTheta ** (-i / half)));
+    const rotation = {
+      cosine: new Tensor('float32', Float32Array.from(angles, Math.cos), [count, half]),
+      sine: new Tensor('float32', Float32Array.from(angles, Math.sin), [count, half]),
+    };
     let x = Float32Array.from(spans.flatMap((span) => [...span.hidden]));
     let logits = new Float32Array();
     for (const { session, segment } of this.language) {
       const feeds: Record<string, Tensor> = {
         hidden_in: new Tensor('float32', x, [count, hidden]),
-        cosine: new Tensor('float32', Float32Array.from(angles, Math.cos), [count, half]),
-        sine: new Tensor('float32', Float32Array.from(angles, Math.sin), [count, half]),
+        ...(half > 0 ? rotation : {}),
         mask: new Tensor('float32', mask, [count, columns]),
       };
       for (let layer = segment.first; layer < segment.end; layer++) {
         const { keys, values } = this.#cache[layer] as { keys: Uint16Array; values: Uint16Array };
-        feeds[`past_keys.${layer}`] = new Tensor('float16', keys, [past, heads, hidden / heads]);
-        feeds[`past_values.${layer}`] = new Tensor('float16', values, [past, heads, hidden / heads]);
+        feeds[`past_keys.${layer}`] = new Tensor('float16', keys, [past, kvHeads, headSize]);
+        feeds[`past_values.${layer}`] = new Tensor('float16', values, [past, kvHeads, headSize]);
       }
       if (segment.end === layers)
         feeds.rows = new Tensor(
@@ -124,9 +127,10 @@ export class OnnxModel {
 
   /** FP16 keys and values of some cache rows as f32. */
   cached(layer: number, kind: 'keys' | 'values', rows: number[]): Float32Array {
-    const { hidden } = this.manifest.architecture.language;
+    const { kvHeads, headSize } = this.manifest.architecture.language;
+    const width = kvHeads * headSize;
     const all = toFloat32(new Uint8Array(Uint16Array.from((this.#cache[layer] as { keys: Uint16Array; values: Uint16Array })[kind]).buffer), 'F16');
-    return Float32Array.from(rows.flatMap((row) => [...all.subarray(row * hidden, (row + 1) * hidden)]));
+    return Float32Array.from(rows.flatMap((row) => [...all.subarray(row * width, (row + 1) * width)]));
   }
 
   /** Greedy answers to several questions about one picture, decoded together; ids without the end. */

@@ -79,6 +79,11 @@ export function intOf(attributes: Node['attributes'], name: string): number | un
   return value !== undefined && 'int' in value ? value.int : undefined;
 }
 
+export function floatOf(attributes: Node['attributes'], name: string): number | undefined {
+  const value = attributes.find((attribute) => attribute.name === name)?.value;
+  return value !== undefined && 'float' in value ? value.float : undefined;
+}
+
 export function stringOf(attributes: Node['attributes'], name: string): string | undefined {
   const value = attributes.find((attribute) => attribute.name === name)?.value;
   return value !== undefined && 'string' in value ? value.string : undefined;

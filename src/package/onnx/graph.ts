@@ -4,10 +4,12 @@
  */
 import { MiphaError } from '../../errors.js';
 import { BYTES_OF, toFloat16 } from '../floats.js';
+import type { BlockSizes } from '../manifest.js';
 import { type Attribute, DATA_TYPE, type Dim, type ElementType, type Initializer, type Model, type Node, type ValueInfo } from './proto.js';
 
 export const OPSET = 20;
 export const IR_VERSION = 9;
+export const QUICK_GELU = 1.702; // x · σ(1.702 x)
 
 export interface Value {
   name: string;
@@ -130,8 +132,19 @@ export class Graph {
     return this.#node('LayerNormalization', [x, gain, bias], x.type, x.dims, [int('axis', -1), float('epsilon', epsilon), int('stash_type', 1)]);
   }
 
-  gelu(x: Value, approximate: 'none' | 'tanh'): Value {
-    return this.#node('Gelu', [x], x.type, x.dims, [{ name: 'approximate', value: { string: approximate } }]);
+  /** x / √(mean square + ε) · gain over the last axis, in FP32. One operator only from opset 23 on. */
+  rmsNorm(x: Value, gain: Value, epsilon: number): Value {
+    const square = this.#node('ReduceMean', [this.multiply(x, x), this.ints([-1])], x.type, x.dims.with(-1, 1), [int('keepdims', 1)]);
+    const root = this.#node('Sqrt', [this.add(square, this.scalar('f32', epsilon))], x.type, square.dims);
+    return this.multiply(this.#elementwise('Div', x, root), gain);
+  }
+
+  activation(x: Value, kind: BlockSizes['activation']): Value {
+    if (kind === 'gelu_tanh' || kind === 'gelu_erf') {
+      return this.#node('Gelu', [x], x.type, x.dims, [{ name: 'approximate', value: { string: kind === 'gelu_tanh' ? 'tanh' : 'none' } }]);
+    }
+    const inner = kind === 'silu' ? x : this.multiply(x, this.scalar('f16', QUICK_GELU));
+    return this.multiply(x, this.#node('Sigmoid', [inner], x.type, x.dims));
   }
 
   /** Over the last axis. */
@@ -178,13 +191,21 @@ export class Graph {
     return this.#node('Gather', [x, rows], x.type, [...rows.dims, ...x.dims.slice(1)], [int('axis', 0)]);
   }
 
+  /** Means of 2 × 2 neighbours of [1, channels, side, side]. */
+  halved(x: Value): Value {
+    const [batch, channels, side] = x.dims as [Dim, Dim, number];
+    return this.#node('AveragePool', [x], x.type, [batch, channels, side / 2, side / 2], [ints('kernel_shape', [2, 2]), ints('strides', [2, 2])]);
+  }
+
+  /** Each channel of [1, channels, side, side] with its own 3 × 3, zeros around. weight [channels, 1, 3, 3] */
+  depthwise(x: Value, weight: Value, bias: Value): Value {
+    const attributes = [ints('kernel_shape', [3, 3]), ints('pads', [1, 1, 1, 1]), int('group', x.dims[1] as number)];
+    return this.#node('Conv', [x, weight, bias], x.type, x.dims, attributes);
+  }
+
   /** Square pictures [1, channels, side, side] cut into patches without overlap. */
   patches(x: Value, weight: Value, bias: Value, side: number, grid: number): Value {
-    const square = { ints: [side, side] };
-    const attributes = [
-      { name: 'kernel_shape', value: square },
-      { name: 'strides', value: square },
-    ];
+    const attributes = [ints('kernel_shape', [side, side]), ints('strides', [side, side])];
     return this.#node('Conv', [x, weight, bias], x.type, [1, weight.dims[0] as Dim, grid, grid], attributes);
   }
 
@@ -241,6 +262,7 @@ export class Graph {
 }
 
 const int = (name: string, value: number): Attribute => ({ name, value: { int: value } });
+const ints = (name: string, values: number[]): Attribute => ({ name, value: { ints: values } });
 const float = (name: string, value: number): Attribute => ({ name, value: { float: value } });
 
 function bytesOf(values: { buffer: ArrayBufferLike; byteOffset: number; byteLength: number }): Uint8Array {

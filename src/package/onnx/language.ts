@@ -3,7 +3,7 @@
  * caller can bind what is new right behind what is past; the mask says which row sees which, so that one run can hold several sequences.
  */
 import { type Block, decoderBlocks } from '../block.js';
-import { normed, parts, transformerBlock } from './block.js';
+import { headsFirst, normed, parts, rowsFirst, transformerBlock } from './block.js';
 import { Graph, type Value } from './graph.js';
 import { Products } from './product.js';
 import type { GraphSource } from './source.js';
@@ -47,12 +47,13 @@ export function languageGraph(source: GraphSource, index: number, { first, end }
 /** f16 [rows, qkv.rows] → f16 [rows, out.columns]; takes past keys and values in and gives the new ones out. */
 function attention(products: Products, block: Block, layer: number, qkv: Value, { cosine, sine, mask }: Shared): Value {
   const { graph } = products;
-  const { heads, headSize, rotaryDims } = block;
-  const cached = ['past', heads, headSize];
+  const { kvHeads, headSize, rotaryDims } = block;
+  const cached = ['past', kvHeads, headSize];
   const pastKeys = graph.input(`past_keys.${layer}`, 'f16', cached);
   const pastValues = graph.input(`past_values.${layer}`, 'f16', cached);
 
-  const [q, k, v] = parts(products, qkv, block).map((part) => graph.reshape(part, ['rows', heads, headSize])) as [Value, Value, Value];
+  const headed = (part: Value) => graph.reshape(part, ['rows', (part.dims[1] as number) / headSize, headSize]);
+  const [q, k, v] = parts(products, qkv, block).map(headed) as [Value, Value, Value];
   const rotated = (part: Value, name: string) =>
     cosine === undefined || sine === undefined
       ? graph.cast(part, 'f32')
@@ -64,16 +65,17 @@ function attention(products: Products, block: Block, layer: number, qkv: Value, 
   return graph.within('attention', () => {
     // Phi-2's q · k leaves the range of FP16 even when it is scaled afterwards: q is scaled first and the scores are FP32.
     const scaled = graph.multiply(rotated(q, 'rotate_q'), graph.scalar('f32', 1 / Math.sqrt(headSize)));
-    const query = graph.transpose(graph.cast(graph.cast(scaled, 'f16'), 'f32'), [1, 0, 2]);
-    const scoresOf = (against: Value) => graph.matmul(query, graph.cast(graph.transpose(against, [1, 2, 0]), 'f32'));
-    const scores = graph.add(graph.concat([scoresOf(pastKeys), scoresOf(keys)], 2, 'columns'), mask);
+    const query = headsFirst(graph, graph.cast(graph.cast(scaled, 'f16'), 'f32'), block);
+    const scoresOf = (against: Value) => graph.matmul(query, graph.cast(headsFirst(graph, against, block, true), 'f32'));
+    const last = query.dims.length - 1;
+    const scores = graph.add(graph.concat([scoresOf(pastKeys), scoresOf(keys)], last, 'columns'), mask);
     const shares = graph.cast(graph.softmax(scores), 'f16');
 
     const past = graph.size(pastKeys, 0);
-    const ofPast = graph.slice(shares, 2, graph.ints([0]), past, 'past');
-    const ofNew = graph.slice(shares, 2, past, undefined, 'rows');
-    const mixed = graph.add(graph.matmul(ofPast, graph.transpose(pastValues, [1, 0, 2])), graph.matmul(ofNew, graph.transpose(v, [1, 0, 2])));
-    return graph.reshape(graph.transpose(mixed, [1, 0, 2]), ['rows', block.out.columns]);
+    const ofPast = graph.slice(shares, last, graph.ints([0]), past, 'past');
+    const ofNew = graph.slice(shares, last, past, undefined, 'rows');
+    const valued = (of: Value, values: Value) => graph.matmul(of, headsFirst(graph, values, block));
+    return rowsFirst(graph, graph.add(valued(ofPast, pastValues), valued(ofNew, v)), block);
   });
 }
 

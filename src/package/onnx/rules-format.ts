@@ -6,10 +6,19 @@ import type { ElementType, Initializer } from './proto.js';
 
 // Each has been in the parser since TensorRT 10.3 and runs in ONNX Runtime.
 const OPERATORS = [
-  ...['Add', 'Cast', 'Concat', 'Conv', 'DequantizeLinear', 'Gather', 'Gelu', 'Identity', 'LayerNormalization', 'MatMul', 'Mul'],
-  ...['QuantizeLinear', 'Reshape', 'Shape', 'Slice', 'Softmax', 'Split', 'Sub', 'Transpose'],
+  ...['Add', 'AveragePool', 'Cast', 'Concat', 'Conv', 'DequantizeLinear', 'Div', 'Gather', 'Gelu', 'Identity', 'LayerNormalization', 'MatMul', 'Mul'],
+  ...['QuantizeLinear', 'ReduceMean', 'Reshape', 'Shape', 'Sigmoid', 'Slice', 'Softmax', 'Split', 'Sqrt', 'Sub', 'Transpose'],
 ];
-const SAME_TYPES: Record<string, number> = { Add: 2, Sub: 2, Mul: 2, MatMul: 2, Conv: 3, LayerNormalization: 3, Concat: Number.POSITIVE_INFINITY };
+const SAME_TYPES: Record<string, number> = {
+  Add: 2,
+  Sub: 2,
+  Mul: 2,
+  Div: 2,
+  MatMul: 2,
+  Conv: 3,
+  LayerNormalization: 3,
+  Concat: Number.POSITIVE_INFINITY,
+};
 const BYTES: Record<ElementType, number> = { f32: 4, f16: 2, i8: 1, i32: 4, i64: 8 };
 const LARGEST_FILE = 2 ** 31; // bytes of a protobuf message
 

@@ -4,6 +4,7 @@
  */
 import { link, mkdir, symlink } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { decoderBlocks, towerBlocks } from '../block.js';
 import { sha256Of } from '../hash.js';
 import { WEIGHTS_FILE } from '../manifest.js';
 import { writeDurably } from '../output.js';
@@ -59,17 +60,18 @@ export function modelOf(source: GraphSource, segment: Segment, wide: boolean): M
 
 /** What the lint must find in the graph of a segment. */
 export function lintContext(source: GraphSource, segment: Segment, wide: boolean): LintContext {
-  const { recipe, files } = source.manifest;
+  const { architecture, recipe, files } = source.manifest;
+  const blocks = segment.kind === 'vision' ? towerBlocks(architecture) : decoderBlocks(architecture).slice(segment.first, segment.end);
   const isOurs = (matrix: string) => {
     const [model, , layer] = matrix.split('.');
     if (matrix === 'vision.patch_embedding' || matrix === 'language.embedding') return false; // a convolution; a lookup outside
     if (segment.kind === 'vision') return model === 'vision' || model === 'projector';
-    if (matrix === 'language.head') return segment.end === source.manifest.architecture.language.layers;
+    if (matrix === 'language.head') return segment.end === architecture.language.layers;
     return model === 'language' && Number(layer) >= segment.first && Number(layer) < segment.end;
   };
   const ours = Object.entries(recipe).filter(([matrix]) => isOurs(matrix));
   const written = ours.map(([matrix, precision]) => [matrix, wide && precision === 'w8a8' ? 'w8a16' : precision] as const);
-  return { recipe: new Map(written), weightsBytes: files[WEIGHTS_FILE]?.bytes ?? 0 };
+  return { recipe: new Map(written), blocks, weightsBytes: files[WEIGHTS_FILE]?.bytes ?? 0 };
 }
 
 /** A hard link where the file system has them: readers of external data may refuse a symbolic one. */

@@ -40,7 +40,7 @@ it('every INT8 product of the tower, of the projector and of the language model'
       dims,
     );
   };
-  const past = new Tensor('float16', new Uint16Array(), [0, language.heads, language.hidden / language.heads]);
+  const past = new Tensor('float16', new Uint16Array(), [0, language.kvHeads, language.headSize]);
 
   let products = 0;
   for (const segment of segmentsOf(language.layers, 1)) {

@@ -4,10 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { lint } from '../../../src/package/onnx/lint.js';
-import { DATA_TYPE, decodeModel, encodeModel, type Initializer, type Model, type Node } from '../../../src/package/onnx/proto.js';
+import { DATA_TYPE, decodeModel, encodeModel, type Model } from '../../../src/package/onnx/proto.js';
 import { type GraphSource, openGraphSource } from '../../../src/package/onnx/source.js';
 import { lintContext, modelOf, type Segment, segmentsOf, writeGraph } from '../../../src/package/onnx/write.js';
 import { counts } from '../../support/counts.js';
+import { attribute, constant, found, insert, node, own, set } from '../../support/graph-surgery.js';
 import { sharedNano } from '../../support/shared-nano.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'mipha-lint-'));
@@ -23,36 +24,9 @@ const VISION = SEGMENTS[0] as Segment;
 const FIRST = SEGMENTS[1] as Segment;
 const LAST = SEGMENTS[2] as Segment;
 
-const node = (model: Model, name: string | RegExp): Node =>
-  found(model.nodes.find((one) => (typeof name === 'string' ? one.name === name : name.test(one.name))));
-const constant = (model: Model, name: string | undefined): Initializer => found(model.initializers.find((one) => one.name === name));
-const attribute = ({ attributes }: Node, name: string) => found(attributes.find((one) => one.name === name));
-/** Changes some properties of something in the graph. */
-function set<T extends object>(target: T, change: Partial<T> | Record<string | number, unknown>): void {
-  Object.assign(target, change);
-}
-
-function found<T>(value: T | undefined): T {
-  if (value === undefined) throw new Error('the test looks for something that the graph does not have');
-  return value;
-}
-
 const QUANTIZE = 'language.layers.1/qkv/QuantizeLinear';
 const WEIGHT = 'language.layers.1/qkv/DequantizeLinear';
 const PRODUCT = 'language.layers.1/qkv/MatMul';
-
-/** Gives the node a constant of its own in place of one that it shares. */
-function own(model: Model, name: string, input: number, change: (tensor: Initializer) => void): void {
-  const reader = node(model, name);
-  const tensor = { ...constant(model, reader.inputs[input]), name: 'own' };
-  change(tensor);
-  model.initializers.push(tensor);
-  reader.inputs[input] = 'own';
-}
-
-function insert(model: Model, before: string, added: Node): void {
-  model.nodes.splice(model.nodes.indexOf(node(model, before)), 0, added);
-}
 
 interface Broken {
   rule: string;
@@ -232,21 +206,21 @@ const BROKEN: Broken[] = [
     breakIt: (m) => set(attribute(node(m, 'vision.layers.0/LayerNormalization'), 'stash_type'), { value: { int: 10 } }),
   },
   {
-    rule: 'gelu',
+    rule: 'activation',
     how: 'the exact form in the tower',
     segment: VISION,
     node: 'vision.layers.0/Gelu',
     breakIt: (m) => set(attribute(node(m, 'vision.layers.0/Gelu'), 'approximate'), { value: { string: 'none' } }),
   },
   {
-    rule: 'gelu',
+    rule: 'activation',
     how: 'the approximation in the projector',
     segment: VISION,
     node: 'Gelu',
     breakIt: (m) => set(attribute(node(m, 'Gelu'), 'approximate'), { value: { string: 'tanh' } }),
   },
   {
-    rule: 'gelu',
+    rule: 'activation',
     how: 'left to a default',
     segment: FIRST,
     node: 'language.layers.0/Gelu',
@@ -297,7 +271,7 @@ const BROKEN: Broken[] = [
     },
   },
   {
-    rule: 'fused-qkv',
+    rule: 'norm',
     how: 'a product past the LayerNorm',
     segment: FIRST,
     node: PRODUCT,
