@@ -1,4 +1,4 @@
-// Keys and values on the device: per layer one buffer of rows for each, [rows, heads, head size] f16. Which row belongs to whom: rows.h.
+// Keys and values on the device: per layer one buffer of rows for each, [rows, kv_heads, head size] f16. Which row belongs to whom: rows.h.
 #pragma once
 
 #include <vector>

@@ -121,7 +121,7 @@ class LanguageCheck {
 
   void compare(const std::string& phase, int layer, const char* what, const void* device, int rows) {
     const uint16_t* want = rows_of(phase, layer, what, rows);
-    std::vector<uint16_t> got(static_cast<size_t>(rows) * config_.hidden);
+    std::vector<uint16_t> got(static_cast<size_t>(rows) * config_.kv_width());
     device_.copy_out(got.data(), device, bytes(rows));
     device_.wait();
     const double deviation = deviation_of(got.size(), [&](size_t i) { return std::pair(from_half(got[i]), from_half(want[i])); });

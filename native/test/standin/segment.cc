@@ -25,9 +25,9 @@ Floats floats(const Binding& from) {
   return count == 0 ? Floats() : Floats(data, data + count);
 }
 
-/// [past, heads, head size] f16 → [past, hidden]
-Floats halves(const Binding& from, int hidden) {
-  Floats out(static_cast<size_t>(from.dims[0]) * hidden);
+/// [past, kv_heads, head size] f16 → [past, width]
+Floats halves(const Binding& from, int width) {
+  Floats out(static_cast<size_t>(from.dims[0]) * width);
   const auto* const data = static_cast<const uint16_t*>(from.data);
   for (size_t i = 0; i < out.size(); ++i) out[i] = from_half(data[i]);
   return out;

@@ -7,6 +7,7 @@ import { callSite, fromNative, MiphaError, optionError } from '../../errors.js';
 import { lock } from '../../lock.js';
 import { makeFolder } from '../../make-folder.js';
 import { hashFile } from '../hash.js';
+import type { Architecture } from '../manifest.js';
 import { lint } from '../onnx/lint.js';
 import { type GraphSource, openGraphSource } from '../onnx/source.js';
 import { lintContext, type Segment, segmentsOf, writeGraph } from '../onnx/write.js';
@@ -32,8 +33,11 @@ const ROW_BYTES = 256; // where TensorRT wants memory to begin
 const EXTRA_ROWS = 1024; // of the cache, beyond one context: eight questions of 128 rows
 
 /** The options that are not given: four segments, prefill in runs of 256 rows, a cache for one context and eight questions. */
-export function planOptions({ context, hidden }: { context: number; hidden: number }, given: Partial<PlanOptions> = {}): PlanOptions {
-  const step = ROW_BYTES / gcd(ROW_BYTES, 2 * hidden);
+export function planOptions(
+  { context, kvHeads, headSize }: Pick<Architecture['language'], 'context' | 'kvHeads' | 'headSize'>,
+  given: Partial<PlanOptions> = {},
+): PlanOptions {
+  const step = ROW_BYTES / gcd(ROW_BYTES, 2 * kvHeads * headSize);
   const cacheRows = given.cacheRows ?? Math.ceil((context + EXTRA_ROWS) / step) * step;
   return {
     segments: given.segments ?? 4,

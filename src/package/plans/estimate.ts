@@ -71,12 +71,17 @@ function weightBytesOf(segment: Segment, architecture: Architecture, recipe: Man
 /** FP16 scores of all heads unless TensorRT fuses them, the wide rows of the MLP, FP32 residual streams. */
 function visionScratch({ vision }: Architecture): number {
   const rows = towerRows(vision);
-  return SCORE_COPIES * 2 * vision.heads * rows ** 2 + rows * (2 * 2 * upRows(vision) + 4 * 6 * vision.hidden);
+  return SCORE_COPIES * 2 * vision.heads * rows ** 2 + rows * (2 * 2 * upRows(vision) + 4 * 6 * widest(vision));
 }
 
 function languageScratch({ language }: Architecture, { maxRows, cacheRows }: PlanOptions): number {
   const scores = SCORE_COPIES * 4 * language.heads * maxRows * (cacheRows + maxRows);
-  return scores + maxRows * (2 * 2 * upRows(language) + 4 * 8 * language.hidden) + 8 * language.vocab * 6;
+  return scores + maxRows * (2 * 2 * upRows(language) + 4 * 8 * widest(language)) + 8 * language.vocab * 6;
+}
+
+/** Rows of q may be wider than the residual stream. */
+function widest({ hidden, heads, headSize }: BlockSizes): number {
+  return Math.max(hidden, heads * headSize);
 }
 
 function upRows({ intermediate, gated }: BlockSizes): number {

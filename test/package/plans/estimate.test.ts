@@ -54,7 +54,13 @@ describe('mipha-3b in four segments', () => {
 });
 
 it('rows of nano begin where TensorRT wants memory to begin', () => {
-  const options = planOptions({ context: 511, hidden: 320 });
+  const options = planOptions({ context: 511, kvHeads: 4, headSize: 80 });
   expect((options.cacheRows * 640) % 256).toBe(0);
+  expect(options.cacheRows).toBe(1536);
+});
+
+it('rows of heads that share keys are shorter, and begin there too', () => {
+  const options = planOptions({ context: 511, kvHeads: 1, headSize: 40 });
+  expect((options.cacheRows * 80) % 256).toBe(0);
   expect(options.cacheRows).toBe(1536);
 });
