@@ -4,6 +4,7 @@ import type { NativeStatus, TensorRtOptions } from '../addon/addon.js';
 import { loadAddon, tensorRtLibrary } from '../addon/load.js';
 import { callSite, checkKeys, type ErrorCode, fromNative, MiphaError, nearestKey, optionError } from '../errors.js';
 import { WEIGHTS_FILE } from '../package/manifest.js';
+import { longerSide } from '../package/pictures.js';
 import { findPlans } from '../package/plans/plan.js';
 import { type OpenedPackage, openPackage } from '../package/verify.js';
 import { Asker } from './asker.js';
@@ -54,7 +55,7 @@ export class Mipha extends Asker implements AsyncDisposable {
     readonly name: string,
     /** Twelve hexadecimal digits that change with the weights. */
     readonly revision: string,
-    /** Side of the square that the model sees, in pixels: larger pictures are scaled down to it. */
+    /** Longer side, in pixels, of pictures that have all that the model sees: of larger ones it sees no more. */
     readonly imageSize: number,
     private readonly passedOver: PassedOver[],
   ) {
@@ -78,8 +79,8 @@ export class Mipha extends Asker implements AsyncDisposable {
       const own = name === 'tensorrt' ? { tensorrt: await findEngines(folder, site) } : { cpu: { threads, isa: '', streamWeights: false } };
       return await openChecked(opened, { backend: name, cacheTokens, ...own, onProgress, signal }, site);
     });
-    const { name, files, architecture } = opened.manifest;
-    return new Mipha(engine, name, files[WEIGHTS_FILE]?.sha256.slice(0, 12) ?? '', architecture.vision.imageSize, passedOver);
+    const { name, files, preprocessing } = opened.manifest;
+    return new Mipha(engine, name, files[WEIGHTS_FILE]?.sha256.slice(0, 12) ?? '', longerSide(preprocessing), passedOver);
   }
 
   /** Looks at a picture once; questions about it are asked on the view. Throws ERR_OPTION, ERR_IMAGE, ERR_CONTEXT_FULL, ERR_MEMORY. */

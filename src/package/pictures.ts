@@ -50,3 +50,11 @@ export function preprocessing(
 export function borderColour(mean: Rgb): Rgb {
   return mean.map((value) => Math.trunc(value * 255)) as Rgb;
 }
+
+/**
+ * Pixels of the longer side of a picture that loses nothing, up to sides of 2 : 1. Where a border makes it square its longer side becomes the
+ * shortestSide; otherwise its shorter side does.
+ */
+export function longerSide({ aspect, shortestSide }: Preprocessing): number {
+  return aspect === 'pad' ? shortestSide : 2 * shortestSide;
+}

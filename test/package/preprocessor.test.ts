@@ -1,7 +1,7 @@
 /** preprocessor_config.json of published checkpoints, as their folders have them. */
 import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
-import { CLIP, DINOV2, preprocessing, SIGLIP, VIT } from '../../src/package/pictures.js';
+import { CLIP, DINOV2, longerSide, preprocessing, SIGLIP, VIT } from '../../src/package/pictures.js';
 import { parsePreprocessor } from '../../src/package/preprocessor.js';
 
 const parse = (config: object) => parsePreprocessor('preprocessor_config.json', JSON.stringify(config));
@@ -166,5 +166,16 @@ describe('refused by name', () => {
 
   it('what is no JSON', () => {
     expect(() => parsePreprocessor('x/preprocessor_config.json', '{')).toThrow(/x\/preprocessor_config.json: expected JSON/);
+  });
+});
+
+describe('the longer side of a picture that loses nothing', () => {
+  it.each([
+    ['SigLIP in a border', preprocessing(SIGLIP, 384, 'pad'), 384],
+    ['SigLIP squashed: its shorter side would be scaled up again', preprocessing(SIGLIP, 384), 768],
+    ['CLIP cropped', preprocessing(CLIP, 336), 672],
+    ['DINOv2 in a border that is cropped', preprocessing(DINOV2, 224, 'pad'), 256],
+  ])('%s', (_, how, side) => {
+    expect(longerSide(how)).toBe(side);
   });
 });
