@@ -7,9 +7,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { fromDist, oneOf, readArguments, refuse } from '../scripts/arguments.mjs';
 
-const USAGE = `node bench/convert.mjs [mipha-3b | mipha-1.6b | nano] [FOLDER]      after npm run setup
+const USAGE = `node bench/convert.mjs [mipha-3b | mipha-2.4b | mipha-1.6b | llava-1.5-7b | nano] [FOLDER]      after npm run setup
 
-Converts a checkpoint of random weights of this size twice, below FOLDER (the folder for temporary files): mipha-3b needs 10 GB of disk.`;
+Converts a checkpoint of random weights of this size twice, below FOLDER (the folder for temporary files): mipha-3b needs 10 GB of disk, llava-1.5-7b 22.`;
 
 const [part, ...rest] = process.argv.slice(2);
 if (part === 'child' && rest.length === 2) {
