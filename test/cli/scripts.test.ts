@@ -37,7 +37,7 @@ describe.each(scripts)('%s', (script) => {
 });
 
 it.each([
-  ['bench/convert.mjs', ['mipha-9b'], /size: expected one of mipha-3b, mipha-1\.6b, nano, received mipha-9b/],
+  ['bench/convert.mjs', ['mipha-9b'], /size: expected one of mipha-3b, mipha-2\.4b, mipha-1\.6b, llava-1\.5-7b, nano, received mipha-9b/],
   ['bench/convert.mjs', ['nano', '/no/such/folder'], /FOLDER: no such folder: \/no\/such\/folder/],
   ['bench/convert.mjs', ['child'], /size: expected one of/],
   ['bench/loop.mjs', ['many'], /SECONDS: expected a whole number from 1, received many/],
