@@ -49,7 +49,7 @@ function aboutContent({ details }: MiphaErrorOf<'ERR_MODEL_FORMAT'>): string | u
   if (details.family !== undefined) return undefined; // a published one; its maker has done nothing wrong
   const publication = `please report it${reportAddress()} with its config.json`;
   const isOther = details.what?.endsWith(': model_type');
-  return isOther ? `if it is a published Mipha checkpoint, ${publication}` : `download the checkpoint again; if it is as published, ${publication}`;
+  return isOther ? `if it is published as one of these, ${publication}` : `download the checkpoint again; if it is as published, ${publication}`;
 }
 
 function aboutPackage(error: MiphaErrorOf<'ERR_MODEL_MISSING'>): string {

@@ -54,7 +54,7 @@ describe('advice fits the command and the case', () => {
       'convert',
       'an unheard-of family',
       formatError('/x/config.json: model_type', 'mipha_phi', 'x'),
-      /^if it is a published Mipha checkpoint, please report it/,
+      /^if it is published as one of these, please report it/,
     ],
     ['convert', 'weights in another form', failed('ERR_MODEL_MISSING', 'x; do this', { remedy: 'do this' }), undefined],
     ['ask', 'no package', fileError('/no/such/manifest.json', errno('ENOENT')), /mipha convert CHECKPOINT OUT$/],
@@ -108,7 +108,7 @@ describe('advice fits the command and the case', () => {
     expect(refusal({ model_type: 'llava' })).toBeUndefined();
     expect(refusal({ model_type: 'phi' })).toBeUndefined();
     expect(refusal({ model_type: 'eyesight' })).toBe(
-      `if it is a published Mipha checkpoint, please report it${address === undefined ? '' : ` at ${address}`} with its config.json`,
+      `if it is published as one of these, please report it${address === undefined ? '' : ` at ${address}`} with its config.json`,
     );
   });
 
