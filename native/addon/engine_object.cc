@@ -148,7 +148,8 @@ EngineObject::~EngineObject() {
 
 Napi::Value EngineObject::load(Napi::Env env, const Napi::Value& value, const Napi::Value& on_progress) {
   const Napi::Object options = object_from_js(value, "options");
-  const std::string folder = string_from_js(options.Get("folder"), "folder"), backend = string_from_js(options.Get("backend"), "backend");
+  const std::string folder = string_from_js(options.Get("folder"), "folder"), manifest = string_from_js(options.Get("manifest"), "manifest");
+  const std::string backend = string_from_js(options.Get("backend"), "backend");
   const BackendOptions backend_options = backend_options_from_js(options);
   EngineOptions engine_options;
   engine_options.prefix = prefix_ = ids_from_js(options.Get("prefix"), "prefix");
@@ -160,7 +161,9 @@ Napi::Value EngineObject::load(Napi::Env env, const Napi::Value& value, const Na
   const Key key = begin(env);
   if (on_progress.IsFunction()) calls_.at(key).on_progress = Napi::Persistent(on_progress.As<Napi::Function>());
 
-  const OpenBackend open = [=](const Progress& progress) { return create_backend(backend, Package::open(folder), backend_options, progress); };
+  const OpenBackend open = [=](const Progress& progress) {
+    return create_backend(backend, Package::open(folder, parse_manifest(manifest)), backend_options, progress);
+  };
   Progress progress;
   if (on_progress.IsFunction()) {
     progress = [this, key, queue = queue_.get()](const char* stage, double fraction) {

@@ -19,11 +19,15 @@ struct Manifest {
 /// Throws kModelFormat naming the field.
 Manifest parse_manifest(const std::string& json);
 
+/// manifest.json of a package's folder. Throws kModelMissing or kModelFormat.
+Manifest read_manifest(const std::string& folder);
+
 /// Immutable and shareable between threads; the weights stay mapped until the last owner lets go.
 class Package {
  public:
-  /// `folder` holds manifest.json and weights.safetensors. Throws kModelMissing or kModelFormat.
-  static std::shared_ptr<const Package> open(const std::string& folder);
+  /// `folder` holds weights.safetensors, which `manifest` describes. Throws kModelMissing or kModelFormat.
+  static std::shared_ptr<const Package> open(const std::string& folder, const Manifest& manifest);
+  static std::shared_ptr<const Package> open(const std::string& folder) { return open(folder, read_manifest(folder)); }
   virtual ~Package() = default;
 
   /// Where its other files are; empty when it was never on a disk.

@@ -64,6 +64,7 @@ export interface TensorRtOptions {
 
 export interface NativeLoadOptions {
   folder: string; // a package, already checked by TypeScript
+  manifest: string; // JSON: the sections `architecture`, `preprocessing` and `recipe` that were checked
   backend: string; // a name of backends()
   cacheTokens: number; // 0: the context plus 128 for each sequence of a batch
   cpu?: CpuOptions;

@@ -55,7 +55,9 @@ export class Engine {
     const prompt = new Prompt(tokenizer, manifest.prompt, context);
     const { vocabulary, offsets } = tokenizer.table(vocab);
     signal?.throwIfAborted();
-    const job = addon.load({ folder, prefix: prompt.prefix, vocabulary, vocabularyOffsets: offsets, ...rest }, onProgress);
+    const { architecture, preprocessing, recipe } = manifest;
+    const checked = JSON.stringify({ architecture, preprocessing, recipe });
+    const job = addon.load({ folder, manifest: checked, prefix: prompt.prefix, vocabulary, vocabularyOffsets: offsets, ...rest }, onProgress);
     const unlink = onAbort(signal, () => job.cancel());
     try {
       const native = await job.done;

@@ -11,7 +11,7 @@ const none = { engines: 0, views: 0, conversations: 0, jobs: 0 };
 /** Plain JavaScript for children and workers: `engine`, an endless `ask()` and a `look()`. */
 const PRELUDE = `
   const addon = require(${JSON.stringify(join(packageRoot(), 'build/Release/mipha_edge.node'))});
-  const options = { folder: ${JSON.stringify(NANO)}, backend: 'cpu', cacheTokens: 0, cpu: { threads: 1, isa: '', streamWeights: false }, prefix: Int32Array.of(1, 2, 3),
+  const options = { folder: ${JSON.stringify(NANO)}, manifest: require('node:fs').readFileSync(${JSON.stringify(`${NANO}/manifest.json`)}, 'utf8'), backend: 'cpu', cacheTokens: 0, cpu: { threads: 1, isa: '', streamWeights: false }, prefix: Int32Array.of(1, 2, 3),
     vocabulary: new Uint8Array(555).fill(65), vocabularyOffsets: Uint32Array.from({ length: 556 }, (_, i) => i) };
   const ask = (engine, more = {}) => engine.ask({ view: -1, ids: Int32Array.of(4, 5), maxTokens: 500, stopIds: new Int32Array(), temperature: 100, topP: 1, seed: 1, ...more });
   const look = (engine) => engine.look({ data: new Uint8Array(300 * 200), width: 300, height: 200, stride: 300, format: 'gray' }, {});

@@ -1,4 +1,5 @@
 /** The shipped model through the bare addon, without tokenizer and prompt: ids in, ids out. */
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { AskOptions, NativeEngine, NativeImage, NativeLoadOptions } from '../../src/addon/addon.js';
 import { packageRoot } from '../../src/addon/load.js';
@@ -17,8 +18,10 @@ export function loadOptions(changes: Partial<NativeLoadOptions> = {}): NativeLoa
     vocabulary.set([65 + (id % 26), 97 + Math.floor(id / 26)], id * 2);
     vocabularyOffsets[id + 1] = id * 2 + 2;
   }
+  const { folder = NANO } = changes;
   return {
-    folder: NANO,
+    folder,
+    manifest: changes.manifest ?? readFileSync(join(folder, 'manifest.json'), 'utf8'),
     backend: 'cpu',
     cacheTokens: 0,
     cpu: { threads: 1, isa: '', streamWeights: false },
