@@ -4,7 +4,7 @@ import type { Sample } from '../../src/package/calibrate/stages.js';
 import { imageTokens } from '../../src/package/manifest.js';
 import { readManifest } from '../../src/package/verify.js';
 import { OnnxModel, type Span } from './onnx-model.js';
-import { boundAfter, QuantizedReference, type ReferenceRun, relativeError } from './quantized-reference.js';
+import { boundAfter, productsOfBlock, QuantizedReference, type ReferenceRun, relativeError } from './quantized-reference.js';
 
 /** Prefill, chunks, decode and forks: features, rows, keys, values and logits within the bound of so many products. Says how near they came. */
 export async function compareGraphs(folder: string, graphs: string, { pixels, prefix, ids }: Sample, wide: boolean): Promise<string> {
@@ -37,12 +37,14 @@ class Comparison {
   features(features: Float32Array): void {
     const { vision, projector } = this.model.manifest.architecture;
     expect(features.length).toBe(imageTokens(this.model.manifest.architecture) * this.model.manifest.architecture.language.hidden);
-    this.#check('features', features, this.reference.features, 4 * vision.layers + projector.layers);
+    this.#check('features', features, this.reference.features, productsOfBlock(vision) * vision.layers + projector.layers);
   }
 
   /** Feeds the sequence in runs; a run of several equal lengths is the same rows several times, as forks of what was fed before. */
   async spans(what: string, runs: number[][]): Promise<void> {
-    const { hidden, kvHeads, headSize, layers, vocab } = this.model.manifest.architecture.language;
+    const { language } = this.model.manifest.architecture;
+    const { hidden, kvHeads, headSize, layers, vocab } = language;
+    const perBlock = productsOfBlock(language);
     this.model.reset();
     const sees: number[] = [];
     let at = 0;
@@ -54,7 +56,7 @@ class Comparison {
       const { rows, logits } = await this.model.append(spans, (layer, x) => {
         for (const [fork] of lengths.entries()) {
           const own = x.slice(fork * count * hidden, (fork + 1) * count * hidden);
-          this.#check(`${what}: rows behind layer ${layer}`, own, take(this.reference.hidden[layer] as Float32Array), 4 * layer);
+          this.#check(`${what}: rows behind layer ${layer}`, own, take(this.reference.hidden[layer] as Float32Array), perBlock * layer);
         }
       });
       for (let layer = 0; layer < layers; layer++) {
@@ -64,13 +66,13 @@ class Comparison {
             `${what}: keys ${layer}`,
             this.model.cached(layer, 'keys', own),
             take(this.reference.keys[layer] as Float32Array, kvHeads * headSize),
-            4 * layer + 1,
+            perBlock * layer + 1,
           );
           this.#check(
             `${what}: values ${layer}`,
             this.model.cached(layer, 'values', own),
             take(this.reference.values[layer] as Float32Array, kvHeads * headSize),
-            4 * layer + 1,
+            perBlock * layer + 1,
           );
         }
       }
@@ -80,7 +82,7 @@ class Comparison {
     }
     for (const logits of last) {
       expect(logits.length).toBe(vocab);
-      this.#check(`${what}: logits`, logits, this.reference.logits, 4 * layers + 1);
+      this.#check(`${what}: logits`, logits, this.reference.logits, perBlock * layers + 1);
     }
   }
 

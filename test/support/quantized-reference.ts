@@ -1,11 +1,12 @@
 /** The FP32 forward pass of a calibrated package with its inputs quantized as the recipe says (or wide): what its graphs are compared with. */
+
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { NativeStages } from '../../src/addon/addon.js';
 import { loadAddon } from '../../src/addon/load.js';
 import { type Products, relativeError, type Stage, stagesOf } from '../../src/package/calibrate/stages.js';
 import { CALIBRATION_FILE, calibrationSchema } from '../../src/package/calibration.js';
-import type { Manifest } from '../../src/package/manifest.js';
+import type { BlockSizes, Manifest } from '../../src/package/manifest.js';
 
 /** Everything of one run over a whole sequence: rows of hidden states entering each layer, and behind the last. */
 export interface ReferenceRun {
@@ -67,6 +68,14 @@ export class QuantizedReference {
   async #run(stage: Stage, rows: Float32Array | Uint8Array): Promise<Float32Array> {
     return (await this.#native.run(stage.name, [rows], this.#own(stage))).rows[0] as Float32Array;
   }
+}
+
+/**
+ * Weighted products of a block, as boundAfter counts them. A gated MLP counts for two more: both factors of what it multiplies are off, and their
+ * product has long tails, so that its step is up to twice as large a part of its rms, which is the noise of two.
+ */
+export function productsOfBlock({ gated }: Pick<BlockSizes, 'gated'>): number {
+  return gated ? 6 : 4;
 }
 
 /**
