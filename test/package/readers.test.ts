@@ -79,6 +79,7 @@ describe('Bunny', () => {
     ],
     ['a projector of another width', { mm_hidden_size: 3456 }, SO400M, /mm_hidden_size: expected 1152, received 3456/],
     ['a projector that no reader knows', { mm_projector_type: 'spp' }, SO400M, /mm_projector_type: expected linear, identity or mlpNx_gelu/],
+    ['pictures of any resolution', { image_aspect_ratio: 'anyres' }, SO400M, /image_aspect_ratio: expected pad, square or nothing, received anyres/],
     ['tokens around the picture', { mm_use_im_start_end: true }, SO400M, /mm_use_im_start_end: expected false/],
     ['a file without its tower', {}, { ...SO400M, layers: 0 }, /encoder\.layers\.0.*fc1.weight|encoder\.layers\.0/],
     ['positions that are no square', {}, { ...SO400M, positions: 730 }, /position_embedding.weight: expected a square number of rows.*received 730/],

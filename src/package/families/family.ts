@@ -66,3 +66,10 @@ export function projectorLayers(where: string, type: string): number {
   if (layers >= 1 && layers <= 16) return layers;
   throw formatError(where, 'linear, identity or mlpNx_gelu with N of 1 to 16', type);
 }
+
+/** LLaVA's image_aspect_ratio. Undefined: what the tower's own processor does. */
+export function aspectOf(where: string, ratio: string | null | undefined): 'pad' | undefined {
+  if (ratio === 'pad') return 'pad';
+  if (ratio != null && ratio !== 'square') throw formatError(where, 'pad, square or nothing', ratio);
+  return undefined;
+}

@@ -8,7 +8,7 @@ import { type Layout, projectorNames } from '../layout.js';
 import type { Architecture, PromptTemplate } from '../manifest.js';
 import { preprocessing } from '../pictures.js';
 import { CHATML_NANOLLAVA } from '../prompts.js';
-import { activation, type CheckpointConfig, type CheckpointFile, type Family, must, projectorLayers } from './family.js';
+import { activation, aspectOf, type CheckpointConfig, type CheckpointFile, type Family, must, projectorLayers } from './family.js';
 import { languageOf, readLanguage } from './languages.js';
 import { layersRun, sizesInFile, towerOf, towerSwitches } from './towers.js';
 
@@ -92,7 +92,7 @@ function read(flat: Flat, file: CheckpointFile): CheckpointConfig {
       projector: projector.sizes,
       language: language.sizes,
     },
-    preprocessing: preprocessing(tower.picture, sizes.imageSize, flat.aspect ?? (config.image_aspect_ratio === 'pad' ? 'pad' : undefined)),
+    preprocessing: preprocessing(tower.picture, sizes.imageSize, flat.aspect ?? aspectOf(`${path}: image_aspect_ratio`, config.image_aspect_ratio)),
     prompt: flat.prompt ?? language.prompt,
     layout: { tower: tower.names(prefix, false), ...projector.layout, ...language.layout },
   };

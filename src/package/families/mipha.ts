@@ -8,7 +8,7 @@ import { projectorNames } from '../layout.js';
 import type { Architecture, Preprocessing } from '../manifest.js';
 import { preprocessing } from '../pictures.js';
 import { parsePreprocessor } from '../preprocessor.js';
-import { activation, type CheckpointConfig, type CheckpointFile, type Family, headSize, must, projectorLayers, size } from './family.js';
+import { activation, aspectOf, type CheckpointConfig, type CheckpointFile, type Family, headSize, must, projectorLayers, size } from './family.js';
 import { languageOf, readLanguage } from './languages.js';
 import { CLIP, layersRun, SIGLIP, type Tower, towerOf, towerSwitches } from './towers.js';
 
@@ -72,7 +72,8 @@ function read(file: CheckpointFile, type: string): CheckpointConfig {
 
   const tower = towerOfSection(section, file);
   const registers = section.num_register_tokens;
-  const picture = pictureOf(tower, section, config.image_aspect_ratio === 'pad', file);
+  const aspect = aspectOf(`${path}: image_aspect_ratio`, config.image_aspect_ratio);
+  const picture = pictureOf(tower, section, aspect, file);
   const layers = projectorLayers(`${path}: mm_projector_type`, projector.mm_projector_type);
   return {
     architecture: { vision: vision(tower, section, picture.imageSize, path), projector: { layers, pooled: false }, language },
@@ -122,10 +123,14 @@ function vision(tower: Tower, section: TowerConfig, imageSize: number, path: str
 }
 
 /** Towers that are published with another size than they are used with say it in the file of their processor. */
-function pictureOf(tower: Tower, section: TowerConfig, pad: boolean, file: CheckpointFile): { preprocessing: Preprocessing; imageSize: number } {
+function pictureOf(
+  tower: Tower,
+  section: TowerConfig,
+  aspect: 'pad' | undefined,
+  file: CheckpointFile,
+): { preprocessing: Preprocessing; imageSize: number } {
   const own = tower === CLIP || tower === SIGLIP ? undefined : file.preprocessor;
-  if (own === undefined)
-    return { preprocessing: preprocessing(tower.picture, section.image_size, pad ? 'pad' : undefined), imageSize: section.image_size };
+  if (own === undefined) return { preprocessing: preprocessing(tower.picture, section.image_size, aspect), imageSize: section.image_size };
   const { preprocessing: read, imageSize } = parsePreprocessor(file.path.replace(/config\.json$/, 'preprocessor_config.json'), own);
-  return { preprocessing: pad ? { ...read, aspect: 'pad' } : read, imageSize };
+  return { preprocessing: aspect === undefined ? read : { ...read, aspect }, imageSize };
 }

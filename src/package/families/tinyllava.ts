@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { formatError, parseJson } from '../format.js';
 import { projectorNames } from '../layout.js';
 import { preprocessing } from '../pictures.js';
-import { activation, type CheckpointConfig, type CheckpointFile, type Family, headSize, must, projectorLayers, size } from './family.js';
+import { activation, aspectOf, type CheckpointConfig, type CheckpointFile, type Family, headSize, must, projectorLayers, size } from './family.js';
 import { languageOf, readLanguage } from './languages.js';
 import { layersRun, towerOf, towerSwitches } from './towers.js';
 
@@ -57,7 +57,7 @@ function read(file: CheckpointFile): CheckpointConfig {
       projector: { layers, pooled: false },
       language: language.sizes,
     },
-    preprocessing: preprocessing(tower.picture, vision.image_size, config.image_aspect_ratio === 'pad' ? 'pad' : undefined),
+    preprocessing: preprocessing(tower.picture, vision.image_size, aspectOf(`${path}: image_aspect_ratio`, config.image_aspect_ratio)),
     prompt: language.prompt,
     layout: {
       tower: tower.names('vision_tower._vision_tower.vision_model.', false),
