@@ -1,0 +1,68 @@
+# Kernels without a GPU: built where nvcc is, one test program and one ctest for each target that it can make PTX for.
+if(CMAKE_CROSSCOMPILING)
+  return()
+endif()
+find_program(MIPHA_NVCC nvcc HINTS $ENV{CUDA_HOME}/bin /usr/local/cuda/bin)
+if(MIPHA_NVCC)
+  execute_process(COMMAND ${MIPHA_NVCC} --version OUTPUT_VARIABLE version ERROR_VARIABLE ignored)
+  string(REGEX MATCH "release ([0-9]+\\.[0-9]+)" version "${version}")
+  set(version "${CMAKE_MATCH_1}")
+endif()
+if(NOT MIPHA_NVCC OR version VERSION_LESS 12.6)
+  message(STATUS "CUDA kernels are not tested (machine_test): nvcc 12.6 or later is missing. Install the CUDA toolkit; CUDA_HOME names its folder.")
+  return()
+endif()
+
+set(targets 87 90)
+if(version VERSION_GREATER_EQUAL 13.0)
+  list(APPEND targets 110)
+else()
+  message(STATUS "CUDA kernels are not tested as PTX for target 110: nvcc 13.0 or later makes it, this is ${version}")
+endif()
+set(nvcc_flags -std=c++17 -O3 -lineinfo --no-compress -cudart none -ccbin ${CMAKE_CXX_COMPILER} -Xcompiler -fPIC)
+foreach(target IN LISTS targets)
+  list(APPEND nvcc_flags -gencode arch=compute_${target},code=compute_${target})
+endforeach()
+get_filename_component(cuda ${MIPHA_NVCC} REALPATH)
+get_filename_component(cuda ${cuda}/../../include ABSOLUTE)
+if(NOT EXISTS ${cuda}/cuda_runtime_api.h) # nvcc is a script elsewhere
+  find_path(MIPHA_CUDA_INCLUDE cuda_runtime_api.h HINTS $ENV{CUDA_HOME}/include /usr/local/cuda/include REQUIRED)
+  set(cuda ${MIPHA_CUDA_INCLUDE})
+endif()
+
+# mipha_cuda_objects(OUT SOURCE...): compiles .cu files; the objects hold PTX of every target
+function(mipha_cuda_objects out)
+  set(objects)
+  foreach(source IN LISTS ARGN)
+    get_filename_component(name ${source} NAME)
+    set(object ${CMAKE_CURRENT_BINARY_DIR}/cuda/${name}.o)
+    add_custom_command(
+      OUTPUT ${object}
+      COMMAND ${MIPHA_NVCC} ${nvcc_flags} -I ${CMAKE_CURRENT_SOURCE_DIR} -MD -MF ${object}.d -c ${source} -o ${object}
+      DEPENDS ${source}
+      DEPFILE ${object}.d
+      COMMENT "PTX of ${name}"
+      VERBATIM)
+    list(APPEND objects ${object})
+  endforeach()
+  set(${out} ${objects} PARENT_SCOPE)
+endfunction()
+file(MAKE_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/cuda)
+
+file(GLOB machine_sources CONFIGURE_DEPENDS test/machine/*.cc)
+set(machine_tests ${machine_sources})
+list(FILTER machine_sources EXCLUDE REGEX "/test_[a-z]+\\.cc$")
+list(FILTER machine_tests INCLUDE REGEX "/test_[a-z]+\\.cc$")
+add_library(machine STATIC ${machine_sources})
+target_link_libraries(machine PUBLIC mipha_flags)
+target_include_directories(machine SYSTEM PUBLIC ${cuda})
+
+file(GLOB machine_kernels CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/test/machine/kernels/*.cu)
+mipha_cuda_objects(machine_objects ${machine_kernels})
+add_executable(machine_test test/machine_test.cc ${machine_tests} test/machine/kernels/examples.cc ${machine_objects})
+target_link_libraries(machine_test PRIVATE machine GTest::gtest_main)
+foreach(target IN LISTS targets)
+  set(name machine_test_${target})
+  add_test(NAME ${name} COMMAND machine_test --gtest_brief=1 --gtest_output=xml:${CMAKE_BINARY_DIR}/results/${name}.xml)
+  set_tests_properties(${name} PROPERTIES TIMEOUT 600 LABELS native ENVIRONMENT MIPHA_MACHINE_TARGET=${target})
+endforeach()
