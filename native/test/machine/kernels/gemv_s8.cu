@@ -1,12 +1,12 @@
 /// Decode: a matrix of INT8 weights times 1 to 8 vectors. One block per 16 rows; its warps share the columns.
-#pragma once
-
 #include <cmath>
 
 #include "test/machine/kernels/device.cuh"
 #include "test/machine/kernels/examples.h"
+#include "test/machine/kernels/start.cuh"
 
 namespace mipha::machine::kernels {
+namespace {
 
 template <int kWarps>
 constexpr unsigned gemv_shared(int tokens, int columns) {
@@ -67,6 +67,30 @@ __global__ void __launch_bounds__(kWarps * 32) gemv_s8(Linear w, const int8_t* x
     int sum = 0;
     for (int j = 0; j < kWarps; ++j) sum += sums[(j * 16 + row) * 8 + token];
     out[static_cast<long long>(token) * w.rows + at] = fmaf(static_cast<float>(sum), w.weight_scale[at] * x_scale[token], w.bias[at]);
+  }
+}
+
+template <int kTokens>
+cudaError_t gemv_of(const Linear& w, const int8_t* x, const float* x_scale, float* out, cudaStream_t stream) {
+  return start(gemv_s8<kTokens, 8>, w.rows / 16, 256, gemv_shared<8>(kTokens, w.k), stream, w, x, x_scale, out);
+}
+
+}  // namespace
+
+cudaError_t gemv(int tokens, const Linear& w, const int8_t* x, const float* x_scale, float* out, cudaStream_t stream) {
+  switch (tokens) {
+    case 1:
+      return gemv_of<1>(w, x, x_scale, out, stream);
+    case 2:
+      return gemv_of<2>(w, x, x_scale, out, stream);
+    case 3:
+      return gemv_of<3>(w, x, x_scale, out, stream);
+    case 5:
+      return gemv_of<5>(w, x, x_scale, out, stream);
+    case 8:
+      return gemv_of<8>(w, x, x_scale, out, stream);
+    default:
+      return cudaErrorInvalidValue;
   }
 }
 

@@ -1,12 +1,12 @@
 /// Prefill: a matrix of INT8 weights times many vectors. One block per 128 rows and 64 vectors, 64 columns a stage.
-#pragma once
-
 #include <cmath>
 
 #include "test/machine/kernels/device.cuh"
 #include "test/machine/kernels/examples.h"
+#include "test/machine/kernels/start.cuh"
 
 namespace mipha::machine::kernels {
+namespace {
 
 __device__ inline float gelu(float x) {
   return 0.5f * x * (1.0f + tanhf(0.79788456f * fmaf(0.044715f * x * x, x, x)));
@@ -114,6 +114,14 @@ __global__ void __launch_bounds__(256)
       reinterpret_cast<uint4*>(out8 + (static_cast<long long>(token0 + local) * w.rows + row))[0] = v;
     }
   }
+}
+
+}  // namespace
+
+cudaError_t gemm(const Linear& w, const int8_t* x, const float* x_scale, int tokens, float inverse_step, int8_t* out8, float* out,
+                 cudaStream_t stream) {
+  const dim3 grid((w.rows + kGemmRows - 1) / kGemmRows, (tokens + kGemmTokens - 1) / kGemmTokens);
+  return start(out8 != nullptr ? gemm_s8<true> : gemm_s8<false>, grid, 256, kGemmShared, stream, w, x, x_scale, tokens, inverse_step, out8, out);
 }
 
 }  // namespace mipha::machine::kernels

@@ -1,12 +1,12 @@
 /// Attention over a cache in FP16 with scores in FP32, head size 80; splits of the cache are joined by a second kernel.
-#pragma once
-
 #include <cmath>
 
 #include "test/machine/kernels/device.cuh"
 #include "test/machine/kernels/examples.h"
+#include "test/machine/kernels/start.cuh"
 
 namespace mipha::machine::kernels {
+namespace {
 
 constexpr int kPitch = 88, kAttentionWarps = 4;                           // 176-byte rows: ldmatrix without bank conflicts
 constexpr unsigned kKvTile = 16 * kPitch * 2, kQBytes = 16 * kPitch * 2;  // 16 tokens
@@ -154,6 +154,17 @@ __global__ void __launch_bounds__(kHeadSize) attention_merge(const float* partia
     v = fmaf(one[d], f, v), l = fmaf(one[kHeadSize + 1], f, l);
   }
   out[row * kHeadSize + d] = v / l;
+}
+
+}  // namespace
+
+cudaError_t attend(const __half* q, const __half* keys, const __half* values, int rows, int heads, int first, int capacity, int splits,
+                   float* partial, float* out, cudaStream_t stream) {
+  const dim3 grid((rows + 15) / 16, heads, splits);
+  const float scale = 0.1118034f;  // 1 / sqrt(80)
+  const cudaError_t error =
+      start(attention, grid, kAttentionWarps * 32, kAttentionShared, stream, q, keys, values, rows, first, capacity, scale, partial);
+  return error != cudaSuccess ? error : start(attention_merge, dim3(rows, heads), kHeadSize, 0, stream, partial, splits, out);
 }
 
 }  // namespace mipha::machine::kernels
