@@ -22,7 +22,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const FIRST = ['mobilevlm-v2', 'mipha-gemma', 'mipha-dinov2-registers'];
 const NAMES = [...FIRST, ...familyNames().filter((name) => !FIRST.includes(name))];
 
-describe.each(NAMES.slice(0, counts(2, 21)))('%s', (name) => {
+describe.each(NAMES.slice(0, counts(1, 21)))('%s', (name) => {
   const family = readFamily(name);
   const calibrated = join(folder, `${name}.calibrated`);
   let samples: Sample[];
