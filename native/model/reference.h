@@ -10,15 +10,15 @@
 
 namespace mipha {
 
-/// Called with each intermediate: "tower.i" [tokens, vision.hidden], "features" [tokens, hidden], "language.i" [rows, hidden]; i = 0 is the
-/// embedding. `rows` of a chunked run are the new rows only.
+/// Called with each intermediate: "tower.i" [vision.rows, vision.hidden], "features" [image_tokens, hidden], "language.i" [rows, hidden]; i = 0 is
+/// the embedding. `rows` of a chunked run are the new rows only.
 using Probe = std::function<void(const std::string& name, const float* data, int rows, int columns)>;
 
 class Reference {
  public:
   Reference(const Config& config, const Weights& weights);
 
-  /// pixels uint8 [image_size, image_size, 3] → features [tokens, language.hidden].
+  /// pixels uint8 [image_size, image_size, 3] → features [image_tokens, language.hidden].
   std::vector<float> encode(const uint8_t* pixels, const Probe& probe = {}) const;
 
   /// One row of the embedding: [language.hidden].

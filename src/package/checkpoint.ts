@@ -45,7 +45,7 @@ export async function openCheckpoint(folder: string): Promise<Checkpoint> {
   if (!(await isThere(join(folder, CONFIG_FILE)))) throw await missing(folder, CONFIG_FILE);
   const path = join(folder, CONFIG_FILE);
   const text = await readText(path);
-  readerOf(path, text); // an unknown family is refused before anything is said about its weights
+  const reader = readerOf(path, text); // an unknown family is refused before anything is said about its weights
   const index = await readIndex(join(folder, INDEX_FILE));
   if (index === undefined && !(await isThere(join(folder, SINGLE_FILE)))) throw await missing(folder, SINGLE_FILE);
   const shards = index === undefined ? [SINGLE_FILE] : [...new Set(index.values())].sort();
@@ -55,7 +55,7 @@ export async function openCheckpoint(folder: string): Promise<Checkpoint> {
     const tensors = index === undefined ? allTensors(opened) : indexedTensors(index, shards, opened);
     const preprocessor = await readIfThere(join(folder, PREPROCESSOR_FILE));
     return {
-      ...readConfig({ path, text, preprocessor, shape: (name) => tensors.get(name)?.entry.shape }),
+      ...readConfig({ path, text, preprocessor, shape: (name) => tensors.get(name)?.entry.shape }, reader),
       folder,
       files: [CONFIG_FILE, ...(preprocessor === undefined ? [] : [PREPROCESSOR_FILE]), ...(index === undefined ? [] : [INDEX_FILE]), ...shards],
       licence: await readLicence(folder),

@@ -4,11 +4,8 @@ import type { PromptTemplate } from './manifest.js';
 /** Where the picture goes. */
 export const IMAGE = '<image>';
 
-/** Mipha, Bunny and Imp on Phi, LLaVA-Phi, TinyLLaVA on Phi, StableLM and Qwen2: no token begins the prompt, `<|endoftext|>` ends a turn. */
+/** Mipha, Bunny and Imp on Phi, LLaVA-Phi, TinyLLaVA on Phi, StableLM and Qwen2, Bunny on Qwen: no token begins the prompt, `<|endoftext|>` ends a turn. */
 export const PHI: PromptTemplate = vicuna('<|endoftext|>');
-
-/** Bunny on Qwen: the same words; the ids are those of its tokenizer. */
-export const BUNNY_QWEN: PromptTemplate = PHI;
 
 /** LLaVA-1.5 as first published, MobileVLM, TinyLLaVA on TinyLlama. */
 export const VICUNA_V1: PromptTemplate = vicuna('</s>', '<s>');

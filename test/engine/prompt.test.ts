@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { Prompt, SHORT, withSuffix } from '../../src/engine/prompt.js';
 import type { PromptTemplate } from '../../src/package/manifest.js';
-import { BUNNY_QWEN, CHATML_NANOLLAVA, GEMMA, LLAVA_HF, PHI, tokensOf, VICUNA_V1 } from '../../src/package/prompts.js';
+import { CHATML_NANOLLAVA, GEMMA, LLAVA_HF, PHI, tokensOf, VICUNA_V1 } from '../../src/package/prompts.js';
 import { phiTokenizer } from '../support/gpt2.js';
 import { tokenizerOf } from '../support/tokenizers.js';
 
@@ -102,7 +102,7 @@ describe('prompts of other families', () => {
   });
 
   it("Bunny on Qwen: Mipha's words, the tokenizer's own end token", () => {
-    const bunny = of('qwen2', BUNNY_QWEN);
+    const bunny = of('qwen2', PHI);
     expect([...bunny.prefix]).toEqual(tokenizerOf('qwen2').encode(`${PHI.system}USER: `));
     expect([...bunny.afterPicture('Why?', HISTORY)]).toContain(100257);
     expect([...bunny.stopIds]).toEqual([100257]);

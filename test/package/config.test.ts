@@ -94,6 +94,12 @@ describe('absent keys', () => {
     expect(parse(changed({ tower: { hidden_act: undefined } })).architecture.vision.activation).toBe('quick_gelu');
   });
 
+  it('mean an MLP four times as wide in a DINOv2, whose intermediate_size means nothing; in others it is meant', () => {
+    const widthOf = (tower: object) => parse(changed({ tower })).architecture.vision.intermediate;
+    expect(widthOf({ vision_model_name_or_path: 'facebook/dinov2-large', intermediate_size: 3072 })).toBe(4 * 16);
+    expect(widthOf({ mlp_ratio: 2, intermediate_size: 24 })).toBe(24);
+  });
+
   it('mean a squashed picture', () => {
     expect(parse({ ...tinyConfig(), image_aspect_ratio: null }).preprocessing.aspect).toBe('squash');
   });

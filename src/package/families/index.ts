@@ -39,8 +39,8 @@ export function readerOf(path: string, text: string): Family {
 }
 
 /** config.json and the names and shapes of tensors → sizes, names, prompt. Throws ERR_MODEL_FORMAT. */
-export function readConfig(file: CheckpointFile): CheckpointConfig {
-  const config = readerOf(file.path, file.text).read(file);
+export function readConfig(file: CheckpointFile, reader: Family = readerOf(file.path, file.text)): CheckpointConfig {
+  const config = reader.read(file);
   checkArchitecture(file.path, config.architecture);
   return config;
 }

@@ -10,7 +10,7 @@ import { preprocessing } from '../pictures.js';
 import { parsePreprocessor } from '../preprocessor.js';
 import { activation, aspectOf, type CheckpointConfig, type CheckpointFile, type Family, headSize, must, projectorLayers, size } from './family.js';
 import { languageOf, readLanguage } from './languages.js';
-import { CLIP, layersRun, SIGLIP, type Tower, towerOf, towerSwitches } from './towers.js';
+import { CLIP, DINOV2, layersRun, SIGLIP, type Tower, towerOf, towerSwitches } from './towers.js';
 
 // Absent keys take the defaults of the published model code (MiphaVisionConfig, MiphaProjectorConfig).
 const towerSchema = z.looseObject({
@@ -26,7 +26,7 @@ const towerSchema = z.looseObject({
   mm_vision_select_feature: z.string().default('patch'),
   mm_vision_select_layer: z.int().default(-2),
   vision_model_name_or_path: z.string().default(''),
-  mlp_ratio: z.number().optional(),
+  mlp_ratio: z.number().default(4),
   use_swiglu_ffn: z.boolean().default(false),
   num_register_tokens: z.int().min(0).default(0),
 });
@@ -113,7 +113,7 @@ function vision(tower: Tower, section: TowerConfig, imageSize: number, path: str
     ...{ imageSize, patchSize: section.patch_size, hidden, heads, kvHeads: heads },
     headSize: headSize(`${path}: vision_tower.num_attention_heads`, hidden, heads),
     // The intermediate_size of a DINOv2 is a default of another class.
-    intermediate: section.mlp_ratio === undefined ? section.intermediate_size : Math.round(hidden * section.mlp_ratio),
+    intermediate: tower === DINOV2 ? Math.round(hidden * section.mlp_ratio) : section.intermediate_size,
     epsilon: section.layer_norm_eps,
     activation: activation(`${path}: vision_tower.hidden_act`, section.hidden_act),
     layers: layersRun(`${path}: mm_vision_select_layer`, section.num_hidden_layers, section.mm_vision_select_layer),

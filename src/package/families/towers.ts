@@ -18,8 +18,6 @@ export interface Tower {
   resampled: boolean;
   picture: TowerPicture;
   names(prefix: string, registers: boolean): TowerNames;
-  /** Names of the layers, to count them: `layers`N. */
-  layers(prefix: string): string;
 }
 
 const HUGGING_FACE = {
@@ -38,7 +36,6 @@ const HUGGING_FACE = {
       };
     },
   }),
-  layers: (prefix: string) => `${prefix}encoder.layers.`,
 };
 
 export const SIGLIP: Tower = {
@@ -57,17 +54,14 @@ export const CLIP: Tower = {
   }),
 };
 
-const VIT_LAYERS = { layers: (prefix: string) => `${prefix}encoder.layer.` };
-
 function vitNames(prefix: string, registers: boolean, block: (name: string) => BlockNames): TowerNames {
-  const { layers } = VIT_LAYERS;
   return {
     patches: `${prefix}embeddings.patch_embeddings.projection`,
     patchBias: true,
     positions: `${prefix}embeddings.position_embeddings`,
     prefix: [`${prefix}embeddings.cls_token`, ...(registers ? [`${prefix}embeddings.register_tokens`] : [])],
     preNorm: undefined,
-    block: (layer) => block(`${layers(prefix)}${layer}`),
+    block: (layer) => block(`${prefix}encoder.layer.${layer}`),
   };
 }
 
@@ -82,7 +76,6 @@ function vitAttention(name: string): Pick<BlockNames, 'attention' | 'out'> {
 export const DINOV2: Tower = {
   ...{ name: 'DINOv2', id: /dinov2/i, picture: DINOV2_PICTURE, resampled: true },
   ...{ activation: 'gelu', epsilon: 1e-6, classToken: true, preNorm: false },
-  ...VIT_LAYERS,
   names: (prefix, registers) =>
     vitNames(prefix, registers, (name) => ({
       ...{ norm1: `${name}.norm1`, norm2: `${name}.norm2`, ...vitAttention(name), up: `${name}.mlp.fc1`, down: `${name}.mlp.fc2` },
@@ -93,7 +86,6 @@ export const DINOV2: Tower = {
 export const VIT: Tower = {
   ...{ name: 'ViT', id: /\bvit\b/i, picture: VIT_PICTURE, resampled: false },
   ...{ activation: 'gelu', epsilon: 1e-12, classToken: true, preNorm: false },
-  ...VIT_LAYERS,
   names: (prefix, registers) =>
     vitNames(prefix, registers, (name) => ({
       ...{ norm1: `${name}.layernorm_before`, norm2: `${name}.layernorm_after`, ...vitAttention(name) },
@@ -138,9 +130,10 @@ export function sizesInFile(tower: Tower, id: string, prefix: string, file: Chec
 }
 
 function countLayers(tower: Tower, prefix: string, file: CheckpointFile): number {
+  const normOf = (layer: number) => `${tower.names(prefix, false).block(layer).norm1}.weight`;
   let layers = 0;
-  while (file.shape(`${tower.names(prefix, false).block(layers).norm1}.weight`) !== undefined) layers++;
-  if (layers === 0) throw formatError(`Tensor ${tower.layers(prefix)}0`, `the first layer of a ${tower.name} tower`, 'no such tensor');
+  while (file.shape(normOf(layers)) !== undefined) layers++;
+  if (layers === 0) throw formatError(`Tensor ${normOf(0)}`, `the first layer of a ${tower.name} tower`, 'no such tensor');
   return layers;
 }
 
