@@ -40,10 +40,10 @@ struct Matrix {
 /// Rows as a product takes them, made by normalize() and prepare(). With FP16 a row is divided by a power of two first, which keeps any row of
 /// finite floats in range and rounds nothing.
 struct Operand {
-  void* values = nullptr;   // [rows][depth] int8 or half, zeros from the width on
-  float* scale = nullptr;   // [rows]
-  int depth = 0;            // multiple of 32
-  bool wide = false;        // half
+  void* values = nullptr;  // [rows][depth] int8 or half, zeros from the width on
+  float* scale = nullptr;  // [rows]
+  int depth = 0;           // multiple of 32
+  bool wide = false;       // half
 };
 
 /// FP32 rows, and the largest |value| of each as the bits of a float, which order as integers do.
@@ -102,7 +102,7 @@ struct Activate {  // out[row][n] = activation(y) (· what it gates) · smooth[n
   int64_t stride = 0;
   uint32_t* peak = nullptr;  // [rows], raised to the largest |out|; null: not wanted
 };
-struct Heads {  // of qkv: q and k are rotated; k and v go into the cache
+struct Heads {         // of qkv: q and k are rotated; k and v go into the cache
   float* q = nullptr;  // [rows][heads * head_size]
   CacheLayer cache;
   const Place* places = nullptr;  // [rows]
@@ -171,13 +171,13 @@ struct DecodeAttention {
   int count = 0, heads = 0;
   CacheLayer cache;
   Tables tables;
-  const Place* places = nullptr;   // [count]; a row sees positions up to its own
-  int splits = 1;                  // of each cache, joined by the block that comes last
-  float* partial = nullptr;        // [count][heads][splits][head_size + 2]
-  uint32_t* arrived = nullptr;     // [count][kv_heads], zero before and after
-  const float* smooth = nullptr;   // of the product that follows; null: none
-  float* out = nullptr;            // [count][heads * head_size]
-  uint32_t* peak = nullptr;        // [count], raised to the largest |out|
+  const Place* places = nullptr;  // [count]; a row sees positions up to its own
+  int splits = 1;                 // of each cache, joined by the block that comes last
+  float* partial = nullptr;       // [count][heads][splits][head_size + 2]
+  uint32_t* arrived = nullptr;    // [count][kv_heads], zero before and after
+  const float* smooth = nullptr;  // of the product that follows; null: none
+  float* out = nullptr;           // [count][heads * head_size]
+  uint32_t* peak = nullptr;       // [count], raised to the largest |out|
 };
 /// Splits that fill a device, for a cache of `context` rows; does not depend on the number of sequences, so that neither do the bits of a row.
 int decode_splits(int kv_heads, int context, int processors);

@@ -28,8 +28,9 @@ MIPHA_BOTH constexpr int rounded_up(int value, int step) {
 /// Which row of a matrix stands at which place of its tiles. Two rows whose results meet, the two of a rotation or a gate and what it gates, stand 8
 /// places apart: one lane holds both.
 struct RowOrder {
-  int gated = 0;                                   // > 0: `intermediate` gate rows, then as many up rows
-  int head_size = 0, rotary = 0, rotated_rows = 0;  // rotary > 0: of the heads within the first `rotated_rows` rows; head_size and rotary divide by 16
+  int gated = 0;  // > 0: `intermediate` gate rows, then as many up rows
+  int head_size = 0, rotary = 0,
+      rotated_rows = 0;  // rotary > 0: of the heads within the first `rotated_rows` rows; head_size and rotary divide by 16
 
   /// Places that `out` rows take, a multiple of 16.
   MIPHA_BOTH int places(int out) const { return gated > 0 ? 2 * rounded_up(gated, 8) : rounded_up(out, kTileRows); }
