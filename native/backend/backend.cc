@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "backend/cpu/cpu_backend.h"
+#include "backend/cuda/cuda_backend.h"
 #include "backend/tensorrt/tensorrt_backend.h"
 #include "core/error.h"
 
@@ -23,6 +24,10 @@ constexpr Entry kBackends[] = {
     {"tensorrt", tensorrt::missing,
      [](std::shared_ptr<const Package> package, const BackendOptions& options, const Progress& progress) {
        return tensorrt::create_tensorrt_backend(std::move(package), options.cache_tokens, options.tensorrt, progress);
+     }},
+    {"cuda", cuda::missing,
+     [](std::shared_ptr<const Package> package, const BackendOptions& options, const Progress& progress) {
+       return cuda::create_cuda_backend(std::move(package), options.cache_tokens, options.cuda, progress);
      }},
     {"cpu", [] { return std::string(); },
      [](std::shared_ptr<const Package> package, const BackendOptions& options, const Progress& progress) {

@@ -1,13 +1,12 @@
 #include "backend/tensorrt/tensorrt_backend.h"
 
-#include <dlfcn.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <utility>
 #include <vector>
 
+#include "backend/library_file.h"
 #include "backend/model_backend.h"
 #include "backend/tensorrt/engines.h"
 #include "backend/tensorrt/forward.h"
@@ -100,11 +99,7 @@ class TensorRtBackend final : public ModelBackend {
 }  // namespace
 
 std::string default_library() {
-  if (const char* const named = std::getenv("MIPHA_TENSORRT"); named != nullptr && *named != '\0') return named;
-  Dl_info here = {};
-  dladdr(reinterpret_cast<const void*>(&default_library), &here);
-  const std::string file = here.dli_fname == nullptr ? "" : here.dli_fname;
-  return file.substr(0, file.rfind('/') + 1) + "mipha_tensorrt.so";
+  return library_file("MIPHA_TENSORRT", "mipha_tensorrt.so");
 }
 
 std::string missing() {

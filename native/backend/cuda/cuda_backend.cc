@@ -1,0 +1,291 @@
+#include "backend/cuda/cuda_backend.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "backend/block_tables.h"
+#include "backend/cuda/kernels/layout.h"
+#include "backend/cuda/library.h"
+#include "backend/cuda/supported.h"
+#include "backend/model_backend.h"
+#include "core/cpu_features.h"
+#include "model/stages.h"
+
+namespace mipha::cuda {
+namespace {
+
+static_assert(kMostSequences == Backend::kMaxBatch);
+
+WeightsView view(const Weights& weights) {
+  return {weights.patch_embedding,    weights.tower.data(), weights.projector.data(), weights.decoder.data(), weights.head,     weights.embedding,
+          weights.position_embedding, weights.prefix,       weights.pooling,          weights.pooling_bias,   weights.pre_norm, weights.final_norm};
+}
+
+/// An engine of the library; closed with it.
+class Handle {
+ public:
+  Handle(const Library& library, const Package& package, int cache_blocks, int max_rows, const Progress& progress) : table_(library.table()) {
+    const LanguageConfig& language = package.config().language;
+    const WeightsView weights = view(package.weights());
+    const Angles turned = angles(language, 0, language.context);
+    Callbacks callbacks;
+    callbacks.progress = progress;
+    callbacks.release = [&](const void* data, size_t bytes) { package.release(data, bytes); };
+    const int64_t available = library.facts().integrated != 0 ? static_cast<int64_t>(available_memory_bytes()) : 0;
+    const OpenRequest request{&package.config(), &weights,  turned.cosine.data(), turned.sine.data(),  cache_blocks,
+                              max_rows,          available, Callbacks::told,      Callbacks::released, &callbacks};
+    Failure failure = {};
+    const Status status = table_.open(&request, &engine_, &failure);
+    callbacks.rethrow();
+    check(status, failure);
+  }
+  ~Handle() { table_.close(engine_); }
+  Handle(const Handle&) = delete;
+  Handle& operator=(const Handle&) = delete;
+
+  const Table& table() const { return table_; }
+  Engine* get() const { return engine_; }
+
+ private:
+  const Table& table_;
+  Engine* engine_ = nullptr;
+};
+
+class CudaBackend final : public ModelBackend {
+ public:
+  CudaBackend(std::shared_ptr<const Package> package, const Library& library, int cache_tokens, int max_rows, const Progress& progress)
+      : ModelBackend(std::move(package)),
+        facts_(library.facts()),
+        max_rows_(max_rows),
+        table_width_((config().language.context + kBlockRows - 1) / kBlockRows),
+        engine_(library, *package_, (cache_tokens + kBlockRows - 1) / kBlockRows, max_rows, progress),
+        sequences_((cache_tokens + kBlockRows - 1) / kBlockRows, kBlockRows, config().language.context, [this](int from, int to) {
+          run([&](Failure* failure) { return engine_.table().copy_block(engine_.get(), from, to, failure); });
+        }) {}
+
+  std::string name() const override { return "cuda"; }
+  std::string detail() const override {
+    return std::string(facts_.gpu) + ", compute capability " + std::to_string(facts_.compute_capability / 10) + "." +
+           std::to_string(facts_.compute_capability % 10);
+  }
+  Memory memory() const override {
+    Part parts[kMostParts] = {};
+    const int count = engine_.table().memory(engine_.get(), parts);
+    Memory memory;
+    for (int i = 0; i < count; ++i) memory.parts.emplace_back(parts[i].name, parts[i].bytes);
+    return memory;
+  }
+
+  int sequence() override { return sequences_.create(); }
+  int fork(int sequence) override { return sequences_.fork(sequence); }
+  void truncate(int sequence, int length) override { sequences_.truncate(sequence, length); }
+  void release(int sequence) override { sequences_.release(sequence); }
+  int length(int sequence) const override { return sequences_.length(sequence); }
+  int room(int sequence) const override { return sequences_.room(sequence); }
+  bool reserve(int sequence, int rows) override { return sequences_.reserve(sequence, rows); }
+
+  bool append(const std::vector<Extension>& extensions, float* logits, const Cancelled& cancelled) override {
+    const std::vector<NewRow> rows = list_rows(extensions);
+    extend_all(extensions);
+    try {
+      for (size_t first = 0; first < rows.size();) {
+        const int count = next(rows, first);
+        if (!run_rows(rows.data() + first, count, logits, cancelled)) {
+          take_back(extensions, extensions.size());
+          return false;
+        }
+        first += count;
+      }
+    } catch (...) {
+      take_back(extensions, extensions.size());
+      throw;
+    }
+    return true;
+  }
+
+  void decode(const int* sequences, const int32_t* ids, const Candidates* candidates, int count, float* logits, Choice* choices) override {
+    std::vector<Extension> extensions;
+    for (int i = 0; i < count; ++i) extensions.push_back({sequences[i], {{ids + i, 1}}});
+    extend_all(extensions);
+    try {
+      step(sequences, ids, candidates, count, logits, choices);
+    } catch (...) {
+      take_back(extensions, extensions.size());
+      throw;
+    }
+  }
+
+  void set_probe(Probe probe) override {
+    probe_.probe = std::move(probe);
+    engine_.table().set_probe(engine_.get(), probe_.probe ? Callbacks::seen : nullptr, &probe_);
+  }
+
+ private:
+  /// A call of the table that may fail.
+  template <class Call>
+  void run(Call&& call) const {
+    Failure failure = {};
+    check(call(&failure), failure);
+  }
+  /// The same with a question whether to go on. False when the answer was no.
+  template <class Call>
+  bool run(const Cancelled& cancelled, Call&& call) {
+    Callbacks callbacks;
+    callbacks.cancelled = cancelled;
+    Failure failure = {};
+    const Status status = call(cancelled ? Callbacks::ask : nullptr, &callbacks, &failure);
+    callbacks.rethrow();
+    probe_.rethrow();
+    if (status == status_of(Code::kDisposed)) return false;
+    check(status, failure);
+    return true;
+  }
+
+  bool encode_pixels(const uint8_t* pixels, const Cancelled& cancelled) override {
+    return run(cancelled, [&](Ask ask, void* user, Failure* failure) { return engine_.table().encode(engine_.get(), pixels, ask, user, failure); });
+  }
+
+  /// Every sequence gets its rows, or none does.
+  void extend_all(const std::vector<Extension>& extensions) {
+    size_t done = 0;
+    try {
+      for (; done < extensions.size(); ++done) sequences_.extend(extensions[done].sequence, extensions[done].rows());
+    } catch (...) {
+      take_back(extensions, done);
+      throw;
+    }
+  }
+  void take_back(const std::vector<Extension>& extensions, size_t count) {
+    while (count-- > 0) {
+      const Extension& extension = extensions[count];
+      sequences_.truncate(extension.sequence, sequences_.length(extension.sequence) - extension.rows());
+    }
+  }
+
+  /// How many rows from `first` on go into one run: no more than it holds, and no more answers than one step gives.
+  int next(const std::vector<NewRow>& rows, size_t first) const {
+    const int most = static_cast<int>(std::min<size_t>(rows.size() - first, max_rows_));
+    int count = 0, answers = 0;
+    while (count < most && answers < kMostSequences) answers += rows[first + count++].last ? 1 : 0;
+    return count;
+  }
+
+  /// Moves `logits` on by a row for each extension that ends here. Rows of one token each are a decode step.
+  bool run_rows(const NewRow* rows, int count, float*& logits, const Cancelled& cancelled) {
+    std::vector<int32_t> ids, positions, tables, answer;
+    std::vector<int> sequences;
+    for (int i = 0; i < count; ++i) {
+      const NewRow& row = rows[i];
+      if (sequences.empty() || sequences.back() != row.sequence) sequences.push_back(row.sequence);
+      ids.push_back(row.id >= 0 ? row.id : -1 - row.feature);
+      positions.push_back(row.position);
+      tables.push_back(static_cast<int32_t>(sequences.size()) - 1);
+      if (row.last) answer.push_back(i);
+    }
+    const bool tokens = std::all_of(ids.begin(), ids.end(), [](int32_t id) { return id >= 0; });
+    if (logits != nullptr && tokens && static_cast<int>(answer.size()) == count) {
+      if (cancelled && cancelled()) return false;
+      const std::vector<Candidates> none(count);
+      step(sequences.data(), ids.data(), none.data(), count, logits, nullptr);
+      logits += static_cast<size_t>(count) * config().language.vocab;
+      return true;
+    }
+    const std::vector<int32_t> blocks = block_rows(sequences.data(), static_cast<int>(sequences.size()));
+    const Batch batch{count,
+                      ids.data(),
+                      positions.data(),
+                      tables.data(),
+                      static_cast<int32_t>(sequences.size()),
+                      blocks.data(),
+                      logits == nullptr ? 0 : static_cast<int32_t>(answer.size()),
+                      answer.data(),
+                      logits};
+    if (!run(cancelled, [&](Ask ask, void* user, Failure* failure) { return engine_.table().append(engine_.get(), &batch, ask, user, failure); })) {
+      return false;
+    }
+    if (logits != nullptr) logits += answer.size() * config().language.vocab;
+    return true;
+  }
+
+  /// Sequences have been extended by the row that is computed.
+  void step(const int* sequences, const int32_t* ids, const Candidates* candidates, int count, float* logits, Choice* choices) {
+    int32_t positions[kMostSequences], lists[kMostSequences];
+    for (int i = 0; i < count; ++i) {
+      positions[i] = sequences_.length(sequences[i]) - 1;
+      lists[i] = candidates[i] ? list_of(candidates[i]) : -1;
+    }
+    const std::vector<int32_t> blocks = block_rows(sequences, count);
+    Chosen chosen[kMostSequences] = {};
+    const Step step{count, ids, positions, blocks.data(), lists, logits, chosen};
+    run([&](Failure* failure) { return engine_.table().step(engine_.get(), &step, failure); });
+    probe_.rethrow();
+    for (int i = 0; i < count; ++i) {
+      if (candidates[i]) choices[i] = {chosen[i].id, chosen[i].margin};
+    }
+  }
+
+  /// [count, table_width_], what no row reads is −1.
+  std::vector<int32_t> block_rows(const int* sequences, int count) const {
+    std::vector<int32_t> blocks(static_cast<size_t>(count) * table_width_, -1);
+    for (int i = 0; i < count; ++i) {
+      const int held = (sequences_.length(sequences[i]) + kBlockRows - 1) / kBlockRows;
+      std::copy_n(sequences_.blocks(sequences[i]), held, blocks.begin() + static_cast<std::ptrdiff_t>(i) * table_width_);
+    }
+    return blocks;
+  }
+
+  /// Where the device has these candidates; they take the place of those that were wanted least lately.
+  int list_of(const Candidates& candidates) {
+    const auto same = std::find_if(lists_.begin(), lists_.end(), [&](const List& list) { return list.candidates == candidates; });
+    const auto list =
+        same != lists_.end() ? same : std::min_element(lists_.begin(), lists_.end(), [](const List& a, const List& b) { return a.used < b.used; });
+    const int slot = static_cast<int>(list - lists_.begin());
+    if (same == lists_.end()) {
+      list->candidates = nullptr;
+      run([&](Failure* failure) {
+        return engine_.table().candidates(engine_.get(), slot, candidates->data(), static_cast<int32_t>(candidates->size()), failure);
+      });
+      list->candidates = candidates;
+    }
+    list->used = ++clock_;
+    return slot;
+  }
+
+  struct List {
+    Candidates candidates;
+    uint64_t used = 0;
+  };
+
+  const Facts facts_;
+  const int max_rows_, table_width_;
+  Handle engine_;
+  BlockTables sequences_;
+  Callbacks probe_;
+  std::array<List, kCandidateLists> lists_;
+  uint64_t clock_ = 0;
+};
+
+}  // namespace
+
+std::string missing() {
+  const std::string library = default_library();
+  if (access(library.c_str(), R_OK) == 0) return "";
+  return "there is no " + library + ", compiled where nvcc and a CUDA device are by: npm run build:cuda";
+}
+
+std::unique_ptr<Backend> create_cuda_backend(std::shared_ptr<const Package> package, int cache_tokens, const Options& options,
+                                             const Progress& progress) {
+  const std::string problem = unsupported(package->config(), package->weights());
+  if (!problem.empty()) throw Error(Code::kBackend, "CUDA: " + problem);
+  const Library library(options.library.empty() ? default_library() : options.library);
+  const LanguageConfig& language = package->config().language;
+  if (cache_tokens == 0) cache_tokens = language.context + 128 * Backend::kMaxBatch;
+  // A whole picture and a question in one pass.
+  const int max_rows = std::min(language.context, std::max(package->config().image_tokens() + 64, 256));
+  return std::make_unique<CudaBackend>(std::move(package), library, cache_tokens, max_rows, progress);
+}
+
+}  // namespace mipha::cuda

@@ -1,0 +1,144 @@
+// The CUDA library as the rest of the program sees it: one table of functions behind one symbol. mipha_cuda.so implements it and is the only thing
+// that links CUDA. Both sides are built from the same sources: plain structs of model/ cross as they are, and `sizes` tells when they are not the
+// same.
+//
+// Nothing here throws: functions return kOk or the Code of what went wrong, and then `failure` says it in words. One thread calls at a time. After
+// Code::kDevice an engine can only be closed.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "core/error.h"
+#include "model/config.h"
+#include "model/weights.h"
+
+namespace mipha::cuda {
+
+constexpr int32_t kInterfaceVersion = 1;
+constexpr int kMostParts = 8;
+
+/// kOk, or 1 + a Code of core/error.h.
+using Status = int32_t;
+constexpr Status kOk = 0;
+constexpr Status status_of(Code code) {
+  return 1 + static_cast<Status>(code);
+}
+
+struct Failure {
+  char words[512];
+  double needed_bytes, available_bytes;
+};
+
+struct Facts {
+  char gpu[128];               // "Orin"
+  char built[128];             // what the library has code for: "sm_87 sm_90 compute_80"
+  int32_t compute_capability;  // 87: major * 10 + minor
+  int32_t runtime, driver;     // 13000: as cudaRuntimeGetVersion and cudaDriverGetVersion say it
+  int32_t integrated;          // 1: shares the memory of the CPU, as on Jetson
+  int32_t processors;          // multiprocessors
+  int64_t total_bytes, free_bytes;
+};
+
+/// Weights with lists as pointers; config says how long they are.
+struct WeightsView {
+  Linear patch_embedding;
+  const BlockOf<Linear>* tower;
+  const Linear* projector;
+  const BlockOf<Linear>* decoder;
+  Linear head, embedding;
+  const float *position_embedding, *prefix, *pooling, *pooling_bias;
+  Norm pre_norm, final_norm;
+};
+
+struct Part {
+  char name[16];
+  int64_t bytes;
+};
+
+/// Calls back while something long goes on; `user` is handed through. Other than 0 ends it with Code::kDisposed.
+using Ask = int (*)(void* user);
+using Told = int (*)(void* user, const char* stage, double fraction);
+/// These bytes of the package are on the device now.
+using Release = void (*)(void* user, const void* data, size_t bytes);
+/// An intermediate, names as in model/reference.h.
+using Seen = void (*)(void* user, const char* name, const float* data, int32_t rows, int32_t columns);
+
+struct OpenRequest {
+  const Config* config;
+  const WeightsView* weights;
+  const float *cosine, *sine;  // [context, rotary_dims / 2] of the decoder
+  int32_t cache_blocks;        // of 32 rows
+  int32_t max_rows;            // of one append
+  int64_t available_bytes;     // on a device that shares the CPU's memory: what the system could give; 0: ask the device alone
+  Told progress;
+  Release release;
+  void* user;
+};
+
+/// New rows of some sequences, at places behind what these hold.
+struct Batch {
+  int32_t count;             // 1..max_rows
+  const int32_t* ids;        // [count]; below 0: feature −1 − id of the last picture
+  const int32_t* positions;  // [count]
+  const int32_t* tables;     // [count] row of `blocks`; rows of one sequence stand together
+  int32_t table_count;
+  const int32_t* blocks;  // [table_count, blocks of a context]
+  int32_t answers;        // rows whose logits are wanted, at most 8
+  const int32_t* answer;  // [answers] which
+  float* logits;          // [answers, vocab]
+};
+
+/// What the likeliest candidate is asked of: list `slot` of those that were uploaded.
+struct Chosen {
+  int32_t id;
+  float margin;
+};
+
+struct Step {
+  int32_t count;             // 1..8
+  const int32_t* ids;        // [count] tokens
+  const int32_t* positions;  // [count]
+  const int32_t* blocks;     // [count, blocks of a context]
+  const int32_t* lists;      // [count] slot of the candidates; −1: logits are wanted instead
+  float* logits;             // [count, vocab]; other rows are left as they are
+  Chosen* chosen;            // [count]
+};
+
+constexpr int kCandidateLists = 8;  // as many as sequences: those of one step never displace each other
+
+struct Engine;  // a model on a device
+
+/// Of what crosses: two builds that disagree must not meet.
+struct Sizes {
+  uint32_t config, linear, block, weights, request, batch, step, facts;
+};
+constexpr Sizes kSizes = {sizeof(Config), sizeof(Linear), sizeof(BlockOf<Linear>), sizeof(WeightsView), sizeof(OpenRequest), sizeof(Batch),
+                          sizeof(Step),   sizeof(Facts)};
+
+struct Table {
+  int32_t version;  // kInterfaceVersion
+  Sizes sizes;      // kSizes
+
+  Status (*facts)(Facts* out, Failure* failure);
+
+  /// Plans all memory, takes it, uploads the weights. Code::kMemory before anything is taken.
+  Status (*open)(const OpenRequest* request, Engine** out, Failure* failure);
+  void (*close)(Engine* engine);
+  int32_t (*memory)(const Engine* engine, Part* parts);  // how many of kMostParts
+  void (*set_probe)(Engine* engine, Seen seen, void* user);
+
+  /// pixels uint8 [image_size, image_size, 3] → features, kept inside.
+  Status (*encode)(Engine* engine, const uint8_t* pixels, Ask cancelled, void* user, Failure* failure);
+  /// Code::kDisposed: the rows are not there.
+  Status (*append)(Engine* engine, const Batch* batch, Ask cancelled, void* user, Failure* failure);
+  Status (*candidates)(Engine* engine, int32_t slot, const int32_t* ids, int32_t count, Failure* failure);
+  Status (*step)(Engine* engine, const Step* step, Failure* failure);
+  Status (*copy_block)(Engine* engine, int32_t from, int32_t to, Failure* failure);
+};
+
+constexpr const char* kInterfaceSymbol = "mipha_cuda_interface";
+
+}  // namespace mipha::cuda
+
+extern "C" const mipha::cuda::Table* mipha_cuda_interface();
