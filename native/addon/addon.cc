@@ -3,6 +3,7 @@
 
 #include "addon/constraint_handle.h"
 #include "addon/conversion_functions.h"
+#include "addon/cuda_function.h"
 #include "addon/engine_object.h"
 #include "addon/instance.h"
 #include "addon/machine_functions.h"
@@ -20,6 +21,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("version", MIPHA_VERSION);
   mipha::export_constraint(env, exports);
   mipha::export_conversion(env, exports);
+  mipha::export_cuda(env, exports);
   mipha::export_engine(env, exports);
   mipha::export_machine(env, exports);
   mipha::export_matmul(env, exports);

@@ -27,7 +27,7 @@ constexpr Entry kBackends[] = {
      }},
     {"cuda", cuda::missing,
      [](std::shared_ptr<const Package> package, const BackendOptions& options, const Progress& progress) {
-       return cuda::create_cuda_backend(std::move(package), options.cache_tokens, options.cuda, progress);
+       return cuda::create_cuda_backend(std::move(package), options.cache_tokens, progress);
      }},
     {"cpu", [] { return std::string(); },
      [](std::shared_ptr<const Package> package, const BackendOptions& options, const Progress& progress) {

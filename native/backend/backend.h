@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "backend/cpu/options.h"
-#include "backend/cuda/options.h"
 #include "backend/tensorrt/options.h"
 #include "model/image.h"
 #include "model/reference.h"
@@ -22,7 +21,6 @@ namespace mipha {
 struct BackendOptions {
   int cache_tokens = 0;  // rows of the key/value cache, shared by all sequences; 0: the context plus 128 for each sequence of a batch
   cpu::Options cpu;
-  cuda::Options cuda;
   tensorrt::Options tensorrt;
 };
 

@@ -61,6 +61,7 @@
       "native/addon/completion_queue.cc",
       "native/addon/constraint_handle.cc",
       "native/addon/convert.cc",
+      "native/addon/cuda_function.cc",
       "native/addon/engine_object.cc",
       "native/addon/errors.cc",
       "native/addon/machine_functions.cc",
@@ -72,6 +73,20 @@
       "native/addon/tensorrt_functions.cc",
       "native/addon/thread_job.cc",
       "native/addon/trace_function.cc"
+    ],
+    "cuda_runtime_sources": [
+      "native/core/cpu_features.cc",
+      "native/core/error.cc",
+      "native/core/thread_pool.cc",
+      "native/backend/cuda/runtime/cache.cc",
+      "native/backend/cuda/runtime/decoder.cc",
+      "native/backend/cuda/runtime/forward.cc",
+      "native/backend/cuda/runtime/memory.cc",
+      "native/backend/cuda/runtime/model.cc",
+      "native/backend/cuda/runtime/pack.cc",
+      "native/backend/cuda/runtime/table.cc",
+      "native/backend/cuda/runtime/upload.cc",
+      "native/backend/cuda/runtime/weights.cc"
     ],
     "avx2_sources": ["native/backend/cpu/avx2.cc"],
     "avx512vnni_sources": ["native/backend/cpu/avx512vnni.cc"],

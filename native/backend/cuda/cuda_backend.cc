@@ -276,11 +276,10 @@ std::string missing() {
   return "there is no " + library + ", compiled where nvcc and a CUDA device are by: npm run build:cuda";
 }
 
-std::unique_ptr<Backend> create_cuda_backend(std::shared_ptr<const Package> package, int cache_tokens, const Options& options,
-                                             const Progress& progress) {
+std::unique_ptr<Backend> create_cuda_backend(std::shared_ptr<const Package> package, int cache_tokens, const Progress& progress) {
   const std::string problem = unsupported(package->config(), package->weights());
   if (!problem.empty()) throw Error(Code::kBackend, "CUDA: " + problem);
-  const Library library(options.library.empty() ? default_library() : options.library);
+  const Library library(default_library());
   const LanguageConfig& language = package->config().language;
   if (cache_tokens == 0) cache_tokens = language.context + 128 * Backend::kMaxBatch;
   // A whole picture and a question in one pass.

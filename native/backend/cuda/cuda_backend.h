@@ -12,7 +12,6 @@ namespace mipha::cuda {
 std::string missing();
 
 /// Throws kBackend without library, driver or device, or when the kernels lack a size of the model; kMemory before taking any.
-std::unique_ptr<Backend> create_cuda_backend(std::shared_ptr<const Package> package, int cache_tokens, const Options& options,
-                                             const Progress& progress);
+std::unique_ptr<Backend> create_cuda_backend(std::shared_ptr<const Package> package, int cache_tokens, const Progress& progress);
 
 }  // namespace mipha::cuda

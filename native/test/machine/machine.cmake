@@ -67,18 +67,28 @@ foreach(target IN LISTS targets)
   set_tests_properties(${name} PROPERTIES TIMEOUT 600 LABELS native ENVIRONMENT MIPHA_MACHINE_TARGET=${target})
 endforeach()
 
-# ---- the CUDA backend's kernels on the machine: every test/cuda_*_test.cc as a program, run once per target ----
+# ---- the CUDA backend on the machine: its library, and every test/cuda_*_test.cc as a program with the kernels in it, run once per target ----
 
 file(GLOB cuda_kernels CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/backend/cuda/kernels/*.cu)
 mipha_cuda_objects(cuda_objects ${cuda_kernels})
+mipha_list(cuda_runtime_sources ${MIPHA_ROOT}/ cuda_runtime_sources)
+add_library(mipha_cuda MODULE ${cuda_runtime_sources} ${cuda_objects})
+target_link_libraries(mipha_cuda PRIVATE machine)
+target_compile_definitions(mipha_cuda PRIVATE MIPHA_CUDA_BUILT="machine")
+set_target_properties(mipha_cuda PROPERTIES PREFIX "" CXX_VISIBILITY_PRESET hidden)
+target_link_options(mipha_cuda PRIVATE -Wl,--exclude-libs,ALL)
+
 file(GLOB cuda_tests CONFIGURE_DEPENDS test/cuda_*_test.cc)
 foreach(source IN LISTS cuda_tests)
   get_filename_component(program ${source} NAME_WE)
   add_executable(${program} ${source} ${cuda_objects})
   target_link_libraries(${program} PRIVATE machine mipha_base GTest::gtest_main)
+  target_compile_definitions(${program} PRIVATE MIPHA_CUDA_LIBRARY="$<TARGET_FILE:mipha_cuda>")
   foreach(target IN LISTS targets)
     set(name ${program}_${target})
     add_test(NAME ${name} COMMAND ${program} --gtest_brief=1 --gtest_output=xml:${CMAKE_BINARY_DIR}/results/${name}.xml)
     set_tests_properties(${name} PROPERTIES TIMEOUT 600 LABELS native ENVIRONMENT MIPHA_MACHINE_TARGET=${target})
   endforeach()
 endforeach()
+# The backend meets its library as it always does: opened at run time, nothing of CUDA in the program.
+set(MIPHA_CUDA_LIBRARY $<TARGET_FILE:mipha_cuda>)
