@@ -96,3 +96,6 @@ foreach(source IN LISTS cuda_tests)
     set_tests_properties(${name} PROPERTIES TIMEOUT 600 LABELS native ENVIRONMENT MIPHA_MACHINE_TARGET=${target})
   endforeach()
 endforeach()
+
+add_executable(gpu_answers test/gpu_answers.cc)
+target_link_libraries(gpu_answers PRIVATE mipha_base)
