@@ -1,0 +1,17 @@
+// Which kernel must hold what, by the first pattern that its name matches (as the report prints it, template arguments too).
+//   kind    which of its loops is the main one: decode: that which streams most; others: that with most products of a tensor core
+//   shared  bytes of dynamic shared memory a block is launched with at Phi-2's and SigLIP's widths: not in the machine code, counts for resident warps
+//   most    { perBytes: instructions per 16 bytes streamed, perProduct: instructions per tensor-core instruction }
+//   least   { load: bytes of the narrowest load of global memory in the main loop, warps: resident per multiprocessor, flight: KiB on their way per
+//           multiprocessor: 21 keep the memory of an H200 busy (4.3 TB/s for 650 ns, 132 of them), 6 that of an AGX Orin }
+// Every kernel, whatever its kind: no stack, no local memory.
+export const BARS = [
+  { pattern: /attention|attend/, kind: 'attention' },
+  { pattern: /^decode|gemv/, kind: 'decode', most: { perBytes: 5 }, least: { load: 16, flight: 21 } },
+  { pattern: /matmul|gemm/, kind: 'matmul' },
+  { pattern: /^/, kind: 'other' },
+];
+
+export function barsOf(kernel) {
+  return BARS.find(({ pattern }) => pattern.test(kernel));
+}
