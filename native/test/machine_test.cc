@@ -152,13 +152,17 @@ TEST(Halves, AreThoseOfCudasOwnHostFunctions) {
   std::copy(std::begin(special), std::end(special), singles.begin());
   const Buffer<uint16_t> device_halves(halves), narrow(kAll);
   const Buffer<float> device_singles(singles), wide(kAll);
-  const Buffer<uint32_t> pairs(kAll);
-  run("halves", kAll / 256, 256, device_halves.data(), wide.data(), device_singles.data(), narrow.data(), pairs.data());
+  const Buffer<uint32_t> pairs(kAll), differences(kAll);
+  run("halves", kAll / 256, 256, device_halves.data(), wide.data(), device_singles.data(), narrow.data(), pairs.data(), differences.data());
   const auto got_wide = wide.get();
   const auto got_narrow = narrow.get();
-  const auto got_pairs = pairs.get();
+  const auto got_pairs = pairs.get(), got_differences = differences.get();
   const auto half = [](float value) { return static_cast<__half_raw>(__float2half_rn(value)).x; };
+  const auto single = [](uint32_t bits) { return __half2float(__half(__half_raw{static_cast<uint16_t>(bits)})); };
+  const auto same = [](float a, float b) { return a == b || (std::isnan(a) && std::isnan(b)); };
   for (size_t i = 0; i < kAll; ++i) {
+    const float low = single(half(single(halves[i]) - single(got_pairs[i]))), high = single(half(single(halves[i ^ 5]) - single(got_pairs[i] >> 16)));
+    ASSERT_TRUE(same(single(got_differences[i]), low) && same(single(got_differences[i] >> 16), high)) << halves[i] << " - " << singles[i];
     const float expected = __half2float(__half(__half_raw{halves[i]}));
     if (!std::isnan(expected) || !std::isnan(got_wide[i])) {
       ASSERT_EQ(got_wide[i], expected) << halves[i];

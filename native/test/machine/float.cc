@@ -1,4 +1,5 @@
-/// FP32 arithmetic. Approximations are computed to the last bit here; a device may be off by what PTX allows it (README).
+/// FP32 arithmetic, and the one subtraction of halves that conversions from INT8 need. Approximations are computed to the last bit here; a device may
+/// be off by what PTX allows it (README).
 #include <cmath>
 
 #include "test/machine/lanes.h"
@@ -109,6 +110,15 @@ void add_comparison(Operations& all, const std::string& name) {
   all["setp." + name + "u.f32"] = compare<F, true>;
 }
 
+struct SubtractHalves {  // in FP32 first: rounding twice is rounding once, 24 bits are twice 11 and two more
+  static uint32_t of(uint32_t a, uint32_t b) {
+    const auto half = [&](int shift) {
+      return float_to_half(half_to_float(static_cast<uint16_t>(a >> shift)) - half_to_float(static_cast<uint16_t>(b >> shift)));
+    };
+    return uint32_t{half(16)} << 16 | half(0);
+  }
+};
+
 struct Never {
   static bool of(float, float) { return false; }
 };
@@ -147,6 +157,7 @@ void add_float(Operations& all) {
   add_comparison<LessEqual>(all, "le");
   add_comparison<Greater>(all, "gt");
   add_comparison<GreaterEqual>(all, "ge");
+  all["sub.f16x2"] = binary<SubtractHalves, uint32_t>;
   all["setp.num.f32"] = compare<Ordered, false>;
   all["setp.nan.f32"] = compare<Never, true>;
 }

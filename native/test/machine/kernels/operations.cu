@@ -64,12 +64,13 @@ __global__ void approximate_results(const float* a, float* out) {
   for (int i = 0; i < kApproximations; ++i) out[i * blockDim.x + threadIdx.x] = results[i];
 }
 
-__global__ void half_results(const uint16_t* halves, float* wide, const float* floats, uint16_t* narrow, uint32_t* pairs) {
+__global__ void half_results(const uint16_t* halves, float* wide, const float* floats, uint16_t* narrow, uint32_t* pairs, uint32_t* differences) {
   const int i = blockIdx.x * blockDim.x + threadIdx.x;
   wide[i] = __half2float(__ushort_as_half(halves[i]));
   narrow[i] = __half_as_ushort(__float2half_rn(floats[i]));
   const __half2 pair = __floats2half2_rn(floats[i], floats[i ^ 1]);
   pairs[i] = *reinterpret_cast<const uint32_t*>(&pair);
+  asm("sub.f16x2 %0, %1, %2;" : "=r"(differences[i]) : "r"(halves[i] | uint32_t{halves[i ^ 5]} << 16), "r"(pairs[i]));
 }
 
 __global__ void shuffles(const uint32_t* in, uint32_t* out) {
