@@ -43,36 +43,33 @@ struct SumOf<Format::kS8> {
   using Type = int;
 };
 
-/// Copies of one thread: the same chunks of every stage, advanced by a stage each time.
+/// Copies of one thread: the same chunks of every stage, advanced by a stage each time. Where there is nothing to copy, zeros are written and the
+/// address is not looked at.
 template <Format kFormat, class Block>
 struct Filler {
   using S = Stage<kFormat>;
   static constexpr int kChunksPerTile = S::kTileBytes / 16, kTileCopies = Block::kTiles * kChunksPerTile / Block::kThreads;
-  static constexpr int kRowCopies = Block::kRows * 4 / Block::kThreads, kRowsAtOnce = Block::kThreads / 4;
-  const char *tiles, *rows;  // of this block, this stage
-  unsigned tile_offset[kTileCopies], row_offset[kRowCopies];
-  unsigned tiles_inside = 0, rows_inside = 0;  // bit i: copy i is of something
-  int depth_left;                              // columns from this stage on
+  static constexpr int kRowCopies = Block::kRows * 4 / Block::kThreads;
+  const char *tile, *row;         // of this thread's first copies, in this stage
+  unsigned tile_step, row_step;   // from one copy to the next
+  unsigned to_tile, to_row;       // within a stage
+  int tiles_inside, rows_inside;  // of its copies so many are of something
+  int depth_left;                 // columns from this stage on
+  bool in_first_half;             // of a stage's columns
 
   __device__ Filler(const Operand& in, int row_count, const Matrix& w, int tile0, int row0) : depth_left(w.depth) {
+    constexpr int kTilesAtOnce = Block::kThreads / kChunksPerTile, kRowsAtOnce = Block::kThreads / 4;
+    static_assert(Block::kThreads % kChunksPerTile == 0 && kRowsAtOnce % 8 == 0);
+    const int thread = threadIdx.x, own_tile = tile0 + thread / kChunksPerTile, own_row = row0 + thread / 4;
     const unsigned tile_row_bytes = unsigned(w.depth / kTileDepth) * (kFormat == Format::kF16 ? kF16TileBytes : kS8TileBytes);
-    tiles = static_cast<const char*>(w.tiles) + int64_t{tile0} * tile_row_bytes;
     const unsigned row_bytes = unsigned(w.depth) * (S::kWide ? 2 : 1);
-    rows = static_cast<const char*>(in.values) + int64_t{row0} * row_bytes;
-#pragma unroll
-    for (int i = 0; i < kTileCopies; ++i) {
-      const unsigned at = threadIdx.x + i * Block::kThreads, tile = at / kChunksPerTile;
-      const bool inside = tile0 + int(tile) < w.places / kTileRows;
-      tile_offset[i] = inside ? tile * tile_row_bytes + at % kChunksPerTile * 16 : 0;
-      tiles_inside |= unsigned(inside) << i;
-    }
-#pragma unroll
-    for (int i = 0; i < kRowCopies; ++i) {
-      const unsigned row = threadIdx.x / 4 + i * kRowsAtOnce;
-      const bool inside = row0 + int(row) < row_count;
-      row_offset[i] = inside ? row * row_bytes + threadIdx.x % 4 * 16 : 0;
-      rows_inside |= unsigned(inside) << i;
-    }
+    tile = static_cast<const char*>(w.tiles) + int64_t{own_tile} * tile_row_bytes + thread % kChunksPerTile * 16;
+    row = static_cast<const char*>(in.values) + int64_t{own_row} * row_bytes + thread % 4 * 16;
+    tile_step = kTilesAtOnce * tile_row_bytes, row_step = kRowsAtOnce * row_bytes;
+    to_tile = thread * 16, to_row = Block::kTiles * S::kTileBytes + swizzled(thread / 4, thread % 4);
+    tiles_inside = (w.places / kTileRows - own_tile + kTilesAtOnce - 1) / kTilesAtOnce;
+    rows_inside = (row_count - own_row + kRowsAtOnce - 1) / kRowsAtOnce;
+    in_first_half = thread % kChunksPerTile < kChunksPerTile / 2;
   }
 
   /// Chunk of 16 bytes `chunk` of a row within a stage.
@@ -83,20 +80,17 @@ struct Filler {
   __device__ void fill(unsigned stage) {
     // Only INT8 stages are deeper than a tile: the second half of the last one may be of nothing.
     const bool half = kFormat == Format::kS8 && depth_left < S::kDepth;
+    const int tiles = half && !in_first_half ? 0 : tiles_inside, rows = half && threadIdx.x % 4 >= 2 ? 0 : rows_inside;
 #pragma unroll
     for (int i = 0; i < kTileCopies; ++i) {
-      const unsigned at = threadIdx.x + i * Block::kThreads;
-      const bool inside = (tiles_inside >> i & 1) != 0 && !(half && at % kChunksPerTile >= kChunksPerTile / 2);
-      cp_async16(shared<char>(stage + at * 16), inside ? tiles + tile_offset[i] : tiles, inside ? 16 : 0);
+      cp_async16(shared<char>(stage + to_tile + i * Block::kThreads * 16), tile + i * tile_step, i < tiles ? 16 : 0);
     }
 #pragma unroll
     for (int i = 0; i < kRowCopies; ++i) {
-      const unsigned row = threadIdx.x / 4 + i * kRowsAtOnce, chunk = threadIdx.x % 4;
-      const bool inside = (rows_inside >> i & 1) != 0 && !(half && chunk >= 2);
-      cp_async16(shared<char>(stage + Block::kTiles * S::kTileBytes + swizzled(row, chunk)), inside ? rows + row_offset[i] : rows, inside ? 16 : 0);
+      cp_async16(shared<char>(stage + to_row + i * Block::kThreads * 16), row + i * row_step, i < rows ? 16 : 0);
     }
-    tiles += S::kTileBytes;
-    rows += S::kRowBytes;
+    tile += S::kTileBytes;
+    row += S::kRowBytes;
     depth_left -= S::kDepth;
   }
 };
@@ -159,8 +153,11 @@ __device__ __forceinline__ void multiply_f16(unsigned tiles, unsigned rows, floa
   }
 }
 
-/// Epilogue: `Pair pair(w, place)` of the rows at `place` and `place` + 8, `Row row(row)`, and `float put(row, pair, y, y of the second)`, which
-/// gives the larger |value| where kPeaks: the largest of a row go to `void peak(row, float)` where `bool peaks()`.
+/// An epilogue has: `Pair pair(w, place)` of the rows of W at `place` and `place` + 8; `Row row(row)` of a row of results; `Before before(row,
+/// pair)`, what has to be read first; `float put(row, pair, before, y, y of the second)`, which gives the larger |value| where kPeaks: the largest of
+/// a row go to `void peak(row, float)` where `bool peaks()`.
+struct Nothing {};
+
 template <Format kFormat, class Block, class Epilogue>
 __global__ void __launch_bounds__(Block::kThreads, Block::kResident) multiply(const Operand in, int row_count, const Matrix w, const Epilogue what) {
   using S = Stage<kFormat>;
@@ -203,6 +200,18 @@ __global__ void __launch_bounds__(Block::kThreads, Block::kResident) multiply(co
   }
   cp_async_wait<0>();
 
+  // What the rows need is found once for all warps, where the stages were.
+  using Row = typename Epilogue::Row;
+  static_assert(Block::kRows * (sizeof(Row) + sizeof(float)) <= kStageBytes && Block::kRows % Block::kThreads == 0);
+  Row* const row_of = shared<Row>(0);
+  float* const scale_of = shared<float>(Block::kRows * sizeof(Row));
+  __syncthreads();
+#pragma unroll
+  for (int i = threadIdx.x; i < Block::kRows; i += Block::kThreads) {
+    if (row0 + i >= row_count) break;
+    row_of[i] = what.row(row0 + i);
+    scale_of[i] = in.scale[row0 + i];
+  }
   typename Epilogue::Pair pairs[4];
   float scale[4][2], bias[4][2];
 #pragma unroll
@@ -216,21 +225,32 @@ __global__ void __launch_bounds__(Block::kThreads, Block::kResident) multiply(co
       bias[i][e] = inside ? w.bias[place + 8 * e] : 0.0f;
     }
   }
-  // Eight lanes write 32 bytes in a row of one result row: whole sectors, without a detour through shared memory.
+  __syncthreads();
+
+  // Eight lanes write 32 bytes in a row of one result row: whole sectors, without a detour through shared memory. Two rows at a time are read before
+  // either is written: a load does not pass a store.
 #pragma unroll
   for (int j = 0; j < Block::kGroups; ++j) {
+    const int first = (across * Block::kGroups + j) * 8 + 2 * t;
+    typename Epilogue::Before before[2][4];
 #pragma unroll
     for (int e = 0; e < 2; ++e) {
-      const int row = row0 + (across * Block::kGroups + j) * 8 + 2 * t + e;
+      if (row0 + first + e >= row_count) continue;
+#pragma unroll
+      for (int i = 0; i < 4; ++i) before[e][i] = what.before(row_of[first + e], pairs[i]);
+    }
+#pragma unroll
+    for (int e = 0; e < 2; ++e) {
+      const int row = row0 + first + e;
       float peak = 0;
       if (row < row_count) {
-        const float x_scale = in.scale[row];
-        const auto to = what.row(row);
+        const Row to = row_of[first + e];
+        const float x_scale = scale_of[first + e];
 #pragma unroll
         for (int i = 0; i < 4; ++i) {  // rounded as on the CPU, without contraction
           const float y = __fadd_rn(__fmul_rn(static_cast<float>(c[i][j][e]), __fmul_rn(x_scale, scale[i][0])), bias[i][0]);
           const float second = __fadd_rn(__fmul_rn(static_cast<float>(c[i][j][2 + e]), __fmul_rn(x_scale, scale[i][1])), bias[i][1]);
-          peak = fmaxf(peak, what.put(to, pairs[i], y, second));
+          peak = fmaxf(peak, what.put(to, pairs[i], before[e][i], y, second));
         }
       }
       if constexpr (Epilogue::kPeaks) {

@@ -25,8 +25,11 @@ struct ActivateEpilogue {
     if (to.smooth != nullptr && pair.second >= 0) pair.smooth_second = to.smooth[pair.second];
     return pair;
   }
-  __device__ float* row(int row) const { return to.out + row * to.stride; }
-  __device__ float put(float* out, const Pair& pair, float y, float second) const {
+  using Row = float*;
+  using Before = Nothing;
+  __device__ Row row(int row) const { return to.out + row * to.stride; }
+  __device__ Before before(Row, const Pair&) const { return {}; }
+  __device__ float put(Row out, const Pair& pair, Before, float y, float second) const {
     float largest = 0;
     if (pair.first >= 0) {
       float value = activation(y);

@@ -15,15 +15,21 @@ struct AddEpilogue : Add {
   };
   __device__ Pair pair(const Matrix& w, int place) const { return {w.order.row(place, w.out), w.order.row(place + 8, w.out)}; }
   __device__ Row row(int row) const { return {out + row * stride, more == nullptr ? nullptr : more + row * stride}; }
-  __device__ float put(const Row& to, const Pair& pair, float y, float second) const {
-    add(to, pair.first, y);
-    add(to, pair.second, second);
-    return 0;
+  struct Before {
+    float first = 0, second = 0, more_first = 0, more_second = 0;
+  };
+  __device__ Before before(const Row& to, const Pair& pair) const {
+    Before before;
+    if (pair.first >= 0) before.first = to.out[pair.first];
+    if (pair.second >= 0) before.second = to.out[pair.second];
+    if (more != nullptr && pair.first >= 0) before.more_first = to.more[pair.first];
+    if (more != nullptr && pair.second >= 0) before.more_second = to.more[pair.second];
+    return before;
   }
-  static __device__ void add(const Row& to, int column, float y) {
-    if (column < 0) return;
-    const float sum = to.out[column] + y;
-    to.out[column] = to.more == nullptr ? sum : sum + to.more[column];
+  __device__ float put(const Row& to, const Pair& pair, const Before& before, float y, float second) const {
+    if (pair.first >= 0) to.out[pair.first] = before.first + y + before.more_first;
+    if (pair.second >= 0) to.out[pair.second] = before.second + second + before.more_second;
+    return 0;
   }
 };
 

@@ -37,10 +37,16 @@ struct HeadsEpilogue : Heads {
     return {q + int64_t{row} * heads * head_size, cache.base + block * cache.block_stride + place.position % kBlockRows * head_size, cosine + angles,
             sine + angles};
   }
-  __device__ float put(const Row& to, const Pair& pair, float y, float second) const {
+  struct Before {
+    float cosine = 1, sine = 0;
+  };
+  __device__ Before before(const Row& to, const Pair& pair) const {
+    return pair.angle < 0 ? Before() : Before{to.cosine[pair.angle], to.sine[pair.angle]};
+  }
+  __device__ float put(const Row& to, const Pair& pair, const Before& before, float y, float second) const {
     float a = y, b = second;
     if (pair.angle >= 0) {
-      const float c = to.cosine[pair.angle], s = to.sine[pair.angle];
+      const float c = before.cosine, s = before.sine;
       a = __fsub_rn(__fmul_rn(y, c), __fmul_rn(second, s));  // rounded as on the CPU
       b = __fadd_rn(__fmul_rn(second, c), __fmul_rn(y, s));
     }

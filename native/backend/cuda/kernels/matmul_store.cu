@@ -10,8 +10,11 @@ struct StoreEpilogue : Store {
     int first = -1, second = -1;  // columns
   };
   __device__ Pair pair(const Matrix& w, int place) const { return {w.order.row(place, w.out), w.order.row(place + 8, w.out)}; }
-  __device__ float* row(int row) const { return out + row * stride; }
-  __device__ float put(float* to, const Pair& pair, float y, float second) const {
+  using Row = float*;
+  using Before = Nothing;
+  __device__ Row row(int row) const { return out + row * stride; }
+  __device__ Before before(Row, const Pair&) const { return {}; }
+  __device__ float put(Row to, const Pair& pair, Before, float y, float second) const {
     if (pair.first >= 0) to[pair.first] = y;
     if (pair.second >= 0) to[pair.second] = second;
     return 0;
