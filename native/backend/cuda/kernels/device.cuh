@@ -78,4 +78,34 @@ __device__ __forceinline__ Halves halves_of_s8(uint32_t bytes) {
   return {subtract_halves(__byte_perm(unsigned_bytes, k1024, 0x5150), k1152), subtract_halves(__byte_perm(unsigned_bytes, k1024, 0x5352), k1152)};
 }
 
+/// f(i) for this thread's i of 0..count-1: threadIdx.x, threadIdx.x + kThreads, ... The lanes of a warp stay together, as shuffles behind it need.
+template <int kThreads, class F>
+__device__ __forceinline__ void each(int count, F f) {
+  const int lane = threadIdx.x % 32;
+#pragma unroll 1
+  for (int first = threadIdx.x - lane; first < count; first += kThreads) {
+    if (first + lane < count) f(first + lane);
+  }
+}
+/// Sums, maxima over the 32 lanes, in an order that is always the same; every lane has the result.
+__device__ __forceinline__ float warp_sum(float value) {
+#pragma unroll
+  for (int other = 16; other > 0; other /= 2) value += __shfl_xor_sync(0xFFFFFFFFu, value, other);
+  return value;
+}
+__device__ __forceinline__ float warp_max(float value) {
+#pragma unroll
+  for (int other = 16; other > 0; other /= 2) value = fmaxf(value, __shfl_xor_sync(0xFFFFFFFFu, value, other));
+  return value;
+}
+/// 2^x; below 2^-126 it is zero.
+__device__ __forceinline__ float exp2_fast(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+__device__ __forceinline__ float2 unpack_half2(uint32_t both) {
+  return __half22float2(*reinterpret_cast<const __half2*>(&both));
+}
+
 }  // namespace mipha::cuda
