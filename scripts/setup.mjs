@@ -1,16 +1,19 @@
-// Makes a clone ready to run: packages, the native addon, the TensorRT shim where its headers are, dist/. Runs before `npm run demo` and `npm test`, has no dependencies,
-// does only what is missing and prints nothing when nothing is.
+// Makes a clone ready to run: packages, the native addon, the TensorRT shim where its headers are, the CUDA backend where nvcc and a GPU are, dist/.
+// Runs before `npm run demo` and `npm test`, has no dependencies, does only what is missing and prints nothing when nothing is.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { oneOf, readArguments } from './arguments.mjs';
+import { BuildError, buildLibrary, wantedHere } from './cuda-library.mjs';
 import { findHeaders, shimCommand } from './tensorrt-shim.mjs';
 
-const USAGE = `node scripts/setup.mjs          packages, the native addon, the TensorRT shim where its headers are, dist/
+const USAGE = `node scripts/setup.mjs          packages, the native addon, the TensorRT shim where its headers are, the CUDA backend where nvcc and a
+                                GPU are, dist/
 node scripts/setup.mjs addon    the native code only: the install script of package.json
-node scripts/setup.mjs shim     the TensorRT shim only`;
+node scripts/setup.mjs shim     the TensorRT shim only
+node scripts/setup.mjs cuda     the CUDA backend only`;
 
 const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 const at = (...parts) => join(ROOT, ...parts);
@@ -26,10 +29,12 @@ const TOOLCHAIN_HINT = 'On Debian and Ubuntu (Jetson too): sudo apt-get install 
 
 try {
   checkNode();
-  const only = oneOf(USAGE, 'argument', readArguments(USAGE, { positionals: 1 }).positionals[0], [undefined, 'addon', 'shim']);
+  const only = oneOf(USAGE, 'argument', readArguments(USAGE, { positionals: 1 }).positionals[0], [undefined, 'addon', 'shim', 'cuda']);
   if (only === undefined) installPackages();
-  if (only !== 'shim') compileAddon();
-  compileShim();
+  const all = only === undefined || only === 'addon';
+  if (all) compileAddon();
+  if (all || only === 'shim') compileShim();
+  if (all || only === 'cuda') await compileCuda();
   if (only === undefined) compileTypeScript();
 } catch (error) {
   if (!(error instanceof SetupError)) throw error;
@@ -65,7 +70,10 @@ function packagesMatchLock() {
 
 function compileAddon() {
   const { version } = readJson(at('package.json')); // compiled in
-  const native = files('native', (path) => /\.(h|cc|cu|cuh|gypi|js)$/.test(path) && !/^native\/(test|bench)\/|\/shim[^/]*$/.test(path));
+  const native = files(
+    'native',
+    (path) => /\.(h|cc|gypi|js)$/.test(path) && !/^native\/(test|bench)\/|\/shim[^/]*$|\/cuda\/runtime\/[^/]*\.cc$/.test(path),
+  );
   const stamp = fingerprint(['binding.gyp', ...native], version);
   if (existsSync(ADDON) && upToDate(ADDON_STAMP, stamp)) return;
   checkToolchain();
@@ -99,6 +107,18 @@ function compileShim() {
   }
   renameSync(part, SHIM); // a running process keeps the old one
   writeFileSync(SHIM_STAMP, stamp);
+}
+
+/** So is CUDA. */
+async function compileCuda() {
+  const wanted = wantedHere();
+  if (wanted === null) return;
+  try {
+    await buildLibrary(wanted);
+  } catch (error) {
+    if (!(error instanceof BuildError)) throw error;
+    console.error(`mipha-edge: CUDA cannot be used, everything else can: ${error.message}`);
+  }
 }
 
 /** Node's own headers where they came with the installation, so that node-gyp need not download them. */

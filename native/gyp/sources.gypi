@@ -78,6 +78,7 @@
       "native/core/cpu_features.cc",
       "native/core/error.cc",
       "native/core/thread_pool.cc",
+      "native/model/weights.cc",
       "native/backend/cuda/runtime/cache.cc",
       "native/backend/cuda/runtime/decoder.cc",
       "native/backend/cuda/runtime/forward.cc",

@@ -18,7 +18,7 @@ function run(script: string, ...args: string[]) {
 }
 
 describe.each(scripts)('%s', (script) => {
-  const called = new RegExp(`^([^\\n]*\\n)?[^\\n]*(node ${script}|npm run check:tensorrt)`);
+  const called = new RegExp(`^([^\\n]*\\n)?[^\\n]*(node ${script}|npm run (check:tensorrt|build:cuda))`);
 
   it('explains itself', () => {
     for (const flag of ['--help', '-h']) {
@@ -43,7 +43,8 @@ it.each([
   ['bench/loop.mjs', ['many'], /SECONDS: expected a whole number from 1, received many/],
   ['bench/loop.mjs', ['1', '0'], /FRAMES: expected a whole number from 1, received 0/],
   ['bench/loop.mjs', ['broker'], /SECONDS: expected/],
-  ['scripts/setup.mjs', ['adon'], /argument: expected one of addon, shim, received adon/],
+  ['scripts/cuda-library.mjs', ['--arch', 'orin'], /--arch: expected compute capabilities from 80 on and ptx, as in 87,90,ptx, received orin/],
+  ['scripts/setup.mjs', ['adon'], /argument: expected one of addon, shim, cuda, received adon/],
 ] as const)('%s %j is refused', (script, args, words) => {
   const { status, stderr } = run(script, ...args);
   expect(status).toBe(2);
