@@ -8,13 +8,14 @@ export type { Answer, AnswerOptions, AskOptions, SchemaOptions } from './engine/
 export type { AnswerStream } from './engine/answer-stream.js';
 export type { AnswerType } from './engine/answer-type.js';
 export type { Answers, QuestionSpec } from './engine/asker.js';
+export type { PassedOver } from './engine/backend-choice.js';
 export type { Backend } from './engine/backends.js';
 export type { CallOptions } from './engine/call.js';
 export type { Conversation } from './engine/conversation.js';
 export type { ImageInput, RawImage } from './engine/image.js';
 export type { ImageFile } from './engine/image-bytes.js';
 export type { JsonSchema } from './engine/json-schema.js';
-export { type LoadOptions, type LookOptions, Mipha, type MiphaStatus, type PassedOver } from './engine/mipha.js';
+export { type LoadOptions, type LookOptions, Mipha, type MiphaStatus } from './engine/mipha.js';
 export type { Turn } from './engine/prompt.js';
 export type { View } from './engine/view.js';
 export type { ErrorDetails, IssueDetails } from './error-details.js';

@@ -189,6 +189,18 @@ export interface TensorRtFacts {
   interfaceVersion: number;
 }
 
+export interface CudaFacts {
+  gpu: string; // "Orin"
+  computeCapability: number; // 87: major * 10 + minor
+  cudaRuntime: number; // 13000, of the library
+  cudaDriver: number; // the latest that the driver runs
+  integrated: boolean; // shares the memory of the CPU, as on Jetson
+  totalBytes: number;
+  freeBytes: number;
+  processors: number; // multiprocessors
+  built: string[]; // what the library has code for: "sm_87" is that of one GPU, "compute_80" PTX for all that are no older
+}
+
 /** What one input may be in one profile. */
 export interface TensorRtRange {
   least: number[];
@@ -256,6 +268,8 @@ export interface Addon {
   ): Promise<void>;
   /** out [rows, columns] += scale · b [rows, rank] · a [rank, columns] on a worker thread: a LoRA adapter merged into a weight. */
   addProduct(out: Float32Array, b: Float32Array, a: Float32Array, rows: number, rank: number, columns: number, scale: number): Promise<void>;
+  /** Opens the library and the GPU. Rejects with ERR_BACKEND_UNAVAILABLE and the words of the library. */
+  cudaFacts(library: string): Promise<CudaFacts>;
   /** Opens the library and the GPU. Rejects with ERR_BACKEND_UNAVAILABLE and the words of the library. */
   tensorrtFacts(library: string): Promise<TensorRtFacts>;
   /**

@@ -26,6 +26,11 @@ export function tensorRtLibrary(): string {
   return process.env.MIPHA_TENSORRT || join(packageRoot(), 'build', 'Release', 'mipha_tensorrt.so');
 }
 
+/** Path of the library behind the cuda backend: MIPHA_CUDA, or what setup and `npm run build:cuda` compile. It need not be there. */
+export function cudaLibrary(): string {
+  return process.env.MIPHA_CUDA || join(packageRoot(), 'build', 'Release', 'mipha_cuda.so');
+}
+
 /** The folder of this project's package.json: two levels above, from src/addon as well as from dist/addon. */
 export function packageRoot(): string {
   return dirname(dirname(dirname(fileURLToPath(import.meta.url))));

@@ -3,8 +3,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { InvalidArgumentError, Option } from 'commander';
 import { packageRoot } from '../addon/load.js';
+import type { PassedOver } from '../engine/backend-choice.js';
 import { BACKENDS } from '../engine/backends.js';
-import type { PassedOver } from '../engine/mipha.js';
 import { learnSecrets } from '../service/config/secrets.js';
 
 export { shippedModel as SHIPPED_MODEL } from '../shipped.js';

@@ -1,13 +1,12 @@
 /** The public entry: load a package, look at pictures, ask. */
-import { existsSync, statSync } from 'node:fs';
-import type { NativeStatus, TensorRtOptions } from '../addon/addon.js';
-import { loadAddon, tensorRtLibrary } from '../addon/load.js';
-import { callSite, checkKeys, type ErrorCode, fromNative, MiphaError, nearestKey, optionError } from '../errors.js';
+import { statSync } from 'node:fs';
+import type { NativeStatus } from '../addon/addon.js';
+import { callSite, checkKeys, MiphaError, nearestKey, optionError } from '../errors.js';
 import { WEIGHTS_FILE } from '../package/manifest.js';
 import { longerSide } from '../package/pictures.js';
-import { findPlans } from '../package/plans/plan.js';
 import { type OpenedPackage, openPackage } from '../package/verify.js';
 import { Asker } from './asker.js';
+import { candidates, openFirst, optionsOf, type PassedOver } from './backend-choice.js';
 import { BACKENDS, type Backend } from './backends.js';
 import { CALL_KEYS, Call, type CallOptions, checkNumber, checkSignal } from './call.js';
 import { Conversation } from './conversation.js';
@@ -17,7 +16,7 @@ import { checkGolden } from './self-test.js';
 import { View } from './view.js';
 
 export interface LoadOptions {
-  /** Default `auto`: TensorRT where engines of this package were built for this machine and hold, else the CPU. */
+  /** Default `auto`: TensorRT where engines of this package were built for this machine and hold, else CUDA where it runs the package, else the CPU. */
   backend?: Backend | undefined;
   /** Threads of the CPU backend. Default: one per physical core. */
   threads?: number | undefined;
@@ -32,16 +31,6 @@ export interface LoadOptions {
 export interface LookOptions extends CallOptions {
   /** Name or number of the frame, repeated in every answer about it. Default: the id of a camera's frame. */
   frame?: string | number | undefined;
-}
-
-/** Failures of a backend after which `auto` takes the next one. */
-const PASSED_OVER: ErrorCode[] = ['ERR_BACKEND_UNAVAILABLE', 'ERR_SELF_TEST', 'ERR_MEMORY', 'ERR_DEVICE', 'ERR_MODEL_MISSING'];
-
-/** A backend that `auto` would have preferred, and why it is not in use. */
-export interface PassedOver {
-  backend: string;
-  code: ErrorCode;
-  reason: string;
 }
 
 export interface MiphaStatus extends NativeStatus {
@@ -76,7 +65,7 @@ export class Mipha extends Asker implements AsyncDisposable {
     const opened = await openPackage(folder, { signal, onProgress: (fraction) => onProgress('verify', fraction) });
     const passedOver: PassedOver[] = [];
     const engine = await openFirst(candidates(backend), passedOver, async (name) => {
-      const own = name === 'tensorrt' ? { tensorrt: await findEngines(folder, site) } : { cpu: { threads, isa: '', streamWeights: false } };
+      const own = await optionsOf(name, folder, threads, site);
       return await openChecked(opened, { backend: name, cacheTokens, ...own, onProgress, signal }, site);
     });
     const { name, files, preprocessing } = opened.manifest;
@@ -132,36 +121,6 @@ export class Mipha extends Asker implements AsyncDisposable {
   }
 }
 
-/** Without the library `auto` does not speak of TensorRT: most machines have none. */
-function candidates(backend: Backend): string[] {
-  if (backend !== 'auto') return [backend];
-  return existsSync(tensorRtLibrary()) ? ['tensorrt', 'cpu'] : ['cpu'];
-}
-
-/** The first that opens; why the others did not is added to `passedOver`. */
-async function openFirst(names: string[], passedOver: PassedOver[], open: (name: string) => Promise<Engine>): Promise<Engine> {
-  for (const backend of names.slice(0, -1)) {
-    try {
-      return await open(backend);
-    } catch (error) {
-      if (!(error instanceof MiphaError) || !PASSED_OVER.includes(error.code)) throw error;
-      passedOver.push({ backend, code: error.code, reason: error.message });
-    }
-  }
-  return await open(names.at(-1) as string);
-}
-
-/** Library and plans of the TensorRT backend. Throws ERR_BACKEND_UNAVAILABLE. */
-async function findEngines(folder: string, site: string): Promise<TensorRtOptions> {
-  const library = tensorRtLibrary();
-  const facts = await loadAddon()
-    .tensorrtFacts(library)
-    .catch((error: unknown) => {
-      throw fromNative(error, site);
-    });
-  return { library, plans: (await findPlans(folder, facts)).folder };
-}
-
 /** An engine that has reproduced the package's golden answer. */
 async function openChecked(opened: OpenedPackage, options: EngineOptions, site: string): Promise<Engine> {
   const engine = await Engine.open(opened, options, site);
@@ -175,11 +134,6 @@ async function openChecked(opened: OpenedPackage, options: EngineOptions, site: 
     await engine.dispose();
     throw error;
   }
-}
-
-/** Whether this machine has what the backend needs to run the package, without loading anything. Throws ERR_BACKEND_UNAVAILABLE. */
-export async function proveBackend(folder: string, backend: Backend): Promise<void> {
-  if (backend === 'tensorrt') await findEngines(folder, callSite(proveBackend));
 }
 
 function textOnly(ids: Int32Array): Place {

@@ -1,5 +1,6 @@
 /** The model a node asks: loaded from a package, or put in its place by a test. */
-import { Mipha, proveBackend } from '../engine/mipha.js';
+import { proveBackend } from '../engine/backend-choice.js';
+import { Mipha } from '../engine/mipha.js';
 import type { Eyes } from '../watch/outcome.js';
 import type { Config } from './config/config.js';
 

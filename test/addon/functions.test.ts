@@ -86,9 +86,10 @@ describe('the machine', () => {
     expect(cpu.physicalCores).toBeGreaterThanOrEqual(1);
     expect(cpu.threads).toBeGreaterThanOrEqual(cpu.physicalCores);
     expect(cpu.memoryBytes).toBeGreaterThan(cpu.availableBytes);
-    const [tensorrt, ...others] = addon.backends();
+    const [tensorrt, cuda, ...others] = addon.backends();
     expect(others).toEqual([{ name: 'cpu', available: true, reason: '' }]);
-    expect(tensorrt).toMatchObject({ name: 'tensorrt' });
+    expect([tensorrt?.name, cuda?.name]).toEqual(['tensorrt', 'cuda']);
+    if (cuda?.available === false) expect(cuda.reason).toMatch(/^there is no .*mipha_cuda\.so, compiled where .*: npm run build:cuda/);
     if (tensorrt?.available === false)
       expect(tensorrt.reason).toMatch(/^there is no .*mipha_tensorrt\.so, compiled where TensorRT is installed by: npm rebuild mipha-edge/);
     expect(addon.version).toMatch(/^\d+\.\d+\.\d+$/);

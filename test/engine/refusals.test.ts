@@ -39,7 +39,7 @@ describe('what is refused', () => {
       [Mipha.load(''), /Option load\.folder: expected the path/],
       [
         Mipha.load(NANO, { backend: 'cpuu' as 'cpu' }),
-        /Option load\.backend: expected one of auto, cpu, tensorrt, received "cpuu" \(did you mean cpu\?\)/,
+        /Option load\.backend: expected one of auto, cpu, cuda, tensorrt, received "cpuu" \(did you mean cpu\?\)/,
       ],
       [Mipha.load(NANO, { threads: 0 }), /Option load\.threads: expected a whole number from 1/],
       [Mipha.load(NANO, { onProgress: 1 as never }), /Option load\.onProgress: expected a function/],

@@ -64,7 +64,7 @@ export const configSchema = z
     model: z
       .strictObject({
         folder: path.optional().meta(LOCAL).describe('a package; default: the shipped mipha-nano'),
-        backend: z.enum(['auto', 'cpu', 'tensorrt']).default('auto').describe('what runs it'),
+        backend: z.enum(['auto', 'cpu', 'cuda', 'tensorrt']).default('auto').describe('what runs it'),
         threads: z.int().min(1).max(1024).optional().describe('default: one per physical core'),
       })
       .prefault({})
