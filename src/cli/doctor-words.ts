@@ -3,6 +3,7 @@ import { availableParallelism, totalmem } from 'node:os';
 import { relative } from 'node:path';
 import type { SchemeReport } from '../camera/inspect.js';
 import type { Problem, Report } from './doctor.js';
+import { cudaRows } from './doctor-cuda.js';
 import { gpuRows } from './doctor-gpu.js';
 import { bytes, table, wrap } from './output.js';
 import { commandLines } from './shell.js';
@@ -98,7 +99,7 @@ function facts({ node, platform, cpu, packages }: Report): Row[] {
   return rows;
 }
 
-function details({ toolchain, addon, cpu, backends, gpu }: Report): Row[] {
+function details({ toolchain, addon, cpu, backends, gpu, cuda }: Report): Row[] {
   const isa = (name: string) =>
     name === cpu?.runnable[0] ? `${name} (used)` : cpu?.runnable.includes(name) ? name : `${name} (not on this processor)`;
   return [
@@ -107,6 +108,7 @@ function details({ toolchain, addon, cpu, backends, gpu }: Report): Row[] {
     ...(cpu === null ? [] : [['instructions', cpu.compiled.map(isa).join(', ')] as Row]),
     ...backends.map(({ name, available, reason }): Row => [`backend ${name}`, available ? 'ready' : `not available: ${reason}`]),
     ...(gpu === null ? [] : gpuRows(gpu)),
+    ...(cuda === null ? [] : cudaRows(cuda)),
   ];
 }
 

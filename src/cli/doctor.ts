@@ -8,6 +8,7 @@ import { type CameraReport, inspectCameras } from '../camera/inspect.js';
 import { MiphaError } from '../errors.js';
 import { textOf } from '../package/format.js';
 import { type Architecture, MANIFEST_FILE, parseManifest } from '../package/manifest.js';
+import { type CudaReport, cudaSources, examineCuda } from './doctor-cuda.js';
 import { examineGpu, type GpuReport, thisMachine } from './doctor-gpu.js';
 import { doctorLines } from './doctor-words.js';
 import { EXIT_FAILURE } from './failure.js';
@@ -31,6 +32,7 @@ export interface Report {
   cpu: ReturnType<Addon['cpu']> | null; // null: the addon could not be loaded
   backends: ReturnType<Addon['backends']>;
   gpu: GpuReport | null; // null: neither an NVIDIA driver nor a Jetson is seen
+  cuda: CudaReport | null; // null: nothing of CUDA is seen
   packages: PackageReport[];
   cameras: CameraReport;
   problems: Problem[];
@@ -92,7 +94,8 @@ async function examine(folders: string[]): Promise<Report> {
     }
   }
   const gpu = await examineGpu(thisMachine(addon));
-  problems.push(...(gpu?.problems ?? []));
+  const cuda = await examineCuda(cudaSources(addon));
+  problems.push(...(gpu?.problems ?? []), ...(cuda?.problems ?? []));
   return {
     ok: addon !== null && packages.some(({ problem }) => problem === null),
     node: process.versions.node,
@@ -102,6 +105,7 @@ async function examine(folders: string[]): Promise<Report> {
     cpu,
     backends: addon?.backends() ?? [],
     gpu,
+    cuda,
     packages,
     cameras: await inspectCameras(SIDE_PX),
     problems,

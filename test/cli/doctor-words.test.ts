@@ -37,6 +37,7 @@ const machine = (changes: Partial<Report> = {}): Report => ({
     { name: 'cpu', available: true, reason: null },
   ] as Report['backends'],
   gpu: null,
+  cuda: null,
   packages: [{ folder: '/srv/models/mipha-3b', name: 'mipha-3b', weightsBytes: 3e9, cacheBytes: 1e9, isTooLarge: false, problem: null }],
   cameras: { gstreamer: '1.22.0', schemes: [scheme('synthetic'), scheme('rtsp'), scheme('csi', ['nvarguscamerasrc'], NVIDIA)] },
   problems: [],
