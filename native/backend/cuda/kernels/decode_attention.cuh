@@ -51,7 +51,7 @@ __device__ __forceinline__ void unpack(const uint4& from, float (&to)[8]) {
 
 /// Scores are in units of log2 e: weights are powers of two.
 __device__ __forceinline__ float weight_of(float score, float top) {
-  return exp2_fast(score - (top == -INFINITY ? 0 : top));
+  return power_of_two(score - (top == -INFINITY ? 0 : top));
 }
 
 class AttentionBlock {

@@ -99,7 +99,7 @@ __device__ __forceinline__ float warp_max(float value) {
   return value;
 }
 /// 2^x; below 2^-126 it is zero.
-__device__ __forceinline__ float exp2_fast(float x) {
+__device__ __forceinline__ float power_of_two(float x) {
   float y;
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
   return y;
