@@ -17,6 +17,7 @@
       "native/model/image.cc",
       "native/model/observe.cc",
       "native/model/reference.cc",
+      "native/model/resample.cc",
       "native/model/resize.cc",
       "native/model/pooling.cc",
       "native/model/stages.cc",

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "core/error.h"
+#include "model/bt601.h"
 
 namespace mipha {
 namespace {
@@ -48,18 +49,6 @@ int64_t expected_bytes(const Image& image) {
   return (stored_rows(image) - 1) * image.stride + int64_t{image.width} * pixel_bytes(image.format);
 }
 
-// BT.601 with limited range: luma 16..235, chroma 16..240 around 128. RGB from it needs these factors, derived from the standard's
-// luma weights of red and blue, in 16-bit fixed point.
-constexpr double kRedWeight = 0.299, kBlueWeight = 0.114, kGreenWeight = 1 - kRedWeight - kBlueWeight;
-constexpr int fixed16(double value) {
-  return static_cast<int>(value * 65536 + 0.5);
-}
-constexpr int kLuma = fixed16(255.0 / 219);
-constexpr int kCrToRed = fixed16(2 * (1 - kRedWeight) * 255 / 224);
-constexpr int kCbToBlue = fixed16(2 * (1 - kBlueWeight) * 255 / 224);
-constexpr int kCrToGreen = fixed16(2 * (1 - kRedWeight) * kRedWeight / kGreenWeight * 255 / 224);
-constexpr int kCbToGreen = fixed16(2 * (1 - kBlueWeight) * kBlueWeight / kGreenWeight * 255 / 224);
-
 uint8_t from_fixed16(int value) {
   return static_cast<uint8_t>(std::clamp((value + 32768) >> 16, 0, 255));
 }
@@ -67,11 +56,11 @@ uint8_t from_fixed16(int value) {
 /// luma: [width] of one row; chroma: [width] Cb, Cr, Cb, Cr, … of the row pair it belongs to.
 void nv12_row(const uint8_t* luma, const uint8_t* chroma, int width, uint8_t* out) {
   for (int x = 0; x < width; ++x) {
-    const int y = (luma[x] - 16) * kLuma;
+    const int y = (luma[x] - 16) * bt601::kLuma;
     const int cb = chroma[x & ~1] - 128, cr = chroma[x | 1] - 128;
-    out[3 * x] = from_fixed16(y + cr * kCrToRed);
-    out[3 * x + 1] = from_fixed16(y - cr * kCrToGreen - cb * kCbToGreen);
-    out[3 * x + 2] = from_fixed16(y + cb * kCbToBlue);
+    out[3 * x] = from_fixed16(y + cr * bt601::kCrToRed);
+    out[3 * x + 1] = from_fixed16(y - cr * bt601::kCrToGreen - cb * bt601::kCbToGreen);
+    out[3 * x + 2] = from_fixed16(y + cb * bt601::kCbToBlue);
   }
 }
 
