@@ -5,10 +5,13 @@
 #include <cuda_fp16.h>
 #include <cuda_runtime_api.h>
 
+#include <array>
 #include <cstdint>
+#include <vector>
 
 #include "backend/cuda/kernels/layout.h"
 #include "model/config.h"
+#include "model/image.h"
 #include "model/weights.h"
 
 namespace mipha::cuda {
@@ -150,6 +153,23 @@ struct QueryTile {
 cudaError_t attend(const Launch&, const float* q, int heads, const CacheLayer&, const Tables&, const QueryTile* tiles, int tile_count, int visible,
                    float* out);
 
+/// resize() of model/image.h for pictures of one format and size. Serves until one of these changes; made on the host.
+struct ResizePlan {
+  PixelFormat format = PixelFormat::kRgb;
+  int height = 0, stride = 0;  // of the picture
+  int size = 0;                // of the result
+  std::array<uint8_t, 3> background{};
+  bool columns_first = false;
+  int first_line = 0, lines = 0;  // rows, or columns where these come first, that lie between the two passes
+  std::vector<int32_t> table;     // both axes, to be copied to the device
+  size_t second_axis = 0;         // where it begins in the table
+
+  size_t between_bytes() const { return static_cast<size_t>(lines) * size * 3; }
+};
+/// `image` has passed check(); its pixels are not looked at.
+ResizePlan plan_resize(const Image& image, int size, const Preprocessing&);
+/// image [as planned] → pixels uint8 [size, size, 3], byte for byte those of the host. `between` has room for between_bytes().
+cudaError_t resize(const Launch&, const ResizePlan&, const int32_t* table, const uint8_t* image, uint8_t* between, uint8_t* pixels);
 /// pixels uint8 [size, size, 3], normalized and cut into patches [patches][depth], FP16, scale 1.
 cudaError_t patchify(const Launch&, const Config&, const uint8_t* pixels, const Operand& out);
 /// x [rows, hidden]: the prefix rows, then what is there plus the position embedding [patches, hidden].
