@@ -154,6 +154,12 @@ class Assembler {
       in.run = operations().at("ld.param");
       return;
     }
+    if (parts[0] == "ld" && address[0][0] == '%') {  // of an argument whose address was taken
+      in.rows.push_back(row(statement, prefix, address[0]));
+      in.offset = static_cast<int64_t>(offset);
+      in.run = operations().at("ld.param.register");
+      return;
+    }
     const auto renamed = passed.find(address[0]);
     const std::string name = renamed == passed.end() ? prefix + address[0] : renamed->second;
     for (size_t i = 0; i < static_cast<size_t>(in.elements) * in.bits / 8; ++i) {
@@ -216,7 +222,9 @@ class Assembler {
     const std::string key = global ? word : prefix + word;
     const auto known = rows_.find(key);
     if (known != rows_.end()) return known->second;
-    if (constant || symbols_.count(word)) {
+    if (prefix.empty() && parameters_.count(word)) {  // its address: how far it is from the first argument
+      kernel_.constants.push_back({kernel_.rows, parameters_[word]});
+    } else if (constant || symbols_.count(word)) {
       kernel_.constants.push_back({kernel_.rows, constant ? constant_value(statement, word) : symbols_[word]});
     } else if (word != "_") {
       const size_t digits = word.find_last_not_of("0123456789") + 1;

@@ -61,6 +61,22 @@ void load_parameter(Step& step) {
   }
 }
 
+/// The same through a register, per lane.
+void load_parameter_at(Step& step) {
+  const Instruction& in = step.instruction;
+  const std::vector<char>& arguments = step.block.launch->arguments;
+  const Row& address = step.row(static_cast<size_t>(in.elements));
+  for_lanes(step.lanes, [&](int l) {
+    const size_t at = static_cast<size_t>(address[l]) + static_cast<size_t>(in.offset), each = in.bits / 8;
+    uint64_t values[4] = {};
+    for (size_t i = 0; i < static_cast<size_t>(in.elements); ++i) {
+      if (at + (i + 1) * each > arguments.size()) fault("an argument at byte %zu of %zu", at, arguments.size());
+      std::memcpy(&values[i], arguments.data() + at + i * each, each);
+    }
+    for (size_t i = 0; i < static_cast<size_t>(in.elements); ++i) step.row(i)[l] = extended(values[i], in.type, in.bits);
+  });
+}
+
 template <class T>
 void select(Step& step) {
   Row &to = step.row(0), &a = step.row(1), &b = step.row(2), &predicate = step.row(3);
@@ -110,6 +126,7 @@ void add_moves(Operations& all) {
   all["pass.bytes"] = move_bytes<true>;  // the assembler's own
   all["take.bytes"] = move_bytes<false>;
   all["ld.param"] = load_parameter;
+  all["ld.param.register"] = load_parameter_at;
   for (const char* type : {"b16", "u16", "s16"}) all[std::string("selp.") + type] = select<uint16_t>;
   for (const char* type : {"b32", "u32", "s32", "f32"}) all[std::string("selp.") + type] = select<uint32_t>;
   for (const char* type : {"b64", "u64", "s64"}) all[std::string("selp.") + type] = select<uint64_t>;

@@ -163,13 +163,21 @@ struct TwoMatrices {
 
   __device__ __forceinline__ int tiles() const { return a.tiles() + b.tiles(); }
   __device__ __forceinline__ const uint4* tile(int tile, int steps) const {
-    return tile < a.tiles() ? a.tile(tile, steps) : b.tile(tile - a.tiles(), steps);
+    const uint4 *const of_a = a.tile(tile, steps), *const of_b = b.tile(tile - a.tiles(), steps);
+    return tile < a.tiles() ? of_a : of_b;
   }
   __device__ __forceinline__ void constants(int tile, int place, float (&scale)[2], float (&bias)[2]) const {
-    tile < a.tiles() ? a.constants(tile, place, scale, bias) : b.constants(tile - a.tiles(), place, scale, bias);
+    const Weights of_a = a.weights, of_b = b.weights;
+    const bool first = tile < of_a.count;
+    const Weights weights{nullptr, first ? +of_a.scale : +of_b.scale, first ? +of_a.bias : +of_b.bias, 0};
+    constants_of(weights, first ? tile : tile - of_a.count, place, scale, bias);
   }
   __device__ __forceinline__ void take(int tile, int place, int row, float y0, float y1) {
-    tile < a.tiles() ? a.take(tile, place, row, y0, y1) : b.take(tile - a.tiles(), place, row, y0, y1);
+    if (tile < a.tiles()) {
+      a.take(tile, place, row, y0, y1);
+    } else {
+      b.take(tile - a.tiles(), place, row, y0, y1);
+    }
   }
   __device__ __forceinline__ void finish(int rows, int row) const {
     a.finish(rows, row);

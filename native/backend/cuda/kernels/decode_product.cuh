@@ -126,11 +126,10 @@ __device__ __forceinline__ void decode_product(const Input& in, Output out, int 
   constexpr bool kWide = Steps<kFormat>::kWide;
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, g = lane / 4, t = lane % 4;
   const int steps = depth / Steps<kFormat>::kColumns, tiles = out.tiles();
-  const auto first_step = [&](int tile) { return out.tile(tile, steps) + (warp * 32 + lane); };
 
   Sweep<kFormat> sweep(steps);
   int tile = block;  // a grid has no more blocks than tiles
-  const uint4* at = first_step(tile);
+  const uint4* at = out.tile(tile, steps) + (warp * 32 + lane);
   sweep.begin(at);  // on their way before the rows are looked at
   stage<kWide>(in, depth);
   __syncthreads();
@@ -141,7 +140,7 @@ __device__ __forceinline__ void decode_product(const Input& in, Output out, int 
   const int mine = lane / 8 + warp % 2 * 4, place = lane % 8;
   for (int turn = 0; tile < tiles; ++turn) {
     const int next = tile + blocks;
-    const uint4* const next_at = next < tiles ? first_step(next) : nullptr;
+    const uint4* const next_at = next < tiles ? out.tile(next, steps) + (warp * 32 + lane) : nullptr;
     Sum c[4] = {0, 0, 0, 0};
     sweep.tile(c, at, next_at, b);
 

@@ -177,7 +177,7 @@ cudaError_t add_positions(const Launch&, const VisionConfig&, const float* prefi
 /// LDPv2 (model/pooling.h) over projected [patches, hidden] → features [patches / 4, hidden]; weight [hidden, 9], bias [hidden].
 cudaError_t pool(const Launch&, const Config&, const float* weight, const float* bias, const float* projected, float* features);
 
-// ---- decode: 1..kMostSequences rows, each of another sequence
+// ---- decode: 1..kMostSequences rows, each of another sequence. Widths and strides of what is multiplied divide by 4; qkv and up have one format
 
 /// Norm, quantization and product in one. Heads, and, where `up` is not null, the MLP's first half of the same normed rows beside it.
 cudaError_t decode_heads(const Launch&, const Normed&, const Matrix& qkv, const Heads&, const Matrix* up, const Activate* inner);
