@@ -103,13 +103,19 @@ async function examine(folders: string[]): Promise<Report> {
     toolchain,
     addon: { loaded: addon !== null, version: addon?.version ?? null, reason },
     cpu,
-    backends: addon?.backends() ?? [],
+    backends: (addon?.backends() ?? []).map((backend) => (backend.name === 'cuda' ? asSeen(backend, cuda) : backend)),
     gpu,
     cuda,
     packages,
     cameras: await inspectCameras(SIDE_PX),
     problems,
   };
+}
+
+/** The addon asks only whether the library is there. */
+function asSeen(backend: Report['backends'][number], cuda: CudaReport | null): Report['backends'][number] {
+  const reason = cuda?.library.reason ?? null;
+  return backend.available && reason !== null ? { ...backend, available: false, reason } : backend;
 }
 
 function versionOf(tool: string): string | null {

@@ -55,6 +55,14 @@ describe('mipha doctor', () => {
     expect(stdout.replace(/\n +/g, ' ')).toMatch(/test\/fixtures\/eval: no manifest\.json: not a package: mipha convert CHECKPOINT OUT/);
   });
 
+  it('counts CUDA as a backend only where its library runs', async () => {
+    const { stdout } = await mipha(['doctor', '--json'], { env: { MIPHA_CUDA: join(ROOT, 'package.json') } });
+    const { backends, cuda } = JSON.parse(stdout);
+    const reason = expect.stringMatching(/^CUDA: .*package\.json: /); // of the dynamic linker
+    expect(backends).toContainEqual({ name: 'cuda', available: false, reason });
+    expect(cuda.library).toMatchObject({ compiled: true, reason });
+  });
+
   it('exits with 1 and the command to run when the compiler and the addon are missing', async () => {
     // A copy of dist alone, outside the repository's build folder, with nothing on the path.
     const folder = await mkdtemp(join(tmpdir(), 'mipha-doctor-'));
