@@ -68,7 +68,7 @@ function order(a, b) {
 function rowsOf({ file, target, cubin }) {
   const kernels = kernelsOf(readFileSync(cubin), target);
   const names = readable(kernels.map(({ symbol }) => symbol));
-  return kernels.map((kernel, index) => ({ file, kernel: names[index], target, ...measure(kernel, target, barsOf(names[index])) }));
+  return kernels.map((kernel, index) => ({ file, kernel: names[index], target, ...measure(kernel, target, barsOf({ file, kernel: names[index] })) }));
 }
 
 /** `void mipha::cuda::(anonymous namespace)::decode<(mipha::cuda::Format)1, 8>(…)` → `decode<(Format)1, 8>`. */
@@ -99,7 +99,7 @@ function withoutParameters(name) {
 function judge(nvcc, rows, committed) {
   const same = committed.version === nvcc.version;
   if (!same) console.log(`${shown} was made by nvcc ${committed.version}, this is ${nvcc.version}: it does not apply, only spills are looked for`);
-  const below = rows.flatMap((row) => failures(row, barsOf(row.kernel), !same));
+  const below = rows.flatMap((row) => failures(row, barsOf(row), !same));
   const { worse, better, other } = same ? compare(committed.rows, rows) : { worse: [], better: [], other: [] };
   list('Below the bar', below);
   list('Worse', worse);
