@@ -30,18 +30,19 @@ if(NOT EXISTS ${cuda}/cuda_runtime_api.h) # nvcc is a script elsewhere
   set(cuda ${MIPHA_CUDA_INCLUDE})
 endif()
 
-# mipha_cuda_objects(OUT SOURCE...): compiles .cu files; the objects hold PTX of every target
+# mipha_cuda_objects(OUT SOURCE...): compiles .cu files with nvcc_flags into nvcc_folder; here the objects hold PTX of every target
+set(nvcc_folder cuda)
 function(mipha_cuda_objects out)
   set(objects)
   foreach(source IN LISTS ARGN)
     get_filename_component(name ${source} NAME)
-    set(object ${CMAKE_CURRENT_BINARY_DIR}/cuda/${name}.o)
+    set(object ${CMAKE_CURRENT_BINARY_DIR}/${nvcc_folder}/${name}.o)
     add_custom_command(
       OUTPUT ${object}
       COMMAND ${MIPHA_NVCC} ${nvcc_flags} -I ${CMAKE_CURRENT_SOURCE_DIR} -MD -MF ${object}.d -c ${source} -o ${object}
       DEPENDS ${source}
       DEPFILE ${object}.d
-      COMMENT "PTX of ${name}"
+      COMMENT "nvcc: ${nvcc_folder}/${name}"
       VERBATIM)
     list(APPEND objects ${object})
   endforeach()
@@ -99,3 +100,26 @@ endforeach()
 
 add_executable(gpu_answers test/gpu_answers.cc)
 target_link_libraries(gpu_answers PRIVATE mipha_base)
+
+# ---- what goes to a machine with a GPU: rehearsed on the machine without one, and made for devices when asked ----
+
+if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/backend/cuda/kernels/attend.cu AND EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/backend/cuda/kernels/decode_products.cu)
+  file(GLOB bench_sources CONFIGURE_DEPENDS bench/gpu/*.cc)
+  mipha_cuda_objects(rehearsed_objects ${CMAKE_CURRENT_SOURCE_DIR}/bench/gpu/probes.cu ${CMAKE_CURRENT_SOURCE_DIR}/test/gpu/primitives.cu)
+  list(GET rehearsed_objects 0 probes)
+  list(GET rehearsed_objects 1 primitives)
+  add_executable(gpu_bench ${bench_sources} ${probes} ${cuda_objects})
+  add_executable(primitives ${primitives})
+  add_executable(gpu_check_rehearsal test/gpu/rehearsal.cc)
+  target_link_libraries(gpu_bench PRIVATE machine)
+  target_link_libraries(primitives PRIVATE machine)
+  set_target_properties(primitives PROPERTIES LINKER_LANGUAGE CXX)
+  target_link_libraries(gpu_check_rehearsal PRIVATE mipha_flags GTest::gtest_main)
+  add_dependencies(gpu_check_rehearsal gpu_bench primitives cuda_rows_test gpu_answers mipha_cuda)
+  target_compile_definitions(gpu_check_rehearsal PRIVATE MIPHA_PROGRAMS="${CMAKE_BINARY_DIR}" MIPHA_GPU_CHECK="${MIPHA_ROOT}/scripts/gpu-check.sh")
+  add_test(NAME gpu_check_rehearsal COMMAND gpu_check_rehearsal --gtest_brief=1 --gtest_output=xml:${CMAKE_BINARY_DIR}/results/gpu_check_rehearsal.xml)
+  set_tests_properties(gpu_check_rehearsal PROPERTIES TIMEOUT 600 LABELS native ENVIRONMENT MIPHA_MACHINE_TARGET=87)
+  if(MIPHA_GPU)
+    include(test/gpu/gpu.cmake)
+  endif()
+endif()

@@ -1,0 +1,54 @@
+// scripts/gpu-check.sh with our programs on the machine without a GPU: they start as the script starts them, and it takes what they print. How it
+// goes when one fails, hangs or is missing is test/native/gpu-check.test.ts.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+
+namespace mipha {
+namespace {
+
+namespace fs = std::filesystem;
+
+const std::string kPrograms = MIPHA_PROGRAMS;
+
+/// A program of the folder that runs one of ours, at a size the machine can take.
+void stand_in(const fs::path& folder, const char* name, const std::string& body) {
+  const fs::path path = folder / name;
+  std::ofstream(path) << "#!/bin/sh\n" << body << "\n";
+  fs::permissions(path, fs::perms::owner_all);
+}
+
+int count(const std::string& text, const std::string& what) {
+  int found = 0;
+  for (size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + 1)) ++found;
+  return found;
+}
+
+TEST(GpuCheck, TakesWhatOurProgramsPrint) {
+  const fs::path folder = fs::path(testing::TempDir()) / ("gpu-check-" + std::to_string(getpid())), out = folder / "out";
+  fs::create_directories(folder);
+  stand_in(folder, "primitives", "exec " + kPrograms + "/primitives");
+  stand_in(folder, "cuda_rows_test", "exec " + kPrograms + "/cuda_rows_test \"$@\"");
+  stand_in(folder, "gpu_bench", "[ \"$1\" = --short ] || exit 0\nexec " + kPrograms + "/gpu_bench --small");
+  const std::string command = "MIPHA_GPU_CHECK_SECONDS=900 bash " MIPHA_GPU_CHECK " " + folder.string() + " " + out.string() + " > /dev/null";
+  const int status = std::system(command.c_str());
+  std::ifstream file(out / "results.jsonl");
+  const std::string results{std::istreambuf_iterator<char>(file), {}};
+  EXPECT_EQ(status, 0) << results;
+  EXPECT_EQ(count(results, R"("step":"check")"), count(results, R"("ok":true)"));
+  EXPECT_GE(count(results, R"("step":"check")"), 7);
+  EXPECT_EQ(count(results, R"("step":"limit")"), 4);
+  EXPECT_GE(count(results, R"("step":"model")"), 4);
+  EXPECT_GE(count(results, R"("step":"kernel")"), 30);
+  EXPECT_EQ(count(results, R"({"run":"cuda_rows_test","status":0)"), 1);
+  EXPECT_EQ(count(results, R"({"run":"answers","skipped":"gpu_answers is not in the folder"})"), 1);
+  fs::remove_all(folder);
+}
+
+}  // namespace
+}  // namespace mipha
