@@ -4,12 +4,11 @@
 #
 #   gpu-check.sh FOLDER [OUT]
 #
-# FOLDER  what scripts/gpu-package.mjs has made: primitives, cuda_*_test, gpu_bench, gpu_answers, nano/, pytorch.py. What is missing is skipped and said so.
+# FOLDER  what scripts/gpu-package.mjs has made: primitives, cuda_*_test, gpu_bench, gpu_answers with nano/, questions/ and mipha_cuda.so, pytorch.py. What
+#         is missing is skipped and said so.
 # OUT     ./gpu-check: results.jsonl, one line per result; log.txt, what the steps printed.
 # MIPHA_GPU_CHECK_SECONDS=420 for all of it, MIPHA_GPU_CHECK_LIMIT= of each step, where it is less than its own: for rehearsals.
 # Status: 0 when no step failed, 1 when one did, 2 without FOLDER.
-#
-# gpu_answers FOLDER/nano asks that package's questions and prints {"step":"answers",...}; its status is 0 when they are right.
 set -u # not -e: a step that fails is a result
 usage() {
   sed -n '/^#   gpu-check/,/^# Status/s/^# \{0,1\}//p' "$0"
@@ -24,6 +23,8 @@ OUT=${2:-gpu-check}
 TOTAL=${MIPHA_GPU_CHECK_SECONDS:-420}
 LIMIT=${MIPHA_GPU_CHECK_LIMIT:-600}
 mkdir -p "$OUT" || exit 2
+OUT=$(cd "$OUT" && pwd)
+cd "$FOLDER" || exit 2
 RESULTS=$OUT/results.jsonl
 LOG=$OUT/log.txt
 : > "$LOG"
@@ -31,7 +32,7 @@ LOG=$OUT/log.txt
 SECONDS=0
 broken=0 # a needed step failed: no speeds, which would be those of wrong results
 failed=0
-export FOLDER
+export FOLDER MIPHA_CUDA=$FOLDER/mipha_cuda.so
 
 # quoted TEXT: as a string of JSON
 quoted() {
@@ -138,13 +139,9 @@ if [ "$tests" = 0 ]; then
   broken=1
 fi
 
-if [ ! -x "$FOLDER/gpu_answers" ]; then
-  skip answers 'gpu_answers is not in the folder'
-elif [ ! -d "$FOLDER/nano" ]; then
-  skip answers 'nano is not in the folder'
-else
-  needed answers 60 "$FOLDER/gpu_answers" "$FOLDER/nano"
-fi
+lacks=
+for part in gpu_answers mipha_cuda.so nano questions; do [ -e "$FOLDER/$part" ] || lacks=${lacks:-$part}; done
+if [ "$lacks" ]; then skip answers "$lacks is not in the folder"; else needed answers 60 "$FOLDER/gpu_answers" "$FOLDER/nano" "$FOLDER/questions"; fi
 
 bench=yes
 [ -x "$FOLDER/gpu_bench" ] || bench=

@@ -39,7 +39,7 @@ const SYSTEM = [
   'tr',
   'uname',
 ];
-const OURS = ['primitives', 'cuda_one_test', 'cuda_two_test', 'gpu_answers', 'gpu_bench', 'pytorch.py'];
+const OURS = ['primitives', 'cuda_one_test', 'cuda_two_test', 'gpu_answers', 'gpu_bench', 'mipha_cuda.so', 'pytorch.py'];
 const NVIDIAS = ['nvidia-smi', 'compute-sanitizer', 'ncu', 'python3'];
 const ORDER = [
   ...['machine', 'primitives', 'cuda_one_test', 'cuda_two_test', 'answers', 'speed-short'],
@@ -52,7 +52,7 @@ function check(bodies: Record<string, string | null> = {}, environment: Record<s
   const root = mkdtempSync(join(tmpdir(), 'mipha-gpu-check-'));
   onTestFinished(() => rmSync(root, { recursive: true }));
   const [folder, path, out] = ['folder', 'path', 'out'].map((name) => join(root, name)) as [string, string, string];
-  mkdirSync(join(folder, 'nano'), { recursive: true });
+  for (const name of ['nano', 'questions']) mkdirSync(join(folder, name), { recursive: true });
   mkdirSync(path);
   for (const name of SYSTEM) symlinkSync(pathOf(name) as string, join(path, name));
   const write = (place: string, name: string, usual: string) => {
@@ -95,7 +95,7 @@ it('asks every program for what the step needs', () => {
     python3: 'echo "python $*"',
   });
   expect(log).toMatch(/^bench --short$[\s\S]*^bench $/m);
-  expect(log).toMatch(/^answers \S+\/nano$/m);
+  expect(log).toMatch(/^answers \S+\/nano \S+\/questions$/m);
   for (const tool of ['memcheck', 'racecheck', 'synccheck', 'initcheck']) {
     expect(log.match(new RegExp(`^sanitizer --tool ${tool} --error-exitcode 9 .*/cuda_(one|two)_test `, 'gm'))).toHaveLength(2);
   }

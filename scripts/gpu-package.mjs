@@ -1,0 +1,49 @@
+// Makes the folder that scripts/gpu-check.sh takes to a machine with a GPU: programs for devices, the shipped nano and its questions.
+import { spawnSync } from 'node:child_process';
+import { copyFileSync, cpSync, existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { readArguments, refuse } from './arguments.mjs';
+import { findNvcc } from './cuda/nvcc.mjs';
+
+const USAGE = `node scripts/gpu-package.mjs FOLDER    makes FOLDER with what scripts/gpu-check.sh needs: npm run setup first, and nvcc`;
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const BUILD = join(ROOT, 'build-gpu');
+const NANO = join(ROOT, 'models', 'mipha-nano');
+const MOST_MEGABYTES = 60; // what travels
+
+const [given] = readArguments(USAGE, { positionals: 1 }).positionals;
+if (given === undefined) refuse(USAGE, 'FOLDER is not named');
+const folder = resolve(given);
+if (existsSync(folder) && readdirSync(folder).length > 0) refuse(USAGE, `FOLDER: expected a new or empty folder, ${given} has files`);
+const nvcc = findNvcc();
+if (nvcc === null) {
+  console.error('nvcc not found in CUDA_HOME, /usr/local/cuda/bin or the PATH: install the CUDA toolkit, 13.0 or later');
+  process.exit(1);
+}
+
+run('cmake', '-S', join(ROOT, 'native'), '-B', BUILD, '-DMIPHA_GPU=ON');
+run('cmake', '--build', BUILD, '--target', 'gpu_check', '-j', '2');
+mkdirSync(join(folder, 'questions'), { recursive: true });
+cpSync(join(BUILD, 'gpu-check'), folder, { recursive: true });
+cpSync(NANO, join(folder, 'nano'), { recursive: true, filter: (path) => path !== join(NANO, 'checkpoint') });
+for (const script of ['gpu-check.sh', 'gpu-check/pytorch.py']) copyFileSync(join(ROOT, 'scripts', script), join(folder, script.split('/').at(-1)));
+run(process.execPath, join(ROOT, 'scripts/gpu-check/questions.mjs'), NANO, join(folder, 'questions'));
+
+const megabytes = sizeOf(folder) / 1e6;
+console.log(`${given}: ${megabytes.toFixed(1)} MB for sm_87, sm_90, sm_110 and others, nvcc ${nvcc.version}. There: bash gpu-check.sh .`);
+if (megabytes > MOST_MEGABYTES) {
+  console.error(`more than the ${MOST_MEGABYTES} MB that may travel`);
+  process.exitCode = 1;
+}
+
+function run(command, ...args) {
+  const { status, error } = spawnSync(command, args, { cwd: ROOT, stdio: 'inherit' });
+  if (error) throw error;
+  if (status !== 0) process.exit(1);
+}
+
+function sizeOf(path) {
+  const facts = statSync(path);
+  return facts.isDirectory() ? readdirSync(path).reduce((sum, name) => sum + sizeOf(join(path, name)), 0) : facts.size;
+}
