@@ -170,14 +170,14 @@ Answer twin(Problem& problem, size_t sequence, int row, int position, int head) 
   return answer;
 }
 
-/// The largest share of its bound that a difference takes; the twin looks at the first and last heads of all rows.
+/// The largest share of its bound that a difference takes.
 double compare(Problem& problem, const std::vector<float>& got) {
   const Case& of = problem.of;
   double worst = 0;
   int row = 0;
   for (size_t s = 0; s < of.sequences.size(); ++s) {
     for (int r = 0; r < of.sequences[s].rows; ++r, ++row) {
-      for (const int head : {0, of.heads - 1}) {
+      for (int head = 0; head < of.heads; ++head) {
         const Answer expected = twin(problem, s, row, of.sequences[s].first + r, head);
         for (int d = 0; d < of.head_size; ++d) {
           const double value = got[(static_cast<size_t>(row) * of.heads + head) * of.head_size + d];

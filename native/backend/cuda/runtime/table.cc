@@ -77,7 +77,7 @@ Status facts(Facts* out, Failure* failure) {
   return guarded(failure, [&] {
     const cudaDeviceProp device = properties();
     *out = {};
-    std::snprintf(out->gpu, sizeof out->gpu, "%s", device.name);
+    std::snprintf(out->gpu, sizeof out->gpu, "%.127s", device.name);
     std::snprintf(out->built, sizeof out->built, "%s", MIPHA_CUDA_BUILT);
     out->compute_capability = device.major * 10 + device.minor;
     out->integrated = device.integrated;
