@@ -13,10 +13,13 @@ double since_ms(std::chrono::steady_clock::time_point start) {
 
 bool ModelBackend::encode(const Image& image, const Cancelled& cancelled, EncodeTimes* times) {
   const auto start = std::chrono::steady_clock::now();
-  const std::vector<uint8_t> pixels = resize(image, config().vision.image_size, config().preprocessing);
+  check(image);
+  std::vector<uint8_t> pixels;
+  const bool inside = resize_inside(image);
+  if (!inside) pixels = resize(image, config().vision.image_size, config().preprocessing);
   if (times) times->preprocess_ms = since_ms(start);
   const auto resized = std::chrono::steady_clock::now();
-  const bool finished = encode_pixels(pixels.data(), cancelled);
+  const bool finished = encode_pixels(inside ? nullptr : pixels.data(), cancelled);
   if (times) times->vision_ms = since_ms(resized);
   return finished;
 }

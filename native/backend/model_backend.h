@@ -20,12 +20,14 @@ class ModelBackend : public Backend {
  public:
   const Config& config() const final { return package_->config(); }
   bool encode(const Image& image, const Cancelled& cancelled, EncodeTimes* times) final;
-  void step(const int* sequences, const int32_t* ids, int count, float* logits) final;
+  void step(const int* sequences, const int32_t* ids, int count, float* logits) override;
 
  protected:
   explicit ModelBackend(std::shared_ptr<const Package> package) : package_(std::move(package)) {}
 
-  /// pixels uint8 [image_size, image_size, 3] → features, kept inside. False when cancelled.
+  /// Resizes the picture where the backend computes. False: it is not done there, or not with this picture.
+  virtual bool resize_inside(const Image&) { return false; }
+  /// pixels uint8 [image_size, image_size, 3], null: those of resize_inside() → features, kept inside. False when cancelled.
   virtual bool encode_pixels(const uint8_t* pixels, const Cancelled& cancelled) = 0;
 
   /// Every row of the extensions in order, at its position behind what its sequence holds now.

@@ -79,6 +79,7 @@
       "native/core/cpu_features.cc",
       "native/core/error.cc",
       "native/core/thread_pool.cc",
+      "native/model/resample.cc",
       "native/model/weights.cc",
       "native/backend/cuda/runtime/cache.cc",
       "native/backend/cuda/runtime/decoder.cc",
@@ -86,6 +87,7 @@
       "native/backend/cuda/runtime/memory.cc",
       "native/backend/cuda/runtime/model.cc",
       "native/backend/cuda/runtime/pack.cc",
+      "native/backend/cuda/runtime/pictures.cc",
       "native/backend/cuda/runtime/table.cc",
       "native/backend/cuda/runtime/upload.cc",
       "native/backend/cuda/runtime/weights.cc"

@@ -106,12 +106,17 @@ class CudaBackend final : public ModelBackend {
     return true;
   }
 
+  // Steps have kernels of their own, which append() never takes: whatever a row is appended with, its bits are the same.
+  void step(const int* sequences, const int32_t* ids, int count, float* logits) override {
+    const std::vector<Candidates> none(count);
+    decode(sequences, ids, none.data(), count, logits, nullptr);
+  }
   void decode(const int* sequences, const int32_t* ids, const Candidates* candidates, int count, float* logits, Choice* choices) override {
     std::vector<Extension> extensions;
     for (int i = 0; i < count; ++i) extensions.push_back({sequences[i], {{ids + i, 1}}});
     extend_all(extensions);
     try {
-      step(sequences, ids, candidates, count, logits, choices);
+      run_step(sequences, ids, candidates, count, logits, choices);
     } catch (...) {
       take_back(extensions, extensions.size());
       throw;
@@ -144,8 +149,15 @@ class CudaBackend final : public ModelBackend {
     return true;
   }
 
+  bool resize_inside(const Image& image) override {
+    if (engine_.table().fits(engine_.get(), &image) == 0) return false;
+    run([&](Failure* failure) { return engine_.table().resize(engine_.get(), &image, failure); });
+    return true;
+  }
+
   bool encode_pixels(const uint8_t* pixels, const Cancelled& cancelled) override {
-    return run(cancelled, [&](Ask ask, void* user, Failure* failure) { return engine_.table().encode(engine_.get(), pixels, ask, user, failure); });
+    if (pixels != nullptr) run([&](Failure* failure) { return engine_.table().set_pixels(engine_.get(), pixels, failure); });
+    return run(cancelled, [&](Ask ask, void* user, Failure* failure) { return engine_.table().encode(engine_.get(), ask, user, failure); });
   }
 
   /// Every sequence gets its rows, or none does.
@@ -173,7 +185,7 @@ class CudaBackend final : public ModelBackend {
     return count;
   }
 
-  /// Moves `logits` on by a row for each extension that ends here. Rows of one token each are a decode step.
+  /// Moves `logits` on by a row for each extension that ends here.
   bool run_rows(const NewRow* rows, int count, float*& logits, const Cancelled& cancelled) {
     std::vector<int32_t> ids, positions, tables, answer;
     std::vector<int> sequences;
@@ -184,14 +196,6 @@ class CudaBackend final : public ModelBackend {
       positions.push_back(row.position);
       tables.push_back(static_cast<int32_t>(sequences.size()) - 1);
       if (row.last) answer.push_back(i);
-    }
-    const bool tokens = std::all_of(ids.begin(), ids.end(), [](int32_t id) { return id >= 0; });
-    if (logits != nullptr && tokens && static_cast<int>(answer.size()) == count) {
-      if (cancelled && cancelled()) return false;
-      const std::vector<Candidates> none(count);
-      step(sequences.data(), ids.data(), none.data(), count, logits, nullptr);
-      logits += static_cast<size_t>(count) * config().language.vocab;
-      return true;
     }
     const std::vector<int32_t> blocks = block_rows(sequences.data(), static_cast<int>(sequences.size()));
     const Batch batch{count,
@@ -211,7 +215,7 @@ class CudaBackend final : public ModelBackend {
   }
 
   /// Sequences have been extended by the row that is computed.
-  void step(const int* sequences, const int32_t* ids, const Candidates* candidates, int count, float* logits, Choice* choices) {
+  void run_step(const int* sequences, const int32_t* ids, const Candidates* candidates, int count, float* logits, Choice* choices) {
     int32_t positions[kMostSequences], lists[kMostSequences];
     for (int i = 0; i < count; ++i) {
       positions[i] = sequences_.length(sequences[i]) - 1;

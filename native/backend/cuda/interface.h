@@ -11,6 +11,7 @@
 
 #include "core/error.h"
 #include "model/config.h"
+#include "model/image.h"
 #include "model/weights.h"
 
 namespace mipha::cuda {
@@ -111,10 +112,11 @@ struct Engine;  // a model on a device
 
 /// Of what crosses: two builds that disagree must not meet.
 struct Sizes {
-  uint32_t config, linear, block, weights, request, batch, step, facts;
+  uint32_t config, linear, block, weights, request, image, batch, step, facts;
 };
-constexpr Sizes kSizes = {sizeof(Config), sizeof(Linear), sizeof(BlockOf<Linear>), sizeof(WeightsView), sizeof(OpenRequest), sizeof(Batch),
-                          sizeof(Step),   sizeof(Facts)};
+constexpr Sizes kSizes = {sizeof(Config),      sizeof(Linear),      sizeof(BlockOf<Linear>),
+                          sizeof(WeightsView), sizeof(OpenRequest), sizeof(Image),
+                          sizeof(Batch),       sizeof(Step),        sizeof(Facts)};
 
 struct Table {
   int32_t version;  // kInterfaceVersion
@@ -128,8 +130,13 @@ struct Table {
   int32_t (*memory)(const Engine* engine, Part* parts);  // how many of kMostParts
   void (*set_probe)(Engine* engine, Seen seen, void* user);
 
-  /// pixels uint8 [image_size, image_size, 3] → features, kept inside.
-  Status (*encode)(Engine* engine, const uint8_t* pixels, Ask cancelled, void* user, Failure* failure);
+  /// Whether resize() takes this picture: 0 for one larger than the memory taken for pictures.
+  int32_t (*fits)(Engine* engine, const Image* image);
+  /// What encode() sees next: a picture that has passed check(), or pixels uint8 [image_size, image_size, 3] that are resized already.
+  Status (*resize)(Engine* engine, const Image* image, Failure* failure);
+  Status (*set_pixels)(Engine* engine, const uint8_t* pixels, Failure* failure);
+  /// → features, kept inside.
+  Status (*encode)(Engine* engine, Ask cancelled, void* user, Failure* failure);
   /// Code::kDisposed: the rows are not there.
   Status (*append)(Engine* engine, const Batch* batch, Ask cancelled, void* user, Failure* failure);
   Status (*candidates)(Engine* engine, int32_t slot, const int32_t* ids, int32_t count, Failure* failure);

@@ -77,7 +77,7 @@ add_library(mipha_cuda MODULE ${cuda_runtime_sources} ${cuda_objects})
 target_link_libraries(mipha_cuda PRIVATE machine)
 target_compile_definitions(mipha_cuda PRIVATE MIPHA_CUDA_BUILT="machine")
 set_target_properties(mipha_cuda PROPERTIES PREFIX "" CXX_VISIBILITY_PRESET hidden)
-target_link_options(mipha_cuda PRIVATE -Wl,--exclude-libs,ALL)
+target_link_options(mipha_cuda PRIVATE -Wl,--exclude-libs,ALL -Wl,-z,defs)
 
 file(GLOB cuda_tests CONFIGURE_DEPENDS test/cuda_*_test.cc)
 foreach(source IN LISTS cuda_tests)

@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "core/error.h"
-#include "support/backend_layers.h"
+#include "test/support/backend_layers.h"
 
 namespace mipha::test {
 
@@ -102,8 +102,8 @@ TEST_P(BackendContract, ChunksAndStepsEqualOnePrefill) {
   loaded.append(cut, {{ids.data() + 33, 65}});
   std::vector<float> logits(loaded.vocab);
   for (int i = 98; i < 100; ++i) backend.step(&cut, &ids[i], 1, logits.data());
-  // Sums run in another order, and a last bit may turn an INT8 rounding: far inside one layer's quantization noise.
-  EXPECT_LE(relative_error(logits, expected), bound_after(1) / 2);
+  // Sums run in another order, or in halves where the other runs in floats, and a last bit may turn an INT8 rounding: inside what one product may do.
+  EXPECT_LE(relative_error(logits, expected), bound_after(1));
 }
 
 TEST_P(BackendContract, CancelAtAnyLayerLeavesTheSequenceAsItWas) {

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "backend/backend.h"
-#include "support/tiny_model.h"
+#include "test/support/tiny_model.h"
 
 namespace mipha::test {
 
@@ -108,8 +108,9 @@ inline int products_before(const std::string& name, const Config& config) {
   return name == "features" ? features : features + 4 * layer;
 }
 
-/// The intermediates of `loaded`, all inside the bound; returns the largest share of it that one takes.
-inline double fullest_share(Loaded& loaded, const Config& config, const Layers& expected, const std::string& what) {
+/// The intermediates of `loaded`, all inside the bound, that before the first INT8 product being `first`; returns the largest share of it that one
+/// takes.
+inline double fullest_share(Loaded& loaded, const Config& config, const Layers& expected, const std::string& what, double first = 1e-5) {
   Layers seen = backend_layers(loaded);
   EXPECT_EQ(seen.size(), expected.size());
   double fullest = 0;
@@ -117,7 +118,7 @@ inline double fullest_share(Loaded& loaded, const Config& config, const Layers& 
     EXPECT_EQ(seen[name].size(), values.size()) << name;
     if (seen[name].size() != values.size()) return INFINITY;
     const int products = products_before(name, config);
-    const double error = relative_error(seen[name], values), bound = products == 0 ? 1e-5 : bound_after(products);
+    const double error = relative_error(seen[name], values), bound = products == 0 ? first : bound_after(products);
     EXPECT_LE(error, bound) << what << " " << name;
     fullest = std::max(fullest, error / bound);
   }

@@ -99,10 +99,9 @@ Operand Forward::operand(const Matrix& matrix) const {
   return {operand_, operand_scale_, matrix.depth, matrix.format != Format::kS8};
 }
 
-bool Forward::encode(const uint8_t* pixels, Ask cancelled, void* user) {
+bool Forward::encode(Ask cancelled, void* user) {
   const VisionConfig& c = model_.config.vision;
   const DeviceWeights& w = model_.weights;
-  check(cudaMemcpyAsync(pixels_, pixels, size_t{3} * c.image_size * c.image_size, cudaMemcpyHostToDevice, launch_.stream), "copy of a picture");
   const Operand patches = operand(w.patch_embedding);
   check(patchify(launch_, model_.config, pixels_, patches), "patches");
   const Store store{x_ + static_cast<size_t>(c.prefix_rows) * c.hidden, c.hidden};

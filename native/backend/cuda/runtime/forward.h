@@ -30,8 +30,10 @@ class Forward {
   Forward(DeviceArena& arena, Model& model, const Launch& launch, int max_rows);
   void load();
 
-  /// pixels uint8 [image_size, image_size, 3] → features, kept inside. False when cancelled.
-  bool encode(const uint8_t* pixels, Ask cancelled, void* user);
+  /// Where encode() finds its pixels: uint8 [image_size, image_size, 3].
+  uint8_t* pixels() const { return pixels_; }
+  /// pixels() → features, kept inside. False when cancelled.
+  bool encode(Ask cancelled, void* user);
   /// False when cancelled.
   bool append(const Batch& batch, Ask cancelled, void* user);
 

@@ -42,7 +42,7 @@ int64_t DeviceArena::total() const {
   return sum;
 }
 
-void DeviceArena::allocate(const DeviceArena& plan) {
+void DeviceArena::allocate(const DeviceArena& plan, cudaStream_t stream) {
   real_ = true;
   for (const Slab& planned : plan.slabs_) {
     Slab slab{planned.bytes};
@@ -57,7 +57,7 @@ void DeviceArena::allocate(const DeviceArena& plan) {
                   {{"neededBytes", static_cast<double>(plan.total())}, {"availableBytes", static_cast<double>(held)}});
     }
     slabs_.push_back(slab);
-    check(cudaMemset(slab.data, 0, slab.bytes), "cudaMemset");
+    check(cudaMemsetAsync(slab.data, 0, slab.bytes, stream), "memory");
   }
 }
 

@@ -1,6 +1,8 @@
 // Memory of the device: counted first, then taken in slabs, and given back together.
 #pragma once
 
+#include <cuda_runtime_api.h>
+
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -8,8 +10,8 @@
 
 namespace mipha::cuda {
 
-/// Hands out pieces of device memory, zeroed, at multiples of 256 bytes. Without allocate() it only counts: what lays itself out twice, once to count
-/// and once for real, asks for the same pieces both times.
+/// Hands out pieces of device memory, zeroed on the stream of allocate(), at multiples of 256 bytes. Without allocate() it only counts: what lays
+/// itself out twice, once to count and once for real, asks for the same pieces both times.
 class DeviceArena {
  public:
   DeviceArena() = default;
@@ -28,7 +30,7 @@ class DeviceArena {
 
   /// Takes what `plan` has counted. Jetson hands out large runs of pages unwillingly (cuda.md: requests of 1 GB failed with 6.9 GB free), so the
   /// slabs end where a piece would make them larger than kSlabBytes. Throws kMemory naming the bytes; then nothing is held.
-  void allocate(const DeviceArena& plan);
+  void allocate(const DeviceArena& plan, cudaStream_t stream);
 
  private:
   static constexpr size_t kSlabBytes = size_t{128} << 20;

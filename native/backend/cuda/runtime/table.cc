@@ -10,6 +10,7 @@
 #include "backend/cuda/runtime/decoder.h"
 #include "backend/cuda/runtime/failure.h"
 #include "backend/cuda/runtime/forward.h"
+#include "backend/cuda/runtime/pictures.h"
 
 #ifndef MIPHA_CUDA_BUILT
 #define MIPHA_CUDA_BUILT ""  // what the library has code for
@@ -21,8 +22,12 @@ namespace mipha::cuda {
 struct Engine {
   struct Parts {
     Parts(DeviceArena& arena, const OpenRequest& request, const Launch& launch)
-        : model(arena, request), forward(arena, model, launch, request.max_rows), decoder(arena, model, launch) {}
+        : model(arena, request),
+          pictures(arena, model.config, launch),
+          forward(arena, model, launch, request.max_rows),
+          decoder(arena, model, launch) {}
     Model model;
+    Pictures pictures;
     Forward forward;
     Decoder decoder;
   };
@@ -112,7 +117,7 @@ Status open(const OpenRequest* request, Engine** out, Failure* failure) {
     DeviceArena plan;
     Engine::Parts(plan, *request, engine->launch);
     check_memory(plan, *request);
-    engine->arena.allocate(plan);
+    engine->arena.allocate(plan, engine->launch.stream);
     engine->parts = std::make_unique<Engine::Parts>(engine->arena, *request, engine->launch);
     {
       Uploader uploader(engine->launch.stream);
@@ -142,8 +147,24 @@ void set_probe(Engine* engine, Seen seen, void* user) {
   engine->parts->model.probe = {seen, user};
 }
 
-Status encode(Engine* engine, const uint8_t* pixels, Ask cancelled, void* user, Failure* failure) {
-  return guarded(failure, [&] { to_be_continued(engine->parts->forward.encode(pixels, cancelled, user)); });
+int32_t fits(Engine* engine, const Image* image) {
+  return engine->parts->pictures.fits(*image) ? 1 : 0;
+}
+
+Status resize(Engine* engine, const Image* image, Failure* failure) {
+  return guarded(failure, [&] { engine->parts->pictures.resize(*image, engine->parts->forward.pixels()); });
+}
+
+Status set_pixels(Engine* engine, const uint8_t* pixels, Failure* failure) {
+  return guarded(failure, [&] {
+    const size_t side = engine->parts->model.config.vision.image_size;
+    check(cudaMemcpyAsync(engine->parts->forward.pixels(), pixels, 3 * side * side, cudaMemcpyHostToDevice, engine->launch.stream), "picture");
+    check(cudaStreamSynchronize(engine->launch.stream), "picture");
+  });
+}
+
+Status encode(Engine* engine, Ask cancelled, void* user, Failure* failure) {
+  return guarded(failure, [&] { to_be_continued(engine->parts->forward.encode(cancelled, user)); });
 }
 
 Status append(Engine* engine, const Batch* batch, Ask cancelled, void* user, Failure* failure) {
@@ -167,6 +188,7 @@ Status copy_block(Engine* engine, int32_t from, int32_t to, Failure* failure) {
 
 extern "C" __attribute__((visibility("default"))) const mipha::cuda::Table* mipha_cuda_interface() {
   using namespace mipha::cuda;
-  static const Table table{kInterfaceVersion, kSizes, facts, open, close, memory, set_probe, encode, append, candidates, step, copy_block};
+  static const Table table{kInterfaceVersion, kSizes, facts,  open,       close, memory,    set_probe, fits, resize,
+                           set_pixels,        encode, append, candidates, step,  copy_block};
   return &table;
 }
