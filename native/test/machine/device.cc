@@ -22,9 +22,11 @@ struct Model {
 constexpr Model kModels[] = {{87, 16, 163 << 10, 4 << 20, true},     // Orin
                              {90, 132, 227 << 10, 50 << 20, false},  // H100
                              {110, 20, 227 << 10, 32 << 20, true}};  // Thor; sizes not read off one
-const Model& model() {
-  for (const Model& one : kModels) {
-    if (one.target == options().target) return one;
+Model model() {
+  for (Model one : kModels) {
+    if (one.target != options().target) continue;
+    if (options().processors > 0) one.multiprocessors = options().processors;
+    return one;
   }
   std::fprintf(stderr, "MIPHA_MACHINE_TARGET: expected 87, 90 or 110, got %d\n", options().target);
   std::abort();
@@ -33,7 +35,8 @@ const Model& model() {
 }  // namespace
 
 Options& options() {
-  static Options all{number("MIPHA_MACHINE_TARGET", 87), static_cast<uint32_t>(number("MIPHA_MACHINE_SEED", 0))};
+  static Options all{number("MIPHA_MACHINE_TARGET", 87), static_cast<uint32_t>(number("MIPHA_MACHINE_SEED", 0)),
+                     number("MIPHA_MACHINE_PROCESSORS", 0)};
   return all;
 }
 
