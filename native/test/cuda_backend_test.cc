@@ -1,6 +1,7 @@
 // The CUDA backend, its library running on the machine without a GPU, against the FP32 reference and the contract of all backends.
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
 
 #include "backend/cuda/library.h"
 #include "support/backend_contract.h"
@@ -102,15 +103,20 @@ TEST(CudaBackend, AMatrixOfRecipeW8A16IsMultipliedWide) {
 }
 
 TEST(CudaBackend, SizesThatNoKernelHasAreNamed) {
-  Config config = test::tiny_config();
-  config.language.head_size = 88;
-  try {
-    create_backend("cuda", std::make_shared<test::TinyModel>(config), {}, {});
-    FAIL();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code, Code::kBackend);
-    EXPECT_STREQ(error.what(), "CUDA: language.headSize 88: expected 64, 72, 80, 128 or 256");
-  }
+  const auto refusal = [](const std::function<void(Config&)>& change) -> std::string {
+    Config config = test::tiny_config();
+    change(config);
+    try {
+      create_backend("cuda", std::make_shared<test::TinyModel>(config), {}, {});
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code, Code::kBackend);
+      return error.what();
+    }
+    return "none";
+  };
+  EXPECT_EQ(refusal([](Config& c) { c.language.head_size = 88; }), "CUDA: language.headSize 88: expected 64, 72, 80, 128 or 256");
+  EXPECT_EQ(refusal([](Config& c) { c.language.rotary_dims = 24; }), "CUDA: language.rotaryDims 24 of headSize 80: expected multiples of 16");
+  EXPECT_EQ(refusal([](Config& c) { c.vision.intermediate = 202; }), "CUDA: vision.intermediate 202: expected a multiple of 4");
 }
 
 /// A step chooses on the device what the host would choose of its logits.

@@ -1,6 +1,7 @@
 #include "backend/cuda/supported.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "backend/cuda/kernels/layout.h"
 
@@ -17,6 +18,10 @@ std::string unsupported(const std::string& room, const BlockConfig& config) {
   // The two of a rotation stand in one tile.
   if (config.rotary_dims > 0 && (config.rotary_dims % kTileRows != 0 || config.head_size % kTileRows != 0)) {
     return room + ".rotaryDims " + std::to_string(config.rotary_dims) + " of headSize " + head + ": expected multiples of 16";
+  }
+  // Rows are read 16 bytes at a time.
+  for (const auto& [name, width] : {std::pair{"hidden", config.hidden}, std::pair{"intermediate", config.intermediate}}) {
+    if (width % 4 != 0) return room + "." + name + " " + std::to_string(width) + ": expected a multiple of 4";
   }
   return "";
 }
