@@ -55,10 +55,13 @@ Choice likeliest(const float* logits, const std::vector<int32_t>& candidates) {
   return choice;
 }
 
-void Backend::decode(const int* sequences, const int32_t* ids, const Candidates* candidates, int count, float* logits, Choice* choices) {
+void Backend::decode(const int* sequences, const int32_t* ids, const Chooser* choosers, int count, float* logits, Choice* choices) {
   step(sequences, ids, count, logits);
   for (int i = 0; i < count; ++i) {
-    if (candidates[i]) choices[i] = likeliest(logits + i * static_cast<size_t>(config().language.vocab), *candidates[i]);
+    if (const Candidates& candidates = choosers[i].candidates)
+      choices[i] = likeliest(logits + i * static_cast<size_t>(config().language.vocab), *candidates);
+    else
+      choices[i] = {Choice::kByCaller};
   }
 }
 

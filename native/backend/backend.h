@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "backend/chooser.h"
 #include "backend/cpu/options.h"
 #include "backend/tensorrt/options.h"
 #include "model/image.h"
@@ -63,17 +64,6 @@ struct Extension {
 using Cancelled = std::function<bool()>;
 using Progress = std::function<void(const char* stage, double fraction)>;
 
-/// Ids of which the likeliest is wanted, each once; of equal logits the id that stands first goes before the others. The list of a question is the
-/// same at every step, and of most questions: a backend may hold it and keep what it has made of it.
-using Candidates = std::shared_ptr<const std::vector<int32_t>>;
-
-/// The likeliest of some candidates. Logits that are NaN or infinite do not count.
-struct Choice {
-  int32_t id = -1;   // −1: no candidate has a logit that counts
-  float margin = 0;  // its logit minus the second largest; +infinity when there is no second
-};
-Choice likeliest(const float* logits, const std::vector<int32_t>& candidates);
-
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -113,10 +103,14 @@ class Backend {
   /// One decode step for 1..kMaxBatch sequences at once; logits [count, vocab]. Throws kMemory before touching any of them.
   virtual void step(const int* sequences, const int32_t* ids, int count, float* logits) = 0;
 
-  /// The decode step of the engine: a step after which sequence i is told as choices[i] where candidates[i] is not null, and as row i of the logits
-  /// [count, vocab] where it is; what is in the other rows is of no matter. Here the choices are made of the logits of step(). A backend whose logits
-  /// are far from the caller overrides it and makes them where the logits are.
-  virtual void decode(const int* sequences, const int32_t* ids, const Candidates* candidates, int count, float* logits, Choice* choices);
+  /// Bytes of each id, and the ids that have some, sorted by them: what a constraint is followed through. Told once, before the first decode();
+  /// who does not choose under constraints does not listen.
+  virtual void set_vocabulary(const std::vector<std::vector<uint8_t>>& /*bytes*/, const std::vector<int32_t>& /*sorted*/) {}
+
+  /// The decode step of the engine: a step after which sequence i is told as choices[i], or, where that is Choice::kByCaller, as row i of the logits
+  /// [count, vocab]; what is in the other rows is of no matter. Here candidates are chosen from, and constraints left to the caller. A backend whose
+  /// logits are far from the caller overrides it and chooses where the logits are.
+  virtual void decode(const int* sequences, const int32_t* ids, const Chooser* choosers, int count, float* logits, Choice* choices);
 
   /// For tests: sees every intermediate with the names of Reference (model/reference.h). Empty switches it off.
   virtual void set_probe(Probe probe) = 0;

@@ -29,6 +29,9 @@ class Vocabulary {
   explicit Vocabulary(std::vector<std::vector<uint8_t>> bytes);
 
   int size() const { return static_cast<int>(bytes_.size()); }
+  const std::vector<std::vector<uint8_t>>& bytes() const { return bytes_; }
+  /// Ids that have bytes, by these.
+  const std::vector<int32_t>& sorted() const { return sorted_; }
   /// What an answer without a constraint chooses from: the ids that have bytes, rising, but for the stop ids, and then those, rising.
   std::vector<int32_t> candidates(const std::vector<int32_t>& stop_ids) const;
   Transitions walk(const Constraint& constraint, int32_t state) const;

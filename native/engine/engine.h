@@ -2,7 +2,6 @@
 // Knows nothing of JavaScript: jobs are plain structs filled before and read after.
 #pragma once
 
-#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -21,22 +20,6 @@ namespace mipha {
 using Clock = std::chrono::steady_clock;
 
 enum class Finish { kEos, kStop, kLength, kCancelled };
-
-/// A byte automaton that the answer must follow. Token transitions are the automaton run over a token's bytes; a token that leads from a state to
-/// itself is no transition, so that an answer ends though a state takes any number of bytes.
-struct Constraint {
-  int states = 0;
-  std::vector<uint8_t> column;     // [256] of each byte in `next`: bytes that no state tells apart share one
-  std::vector<int32_t> next;       // [states, largest column + 1] target or −1
-  std::vector<uint8_t> accepting;  // [states] the end token is allowed here
-  std::vector<int32_t> group;    // [states] values still reachable in the choice at hand, as a set id; 0: all, or fixed text; −1: free text, whose
-                                 // tokens are not grouped
-  std::vector<int32_t> ends;     // [states] the group of the one value that the choice at hand has when it ends here; 0: it does not end here
-  std::vector<uint8_t> decided;  // [states] exactly one value is reachable: generation may end here at once
-
-  /// Values of `next` for each state. `column` is not empty.
-  size_t columns() const { return *std::max_element(column.begin(), column.end()) + size_t{1}; }
-};
 
 struct Sampling {
   float temperature = 0;  // 0: greedy

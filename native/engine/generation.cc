@@ -27,18 +27,36 @@ Generation::Generation(const AskJob& job, Candidates candidates, std::shared_ptr
   if (automaton_) outcome_.state = 0;
 }
 
+Chooser Generation::chooser() const {
+  Chooser chooser;
+  if (!greedy()) return chooser;
+  if (automaton_) {
+    chooser.constraint = automaton_->constraint();
+    chooser.state = outcome_.state;
+  } else {
+    chooser.candidates = candidates_;
+  }
+  chooser.stop_ids = &ends_;
+  chooser.tokens_left = job_.max_tokens - static_cast<int>(outcome_.ids.size());
+  return chooser;
+}
+
 std::optional<Finish> Generation::advance(const float* logits, const std::function<void(int32_t id)>& on_token) {
-  if (const Candidates candidates = greedy()) return advance(likeliest(logits, *candidates), on_token);
+  if (!automaton_ && greedy()) return advance(likeliest(logits, *candidates_), on_token);
   // A start state may be over already, or a dead end: no token fits a constraint whose bytes the vocabulary cannot spell. Neither may hang.
   if (over() || !collect(logits)) return Finish::kStop;
   const size_t chosen = automaton_ && automaton_->constraint()->group[outcome_.state] >= 0 ? choose_grouped() : choose();
-  return take(ids_[chosen], targets_[chosen], margin(), on_token);
+  const std::optional<Finish> finish = take(ids_[chosen], targets_[chosen], margin(), on_token);
+  return finish ? finish : ended(over());
 }
 
 std::optional<Finish> Generation::advance(const Choice& choice, const std::function<void(int32_t id)>& on_token) {
-  if (candidates_->empty()) return Finish::kStop;
+  if (automaton_ ? choice.id == Choice::kNoneAllowed : candidates_->empty()) return Finish::kStop;
   if (choice.id < 0) throw no_finite_logit();
-  return take(choice.id, std::binary_search(ends_.begin(), ends_.end(), choice.id) ? kEnd : 0, choice.margin, on_token);
+  if (automaton_) outcome_.probability *= choice.share;
+  const bool end = std::binary_search(ends_.begin(), ends_.end(), choice.id);
+  const std::optional<Finish> finish = take(choice.id, end ? kEnd : choice.state, choice.margin, on_token);
+  return finish ? finish : ended(automaton_ && (choice.last || automaton_->constraint()->decided[outcome_.state] != 0));
 }
 
 std::optional<Finish> Generation::take(int32_t id, int32_t target, float margin, const std::function<void(int32_t id)>& on_token) {
@@ -48,7 +66,12 @@ std::optional<Finish> Generation::take(int32_t id, int32_t target, float margin,
   outcome_.ids.push_back(id);
   if (on_token) on_token(id);
   if (automaton_) outcome_.state = target;
-  if (over()) return Finish::kStop;
+  return std::nullopt;
+}
+
+/// Behind a token that was no end.
+std::optional<Finish> Generation::ended(bool over) const {
+  if (over) return Finish::kStop;
   if (static_cast<int>(outcome_.ids.size()) >= job_.max_tokens) return Finish::kLength;
   return std::nullopt;
 }

@@ -19,22 +19,23 @@ class Generation {
   /// job's stop ids. `automaton` may be null.
   Generation(const AskJob& job, Candidates candidates, std::shared_ptr<TokenAutomaton> automaton, AskOutcome& outcome);
 
-  /// What a greedy answer without a constraint chooses from: all it has to know of a step is the likeliest of these. Null for others, which want
-  /// logits.
-  Candidates greedy() const { return automaton_ || job_.sampling.temperature > 0 ? nullptr : candidates_; }
+  /// What the next token is chosen by, where that is not left to advance(logits). Who samples leaves it. Valid until the next advance().
+  Chooser chooser() const;
 
   // One step further. Nothing: outcome.ids.back() wants to be fed for the next; otherwise why the answer is over. Both throw kInternal when every
   // allowed logit is NaN or infinite.
 
   /// Chooses the token after logits [vocab].
   std::optional<Finish> advance(const float* logits, const std::function<void(int32_t id)>& on_token);
-  /// Takes the likeliest of greedy().
+  /// Takes what chooser() chose.
   std::optional<Finish> advance(const Choice& choice, const std::function<void(int32_t id)>& on_token);
 
  private:
   static constexpr int32_t kEnd = -2;  // target of an end token: no state, and a group of its own where no value ends
 
+  bool greedy() const { return job_.sampling.temperature <= 0; }
   std::optional<Finish> take(int32_t id, int32_t target, float margin, const std::function<void(int32_t id)>& on_token);
+  std::optional<Finish> ended(bool over) const;
   bool over();
   bool collect(const float* logits);
   void offer(int32_t id, int32_t target, int32_t group, const float* logits);

@@ -36,6 +36,7 @@ void Worker::open(const OpenBackend& open, const Progress& progress, const Cance
                 "vocabulary: expected at most " + std::to_string(language.vocab) + " ids, received " + std::to_string(vocabulary_.size()));
   }
   check_ids("prefix", prefix_, language.vocab);
+  backend_->set_vocabulary(vocabulary_.bytes(), vocabulary_.sorted());
   logits_.resize(static_cast<size_t>(Backend::kMaxBatch) * language.vocab);
   base_ = backend_->sequence();
   progress("prefix", 0);
@@ -326,15 +327,15 @@ void Worker::decode() {
   if (batch.empty()) return;
   int sequences[Backend::kMaxBatch];
   int32_t ids[Backend::kMaxBatch];
-  Candidates candidates[Backend::kMaxBatch];
+  Chooser choosers[Backend::kMaxBatch];
   Choice choices[Backend::kMaxBatch];
   for (size_t i = 0; i < batch.size(); ++i) {
     sequences[i] = batch[i]->sequence;
     ids[i] = batch[i]->outcome.ids.back();
-    candidates[i] = batch[i]->generation->greedy();
+    choosers[i] = batch[i]->generation->chooser();
   }
   try {
-    backend_->decode(sequences, ids, candidates, static_cast<int>(batch.size()), logits_.data(), choices);
+    backend_->decode(sequences, ids, choosers, static_cast<int>(batch.size()), logits_.data(), choices);
   } catch (...) {
     const std::shared_ptr<const Error> error = current_error();
     if (error->code == Code::kDevice) throw;
@@ -343,10 +344,10 @@ void Worker::decode() {
   }
   for (size_t i = 0; i < batch.size(); ++i) {
     if (batch[i]->conversation) batch[i]->conversation->ids.push_back(ids[i]);
-    if (candidates[i])
-      advance(*batch[i], choices[i]);
-    else
+    if (choices[i].id == Choice::kByCaller)
       advance<const float*>(*batch[i], logits_.data() + i * static_cast<size_t>(backend_->config().language.vocab));
+    else
+      advance(*batch[i], choices[i]);
   }
 }
 

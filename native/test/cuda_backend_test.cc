@@ -128,7 +128,10 @@ TEST(CudaBackend, ChoicesAreThoseOfTheLogits) {
   const auto none = std::make_shared<const std::vector<int32_t>>();
   std::vector<int> sequences;
   std::vector<int32_t> ids;
-  const Candidates candidates[] = {rising, nullptr, few, none, rising};
+  Chooser choosers[5];
+  choosers[0].candidates = choosers[4].candidates = rising;
+  choosers[2].candidates = few;
+  choosers[3].candidates = none;
   for (int i = 0; i < 5; ++i) {
     sequences.push_back(backend.sequence());
     loaded.append(sequences.back(), test::token_ids(3 + i, i));
@@ -139,14 +142,15 @@ TEST(CudaBackend, ChoicesAreThoseOfTheLogits) {
   for (const int sequence : sequences) again.push_back(backend.fork(sequence));
   backend.step(again.data(), ids.data(), 5, expected.data());
   Choice choices[5];
-  backend.decode(sequences.data(), ids.data(), candidates, 5, logits.data(), choices);
+  backend.decode(sequences.data(), ids.data(), choosers, 5, logits.data(), choices);
   for (int i = 0; i < 5; ++i) {
     const float* const row = expected.data() + i * loaded.vocab;
-    if (!candidates[i]) {
+    if (i == 1) {
+      EXPECT_EQ(choices[i].id, Choice::kByCaller);
       EXPECT_TRUE(std::equal(row, row + loaded.vocab, logits.data() + i * loaded.vocab));
       continue;
     }
-    const Choice choice = likeliest(row, *candidates[i]);
+    const Choice choice = likeliest(row, *choosers[i].candidates);
     EXPECT_EQ(choices[i].id, choice.id) << i;
     EXPECT_EQ(choices[i].margin, choice.margin) << i;
   }

@@ -119,8 +119,8 @@ TEST_F(EngineTest, ConstraintDecidesEarly) {
 
 TEST_F(EngineTest, ABackendThatChoosesIsAskedAndItsChoiceTaken) {
   std::vector<std::vector<int32_t>> offered;
-  world.choose = [&](const std::vector<int>& rows, const std::vector<int32_t>& candidates) {
-    offered.push_back(candidates);
+  world.choose = [&](const std::vector<int>& rows, const Chooser& chooser) {
+    offered.push_back(*chooser.candidates);
     return rows.size() < 6 ? Choice{static_cast<int32_t>(20 + rows.size()), 0.5f} : Choice{0, 0.25f};
   };
   start();
@@ -139,7 +139,7 @@ TEST_F(EngineTest, ABackendThatChoosesIsAskedAndItsChoiceTaken) {
 
 TEST_F(EngineTest, WhoNeedsLogitsGetsThemBesideOneThatIsChosenFor) {
   world.next = [](const std::vector<int>&) { return 5; };
-  world.choose = [](const std::vector<int>&, const std::vector<int32_t>&) { return Choice{9, 1}; };
+  world.choose = [](const std::vector<int>&, const Chooser& chooser) { return chooser.candidates ? Choice{9, 1} : Choice{Choice::kByCaller}; };
   start();
   auto blocker = occupy("append");
   AskJob typed = question({1}, 3), sampled = question({2}, 3);
@@ -155,8 +155,29 @@ TEST_F(EngineTest, WhoNeedsLogitsGetsThemBesideOneThatIsChosenFor) {
   EXPECT_EQ(count("choose 1"), 2);
 }
 
+TEST_F(EngineTest, ABackendMayChooseUnderAConstraint) {
+  world.next = [](const std::vector<int>&) { return 5; };
+  std::vector<int> states, left;
+  world.choose = [&](const std::vector<int>&, const Chooser& chooser) {
+    states.push_back(chooser.state);
+    left.push_back(chooser.tokens_left);
+    EXPECT_EQ(*chooser.stop_ids, (std::vector<int32_t>{0}));
+    return chooser.state < 3 ? Choice{5, 0.5f, chooser.state + 1, 0.5f} : Choice{7, 1, 5, 0.25f};
+  };
+  start();
+  AskJob job = question({1}, 100);
+  job.constraint = checked(testing::choice({{"FFFG"}, {"FFFH"}}));
+  const AskOutcome answer = ask(job).value();
+  EXPECT_EQ(answer.finish, Finish::kStop);
+  EXPECT_EQ(answer.ids, (std::vector<int32_t>{5, 5, 5, 7}));
+  EXPECT_EQ(answer.state, 5);
+  EXPECT_NEAR(answer.probability, 0.5 * 0.5 * 0.25, 1e-9);
+  EXPECT_EQ(states, (std::vector<int>{1, 2, 3}));
+  EXPECT_EQ(left, (std::vector<int>{99, 98, 97}));
+}
+
 TEST_F(EngineTest, AChoiceOfNothingIsAnErrorOfItsQuestion) {
-  world.choose = [](const std::vector<int>&, const std::vector<int32_t>&) { return Choice{}; };
+  world.choose = [](const std::vector<int>&, const Chooser&) { return Choice{}; };
   start();
   EXPECT_EQ(ask(question({1})).error(), Code::kInternal);
   world.choose = {};

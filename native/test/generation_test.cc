@@ -222,9 +222,14 @@ TEST_F(GenerationTest, NotANumberIsNeverChosen) {
 }
 
 TEST_F(GenerationTest, AGreedyAnswerTakesChoicesAsItTakesLogits) {
+  job_.max_tokens = 5;
   begin({"a", "", "b"}, nullptr);
-  ASSERT_NE(generation_->greedy(), nullptr);
-  EXPECT_EQ(*generation_->greedy(), (std::vector<int32_t>{1, 3, 0}));
+  const Chooser chooser = generation_->chooser();
+  ASSERT_NE(chooser.candidates, nullptr);
+  EXPECT_EQ(*chooser.candidates, (std::vector<int32_t>{1, 3, 0}));
+  EXPECT_EQ(chooser.constraint, nullptr);
+  EXPECT_EQ(*chooser.stop_ids, job_.stop_ids);
+  EXPECT_EQ(chooser.tokens_left, 5);
   EXPECT_EQ(generation_->advance(Choice{3, 1.5f}, {}), std::nullopt);
   EXPECT_EQ(generation_->advance(Choice{0, 0.25f}, {}), Finish::kEos);
   EXPECT_EQ(text(), "b");
@@ -232,13 +237,70 @@ TEST_F(GenerationTest, AGreedyAnswerTakesChoicesAsItTakesLogits) {
   EXPECT_THROW(generation_->advance(Choice{}, {}), Error);
 }
 
-TEST_F(GenerationTest, WhoSamplesOrFollowsAConstraintWantsLogits) {
+TEST_F(GenerationTest, AnAnswerUnderAConstraintTakesChoicesAsItTakesLogits) {
+  const Constraint constraint = choice({{"aab"}, {"aac"}, {"ab"}});
+  const auto state = [&](const std::string& text) {
+    int32_t at = 0;
+    for (const char c : text) at = constraint.next[static_cast<size_t>(at) * 256 + static_cast<uint8_t>(c)];
+    return at;
+  };
+  begin({"a", "b", "c"}, &constraint);
+  EXPECT_EQ(advance({{"a", 1}}), std::nullopt);
+  Chooser chooser = generation_->chooser();
+  EXPECT_EQ(chooser.candidates, nullptr);
+  EXPECT_EQ(*chooser.constraint->next.data(), -1);
+  EXPECT_EQ(chooser.state, state("a"));
+  EXPECT_EQ(generation_->advance(Choice{1, 0.5f, state("aa"), 0.75f}, {}), std::nullopt);
+  chooser = generation_->chooser();
+  EXPECT_EQ(chooser.state, state("aa"));
+  EXPECT_EQ(chooser.tokens_left, job_.max_tokens - 2);
+  EXPECT_EQ(generation_->advance(Choice{3, 2, state("aac"), 0.5f}, {}), Finish::kStop);
+  EXPECT_EQ(text(), "aac");
+  EXPECT_EQ(outcome_.margins, (std::vector<float>{kInfinity, 0.5f, 2}));
+  EXPECT_DOUBLE_EQ(outcome_.probability, 0.75 * 0.5);
+  EXPECT_EQ(outcome_.state, state("aac"));
+}
+
+TEST_F(GenerationTest, AChoiceUnderAConstraintMayEndTheAnswer) {
+  const Constraint constraint = choice({{"1"}, {"12"}});
+  const auto after_one = [&] {
+    outcome_ = {};
+    begin({"1", "2"}, &constraint);
+    EXPECT_EQ(advance({{"1", 1}}), std::nullopt);
+  };
+  after_one();
+  const int32_t state = outcome_.state;
+  EXPECT_EQ(generation_->advance(Choice{0, 1, state, 0.5f}, {}), Finish::kEos);
+  EXPECT_EQ(text(), "1");
+  EXPECT_EQ(outcome_.state, state);
+  EXPECT_EQ(outcome_.probability, 0.5);
+
+  after_one();  // a state that nothing leads on from, though no value is decided
+  EXPECT_EQ(generation_->advance(Choice{2, 1, 0, 1, true}, {}), Finish::kStop);
+  EXPECT_EQ(text(), "12");
+
+  after_one();
+  EXPECT_EQ(generation_->advance(Choice{Choice::kNoneAllowed}, {}), Finish::kStop);
+  EXPECT_EQ(text(), "1");
+  EXPECT_EQ(outcome_.margins.size(), 1u);
+
+  after_one();
+  EXPECT_THROW(generation_->advance(Choice{Choice::kNoneCounts}, {}), Error);
+
+  job_.max_tokens = 2;
+  after_one();
+  EXPECT_EQ(generation_->chooser().tokens_left, 1);
+  EXPECT_EQ(generation_->advance(Choice{2, 1, 0, 1}, {}), Finish::kLength);
+}
+
+TEST_F(GenerationTest, WhoSamplesWantsLogits) {
   const Constraint constraint = choice({{"a"}, {"b"}});
-  begin({"a", "b"}, &constraint);
-  EXPECT_EQ(generation_->greedy(), nullptr);
   job_.sampling = {1, 1, 7};
-  begin({"a", "b"}, nullptr);
-  EXPECT_EQ(generation_->greedy(), nullptr);
+  for (const Constraint* const one : {&constraint, static_cast<const Constraint*>(nullptr)}) {
+    begin({"a", "b"}, one);
+    EXPECT_EQ(generation_->chooser().candidates, nullptr);
+    EXPECT_EQ(generation_->chooser().constraint, nullptr);
+  }
   std::map<std::string, int> seen;
   for (uint64_t seed = 0; seed < 200; ++seed) {
     outcome_ = {};

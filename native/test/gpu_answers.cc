@@ -4,6 +4,7 @@
 //   gpu_answers PACKAGE QUESTIONS [SCENES]    QUESTIONS: the folder that scripts/gpu-check/questions.mjs has filled
 //
 // Prints a line of JSON. Status 0 when at least 99 % of the answers are those of the CPU and their share of right ones is within 0.3 points of its.
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -75,6 +76,7 @@ Questions load(const std::string& folder) {
   Questions questions;
   questions.prefix = ids_of(member(root, "prefix"));
   questions.stops = ids_of(member(root, "stops"));
+  std::sort(questions.stops.begin(), questions.stops.end());
   questions.pixels = read(folder + "/scenes.rgb");
   Ids candidates;
   for (const Json& token : member(root, "tokens").items) {
@@ -139,14 +141,16 @@ std::vector<Ids> ask(Backend& backend, const Questions& questions, size_t scene)
       if (going.empty()) break;
       int sequences[Backend::kMaxBatch];
       int32_t ids[Backend::kMaxBatch];
-      Candidates candidates[Backend::kMaxBatch];
+      Chooser choosers[Backend::kMaxBatch];
       Choice choices[Backend::kMaxBatch];
       for (size_t i = 0; i < going.size(); ++i) {
         sequences[i] = going[i].sequence;
         ids[i] = going[i].next.id;
-        candidates[i] = questions.candidates;
+        choosers[i].candidates = questions.candidates;
+        choosers[i].stop_ids = &questions.stops;
+        choosers[i].tokens_left = kLongest - static_cast<int>(answers[going[i].question].size());
       }
-      backend.decode(sequences, ids, candidates, static_cast<int>(going.size()), logits.data(), choices);
+      backend.decode(sequences, ids, choosers, static_cast<int>(going.size()), logits.data(), choices);
       for (size_t i = 0; i < going.size(); ++i) going[i].next = choices[i];
     }
   }

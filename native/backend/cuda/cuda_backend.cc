@@ -108,15 +108,16 @@ class CudaBackend final : public ModelBackend {
 
   // Steps have kernels of their own, which append() never takes: whatever a row is appended with, its bits are the same.
   void step(const int* sequences, const int32_t* ids, int count, float* logits) override {
-    const std::vector<Candidates> none(count);
-    decode(sequences, ids, none.data(), count, logits, nullptr);
+    const std::vector<Chooser> none(count);
+    std::vector<Choice> by_caller(count);
+    decode(sequences, ids, none.data(), count, logits, by_caller.data());
   }
-  void decode(const int* sequences, const int32_t* ids, const Candidates* candidates, int count, float* logits, Choice* choices) override {
+  void decode(const int* sequences, const int32_t* ids, const Chooser* choosers, int count, float* logits, Choice* choices) override {
     std::vector<Extension> extensions;
     for (int i = 0; i < count; ++i) extensions.push_back({sequences[i], {{ids + i, 1}}});
     extend_all(extensions);
     try {
-      run_step(sequences, ids, candidates, count, logits, choices);
+      run_step(sequences, ids, choosers, count, logits, choices);
     } catch (...) {
       take_back(extensions, extensions.size());
       throw;
@@ -215,11 +216,11 @@ class CudaBackend final : public ModelBackend {
   }
 
   /// Sequences have been extended by the row that is computed.
-  void run_step(const int* sequences, const int32_t* ids, const Candidates* candidates, int count, float* logits, Choice* choices) {
+  void run_step(const int* sequences, const int32_t* ids, const Chooser* choosers, int count, float* logits, Choice* choices) {
     int32_t positions[kMostSequences], lists[kMostSequences];
     for (int i = 0; i < count; ++i) {
       positions[i] = sequences_.length(sequences[i]) - 1;
-      lists[i] = candidates[i] ? list_of(candidates[i]) : -1;
+      lists[i] = choosers[i].candidates ? list_of(choosers[i].candidates) : -1;
     }
     const std::vector<int32_t> blocks = block_rows(sequences, count);
     Chosen chosen[kMostSequences] = {};
@@ -227,7 +228,7 @@ class CudaBackend final : public ModelBackend {
     run([&](Failure* failure) { return engine_.table().step(engine_.get(), &step, failure); });
     probe_.rethrow();
     for (int i = 0; i < count; ++i) {
-      if (candidates[i]) choices[i] = {chosen[i].id, chosen[i].margin};
+      choices[i] = lists[i] < 0 ? Choice{Choice::kByCaller} : Choice{chosen[i].id, chosen[i].margin};
     }
   }
 

@@ -34,7 +34,7 @@ struct ToyWorld {
   };
 
   /// Where it is set, the backend chooses by itself: what it would give as logits of the sequences it chooses for is NaN.
-  std::function<Choice(const std::vector<int>& rows, const std::vector<int32_t>& candidates)> choose;
+  std::function<Choice(const std::vector<int>& rows, const Chooser& chooser)> choose;
 
   std::vector<std::string> log() const {
     const std::lock_guard<std::mutex> lock(mutex);
@@ -149,13 +149,15 @@ class ToyBackend : public Backend {
     }
   }
 
-  void decode(const int* sequences, const int32_t* ids, const Candidates* candidates, int count, float* logits, Choice* choices) override {
-    if (!world_.choose) return Backend::decode(sequences, ids, candidates, count, logits, choices);
+  void decode(const int* sequences, const int32_t* ids, const Chooser* choosers, int count, float* logits, Choice* choices) override {
+    if (!world_.choose) return Backend::decode(sequences, ids, choosers, count, logits, choices);
     step(sequences, ids, count, logits);
     int chosen = 0;
     for (int i = 0; i < count; ++i) {
-      if (!candidates[i]) continue;
-      choices[i] = world_.choose(at(sequences[i]).rows, *candidates[i]);
+      choices[i] = {Choice::kByCaller};
+      if (!choosers[i].candidates && !choosers[i].constraint) continue;
+      choices[i] = world_.choose(at(sequences[i]).rows, choosers[i]);
+      if (choices[i].id == Choice::kByCaller) continue;
       std::fill_n(logits + static_cast<size_t>(i) * kToyVocab, kToyVocab, std::numeric_limits<float>::quiet_NaN());
       ++chosen;
     }
