@@ -24,6 +24,7 @@
       "native/model/weights.cc",
       "native/backend/backend.cc",
       "native/backend/block_tables.cc",
+      "native/backend/cuda/choosers.cc",
       "native/backend/cuda/cuda_backend.cc",
       "native/backend/cuda/library.cc",
       "native/backend/cuda/supported.cc",
@@ -82,6 +83,7 @@
       "native/model/resample.cc",
       "native/model/weights.cc",
       "native/backend/cuda/runtime/cache.cc",
+      "native/backend/cuda/runtime/choices.cc",
       "native/backend/cuda/runtime/decoder.cc",
       "native/backend/cuda/runtime/forward.cc",
       "native/backend/cuda/runtime/memory.cc",
@@ -90,6 +92,7 @@
       "native/backend/cuda/runtime/pictures.cc",
       "native/backend/cuda/runtime/table.cc",
       "native/backend/cuda/runtime/upload.cc",
+      "native/backend/cuda/runtime/steps.cc",
       "native/backend/cuda/runtime/weights.cc"
     ],
     "avx2_sources": ["native/backend/cpu/avx2.cc"],

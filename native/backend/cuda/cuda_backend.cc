@@ -3,10 +3,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <utility>
 
 #include "backend/block_tables.h"
+#include "backend/cuda/choosers.h"
 #include "backend/cuda/kernels/layout.h"
 #include "backend/cuda/library.h"
 #include "backend/cuda/supported.h"
@@ -62,9 +62,9 @@ class CudaBackend final : public ModelBackend {
         max_rows_(max_rows),
         table_width_((config().language.context + kBlockRows - 1) / kBlockRows),
         engine_(library, *package_, (cache_tokens + kBlockRows - 1) / kBlockRows, max_rows, progress),
-        sequences_((cache_tokens + kBlockRows - 1) / kBlockRows, kBlockRows, config().language.context, [this](int from, int to) {
-          run([&](Failure* failure) { return engine_.table().copy_block(engine_.get(), from, to, failure); });
-        }) {}
+        sequences_((cache_tokens + kBlockRows - 1) / kBlockRows, kBlockRows, config().language.context,
+                   [this](int from, int to) { run([&](Failure* failure) { return engine_.table().copy_block(engine_.get(), from, to, failure); }); }),
+        choosers_(engine_.table(), engine_.get()) {}
 
   std::string name() const override { return "cuda"; }
   std::string detail() const override {
@@ -86,6 +86,10 @@ class CudaBackend final : public ModelBackend {
   int length(int sequence) const override { return sequences_.length(sequence); }
   int room(int sequence) const override { return sequences_.room(sequence); }
   bool reserve(int sequence, int rows) override { return sequences_.reserve(sequence, rows); }
+
+  void set_vocabulary(const std::vector<std::vector<uint8_t>>& bytes, const std::vector<int32_t>& sorted) override {
+    choosers_.set_vocabulary(bytes, sorted, config().language.vocab);
+  }
 
   bool append(const std::vector<Extension>& extensions, float* logits, const Cancelled& cancelled) override {
     const std::vector<NewRow> rows = list_rows(extensions);
@@ -127,6 +131,12 @@ class CudaBackend final : public ModelBackend {
   void set_probe(Probe probe) override {
     probe_.probe = std::move(probe);
     engine_.table().set_probe(engine_.get(), probe_.probe ? Callbacks::seen : nullptr, &probe_);
+  }
+
+  StepCounts step_counts() const {
+    StepCounts counts = {};
+    engine_.table().step_counts(engine_.get(), &counts);
+    return counts;
   }
 
  private:
@@ -217,19 +227,35 @@ class CudaBackend final : public ModelBackend {
 
   /// Sequences have been extended by the row that is computed.
   void run_step(const int* sequences, const int32_t* ids, const Chooser* choosers, int count, float* logits, Choice* choices) {
-    int32_t positions[kMostSequences], lists[kMostSequences];
-    for (int i = 0; i < count; ++i) {
-      positions[i] = sequences_.length(sequences[i]) - 1;
-      lists[i] = choosers[i].candidates ? list_of(choosers[i].candidates) : -1;
-    }
+    int32_t positions[kMostSequences];
+    StepChooser named[kMostSequences];
+    choosers_.name(choosers, count, named);
+    for (int i = 0; i < count; ++i) positions[i] = sequences_.length(sequences[i]) - 1;
     const std::vector<int32_t> blocks = block_rows(sequences, count);
     Chosen chosen[kMostSequences] = {};
-    const Step step{count, ids, positions, blocks.data(), lists, logits, chosen};
+    const Step step{count, ids, positions, blocks.data(), named, ahead(positions, named, count), logits, chosen};
     run([&](Failure* failure) { return engine_.table().step(engine_.get(), &step, failure); });
     probe_.rethrow();
     for (int i = 0; i < count; ++i) {
-      choices[i] = lists[i] < 0 ? Choice{Choice::kByCaller} : Choice{chosen[i].id, chosen[i].margin};
+      const Chosen& one = chosen[i];
+      if (named[i].list >= 0)
+        choices[i] = {one.id, one.margin};
+      else if (named[i].constraint >= 0)
+        choices[i] = {one.id, one.margin, one.state, one.share, one.last != 0};
+      else
+        choices[i] = {Choice::kByCaller};
     }
+  }
+
+  /// Steps that may be computed before they are asked for: their rows lie in blocks that the sequences hold alone, which the last ones do when they
+  /// have just been extended, and no answer is known to be over.
+  int ahead(const int32_t* positions, const StepChooser* choosers, int count) const {
+    int steps = kBlockRows;
+    for (int i = 0; i < count; ++i) {
+      const int of_block = kBlockRows - 1 - positions[i] % kBlockRows, of_context = config().language.context - 1 - positions[i];
+      steps = std::min({steps, of_block, of_context, choosers[i].tokens_left - 1});
+    }
+    return std::max(steps, 0);
   }
 
   /// [count, table_width_], what no row reads is −1.
@@ -242,38 +268,19 @@ class CudaBackend final : public ModelBackend {
     return blocks;
   }
 
-  /// Where the device has these candidates; they take the place of those that were wanted least lately.
-  int list_of(const Candidates& candidates) {
-    const auto same = std::find_if(lists_.begin(), lists_.end(), [&](const List& list) { return list.candidates == candidates; });
-    const auto list =
-        same != lists_.end() ? same : std::min_element(lists_.begin(), lists_.end(), [](const List& a, const List& b) { return a.used < b.used; });
-    const int slot = static_cast<int>(list - lists_.begin());
-    if (same == lists_.end()) {
-      list->candidates = nullptr;
-      run([&](Failure* failure) {
-        return engine_.table().candidates(engine_.get(), slot, candidates->data(), static_cast<int32_t>(candidates->size()), failure);
-      });
-      list->candidates = candidates;
-    }
-    list->used = ++clock_;
-    return slot;
-  }
-
-  struct List {
-    Candidates candidates;
-    uint64_t used = 0;
-  };
-
   const Facts facts_;
   const int max_rows_, table_width_;
   Handle engine_;
   BlockTables sequences_;
   Callbacks probe_;
-  std::array<List, kCandidateLists> lists_;
-  uint64_t clock_ = 0;
+  Choosers choosers_;
 };
 
 }  // namespace
+
+StepCounts step_counts(const Backend& backend) {
+  return dynamic_cast<const CudaBackend&>(backend).step_counts();
+}
 
 std::string missing() {
   const std::string library = default_library();

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "backend/chooser.h"
 #include "core/error.h"
 #include "model/config.h"
 #include "model/image.h"
@@ -90,33 +91,78 @@ struct Batch {
   float* logits;          // [answers, vocab]
 };
 
-/// What the likeliest candidate is asked of: list `slot` of those that were uploaded.
+/// A Choice of backend/chooser.h.
 struct Chosen {
   int32_t id;
   float margin;
+  int32_t state;
+  float share;
+  int32_t last;
+};
+
+constexpr int kMostStops = 16, kMostGroups = 3072;
+
+/// A Chooser of backend/chooser.h: by list `list` of candidates, under constraint `constraint`, or, with neither, by the caller.
+struct StepChooser {
+  int32_t list;        // slot, or −1
+  int32_t constraint;  // slot, or −1
+  int32_t state;
+  int32_t tokens_left;
+  int32_t stop_count;
+  int32_t stops[kMostStops];
 };
 
 struct Step {
-  int32_t count;             // 1..8
-  const int32_t* ids;        // [count] tokens
-  const int32_t* positions;  // [count]
-  const int32_t* blocks;     // [count, blocks of a context]
-  const int32_t* lists;      // [count] slot of the candidates; −1: logits are wanted instead
-  float* logits;             // [count, vocab]; other rows are left as they are
-  Chosen* chosen;            // [count]
+  int32_t count;                // 1..8
+  const int32_t* ids;           // [count] tokens
+  const int32_t* positions;     // [count]
+  const int32_t* blocks;        // [count, blocks of a context]
+  const StepChooser* choosers;  // [count]
+  int32_t ahead;                // steps of the same sequences that may be computed before they are asked for: rows for them are in `blocks`
+  float* logits;                // [count, vocab]; only rows that the caller chooses by are written
+  Chosen* chosen;               // [count]; the other ones
+};
+
+/// The ids that have bytes, sorted by these: token i is ids[i], of bytes [begins[i], begins[i + 1]).
+struct VocabularyView {
+  const uint8_t* bytes;
+  const uint32_t* begins;  // [count + 1]
+  const int32_t* ids;      // [count]
+  int32_t count;           // at most the model's
+};
+
+/// A Constraint of backend/chooser.h with numbered groups: −1, 0, or below `groups`, which is at most kMostGroups.
+struct ConstraintView {
+  const uint8_t* column;  // [256]
+  const int32_t* next;    // [states, columns]
+  const int32_t *group, *ends;
+  const uint8_t *accepting, *decided;
+  int32_t states, columns, groups;
+
+  size_t bytes() const { return (size_t{4} * states * (columns + 2) + 256 + size_t{2} * states + 255) / 256 * 256; }
 };
 
 constexpr int kCandidateLists = 8;  // as many as sequences: those of one step never displace each other
+constexpr int kConstraints = 16;
+constexpr size_t kConstraintBytes = size_t{8} << 20;  // all of them together
+constexpr size_t kWordBytes = 16;                     // for each id of the vocabulary: what its bytes may take on average
+
+/// How steps came about.
+struct StepCounts {
+  int64_t steps;      // that were asked for
+  int64_t continued;  // of these: on inputs that the device had made itself
+  int64_t ahead;      // of these: launched before they were asked for
+  int64_t forgotten;  // launched and never asked for
+};
 
 struct Engine;  // a model on a device
 
 /// Of what crosses: two builds that disagree must not meet.
 struct Sizes {
-  uint32_t config, linear, block, weights, request, image, batch, step, facts;
+  uint32_t config, linear, block, weights, request, image, batch, step, chooser, chosen, constraint, facts;
 };
-constexpr Sizes kSizes = {sizeof(Config),      sizeof(Linear),      sizeof(BlockOf<Linear>),
-                          sizeof(WeightsView), sizeof(OpenRequest), sizeof(Image),
-                          sizeof(Batch),       sizeof(Step),        sizeof(Facts)};
+constexpr Sizes kSizes = {sizeof(Config), sizeof(Linear), sizeof(BlockOf<Linear>), sizeof(WeightsView), sizeof(OpenRequest),    sizeof(Image),
+                          sizeof(Batch),  sizeof(Step),   sizeof(StepChooser),     sizeof(Chosen),      sizeof(ConstraintView), sizeof(Facts)};
 
 struct Table {
   int32_t version;  // kInterfaceVersion
@@ -140,7 +186,12 @@ struct Table {
   /// Code::kDisposed: the rows are not there.
   Status (*append)(Engine* engine, const Batch* batch, Ask cancelled, void* user, Failure* failure);
   Status (*candidates)(Engine* engine, int32_t slot, const int32_t* ids, int32_t count, Failure* failure);
+  /// Bytes of more than kWordBytes for each id of the model are Code::kOption.
+  Status (*vocabulary)(Engine* engine, const VocabularyView* vocabulary, Failure* failure);
+  /// Into `slot`, at `offset` of kConstraintBytes, a multiple of 256. Needs a vocabulary.
+  Status (*constraint)(Engine* engine, int32_t slot, size_t offset, const ConstraintView* constraint, Failure* failure);
   Status (*step)(Engine* engine, const Step* step, Failure* failure);
+  void (*step_counts)(const Engine* engine, StepCounts* counts);
   Status (*copy_block)(Engine* engine, int32_t from, int32_t to, Failure* failure);
 };
 

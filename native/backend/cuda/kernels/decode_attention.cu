@@ -8,25 +8,25 @@ namespace {
 constexpr int kAttentionResident = 2;
 
 template <int kLanes, int kHeads>
-__global__ void __launch_bounds__(kDecodeThreads, kAttentionResident) attend(DecodeAttention in) {
-  AttentionBlock(in, blockIdx.x).run<kLanes, kHeads>();
+__global__ void __launch_bounds__(kDecodeThreads, kAttentionResident) attend(const int32_t* live, DecodeAttention in) {
+  AttentionBlock(in, blockIdx.x).run<kLanes, kHeads>(live);
 }
 
 /// The first blocks attend, the others multiply: neither waits for the other.
 template <int kLanes, int kHeads>
 __global__ void __launch_bounds__(kDecodeThreads, kAttentionResident)
-    attend_and_product(DecodeAttention attention, int attending, Rows in, OneMatrix<StoreOutput> out, int depth) {
+    attend_and_product(const int32_t* live, DecodeAttention attention, int attending, Rows in, OneMatrix<StoreOutput> out, int depth) {
   const int block = blockIdx.x;
   if (block < attending) {
-    AttentionBlock(attention, block).run<kLanes, kHeads>();
+    AttentionBlock(attention, block).run<kLanes, kHeads>(live);
   } else {
-    decode_product<Format::kS8>(in, out, depth, block - attending, gridDim.x - attending);
+    decode_product<Format::kS8>(live, in, out, depth, block - attending, gridDim.x - attending);
   }
 }
 
 template <Format kFormat>
-__global__ void __launch_bounds__(kDecodeThreads, kResident) product(Rows in, OneMatrix<StoreOutput> out, int depth) {
-  decode_product<kFormat>(in, out, depth, blockIdx.x, gridDim.x);
+__global__ void __launch_bounds__(kDecodeThreads, kResident) product(const int32_t* live, Rows in, OneMatrix<StoreOutput> out, int depth) {
+  decode_product<kFormat>(live, in, out, depth, blockIdx.x, gridDim.x);
 }
 
 template <int kLanes, int kHeads>
@@ -62,7 +62,7 @@ int decode_splits(int kv_heads, int context, int processors) {
 cudaError_t decode_attend(const Launch& launch, const DecodeAttention& in) {
   return with_shape(in, [&](auto shape) {
     using S = decltype(shape);
-    return start(attend<S::lanes, S::heads>, blocks_of(in), kDecodeThreads, shared_of(in), launch.stream, in);
+    return start(attend<S::lanes, S::heads>, blocks_of(in), kDecodeThreads, shared_of(in), launch.stream, launch.live, in);
   });
 }
 
@@ -80,12 +80,12 @@ cudaError_t decode_attend_and_down(const Launch& launch, const DecodeAttention& 
         using S = decltype(shape);
         const unsigned attending = blocks_of(in), bytes = std::max(of_rows, shared_of(in));
         return start(attend_and_product<S::lanes, S::heads>, attending + product_blocks(launch, tiles, limit, bytes, kAttentionResident),
-                     kDecodeThreads, bytes, launch.stream, in, static_cast<int>(attending), rows, out, down.depth);
+                     kDecodeThreads, bytes, launch.stream, launch.live, in, static_cast<int>(attending), rows, out, down.depth);
       });
     }
     return with_format(down.format, [&](auto format) {
       return start(product<decltype(format)::value>, product_blocks(launch, tiles, limit, of_rows, kResident), kDecodeThreads, of_rows, launch.stream,
-                   rows, out, down.depth);
+                   launch.live, rows, out, down.depth);
     });
   });
 }

@@ -66,8 +66,9 @@ class AttentionBlock {
         row_(index / in.splits / in.cache.kv_heads) {}
 
   template <int kLanes, int kHeads>
-  __device__ __forceinline__ void run() {
+  __device__ __forceinline__ void run(const int32_t* live) {
     const Place place = in_.places[row_];
+    if (!is_live(live)) return;
     const int visible = place.position + 1, blocks = (visible + kBlockRows - 1) / kBlockRows, share = blocks_of_split(blocks, in_.splits);
     const int used = (blocks + share - 1) / share, first = split_ * share;  // splits that have rows: the first ones
     if (split_ >= used) return;

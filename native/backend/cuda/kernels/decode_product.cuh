@@ -121,7 +121,7 @@ class Sweep {
 
 /// The product of the rows of `in` with the matrices of `out` (decode_epilogues.cuh), by `blocks` blocks of which this is the `block`th.
 template <Format kFormat, class Input, class Output>
-__device__ __forceinline__ void decode_product(const Input& in, Output out, int depth, int block, int blocks) {
+__device__ __forceinline__ void decode_product(const int32_t* live, const Input& in, Output out, int depth, int block, int blocks) {
   using Sum = typename Steps<kFormat>::Sum;
   constexpr bool kWide = Steps<kFormat>::kWide;
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, g = lane / 4, t = lane % 4;
@@ -130,7 +130,8 @@ __device__ __forceinline__ void decode_product(const Input& in, Output out, int 
   Sweep<kFormat> sweep(steps);
   int tile = block;  // a grid has no more blocks than tiles
   const uint4* at = out.tile(tile, steps) + (warp * 32 + lane);
-  sweep.begin(at);  // on their way before the rows are looked at
+  sweep.begin(at);  // on their way before the rows are looked at, or whether the step is wanted
+  if (!is_live(live)) return;
   stage<kWide>(in, depth);
   __syncthreads();
 

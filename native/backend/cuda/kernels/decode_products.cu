@@ -5,8 +5,8 @@ namespace mipha::cuda {
 namespace {
 
 template <Format kFormat, class Input, class Output>
-__global__ void __launch_bounds__(kDecodeThreads, kResident) product(Input in, Output out, int depth) {
-  decode_product<kFormat>(in, out, depth, blockIdx.x, gridDim.x);
+__global__ void __launch_bounds__(kDecodeThreads, kResident) product(const int32_t* live, Input in, Output out, int depth) {
+  decode_product<kFormat>(live, in, out, depth, blockIdx.x, gridDim.x);
 }
 
 /// outputs(first) makes the Output for the rows from `first` on.
@@ -16,7 +16,7 @@ cudaError_t multiply(const Launch& launch, const Input& in, const Matrix& matrix
     const unsigned bytes = product_shared(matrix, count), blocks = product_blocks(launch, tiles, limit, bytes, kResident);
     const auto out = outputs(first);
     return with_format(matrix.format, [&](auto format) {
-      return start(product<decltype(format)::value, Input, std::decay_t<decltype(out)>>, blocks, kDecodeThreads, bytes, launch.stream,
+      return start(product<decltype(format)::value, Input, std::decay_t<decltype(out)>>, blocks, kDecodeThreads, bytes, launch.stream, launch.live,
                    from_row(in, first, count), out, matrix.depth);
     });
   });

@@ -16,6 +16,10 @@ __device__ __forceinline__ unsigned shared_address(const void* at) {
   return static_cast<unsigned>(__cvta_generic_to_shared(at));
 }
 
+/// False in a step that nobody wants any more: Launch::live. The same for all threads of a grid.
+__device__ __forceinline__ bool is_live(const int32_t* live) {
+  return live == nullptr || *live != 0;
+}
 // Weights, read once: past L1.
 __device__ __forceinline__ uint4 load_once(const uint4* from) {
   uint4 v;

@@ -1,4 +1,5 @@
 /// embed: rows of the embedding, or of a picture's features.
+#include "backend/cuda/kernels/device.cuh"
 #include "backend/cuda/kernels/kernels.h"
 #include "backend/cuda/kernels/start.cuh"
 
@@ -8,7 +9,8 @@ namespace {
 constexpr int kEmbedThreads = 256;
 
 /// One block for each row.
-__global__ void __launch_bounds__(kEmbedThreads) embed_rows(Embedding in, const int32_t* ids, const float* features, float* x) {
+__global__ void __launch_bounds__(kEmbedThreads) embed_rows(const int32_t* live, Embedding in, const int32_t* ids, const float* features, float* x) {
+  if (!is_live(live)) return;
   const int id = ids[blockIdx.x];
   float* const to = x + static_cast<int64_t>(blockIdx.x) * in.width;
   const int64_t from = static_cast<int64_t>(id < 0 ? -1 - id : id) * in.width;
@@ -29,7 +31,7 @@ __global__ void __launch_bounds__(kEmbedThreads) embed_rows(Embedding in, const 
 }  // namespace
 
 cudaError_t embed(const Launch& launch, const Embedding& in, const int32_t* ids, const float* features, int rows, float* x) {
-  return start(embed_rows, static_cast<unsigned>(rows), kEmbedThreads, 0, launch.stream, in, ids, features, x);
+  return start(embed_rows, static_cast<unsigned>(rows), kEmbedThreads, 0, launch.stream, launch.live, in, ids, features, x);
 }
 
 }  // namespace mipha::cuda

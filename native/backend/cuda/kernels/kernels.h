@@ -18,7 +18,8 @@ namespace mipha::cuda {
 
 struct Launch {
   cudaStream_t stream = nullptr;
-  int processors = 0;  // multiprocessors of the device
+  int processors = 0;             // multiprocessors of the device
+  const int32_t* live = nullptr;  // kernels of decode do nothing where it is 0: their step was launched before it was known that none follows
 };
 
 // ---- operands

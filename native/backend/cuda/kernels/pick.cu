@@ -30,7 +30,8 @@ __device__ __forceinline__ Best over_warp(Best best) {
 }
 
 /// One block for each pick.
-__global__ void __launch_bounds__(kPickThreads) pick_likeliest(const Pick* picks) {
+__global__ void __launch_bounds__(kPickThreads) pick_likeliest(const int32_t* live, const Pick* picks) {
+  if (!is_live(live)) return;
   const Pick pick = picks[blockIdx.x];
   const Best none{-INFINITY, -INFINITY, -1};
   Best best = none;
@@ -52,7 +53,7 @@ __global__ void __launch_bounds__(kPickThreads) pick_likeliest(const Pick* picks
 }  // namespace
 
 cudaError_t pick(const Launch& launch, const Pick* picks, int count) {
-  return start(pick_likeliest, static_cast<unsigned>(count), kPickThreads, kPickWarps * sizeof(Best), launch.stream, picks);
+  return start(pick_likeliest, static_cast<unsigned>(count), kPickThreads, kPickWarps * sizeof(Best), launch.stream, launch.live, picks);
 }
 
 }  // namespace mipha::cuda

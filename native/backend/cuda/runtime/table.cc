@@ -7,10 +7,10 @@
 #include <memory>
 #include <string>
 
-#include "backend/cuda/runtime/decoder.h"
 #include "backend/cuda/runtime/failure.h"
 #include "backend/cuda/runtime/forward.h"
 #include "backend/cuda/runtime/pictures.h"
+#include "backend/cuda/runtime/steps.h"
 
 #ifndef MIPHA_CUDA_BUILT
 #define MIPHA_CUDA_BUILT ""  // what the library has code for
@@ -25,11 +25,11 @@ struct Engine {
         : model(arena, request),
           pictures(arena, model.config, launch),
           forward(arena, model, launch, request.max_rows),
-          decoder(arena, model, launch) {}
+          steps(arena, model, launch) {}
     Model model;
     Pictures pictures;
     Forward forward;
-    Decoder decoder;
+    Steps steps;
   };
 
   Engine() = default;
@@ -124,7 +124,7 @@ Status open(const OpenRequest* request, Engine** out, Failure* failure) {
       engine->parts->model.weights.load(uploader);
     }
     engine->parts->forward.load();
-    engine->parts->decoder.load();
+    engine->parts->steps.load();
     *out = engine.release();
   });
 }
@@ -172,11 +172,23 @@ Status append(Engine* engine, const Batch* batch, Ask cancelled, void* user, Fai
 }
 
 Status candidates(Engine* engine, int32_t slot, const int32_t* ids, int32_t count, Failure* failure) {
-  return guarded(failure, [&] { engine->parts->decoder.candidates(slot, ids, count); });
+  return guarded(failure, [&] { engine->parts->steps.changed_choices().candidates(slot, ids, count); });
+}
+
+Status vocabulary(Engine* engine, const VocabularyView* vocabulary, Failure* failure) {
+  return guarded(failure, [&] { engine->parts->steps.changed_choices().vocabulary(*vocabulary); });
+}
+
+Status constraint(Engine* engine, int32_t slot, size_t offset, const ConstraintView* constraint, Failure* failure) {
+  return guarded(failure, [&] { engine->parts->steps.changed_choices().constraint(slot, offset, *constraint); });
 }
 
 Status step(Engine* engine, const Step* step, Failure* failure) {
-  return guarded(failure, [&] { engine->parts->decoder.step(*step); });
+  return guarded(failure, [&] { engine->parts->steps.step(*step); });
+}
+
+void step_counts(const Engine* engine, StepCounts* counts) {
+  *counts = engine->parts->steps.counts();
 }
 
 Status copy_block(Engine* engine, int32_t from, int32_t to, Failure* failure) {
@@ -188,7 +200,7 @@ Status copy_block(Engine* engine, int32_t from, int32_t to, Failure* failure) {
 
 extern "C" __attribute__((visibility("default"))) const mipha::cuda::Table* mipha_cuda_interface() {
   using namespace mipha::cuda;
-  static const Table table{kInterfaceVersion, kSizes, facts,  open,       close, memory,    set_probe, fits, resize,
-                           set_pixels,        encode, append, candidates, step,  copy_block};
+  static const Table table{kInterfaceVersion, kSizes, facts,  open,       close,      memory,     set_probe, fits,        resize,
+                           set_pixels,        encode, append, candidates, vocabulary, constraint, step,      step_counts, copy_block};
   return &table;
 }
