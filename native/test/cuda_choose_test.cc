@@ -343,6 +343,23 @@ TEST_F(CudaChoose, TheFirstOfEqualOnes) {
   EXPECT_EQ(close, 0);
 }
 
+/// Two groups of the same mass, whose members take turns over more tokens than a block has threads.
+TEST_F(CudaChoose, TheGroupWhoseFirstMemberStandsFirst) {
+  constexpr int kTokens = 2 * 1024 + 1;
+  std::vector<std::vector<uint8_t>> bytes;
+  for (int i = 0; i < kTokens; ++i) bytes.push_back({static_cast<uint8_t>(i / 256), static_cast<uint8_t>(i % 256)});
+  Vocabularies v(bytes);
+  Constraint constraint;  // the second byte's last bit is the value
+  constraint.states = 4;
+  for (int byte = 0; byte < 256; ++byte) constraint.column.push_back(static_cast<uint8_t>(byte % 2));
+  constraint.next = {1, 1, 2, 3, -1, -1, -1, -1};
+  constraint.accepting = {0, 0, 1, 1}, constraint.group = {0, 0, 1, 2}, constraint.ends = {0, 0, 0, 0}, constraint.decided = {0, 0, 1, 1};
+  std::vector<float> logits(v.vocab, 1);
+  logits[500] = NAN;  // 1024 of each
+  compare(v, {{std::make_shared<const Constraint>(constraint), 0, {}}}, logits, "turns");
+  EXPECT_EQ(close, 0);
+}
+
 /// A step that settles into the next one, and what makes it not.
 class CudaSettle : public CudaChoose {
  protected:
