@@ -64,6 +64,9 @@ template <Format kFormat>
 class Sweep {
  public:
   static constexpr int kAhead = 8, kStride = kDecodeWarps * 32;  // uint4 from one step of a warp to its next
+  /// Taken in turn: the next product does not wait for the one before, for which the compiler pads with instructions. Wide ones convert meanwhile,
+  /// and have no registers left.
+  static constexpr int kSums = kFormat == Format::kS8Wide ? 1 : 2;
   using Sum = typename Steps<kFormat>::Sum;
 
   __device__ __forceinline__ explicit Sweep(int steps) {
@@ -80,15 +83,16 @@ class Sweep {
     }
   }
 
-  /// c += the tile at `at`, then loads of the tile at `next` are under way unless it is null. b: the lane's columns of the warp's first step.
-  __device__ __forceinline__ void tile(Sum (&c)[4], const uint4* at, const uint4* next, const char* b) {
+  /// The sum of c's += the tile at `at`, then loads of the tile at `next` are under way unless it is null. b: the lane's columns of the warp's first
+  /// step.
+  __device__ __forceinline__ void tile(Sum (&c)[kSums][4], const uint4* at, const uint4* next, const char* b) {
     constexpr int kBytes = kDecodeWarps * Steps<kFormat>::kRowBytes;
     at += kAhead * kStride;
 #pragma unroll 1
     for (int left = groups_; left > 1; --left) {
 #pragma unroll
       for (int i = 0; i < kAhead; ++i) {
-        multiply<kFormat>(c, ahead_[i], b + i * kBytes);
+        multiply<kFormat>(c[i % kSums], ahead_[i], b + i * kBytes);
         ahead_[i] = load_once(at + i * kStride);
       }
       at += kAhead * kStride;
@@ -97,7 +101,7 @@ class Sweep {
     if (groups_ > 0) {
 #pragma unroll
       for (int i = 0; i < kAhead; ++i) {
-        multiply<kFormat>(c, ahead_[i], b + i * kBytes);
+        multiply<kFormat>(c[i % kSums], ahead_[i], b + i * kBytes);
         if (i < rest_) {
           ahead_[i] = load_once(at + i * kStride);
         } else if (next != nullptr) {
@@ -109,7 +113,7 @@ class Sweep {
 #pragma unroll
     for (int i = 0; i < kAhead - 1; ++i) {
       if (i >= rest_) break;
-      multiply<kFormat>(c, ahead_[i], b + i * kBytes);
+      multiply<kFormat>(c[i % kSums], ahead_[i], b + i * kBytes);
       if (next != nullptr) ahead_[i] = load_once(next + i * kStride);
     }
   }
@@ -142,12 +146,16 @@ __device__ __forceinline__ void decode_product(const int32_t* live, const Input&
   for (int turn = 0; tile < tiles; ++turn) {
     const int next = tile + blocks;
     const uint4* const next_at = next < tiles ? out.tile(next, steps) + (warp * 32 + lane) : nullptr;
-    Sum c[4] = {0, 0, 0, 0};
+    Sum c[Sweep<kFormat>::kSums][4] = {};
     sweep.tile(c, at, next_at, b);
 
+    if constexpr (Sweep<kFormat>::kSums == 2) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) c[0][i] += c[1][i];
+    }
     Sum* const sums = shared<Sum>(turn % 2 * kSumBytes);  // the other's readers are behind this turn's barrier before these are written again
-    reinterpret_cast<typename Two<Sum>::Type*>(sums)[(warp * kTileRows + g) * 4 + t] = {c[0], c[1]};
-    reinterpret_cast<typename Two<Sum>::Type*>(sums)[(warp * kTileRows + g + 8) * 4 + t] = {c[2], c[3]};
+    reinterpret_cast<typename Two<Sum>::Type*>(sums)[(warp * kTileRows + g) * 4 + t] = {c[0][0], c[0][1]};
+    reinterpret_cast<typename Two<Sum>::Type*>(sums)[(warp * kTileRows + g + 8) * 4 + t] = {c[0][2], c[0][3]};
     const bool joins = warp / 2 == turn % (kDecodeWarps / 2) && mine < in.count;
     float scale[2] = {1, 1}, bias[2] = {0, 0};
     if (joins) out.constants(tile, place, scale, bias);
