@@ -9,8 +9,9 @@ import { readArguments, refuse } from './arguments.mjs';
 import { barsOf } from './cuda/bars.mjs';
 import { kernelsOf } from './cuda/code.mjs';
 import { measure } from './cuda/measures.mjs';
-import { compileCubin, findNvcc, makes, TARGETS } from './cuda/nvcc.mjs';
+import { compileCubin, makes, TARGETS } from './cuda/nvcc.mjs';
 import { compare, failures, format, parse } from './cuda/table.mjs';
+import { findCompiler } from './cuda-toolkit.mjs';
 
 const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 const USAGE = `node scripts/cuda-report.mjs [FOLDER]            compares the kernels of FOLDER (native/backend/cuda/kernels) with its report.txt
@@ -26,25 +27,31 @@ const table = join(folder, 'report.txt');
 const shown = relative(process.cwd(), table);
 
 try {
-  const nvcc = findNvcc();
-  if (nvcc === null) throw new Error('nvcc not found in CUDA_HOME, /usr/local/cuda/bin or the PATH: install the CUDA toolkit, 13.0 or later');
-  const rows = await report(nvcc);
+  const { nvcc, looked } = findCompiler();
+  if (nvcc === null) throw new Error(`nvcc not found in ${looked.join(', ')}: install the CUDA toolkit, 13.0 or later`);
+  const sources = sourcesOf();
+  const committed = values.write ? null : parse(existsSync(table) ? readFileSync(table, 'utf8') : '');
+  const rows = await report(nvcc, sources);
   if (values.write) {
-    writeFileSync(table, format(nvcc.version, rows));
+    writeFileSync(table, format(nvcc.release, rows));
     console.log(`${shown}: ${rows.length} rows`);
   }
-  process.exitCode = judge(nvcc, rows, parse(existsSync(table) ? readFileSync(table, 'utf8') : '')) ? 0 : 1;
+  process.exitCode = judge(nvcc, rows, committed ?? { version: nvcc.release, rows }) ? 0 : 1;
 } catch (error) {
   console.error(error.message);
   process.exitCode = 1;
 }
 
-/** Rows of all kernels, sorted as the table has them. */
-async function report(nvcc) {
+function sourcesOf() {
   const sources = readdirSync(folder)
     .filter((name) => name.endsWith('.cu'))
     .sort();
   if (sources.length === 0) throw new Error(`${relative(process.cwd(), folder) || '.'}: no .cu file`);
+  return sources;
+}
+
+/** Rows of all kernels, sorted as the table has them. */
+async function report(nvcc, sources) {
   const targets = TARGETS.filter((target) => makes(nvcc.version, target));
   for (const target of TARGETS) if (!targets.includes(target)) console.log(`sm_${target} is not looked at: nvcc ${nvcc.version} does not make it`);
   const scratch = mkdtempSync(join(tmpdir(), 'mipha-cubin-'));
@@ -97,8 +104,8 @@ function withoutParameters(name) {
 
 /** Prints what is wrong and what has changed; whether all is well. */
 function judge(nvcc, rows, committed) {
-  const same = committed.version === nvcc.version;
-  if (!same) console.log(`${shown} was made by nvcc ${committed.version}, this is ${nvcc.version}: it does not apply, only spills are looked for`);
+  const same = committed.version === nvcc.release;
+  if (!same) console.log(`${shown} was made by nvcc ${committed.version}, this is ${nvcc.release}: it does not apply, only spills are looked for`);
   const below = rows.flatMap((row) => failures(row, barsOf(row), !same));
   const { worse, better, other } = same ? compare(committed.rows, rows) : { worse: [], better: [], other: [] };
   list('Below the bar', below);

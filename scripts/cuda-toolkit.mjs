@@ -32,16 +32,19 @@ export const THIS_MACHINE = {
   },
 };
 
-/** The first nvcc that is recent enough, else the first that is not (`isOld`). `nvcc` is null when there is none; `looked`: where. */
+/**
+ * { nvcc: { path, version: '13.0', release: '13.0.88', isOld }, looked }: the first nvcc that is recent enough, else the first that is not (`isOld`);
+ * null when there is none. `looked`: where.
+ */
 export function findCompiler({ environment, exists, run } = THIS_MACHINE) {
   const home = environment.CUDA_HOME ? [join(environment.CUDA_HOME, 'bin')] : [];
   const folders = [...new Set([...home, '/usr/local/cuda/bin', ...(environment.PATH ?? '').split(delimiter).filter((folder) => folder !== '')])];
   const found = folders
     .map((folder) => join(folder, 'nvcc'))
     .filter((path) => exists(path))
-    .map((path) => ({ path, version: /release (\d+\.\d+)/.exec(run(path, '--version') ?? '')?.[1] ?? null }))
-    .filter(({ version }) => version !== null)
-    .map((nvcc) => ({ ...nvcc, isOld: isBefore(nvcc.version, LEAST_VERSION) }));
+    .map((path) => ({ path, words: /release (\d+\.\d+), V([\d.]+)/.exec(run(path, '--version') ?? '') }))
+    .filter(({ words }) => words !== null)
+    .map(({ path, words: [, version, release] }) => ({ path, version, release, isOld: isBefore(version, LEAST_VERSION) }));
   return { nvcc: found.find(({ isOld }) => !isOld) ?? found[0] ?? null, looked: [...home, '/usr/local/cuda/bin', 'the PATH'] };
 }
 

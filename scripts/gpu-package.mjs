@@ -4,7 +4,7 @@ import { copyFileSync, cpSync, existsSync, mkdirSync, readdirSync, statSync } fr
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { readArguments, refuse } from './arguments.mjs';
-import { findNvcc } from './cuda/nvcc.mjs';
+import { findCompiler } from './cuda-toolkit.mjs';
 
 const USAGE = `node scripts/gpu-package.mjs FOLDER    makes FOLDER with what scripts/gpu-check.sh needs: npm run setup first, and nvcc`;
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
@@ -16,9 +16,9 @@ const [given] = readArguments(USAGE, { positionals: 1 }).positionals;
 if (given === undefined) refuse(USAGE, 'FOLDER is not named');
 const folder = resolve(given);
 if (existsSync(folder) && readdirSync(folder).length > 0) refuse(USAGE, `FOLDER: expected a new or empty folder, ${given} has files`);
-const nvcc = findNvcc();
+const { nvcc, looked } = findCompiler();
 if (nvcc === null) {
-  console.error('nvcc not found in CUDA_HOME, /usr/local/cuda/bin or the PATH: install the CUDA toolkit, 13.0 or later');
+  console.error(`nvcc not found in ${looked.join(', ')}: install the CUDA toolkit, 13.0 or later`);
   process.exit(1);
 }
 
@@ -31,7 +31,7 @@ for (const script of ['gpu-check.sh', 'gpu-check/pytorch.py']) copyFileSync(join
 run(process.execPath, join(ROOT, 'scripts/gpu-check/questions.mjs'), NANO, join(folder, 'questions'));
 
 const megabytes = sizeOf(folder) / 1e6;
-console.log(`${given}: ${megabytes.toFixed(1)} MB for sm_87, sm_90, sm_110 and others, nvcc ${nvcc.version}. There: bash gpu-check.sh .`);
+console.log(`${given}: ${megabytes.toFixed(1)} MB for sm_87, sm_90, sm_110 and others, nvcc ${nvcc.release}. There: bash gpu-check.sh .`);
 if (megabytes > MOST_MEGABYTES) {
   console.error(`more than the ${MOST_MEGABYTES} MB that may travel`);
   process.exitCode = 1;

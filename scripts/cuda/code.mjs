@@ -1,5 +1,5 @@
 // Machine code of NVIDIA's cubins, read without NVIDIA's tools: an ELF file with a section of 16-byte instructions per kernel. Opcodes, widths, branches
-// and scoreboards are as found in sm_80 to sm_110 and checked with kernels of one instruction each (test/cli/cuda-report.test.ts).
+// and scoreboards are as found in sm_80 to sm_110 and checked with kernels of one instruction each (test/native/cuda-report.test.ts).
 
 /** By the low 12 bits of an instruction; every other is counted and has no name. */
 const OPCODES = new Map(

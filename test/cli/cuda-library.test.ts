@@ -5,9 +5,9 @@ import { appendFile, cp, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { NVCC } from '../support/nvcc.js';
 import { node, ROOT } from './run.js';
 
-const { findCompiler } = (await import(join(ROOT, 'scripts', 'cuda-toolkit.mjs'))) as { findCompiler(): { nvcc: { isOld: boolean } | null } };
 const KERNELS = 'native/backend/cuda/kernels';
 
 let clone = '';
@@ -179,7 +179,7 @@ echo made > "$out"
 });
 
 /** Not a matter of the system's packages: CI says elsewhere that nvcc is missing, and what is not tested for that. */
-describe.skipIf(findCompiler().nvcc?.isOld !== false)('npm run build:cuda with a real nvcc', () => {
+describe.skipIf(NVCC?.isOld !== false)('npm run build:cuda with a real nvcc', () => {
   it('makes a library that needs nothing of CUDA to be opened', async () => {
     const { code, stderr } = await build(['--arch', '87,ptx']);
     expect(code, stderr).toBe(0);

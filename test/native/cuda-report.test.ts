@@ -7,6 +7,7 @@ import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ROOT } from '../architecture/sources.js';
 import { counts } from '../support/counts.js';
+import { NVCC } from '../support/nvcc.js';
 
 interface Instruction {
   name: string;
@@ -40,11 +41,9 @@ const { compare, failures, format, parse } = (await script('table.mjs')) as {
   parse(text: string): { version: string; rows: Row[] };
 };
 const { measure } = (await script('measures.mjs')) as { measure(kernel: Kernel, target: number, bars: object): Row };
-const { findNvcc, compileCubin } = (await script('nvcc.mjs')) as {
-  findNvcc(): { path: string; version: string } | null;
+const { compileCubin } = (await script('nvcc.mjs')) as {
   compileCubin(nvcc: object, source: string, target: number, include: string, cubin: string): Promise<void>;
 };
-const NVCC = findNvcc();
 const TARGETS = NVCC !== null && Number.parseInt(NVCC.version, 10) >= 13 ? [87, 90, 110] : [87, 90];
 
 /** Its one load and one store have the size of the name; `copy` likewise from device to shared memory. */

@@ -1,15 +1,14 @@
 /** The machine without a GPU (native/test/machine) finds the faults that are planted in its example kernels, and nothing in these as they are. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ROOT } from '../architecture/sources.js';
 import { counts, THOROUGH } from '../support/counts.js';
-import { pathOf } from '../support/program-list.js';
+import { NVCC } from '../support/nvcc.js';
 import { FAULTS, type Fault } from './faults.js';
 
-const NVCC = [join(process.env.CUDA_HOME ?? '', 'bin/nvcc'), '/usr/local/cuda/bin/nvcc', pathOf('nvcc')].find((path) => path && existsSync(path));
 const MACHINE = join(ROOT, 'native/test/machine');
 const KERNELS = join(MACHINE, 'kernels');
 const EXAMPLES = ['gemv_s8.cu', 'gemm_s8.cu', 'attention.cu', 'examples.cc'];
@@ -25,7 +24,7 @@ function compile(source: string, object: string, first: string): string {
   const include = [`-I${first}`, `-I${join(ROOT, 'native')}`];
   const target = ['-gencode', 'arch=compute_87,code=compute_87', '--no-compress', '-cudart', 'none', '-lineinfo'];
   const how = source.endsWith('.cu') ? ['-O3', ...target] : ['-O2', '-Xcompiler', '-ffp-contract=off'];
-  execFileSync(NVCC as string, ['-std=c++17', ...how, ...include, '-c', source, '-o', object], { stdio: 'pipe' });
+  execFileSync(NVCC?.path as string, ['-std=c++17', ...how, ...include, '-c', source, '-o', object], { stdio: 'pipe' });
   return object;
 }
 
@@ -78,8 +77,8 @@ function plant({ name, file, from, to }: Fault): Map<string, string> {
   return new Map(changed);
 }
 
-const where = NVCC === undefined ? ' (needs nvcc: the CUDA toolkit; CUDA_HOME names its folder)' : '';
-describe.runIf(THOROUGH && NVCC !== undefined)(`faults in kernels${where}`, () => {
+const where = NVCC === null ? ' (needs nvcc: the CUDA toolkit; CUDA_HOME names its folder)' : '';
+describe.runIf(THOROUGH && NVCC !== null)(`faults in kernels${where}`, () => {
   beforeAll(() => {
     compileMachine();
     compileExamples();
