@@ -2,6 +2,7 @@
 
 pytorch.py           one line of JSON per figure: medians of repeated runs
 pytorch.py --lacks   prints what is missing and ends with status 1, silent and 0 when nothing is
+pytorch.py --small   small sizes on the CPU: shows that it runs through
 """
 
 import importlib.util
@@ -10,8 +11,19 @@ import statistics
 import sys
 import time
 
-REPEATS = 9
-PICTURE_ROWS, TEXT_ROWS = 729, 30
+SMALL = "--small" in sys.argv[1:]
+DEVICE = "cpu" if SMALL else "cuda"
+REPEATS = 2 if SMALL else 9
+PICTURE_ROWS, TEXT_ROWS = (64, 30) if SMALL else (729, 30)
+CONTEXT = 128 if SMALL else 2048
+STEPS = ((1, 31), (8, 31), (1, 100)) if SMALL else ((1, 64), (8, 64), (1, 900), (1, 2000), (2, 64), (4, 64))  # batch, rows before
+
+
+def wait():
+    import torch
+
+    if not SMALL:
+        torch.cuda.synchronize()
 
 
 def lacks():
@@ -28,16 +40,14 @@ def say(name, **facts):
 
 
 def median_ms(run):
-    import torch
-
     for _ in range(3):
         run()
     taken = []
     for _ in range(REPEATS):
-        torch.cuda.synchronize()
+        wait()
         began = time.perf_counter()
         run()
-        torch.cuda.synchronize()
+        wait()
         taken.append((time.perf_counter() - began) * 1e3)
     return statistics.median(taken)
 
@@ -46,6 +56,8 @@ def as_graph(run):
     """A CUDA graph of run(), or run() itself and why."""
     import torch
 
+    if SMALL:
+        return run, "no graph on a CPU"
     try:
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
@@ -58,7 +70,7 @@ def as_graph(run):
             run()
         return graph.replay, "graph"
     except Exception as error:  # capture fails in many ways, and eager figures are still figures
-        torch.cuda.synchronize()
+        wait()
         return run, f"no graph: {str(error).splitlines()[0][:120]}"
 
 
@@ -74,56 +86,63 @@ def tower():
     import torch
     from transformers import SiglipVisionConfig, SiglipVisionModel
 
-    config = SiglipVisionConfig(
-        hidden_size=1152, intermediate_size=4304, num_hidden_layers=27, num_attention_heads=16, image_size=384, patch_size=14
-    )
+    sizes = {"hidden_size": 1152, "intermediate_size": 4304, "num_hidden_layers": 27, "num_attention_heads": 16, "image_size": 384}
+    if SMALL:
+        sizes = {"hidden_size": 144, "intermediate_size": 216, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 112}
+    config = SiglipVisionConfig(patch_size=14, **sizes)
     config._attn_implementation = "sdpa"
     model = SiglipVisionModel(config).eval()
-    pixels = torch.randn(1, 3, 384, 384, device="cuda", dtype=torch.float16)
+    pixels = torch.randn(1, 3, config.image_size, config.image_size)
     measure("SigLIP tower, one picture", lambda: model(pixels))
+
+
+def rewind(cache, length):
+    """Newer versions of Transformers count the rows of a static cache themselves, on the device, and write behind them whatever they are told."""
+    import torch
+
+    counts = [layer.cumulative_length for layer in getattr(cache, "layers", []) if hasattr(layer, "cumulative_length")]
+    if counts:
+        torch._foreach_zero_(counts)
+        torch._foreach_add_(counts, length)
 
 
 def decoder():
     import torch
     from transformers import PhiConfig, PhiForCausalLM, StaticCache
 
-    config = PhiConfig(
-        vocab_size=51200,
-        hidden_size=2560,
-        intermediate_size=10240,
-        num_hidden_layers=32,
-        num_attention_heads=32,
-        partial_rotary_factor=0.4,
-        max_position_embeddings=2048,
-    )
+    sizes = {"vocab_size": 51200, "hidden_size": 2560, "intermediate_size": 10240, "num_hidden_layers": 32, "num_attention_heads": 32}
+    if SMALL:
+        sizes = {"vocab_size": 512, "hidden_size": 160, "intermediate_size": 320, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = PhiConfig(partial_rotary_factor=0.4, max_position_embeddings=CONTEXT, **sizes)
     config._attn_implementation = "sdpa"
     model = PhiForCausalLM(config).eval()
 
     def cache_of(batch):
-        sizes = {"max_cache_len": 2048, "device": "cuda", "dtype": torch.float16}
         try:
-            return StaticCache(config, max_batch_size=batch, **sizes)
+            return StaticCache(config, max_batch_size=batch, max_cache_len=CONTEXT, device=DEVICE, dtype=torch.float16)
         except TypeError:  # newer versions take the batch from the first call
-            return StaticCache(config=config, max_cache_len=2048)
+            return StaticCache(config=config, max_cache_len=CONTEXT)
 
     rows = PICTURE_ROWS + TEXT_ROWS
-    prompt = torch.randn(1, rows, 2560, device="cuda", dtype=torch.float16)
-    positions = torch.arange(rows, device="cuda")
+    prompt = torch.randn(1, rows, config.hidden_size)
+    positions = torch.arange(rows)
     cache = cache_of(1)
-    measure(
-        f"Phi-2 prefill, {rows} rows",
-        lambda: model(inputs_embeds=prompt, past_key_values=cache, cache_position=positions, use_cache=True, logits_to_keep=1),
-    )
-    for batch, context in ((1, 64), (1, 900), (1, 2000), (2, 64), (4, 64), (8, 64)):
-        ids = torch.zeros(batch, 1, dtype=torch.long, device="cuda")
-        position = torch.tensor([context], device="cuda")
+
+    def prefill():
+        rewind(cache, 0)
+        return model(inputs_embeds=prompt, past_key_values=cache, cache_position=positions, use_cache=True, logits_to_keep=1)
+
+    measure(f"Phi-2 prefill, {rows} rows", prefill)
+    for batch, context in STEPS:
+        ids = torch.zeros(batch, 1, dtype=torch.long)
+        position = torch.tensor([context])
         cache = cache_of(batch)
-        measure(
-            "Phi-2 decode step",
-            lambda: model(input_ids=ids, past_key_values=cache, cache_position=position, use_cache=True),
-            batch=batch,
-            context=context,
-        )
+
+        def step():
+            rewind(cache, context)
+            return model(input_ids=ids, past_key_values=cache, cache_position=position, use_cache=True)
+
+        measure("Phi-2 decode step", step, batch=batch, context=context)
 
 
 def main():
@@ -134,8 +153,8 @@ def main():
     import torch
     import transformers
 
-    say("versions", torch=torch.__version__, transformers=transformers.__version__, gpu=torch.cuda.get_device_name())
-    torch.set_default_device("cuda")  # weights are made there
+    say("versions", torch=torch.__version__, transformers=transformers.__version__, gpu="none" if SMALL else torch.cuda.get_device_name())
+    torch.set_default_device(DEVICE)  # weights are made there
     torch.set_default_dtype(torch.float16)
     with torch.inference_mode():
         for part in (tower, decoder):
@@ -143,7 +162,8 @@ def main():
                 part()
             except Exception as error:
                 say(part.__name__, failed=f"{type(error).__name__}: {str(error).splitlines()[0][:160]}")
-            torch.cuda.empty_cache()
+            if not SMALL:
+                torch.cuda.empty_cache()
     return 0
 
 
