@@ -7,7 +7,8 @@
 # FOLDER  what scripts/gpu-package.mjs has made: primitives, cuda_*_test, gpu_bench, gpu_answers with nano/, questions/ and mipha_cuda.so, pytorch.py. What
 #         is missing is skipped and said so.
 # OUT     ./gpu-check: results.jsonl, one line per result; log.txt, what the steps printed.
-# MIPHA_GPU_CHECK_SECONDS=420 for all of it, MIPHA_GPU_CHECK_LIMIT= of each step, where it is less than its own: for rehearsals.
+# MIPHA_GPU_CHECK_SECONDS=420 for all of it, MIPHA_GPU_CHECK_LIMIT= of each step, where it is less than its own, MIPHA_GPU_CHECK_TIMES=1 by which each
+# step's own is multiplied: for rehearsals.
 # Status: 0 when no step failed, 1 when one did, 2 without FOLDER.
 set -u # not -e: a step that fails is a result
 usage() {
@@ -22,6 +23,7 @@ FOLDER=$(cd "$1" && pwd)
 OUT=${2:-gpu-check}
 TOTAL=${MIPHA_GPU_CHECK_SECONDS:-420}
 LIMIT=${MIPHA_GPU_CHECK_LIMIT:-600}
+TIMES=${MIPHA_GPU_CHECK_TIMES:-1}
 mkdir -p "$OUT" || exit 2
 OUT=$(cd "$OUT" && pwd)
 cd "$FOLDER" || exit 2
@@ -52,7 +54,7 @@ skip() {
 
 # step NAME LIMIT always|sound COMMAND...: `sound`: not after a needed step has failed. Its lines of JSON become results.
 step() {
-  local name=$1 limit=$2 when=$3 began=$SECONDS left=$((TOTAL - SECONDS)) status words=''
+  local name=$1 limit=$(($2 * TIMES)) when=$3 began=$SECONDS left=$((TOTAL - SECONDS)) status words=''
   shift 3
   if [ "$when" = sound ] && [ "$broken" = 1 ]; then
     skip "$name" 'a step that it needs failed or had no time'

@@ -83,8 +83,21 @@ function report(results) {
     ),
     section(
       'Models',
-      ['what', 'batch', 'context', 'ms', 'tokens/s'],
-      of('model').map(({ name, batch, context, ms, tokens_per_second }) => [name, show(batch), show(context), number(ms), number(tokens_per_second)]),
+      ['what', 'batch', 'context', 'ms', '95 % within', 'of read', 'tokens/s'],
+      of('model').map(({ name, batch, context, ms, p95_ms, bandwidth, tokens_per_second }) => [
+        name,
+        show(batch),
+        show(context),
+        number(ms),
+        number(p95_ms),
+        percent(bandwidth),
+        number(tokens_per_second),
+      ]),
+    ),
+    section(
+      'Memory on the device',
+      ['what', 'MB'],
+      of('memory').map(({ name, MB }) => [name, number(MB)]),
     ),
     section(
       'PyTorch, Transformers, FP16',
@@ -93,10 +106,31 @@ function report(results) {
         .filter(({ ms }) => ms !== undefined)
         .map(({ name, batch, context, ms, how }) => [name, show(batch), show(context), number(ms), how]),
     ),
+    section('Against PyTorch', ['what', 'batch', 'context', 'ours, ms', 'PyTorch, ms', 'times'], against(of('model'), of('pytorch'))),
   ]
     .filter(Boolean)
     .join('\n')
     .concat('\n');
+}
+
+/** Decode steps of the same sizes; a picture and 30 tokens, for which PyTorch has neither decoded nor resized a picture. */
+function against(models, pytorch) {
+  const row = (what, ours, ms) =>
+    ours === undefined || !(ms > 0) ? [] : [[what, show(ours.batch), show(ours.context), number(ours.ms), number(ms), number(ms / ours.ms)]];
+  const theirs = (start) => pytorch.find(({ name }) => name.startsWith(start))?.ms;
+  const first = models.find(({ name }) => name.startsWith('Mipha-3B picture') && name.endsWith('first token'));
+  return [
+    ...pytorch
+      .filter(({ name }) => name === 'Phi-2 decode step')
+      .flatMap(({ batch, context, ms }) =>
+        row(
+          'decode step',
+          models.find((model) => model.name === 'Mipha-3B decode' && model.batch === batch && model.context === context),
+          ms,
+        ),
+      ),
+    ...row('picture and 30 tokens to the first token', first, theirs('SigLIP tower') + theirs('Phi-2 prefill')),
+  ];
 }
 
 function runs(results) {

@@ -181,7 +181,13 @@ it('becomes tables', () => {
     { step: 'limit', name: 'read', value: 3912.4, unit: 'GB/s' },
     { step: 'kernel', name: 'decode qkv', shape: '1 x 17920 x 2560', us: 1, GBps: 1, bandwidth: 0.1 },
     { step: 'kernel', name: 'decode qkv', shape: '1 x 17920 x 2560', us: 14.25, GBps: 3221.1, bandwidth: 0.823, TOPS: 6.4, compute: 0.004 },
+    { step: 'model', name: 'Mipha-3B decode', batch: 1, context: 64, ms: 1.152, p95_ms: 1.2, bandwidth: 0.61, tokens_per_second: 868.1 },
+    { step: 'model', name: 'Mipha-3B picture RGB 640 x 480 and 30 tokens: first token', batch: 1, context: 759, ms: 5, p95_ms: 6 },
+    { step: 'memory', name: 'Mipha-3B weights', MB: 3061.24 },
+    { step: 'pytorch', name: 'SigLIP tower, one picture', ms: 4, how: 'graph' },
+    { step: 'pytorch', name: 'Phi-2 prefill, 759 rows', ms: 11, how: 'graph' },
     { step: 'pytorch', name: 'Phi-2 decode step', batch: 1, context: 64, ms: 3.456, how: 'graph' },
+    { step: 'pytorch', name: 'Phi-2 decode step', batch: 8, context: 64, failed: 'no memory' },
   ];
   const { out } = check({ gpu_bench: bench.map((line) => `echo '${JSON.stringify(line)}'`).join('\n'), ncu: null, primitives: 'exit 1' });
   const results = join(out, 'results.jsonl');
@@ -193,7 +199,13 @@ it('becomes tables', () => {
   expect(tables().stdout).toContain('| read | 3912 GB/s |');
   expect(tables().stdout).toContain('| decode qkv | 1 x 17920 x 2560 | 14.3 | 3221 | 82 % | 6.4 | 0 % |');
   expect(tables().stdout).not.toContain('10 %');
+  expect(tables().stdout).toContain('| Mipha-3B decode | 1 | 64 | 1.15 | 1.2 | 61 % | 868 |');
+  expect(tables().stdout).toContain('| Mipha-3B weights | 3061 |');
   expect(tables().stdout).toContain('| Phi-2 decode step | 1 | 64 | 3.46 | graph |');
+  expect(tables().stdout.split('### Against PyTorch')[1]?.trim().split('\n').slice(2)).toEqual([
+    '| decode step | 1 | 64 | 1.15 | 3.46 | 3 |',
+    '| picture and 30 tokens to the first token | 1 | 759 | 5 | 15 | 3 |',
+  ]);
   writeFileSync(results, 'half a li');
   expect(tables()).toMatchObject({ status: 2, stderr: expect.stringContaining('line 1 is not JSON: half a li') });
 });

@@ -165,8 +165,8 @@ void whole_step(Device& device, const Layers& layers, int count, int context) {
   const LanguageConfig& c = device.sizes().config.language;
   const Launch& launch = device.launch();
   const Step step(device, c, count, context);
-  const Work work{layers.bytes() + c.layers * step.cache_bytes()};
-  device.model(std::string(device.sizes().decoder) + " decode, kernels alone", count, context, count, work, [&] {
+  const double bytes = layers.bytes() + c.layers * step.cache_bytes();
+  device.model(std::string(device.sizes().decoder) + " decode, kernels alone", count, context, count, bytes, [&] {
     for (int i = 0; i < c.layers; ++i) {
       const Activate activate = step.activate();
       check(cudaMemsetAsync(step.peaks, 0, 2 * kMostSequences * sizeof(uint32_t), launch.stream), "peaks");

@@ -13,11 +13,17 @@ namespace {
 
 constexpr float kWeightScale = 1e-5f;  // keeps residuals, to which layer after layer is added, near where they were
 
-double now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}  // namespace
+
+double now_ms() {
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-}  // namespace
+Taken taken(std::vector<double> milliseconds) {
+  std::sort(milliseconds.begin(), milliseconds.end());
+  const size_t last = milliseconds.size() - 1;
+  return {milliseconds.at(last / 2), milliseconds.at(last * 95 / 100)};
+}
 
 void check(cudaError_t error, const char* what) {
   if (error != cudaSuccess) throw std::runtime_error(std::string(what) + ": " + cudaGetErrorString(error));
@@ -97,8 +103,8 @@ CacheLayer Device::cache(const BlockConfig& config, int blocks) {
   return layer;
 }
 
-/// Median seconds of a replay of the graph that queue(0), ..., queue(count - 1) make.
-double Device::replay(int count, const std::function<void(int)>& queue) {
+/// A replay of the graph that queue(0), ..., queue(count - 1) make.
+Taken Device::replay(int count, const std::function<void(int)>& queue) {
   const int replays = how_ == How::kSmall ? 1 : how_ == How::kShort ? 5 : 11;
   cudaGraph_t graph = nullptr;
   cudaGraphExec_t exec = nullptr;
@@ -107,25 +113,24 @@ double Device::replay(int count, const std::function<void(int)>& queue) {
   for (int i = 0; i < count; ++i) queue(i);
   check(cudaStreamEndCapture(launch_.stream, &graph), "capture");
   check(cudaGraphInstantiate(&exec, graph, 0), "graph");
-  std::vector<double> taken;
+  std::vector<double> times;
   for (int i = 0; i <= replays; ++i) {
-    const double began = now();
+    const double began = now_ms();
     check(cudaGraphLaunch(exec, launch_.stream), "launch");
     check(cudaStreamSynchronize(launch_.stream), "run");
-    if (i > 0) taken.push_back(now() - began);  // the first brings the code
+    if (i > 0) times.push_back(now_ms() - began);  // the first brings the code
   }
   check(cudaGraphExecDestroy(exec), "graph");
   check(cudaGraphDestroy(graph), "graph");
-  std::nth_element(taken.begin(), taken.begin() + taken.size() / 2, taken.end());
-  return taken[taken.size() / 2];
+  return taken(std::move(times));
 }
 
 double Device::microseconds(const std::function<cudaError_t(int)>& run) {
   const auto queue = [&](int i) { check(run(i), "kernel"); };
-  if (how_ == How::kSmall) return replay(2, queue) / 2 * 1e6;
-  const double first = replay(8, queue) / 8;
-  const int count = static_cast<int>(std::min(1000.0, std::max(8.0, 2e-3 / first)));
-  return replay(count, queue) / count * 1e6;
+  if (how_ == How::kSmall) return replay(2, queue).median / 2 * 1e3;
+  const double first = replay(8, queue).median / 8;
+  const int count = static_cast<int>(std::min(1000.0, std::max(8.0, 2 / first)));
+  return replay(count, queue).median / count * 1e3;
 }
 
 void Device::kernel(const char* name, const std::string& shape, const Work& work, const std::function<cudaError_t(int)>& run) {
@@ -144,14 +149,31 @@ void Device::kernel(const char* name, const std::string& shape, const Work& work
   std::fflush(stdout);
 }
 
-void Device::model(const std::string& name, int batch, int context, int answers, const Work& work, const std::function<void()>& run) {
-  if (how_ == How::kOnce) return;
-  const double seconds = replay(1, [&](int) { run(); });
-  std::printf("{\"step\":\"model\",\"name\":\"%s\",\"batch\":%d,\"context\":%d,\"ms\":%.4f,\"bytes\":%.0f,\"bandwidth\":%.4f", name.c_str(), batch,
-              context, seconds * 1e3, work.bytes, work.bytes / seconds / limits.bytes_per_second);
-  if (answers > 0) std::printf(",\"tokens_per_second\":%.2f", answers / seconds);
+void Device::model(const std::string& name, int batch, int context, const Taken& taken, double bytes, int tokens) {
+  std::printf("{\"step\":\"model\",\"name\":\"%s\",\"batch\":%d,\"context\":%d,\"ms\":%.4f,\"p95_ms\":%.4f", name.c_str(), batch, context,
+              taken.median, taken.p95);
+  if (bytes > 0) std::printf(",\"bytes\":%.0f,\"bandwidth\":%.4f", bytes, bytes / taken.median * 1e3 / limits.bytes_per_second);
+  if (tokens > 0) std::printf(",\"tokens_per_second\":%.2f", tokens / taken.median * 1e3);
   std::printf("}\n");
   std::fflush(stdout);
+}
+
+void Device::model(const std::string& name, int batch, int context, int tokens, double bytes, const std::function<void()>& run) {
+  if (how_ == How::kOnce) return;
+  model(name, batch, context, replay(1, [&](int) { run(); }), bytes, tokens);
+}
+
+void Device::memory(const std::string& name, int64_t bytes) {
+  std::printf("{\"step\":\"memory\",\"name\":\"%s\",\"MB\":%.1f}\n", name.c_str(), static_cast<double>(bytes) / 1e6);
+  std::fflush(stdout);
+}
+
+void Device::expect(const std::string& name, bool ok, const std::string& words) {
+  std::printf("{\"step\":\"check\",\"name\":\"%s\",\"ok\":%s", name.c_str(), ok ? "true" : "false");
+  if (!ok) std::printf(",\"words\":\"%s\"", words.c_str());
+  std::printf("}\n");
+  std::fflush(stdout);
+  failed_ = failed_ || !ok;
 }
 
 void Device::limit(const char* name, double value, const char* unit) {

@@ -4,6 +4,7 @@
 #include <cuda_runtime_api.h>
 
 #include <functional>
+#include <string>
 #include <vector>
 
 #include "backend/cuda/kernels/kernels.h"
@@ -25,6 +26,13 @@ enum class How {
   kOnce,   // every kernel once, untimed: for a profiler
   kSmall,  // small sizes: for a rehearsal
 };
+
+/// How long something took, in milliseconds.
+struct Taken {
+  double median = 0, p95 = 0;
+};
+Taken taken(std::vector<double> milliseconds);
+double now_ms();
 
 /// What a kernel must move and compute.
 struct Work {
@@ -72,25 +80,35 @@ class Device {
   double microseconds(const std::function<cudaError_t(int)>& run);
   /// Times a kernel and prints it; run(i) may use set i % sets.
   void kernel(const char* name, const std::string& shape, const Work& work, const std::function<cudaError_t(int)>& run);
-  /// Times all kernels of a step and prints it. `answers`: tokens that come of it, 0 where it gives none. run() queues them.
-  void model(const std::string& name, int batch, int context, int answers, const Work& work, const std::function<void()>& run);
+  /// Prints what a model does in `taken`. `bytes` that it must read, 0 where that is not what bounds it; `tokens` that come of it, 0 where none do.
+  void model(const std::string& name, int batch, int context, const Taken& taken, double bytes = 0, int tokens = 0);
+  /// The same of all kernels that run() queues, without what a host does between two steps.
+  void model(const std::string& name, int batch, int context, int tokens, double bytes, const std::function<void()>& run);
+  /// Prints what of a model's memory lies on the device.
+  void memory(const std::string& name, int64_t bytes);
+  /// Prints whether something is as it must be, else in `words` how it is; what is not fails the program.
+  void expect(const std::string& name, bool ok, const std::string& words);
+  bool failed() const { return failed_; }
   void limit(const char* name, double value, const char* unit);
 
  private:
-  double replay(int count, const std::function<void(int)>& queue);
+  Taken replay(int count, const std::function<void(int)>& queue);
 
   const How how_;
   const Sizes sizes_;
   Launch launch_;
   int l2_bytes_ = 0;
   std::vector<void*> memory_;
+  bool failed_ = false;
 };
 
 /// "8 x 2560 x 10240"
 std::string shape(int rows, int out, int in);
 
 void measure_limits(Device& device);
+void measure_model(Device& device);
 void measure_decode(Device& device);
 void measure_prefill(Device& device);
+void measure_pictures(Device& device);
 
 }  // namespace mipha::cuda::bench

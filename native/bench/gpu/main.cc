@@ -1,4 +1,4 @@
-// gpu_bench: the CUDA kernels against the limits of the device they run on, as lines of JSON.
+// gpu_bench: whole models and each CUDA kernel against the limits of the device they run on, as lines of JSON.
 #include <cstdio>
 #include <cstring>
 #include <exception>
@@ -10,23 +10,32 @@ namespace {
 using mipha::cuda::bench::How;
 
 constexpr char kUsage[] =
-    "gpu_bench            every kernel and size, about two minutes\n"
+    "gpu_bench            every model, kernel and size, about two minutes\n"
     "gpu_bench --short    the sizes that matter, within a minute\n"
     "gpu_bench --once     every kernel once and untimed, for a profiler\n"
     "gpu_bench --small    small sizes: shows that it runs through, on a device or without one\n";
 
+/// What fails does not keep the rest from being measured.
 int measure(How how) {
   using namespace mipha::cuda::bench;
-  try {
+  bool failed = false;
+  const auto guarded = [&](auto&& part) {
+    try {
+      part();
+    } catch (const std::exception& error) {
+      std::fprintf(stderr, "%s\n", error.what());
+      failed = true;
+    }
+  };
+  guarded([&] {
     Device device(how);
     if (how != How::kOnce) measure_limits(device);
-    measure_decode(device);
-    measure_prefill(device);
-    return 0;
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "%s\n", error.what());
-    return 1;
-  }
+    for (const auto part : {measure_model, measure_decode, measure_prefill, measure_pictures}) {
+      guarded([&] { part(device); });
+    }
+    failed = failed || device.failed();
+  });
+  return failed ? 1 : 0;
 }
 
 }  // namespace

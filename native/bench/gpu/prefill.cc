@@ -1,4 +1,4 @@
-// Prefill and the vision tower: each kernel alone at the rows of a picture and a question, then all of them in order.
+// Prefill and the layers of the vision tower: each kernel alone at the rows of a picture and a question, then all of them in order.
 #include <algorithm>
 #include <string>
 
@@ -110,16 +110,16 @@ void all_layers(Device& device, const std::string& name, const BlockConfig& c, i
   const Launch& launch = device.launch();
   const Rows rows(device, c, count);
   std::vector<Block> blocks;
-  Work work;
+  double bytes = 0;
   for (int i = 0; i < layers; ++i) {
     blocks.emplace_back(device, c, Format::kS8, rows.blocks);
     for (const Matrix* matrix : {&blocks.back().qkv, &blocks.back().up, &blocks.back().down, &blocks.back().out}) {
-      work.bytes += product(*matrix, count).bytes;
+      bytes += product(*matrix, count).bytes;
     }
   }
   const Operand hidden = rows.operand(c.hidden, Format::kS8), inner = rows.operand(c.intermediate, Format::kS8),
                 attended = rows.operand(c.attention_width(), Format::kS8);
-  device.model(name + ", kernels alone", 1, count, 0, work, [&] {
+  device.model(name + ", kernels alone", 1, count, 0, bytes, [&] {
     for (const Block& block : blocks) {
       const auto expand = [&] {
         if (c.has_norm2()) check(normalize(launch, rows.normed(), hidden), "norm");
@@ -139,23 +139,6 @@ void all_layers(Device& device, const std::string& name, const BlockConfig& c, i
   device.release();
 }
 
-void patches(Device& device) {
-  const Config& config = device.sizes().config;
-  const VisionConfig& c = config.vision;
-  const Launch& launch = device.launch();
-  const auto* const pixels = device.zeros<uint8_t>(size_t{3} * c.image_size * c.image_size);
-  const Matrix weight = device.matrix(c.hidden, c.patch_values(), Format::kF16);
-  const Operand in{device.bytes(size_t(c.patches()) * weight.depth * sizeof(__half)), device.floats(c.patches(), 1), weight.depth, true};
-  auto* const x = device.floats(size_t(c.patches()) * c.hidden, 1);
-  const std::string of = std::to_string(c.patches()) + " x " + std::to_string(c.patch_values());
-  const double values = double(c.patches()) * c.patch_values();
-  device.kernel("patches", of, {values * 3, 0, Format::kF16}, [&](int) { return patchify(launch, config, pixels, in); });
-  device.kernel("patch embedding", shape(c.patches(), c.hidden, c.patch_values()), product(weight, c.patches()), [&](int) {
-    return matmul(launch, in, c.patches(), weight, Store{x, c.hidden});
-  });
-  device.release();
-}
-
 }  // namespace
 
 void measure_prefill(Device& device) {
@@ -169,7 +152,6 @@ void measure_prefill(Device& device) {
   }
   kernels(device, decoder, language, sizes.prompt_rows, Format::kS8);
   kernels(device, tower, vision, vision.rows(), Format::kS8);
-  patches(device);
   if (device.all()) {
     kernels(device, decoder, language, sizes.prompt_rows, Format::kS8Wide);
     kernels(device, tower, vision, vision.rows(), Format::kF16);

@@ -7,12 +7,13 @@ namespace mipha::machine {
 
 Options& options() {
   static Options options = [] {
-    int major = 0, minor = 0;
+    int major = 0, minor = 0, processors = 0;
+    cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, 0);
     size_t free = 0, total = 0;
     cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0);
     cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, 0);
     cudaMemGetInfo(&free, &total);
-    return Options{major * 10 + minor, 0, free};
+    return Options{major * 10 + minor, 0, processors, free};
   }();
   return options;
 }

@@ -14,7 +14,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const std::string kPrograms = MIPHA_PROGRAMS;
+const std::string kPrograms = MIPHA_PROGRAMS, kRoot = MIPHA_SOURCES;
 
 /// A program of the folder that runs one of ours, at a size the machine can take.
 void stand_in(const fs::path& folder, const char* name, const std::string& body) {
@@ -35,18 +35,28 @@ TEST(GpuCheck, TakesWhatOurProgramsPrint) {
   stand_in(folder, "primitives", "exec " + kPrograms + "/primitives");
   stand_in(folder, "cuda_rows_test", "exec " + kPrograms + "/cuda_rows_test \"$@\"");
   stand_in(folder, "gpu_bench", "[ \"$1\" = --short ] || exit 0\nexec " + kPrograms + "/gpu_bench --small");
-  const std::string command = "MIPHA_GPU_CHECK_SECONDS=900 bash " MIPHA_GPU_CHECK " " + folder.string() + " " + out.string() + " > /dev/null";
+  stand_in(folder, "gpu_answers", "exec " + kPrograms + "/gpu_answers \"$@\" 1");
+  fs::create_symlink(kPrograms + "/mipha_cuda.so", folder / "mipha_cuda.so");
+  fs::create_directory_symlink(kRoot + "/models/mipha-nano", folder / "nano");
+  fs::create_directories(folder / "questions");
+  const std::string questions =
+      "cd " + kRoot + " && node scripts/gpu-check/questions.mjs models/mipha-nano " + (folder / "questions").string() + " 1";
+  ASSERT_EQ(std::system(questions.c_str()), 0) << "npm run setup makes what it needs";
+  const std::string command = "MIPHA_GPU_CHECK_SECONDS=1800 MIPHA_GPU_CHECK_TIMES=9 bash " + kRoot + "/scripts/gpu-check.sh " + folder.string() +
+                              " " + out.string() + " > /dev/null";
   const int status = std::system(command.c_str());
   std::ifstream file(out / "results.jsonl");
   const std::string results{std::istreambuf_iterator<char>(file), {}};
   EXPECT_EQ(status, 0) << results;
   EXPECT_EQ(count(results, R"("step":"check")"), count(results, R"("ok":true)"));
-  EXPECT_GE(count(results, R"("step":"check")"), 7);
+  EXPECT_GE(count(results, R"("step":"check")"), 9);
   EXPECT_EQ(count(results, R"("step":"limit")"), 4);
-  EXPECT_GE(count(results, R"("step":"model")"), 4);
-  EXPECT_GE(count(results, R"("step":"kernel")"), 30);
+  EXPECT_GE(count(results, R"("step":"model")"), 16);
+  EXPECT_GE(count(results, R"("step":"memory")"), 5);
+  EXPECT_GE(count(results, R"("step":"kernel")"), 36);
   EXPECT_EQ(count(results, R"({"run":"cuda_rows_test","status":0)"), 1);
-  EXPECT_EQ(count(results, R"({"run":"answers","skipped":"gpu_answers is not in the folder"})"), 1);
+  EXPECT_EQ(count(results, R"({"run":"answers","status":0)"), 1);
+  EXPECT_EQ(count(results, R"("step":"answers")"), 1);
   fs::remove_all(folder);
 }
 
