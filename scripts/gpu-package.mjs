@@ -1,19 +1,23 @@
 // Makes the folder that scripts/gpu-check.sh takes to a machine with a GPU: programs for devices, the shipped nano and its questions.
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, cpSync, existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
+import { copyFileSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { readArguments, refuse } from './arguments.mjs';
 import { findCompiler } from './cuda-toolkit.mjs';
 
-const USAGE = `node scripts/gpu-package.mjs FOLDER    makes FOLDER with what scripts/gpu-check.sh needs: npm run setup first, and nvcc`;
+const USAGE = `node scripts/gpu-package.mjs FOLDER                   makes FOLDER with what scripts/gpu-check.sh needs: npm run setup first, and nvcc
+node scripts/gpu-package.mjs FOLDER --targets 87,90   compute capabilities that get machine code, default 90; others compile PTX as they start`;
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const BUILD = join(ROOT, 'build-gpu');
 const NANO = join(ROOT, 'models', 'mipha-nano');
 const MOST_MEGABYTES = 60; // what travels
 
-const [given] = readArguments(USAGE, { positionals: 1 }).positionals;
+const { values, positionals } = readArguments(USAGE, { positionals: 1, options: { targets: { type: 'string', default: '90' } } });
+const [given] = positionals;
 if (given === undefined) refuse(USAGE, 'FOLDER is not named');
+if (!/^\d{2,3}(,\d{2,3})*$/.test(values.targets)) refuse(USAGE, `--targets: expected numbers such as 87,90, received ${values.targets}`);
+const targets = values.targets.split(',');
 const folder = resolve(given);
 if (existsSync(folder) && readdirSync(folder).length > 0) refuse(USAGE, `FOLDER: expected a new or empty folder, ${given} has files`);
 const { nvcc, looked } = findCompiler();
@@ -22,7 +26,7 @@ if (nvcc === null) {
   process.exit(1);
 }
 
-run('cmake', '-S', join(ROOT, 'native'), '-B', BUILD, '-DMIPHA_GPU=ON');
+run('cmake', '-S', join(ROOT, 'native'), '-B', BUILD, '-DMIPHA_GPU=ON', `-DMIPHA_CUDA_TARGETS=${targets.join(';')}`);
 run('cmake', '--build', BUILD, '--target', 'gpu_check', '-j', '2');
 mkdirSync(join(folder, 'questions'), { recursive: true });
 cpSync(join(BUILD, 'gpu-check'), folder, { recursive: true });
@@ -31,7 +35,10 @@ for (const script of ['gpu-check.sh', 'gpu-check/pytorch.py']) copyFileSync(join
 run(process.execPath, join(ROOT, 'scripts/gpu-check/questions.mjs'), NANO, join(folder, 'questions'));
 
 const megabytes = sizeOf(folder) / 1e6;
-console.log(`${given}: ${megabytes.toFixed(1)} MB for sm_87, sm_90, sm_110 and others, nvcc ${nvcc.release}. There: bash gpu-check.sh .`);
+const code = targets.map((target) => `sm_${target}`).join(', ');
+console.log(
+  `${given}: ${megabytes.toFixed(1)} MB, code for ${code}, PTX for others, nvcc ${nvcc.release}; ${glibcOf(folder)}. There: bash gpu-check.sh .`,
+);
 if (megabytes > MOST_MEGABYTES) {
   console.error(`more than the ${MOST_MEGABYTES} MB that may travel`);
   process.exitCode = 1;
@@ -41,6 +48,14 @@ function run(command, ...args) {
   const { status, error } = spawnSync(command, args, { cwd: ROOT, stdio: 'inherit' });
   if (error) throw error;
   if (status !== 0) process.exit(1);
+}
+
+/** The newest version of the C library that a program of `folder` asks for: its symbols stand in the file as text. */
+function glibcOf(path) {
+  const asked = readdirSync(path)
+    .filter((name) => statSync(join(path, name)).isFile())
+    .flatMap((name) => [...readFileSync(join(path, name), 'latin1').matchAll(/\0GLIBC_2\.(\d+)(?:\.\d+)?(?=\0)/g)].map(([, minor]) => Number(minor)));
+  return `needs glibc 2.${Math.max(...asked)} or later, ${process.arch}`;
 }
 
 function sizeOf(path) {
