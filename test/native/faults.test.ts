@@ -8,6 +8,7 @@ import { ROOT } from '../architecture/sources.js';
 import { counts, THOROUGH } from '../support/counts.js';
 import { NVCC } from '../support/nvcc.js';
 import { FAULTS, type Fault } from './faults.js';
+import { planted } from './planted.js';
 
 const MACHINE = join(ROOT, 'native/test/machine');
 const KERNELS = join(MACHINE, 'kernels');
@@ -57,18 +58,12 @@ function complaint(program: string, examples: string, seeds: string[]): string |
   return null;
 }
 
-function plant({ name, file, from, to }: Fault): Map<string, string> {
-  const text = readFileSync(join(KERNELS, file), 'utf8');
-  const words = from.split(/\s+/).map((word) => word.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'));
-  const pattern = new RegExp(words.join('\\s+'), 'g');
-  expect(text.match(pattern), `${name}: in ${file} once`).toHaveLength(1);
+function plant(fault: Fault): Map<string, string> {
+  const { file } = fault;
   const include = mkdtempSync(join(folder, 'fault-'));
   const kernels = join(include, 'test/machine/kernels');
   mkdirSync(kernels, { recursive: true });
-  writeFileSync(
-    join(kernels, file),
-    text.replace(pattern, () => to),
-  );
+  writeFileSync(join(kernels, file), planted(readFileSync(join(KERNELS, file), 'utf8'), fault));
   const sources = file.endsWith('.cuh') ? EXAMPLES.filter((other) => other.endsWith('.cu')) : [file];
   const changed = sources.map((other): [string, string] => {
     const source = other === file ? join(kernels, file) : join(KERNELS, other);
