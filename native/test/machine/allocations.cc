@@ -33,6 +33,7 @@ void* allocate(size_t bytes, Region::Kind kind) {
   if (memory == MAP_FAILED) return nullptr;
   char* base = static_cast<char*>(memory) + kPage;
   mprotect(base, mapped, PROT_READ | PROT_WRITE);
+  madvise(base, mapped, MADV_HUGEPAGE);  // device memory is opened and closed at every wait
   auto region = std::make_unique<Region>();
   region->base = base;
   region->size = bytes;

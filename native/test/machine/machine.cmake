@@ -61,6 +61,12 @@ list(FILTER machine_tests INCLUDE REGEX "/test_[a-z]+\\.cc$")
 add_library(machine STATIC ${machine_sources})
 target_link_libraries(machine PUBLIC mipha_flags)
 target_include_directories(machine SYSTEM PUBLIC ${cuda})
+# It runs where it is built, 32 lanes at a time: with wide vectors, and fma as an instruction.
+include(CheckCXXSourceRuns)
+check_cxx_source_runs("int main() { return __builtin_cpu_supports(\"avx2\") && __builtin_cpu_supports(\"fma\") ? 0 : 1; }" MIPHA_HAS_AVX2)
+if(MIPHA_HAS_AVX2)
+  target_compile_options(machine PRIVATE -mavx2 -mfma)
+endif()
 
 file(GLOB machine_kernels CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/test/machine/kernels/*.cu)
 mipha_cuda_objects(machine_objects ${machine_kernels})

@@ -1,4 +1,6 @@
 /// Operations of the tensor cores, one warp at a time: mma for INT8 and FP16, and ldmatrix, which feeds them.
+#include <algorithm>
+
 #include "test/machine/addresses.h"
 
 namespace mipha::machine {
@@ -8,67 +10,70 @@ void check_whole_warp(const Step& step) {
   if (step.lanes != ~0u) fault("reached by the lanes %08x, needs all 32", step.lanes);
 }
 
-/// C[16][8] = A[16][K] · B[K][8]. Exact for INT8: products and sums stay below 2^24.
-template <int K>
-void multiply(const float (&a)[16][K], const float (&b)[K][8], float (&c)[16][8]) {
+template <size_t kRows>
+void widen(const uint32_t (&words)[kRows][8], int16_t (&values)[kRows][32]) {
+  int8_t bytes[kRows][32];
+  std::memcpy(bytes, words, sizeof bytes);
+  for (size_t i = 0; i < kRows; ++i) std::copy_n(bytes[i], 32, values[i]);
+}
+
+/// d0-d3, a0-a3, b0-b1, c0-c3. Lane (g = lane / 4, t = lane % 4) has four neighbours in each register: of A, of rows g, g + 8, g, g + 8, in the
+/// first, first, second, second half of a row; of B, of column g, one half of it per register. Results: rows g and g + 8, columns 2t and 2t + 1.
+void mma_s8(Step& step) {
+  check_whole_warp(step);
+  uint32_t a_words[16][8], b_words[8][8];
+  for (size_t i = 0; i < 4; ++i) {
+    const Row& row = step.row(4 + i);
+    for (size_t lane = 0; lane < 32; ++lane) a_words[lane / 4 + i % 2 * 8][i / 2 * 4 + lane % 4] = static_cast<uint32_t>(row[lane]);
+  }
+  for (size_t i = 0; i < 2; ++i) {
+    const Row& row = step.row(8 + i);
+    for (size_t lane = 0; lane < 32; ++lane) b_words[lane / 4][i * 4 + lane % 4] = static_cast<uint32_t>(row[lane]);
+  }
+  alignas(32) int16_t a[16][32], b[8][32];
+  widen(a_words, a);
+  widen(b_words, b);
+  uint32_t c[16][8];  // sums wrap around
   for (int i = 0; i < 16; ++i) {
-    for (int j = 0; j < 8; ++j) c[i][j] = 0;
-    for (int k = 0; k < K; ++k) {
-      for (int j = 0; j < 8; ++j) c[i][j] += a[i][k] * b[k][j];
+    for (int j = 0; j < 8; ++j) {
+      int32_t sum = 0;
+      for (int k = 0; k < 32; ++k) sum += a[i][k] * b[j][k];
+      c[i][j] = static_cast<uint32_t>(sum);
     }
   }
-}
-
-/// Lane (g = lane / 4, t = lane % 4) has of A, per register: rows g, g + 8, g, g + 8 at columns of the first, first, second, second half; of B column
-/// g, per register one half of the rows. Within a half it has kEach elements, from kEach * t. value(register, element) of a lane is a float.
-template <int K, class Value>
-void operands(float (&a)[16][K], float (&b)[K][8], int lane, Value value) {
-  constexpr int kHalf = K / 2, kEach = kHalf / 4;
-  const int g = lane / 4, t = lane % 4;
-  for (int element = 0; element < kEach; ++element) {
-    for (int i = 0; i < 4; ++i) a[g + i % 2 * 8][i / 2 * kHalf + t * kEach + element] = value(4 + i, element);
-    for (int i = 0; i < 2; ++i) b[i * kHalf + t * kEach + element][g] = value(8 + i, element);
+  for (size_t i = 0; i < 4; ++i) {
+    Row &to = step.row(i), &start = step.row(10 + i);
+    for (size_t lane = 0; lane < 32; ++lane) to[lane] = static_cast<uint32_t>(start[lane]) + c[lane / 4 + i / 2 * 8][lane % 4 * 2 + i % 2];
   }
 }
 
-/// Four results a lane: rows g and g + 8, columns 2t and 2t + 1.
-template <class T>
-void accumulate(Step& step, const float (&c)[16][8]) {
-  for (int lane = 0; lane < 32; ++lane) {
-    for (int i = 0; i < 4; ++i) {
-      const float product = c[lane / 4 + i / 2 * 8][lane % 4 * 2 + i % 2];
-      const uint64_t start = step.row(static_cast<size_t>(10 + i))[lane];
-      uint64_t& result = step.row(static_cast<size_t>(i))[lane];
-      if constexpr (std::is_integral_v<T>) {
-        result = static_cast<uint32_t>(start) + static_cast<uint32_t>(static_cast<int32_t>(product));
-      } else {
-        result = put<float>(get<float>(start) + product);
+/// As for INT8, two halves in a register. FP32 sums in the order of k; a device adds in an order of its own.
+void mma_f16(Step& step) {
+  check_whole_warp(step);
+  alignas(32) float a[16][16], b[16][8], c[16][8] = {};
+  for (size_t i = 0; i < 6; ++i) {
+    const Row& row = step.row(4 + i);
+    for (size_t lane = 0; lane < 32; ++lane) {
+      const size_t g = lane / 4, k = lane % 4 * 2 + (i < 4 ? i / 2 : i - 4) * 8;
+      for (size_t half = 0; half < 2; ++half) {
+        const float value = half_to_float(static_cast<uint16_t>(row[lane] >> (16 * half)));
+        if (i < 4) {
+          a[g + i % 2 * 8][k + half] = value;
+        } else {
+          b[k + half][g] = value;
+        }
       }
     }
   }
-}
-
-/// d0-d3, a0-a3, b0-b1, c0-c3.
-void mma_s8(Step& step) {
-  check_whole_warp(step);
-  alignas(64) float a[16][32], b[32][8], c[16][8];
-  for (int lane = 0; lane < 32; ++lane) {
-    operands<32>(a, b, lane, [&](int i, int element) { return float(static_cast<int8_t>(step.row(static_cast<size_t>(i))[lane] >> (8 * element))); });
+  for (int i = 0; i < 16; ++i) {
+    for (int k = 0; k < 16; ++k) {
+      for (int j = 0; j < 8; ++j) c[i][j] += a[i][k] * b[k][j];
+    }
   }
-  multiply<32>(a, b, c);
-  accumulate<int32_t>(step, c);
-}
-
-/// FP16 operands, FP32 sums in the order of k; a device adds in an order of its own.
-void mma_f16(Step& step) {
-  check_whole_warp(step);
-  alignas(64) float a[16][16], b[16][8], c[16][8];
-  for (int lane = 0; lane < 32; ++lane) {
-    operands<16>(a, b, lane,
-                 [&](int i, int element) { return half_to_float(static_cast<uint16_t>(step.row(static_cast<size_t>(i))[lane] >> (16 * element))); });
+  for (size_t i = 0; i < 4; ++i) {
+    Row &to = step.row(i), &start = step.row(10 + i);
+    for (size_t lane = 0; lane < 32; ++lane) to[lane] = put<float>(get<float>(start[lane]) + c[lane / 4 + i / 2 * 8][lane % 4 * 2 + i % 2]);
   }
-  multiply<16>(a, b, c);
-  accumulate<float>(step, c);
 }
 
 /// Matrices of 8 × 8 halves; lane 8m + r has the address of row r of matrix m. Each lane gets two neighbours of a row, or of a column.
