@@ -1,7 +1,7 @@
 // The held-out kitchen scenes asked on the CUDA backend and on the CPU's, without Node: scripts/gpu-check.sh runs it on a GPU, the tests on the
 // machine without one.
 //
-//   gpu_answers PACKAGE QUESTIONS [SCENES]    QUESTIONS: the folder that scripts/gpu-check/questions.mjs has filled
+//   gpu_answers PACKAGE QUESTIONS [FIRST COUNT]    QUESTIONS: the folder that scripts/gpu-check/questions.mjs has filled; COUNT scenes from FIRST on
 //
 // Prints a line of JSON. Status 0 when at least 99 % of the answers are those of the CPU and their share of right ones is within 0.3 points of its.
 #include <algorithm>
@@ -158,13 +158,14 @@ std::vector<Ids> ask(Backend& backend, const Questions& questions, size_t scene)
   return answers;
 }
 
-int run(const std::string& folder, const std::string& asked, size_t scenes) {
+int run(const std::string& folder, const std::string& asked, size_t first, size_t scenes) {
   const auto package = Package::open(folder);
   const Questions questions = load(asked);
   const auto start = std::chrono::steady_clock::now();
   const std::unique_ptr<Backend> gpu = create_backend("cuda", package, {}, {}), cpu = create_backend("cpu", package, {}, {});
   int total = 0, same = 0, right = 0, cpu_right = 0;
-  for (size_t scene = 0; scene < std::min(scenes, questions.scenes.size()); ++scene) {
+  const size_t all = questions.scenes.size(), end = first + std::min(scenes, all - std::min(first, all));
+  for (size_t scene = first; scene < end; ++scene) {
     const std::vector<Ids> answers = ask(*gpu, questions, scene), expected = ask(*cpu, questions, scene);
     for (size_t i = 0; i < answers.size(); ++i) {
       const std::string& truth = questions.scenes[scene][i].answer;
@@ -186,12 +187,13 @@ int run(const std::string& folder, const std::string& asked, size_t scenes) {
 }  // namespace mipha
 
 int main(int count, char** arguments) {
-  if (count < 3) {
-    std::fprintf(stderr, "gpu_answers PACKAGE QUESTIONS [SCENES]\n");
+  if (count != 3 && count != 5) {
+    std::fprintf(stderr, "gpu_answers PACKAGE QUESTIONS [FIRST COUNT]\n");
     return 2;
   }
   try {
-    return mipha::run(arguments[1], arguments[2], count > 3 ? std::strtoul(arguments[3], nullptr, 10) : SIZE_MAX);
+    const auto number = [&](int i, size_t otherwise) { return count > i ? std::strtoul(arguments[i], nullptr, 10) : otherwise; };
+    return mipha::run(arguments[1], arguments[2], number(3, 0), number(4, SIZE_MAX));
   } catch (const mipha::Error& error) {
     std::fprintf(stderr, "%s: %s\n", mipha::code_name(error.code), error.what());
     return 1;

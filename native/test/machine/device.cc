@@ -9,9 +9,10 @@
 namespace mipha::machine {
 namespace {
 
-int number(const char* variable, int otherwise) {
+template <class T>
+T number(const char* variable, T otherwise) {
   const char* text = std::getenv(variable);
-  return text == nullptr ? otherwise : std::atoi(text);
+  return text == nullptr ? otherwise : static_cast<T>(std::strtoull(text, nullptr, 10));
 }
 
 /// What a program may ask of the device that a target stands for.
@@ -35,8 +36,8 @@ Model model() {
 }  // namespace
 
 Options& options() {
-  static Options all{number("MIPHA_MACHINE_TARGET", 87), static_cast<uint32_t>(number("MIPHA_MACHINE_SEED", 0)),
-                     number("MIPHA_MACHINE_PROCESSORS", 0)};
+  static Options all{number("MIPHA_MACHINE_TARGET", 87), number("MIPHA_MACHINE_SEED", 0u), number("MIPHA_MACHINE_PROCESSORS", 0),
+                     number("MIPHA_MACHINE_MEMORY", size_t{8} << 30), number("MIPHA_MACHINE_FAIL_AFTER", -1)};
   return all;
 }
 

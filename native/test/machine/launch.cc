@@ -188,6 +188,8 @@ void run_block(Block& block) {
 }
 
 void run(Launch& launch) {
+  if (options().fail_after == 0) throw Fault(launch.kernel->name + ": the device is lost, as MIPHA_MACHINE_FAIL_AFTER asks for");
+  if (options().fail_after > 0) --options().fail_after;
   seed_random(options().seed);
   std::vector<size_t> order(launch.grid.count());
   for (size_t i = 0; i < order.size(); ++i) order[i] = i;
