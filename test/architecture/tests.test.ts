@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import config from '../../vitest.config.js';
-import { filesOf, isThorough, PROJECTS, projectOf, testFiles } from '../support/projects.js';
+import { MACHINE_LACKS } from '../support/machine.js';
+import { filesOf, isOnceMore, isThorough, PROJECTS, projectOf, testFiles } from '../support/projects.js';
 import { ROOT } from './sources.js';
 
 const files = testFiles();
@@ -38,16 +39,23 @@ describe('the projects of vitest.config.ts', () => {
   const wanted = (path: string) => process.env.MIPHA_THOROUGH !== '1' || isThorough(path);
 
   it('have every test file, each in one', () => {
-    const all = PROJECTS.flatMap(included);
+    const all = PROJECTS.flatMap((name) => included(name).filter((path) => !isOnceMore(name, path)));
     expect(all.sort()).toEqual(files.filter(wanted));
     expect(files).toContain('test/architecture/tests.test.ts');
   });
 
   it('run the suites that load a model of the SDK once more on the stand-in, and nothing else', () => {
-    const suites = files.filter((path) => path.startsWith('test/engine/') && /\bMipha\.load\(/.test(text(path)) && !path.includes('/eval.'));
+    const suites = files.filter((path) => path.startsWith('test/engine/') && /\bMipha\.load\(/.test(text(path)) && !/\/(eval|cuda)\./.test(path));
     expect(suites.length).toBeGreaterThan(3);
     expect(filesOf('tensorrt', true)).toEqual(suites);
     expect(included('tensorrt')).toEqual(process.env.MIPHA_THOROUGH === '1' ? suites : []);
+  });
+
+  it('run some of them once more on CUDA, where nvcc is', () => {
+    const more = filesOf('cuda', true).filter((path) => isOnceMore('cuda', path));
+    expect(more).toHaveLength(MACHINE_LACKS === '' ? 6 : 0);
+    expect(filesOf('tensorrt', true)).toEqual(expect.arrayContaining(more));
+    expect(filesOf('cuda', false)).toEqual(['test/engine/cuda.test.ts', 'test/native/gpu-answers.test.ts']);
   });
 
   it('let only those wait for processes that are not quick', () => {

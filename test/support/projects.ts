@@ -1,12 +1,13 @@
 /** Which vitest project a test file belongs to: read from what it uses, so that every file belongs to exactly one. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { MACHINE_LACKS } from './machine.js';
 
 /**
- * quick: TypeScript alone · compute: calibration, graphs in ONNX Runtime, the native reference · engine: a loaded model ·
- * processes: waits for programs and brokers · measured: has frames in real time: alone on the machine.
+ * quick: TypeScript alone · compute: calibration, graphs in ONNX Runtime, the native reference · engine: a loaded model · cuda: the CUDA backend on the
+ * machine without a GPU · processes: waits for programs and brokers · measured: has frames in real time: alone on the machine.
  */
-export const PROJECTS = ['quick', 'compute', 'engine', 'processes', 'measured'] as const;
+export const PROJECTS = ['quick', 'compute', 'engine', 'cuda', 'processes', 'measured'] as const;
 export type Project = (typeof PROJECTS)[number];
 
 /** The first sign in the text of a file decides. */
@@ -23,7 +24,12 @@ const LISTED: Record<string, Project> = {
   'test/cli/demo.test.ts': 'measured',
   'test/cli/calibrate.test.ts': 'compute',
   'test/cli/tensorrt.test.ts': 'compute',
+  'test/engine/cuda.test.ts': 'cuda',
+  'test/native/gpu-answers.test.ts': 'cuda',
 };
+
+/** The suites that run once more on CUDA: those that ask in every way, but none that repeats it hundreds of times. A step takes a tenth of a second. */
+const ON_CUDA = ['conversation', 'life-cycle', 'mipha', 'refusals', 'self-test', 'typed-answers'].map((name) => `test/engine/${name}.test.ts`);
 
 /** What these find in their environment; standin-nano.ts makes it. */
 export const STANDIN_ENV = { MIPHA_TENSORRT: resolve('build/standin/suite.so'), MIPHA_TEST_NANO: resolve('build/standin/nano') };
@@ -45,11 +51,15 @@ function runsOnBackend(path: string): boolean {
   return path.startsWith('test/engine/') && projectOf(path) === 'engine' && path !== 'test/engine/eval.test.ts';
 }
 
-/** What this run has of each project. The suites on the stand-in take long, which is no fault of theirs: the thorough run has them. */
+/** Whether a test file is in a project because that runs it on another backend than its own does. */
+export function isOnceMore(project: Project | 'tensorrt', path: string): boolean {
+  return project === 'tensorrt' ? runsOnBackend(path) : project === 'cuda' && MACHINE_LACKS === '' && ON_CUDA.includes(path);
+}
+
+/** What this run has of each project. The suites on another backend take long, which is no fault of theirs: the thorough run has them. */
 export function filesOf(project: Project | 'tensorrt', thorough: boolean): string[] {
   const files = testFiles();
-  if (project === 'tensorrt') return thorough ? files.filter(runsOnBackend) : [];
-  return files.filter((path) => projectOf(path) === project && (!thorough || isThorough(path)));
+  return files.filter((path) => (thorough && isOnceMore(project, path)) || (projectOf(path) === project && (!thorough || isThorough(path))));
 }
 
 /** Whether the thorough run has anything to add to the quick one. */
