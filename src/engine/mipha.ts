@@ -53,7 +53,7 @@ export class Mipha extends Asker implements AsyncDisposable {
 
   /**
    * Loads a package folder: checks every file, plans all memory, packs the weights, and reproduces the package's golden answer.
-   * Throws ERR_OPTION, ERR_MODEL_MISSING, ERR_MODEL_FORMAT, ERR_MODEL_CHECKSUM, ERR_ADDON_LOAD, ERR_BACKEND_UNAVAILABLE, ERR_MEMORY, ERR_SELF_TEST.
+   * Throws ERR_OPTION, ERR_MODEL_MISSING, ERR_MODEL_FORMAT, ERR_MODEL_CHECKSUM, ERR_ADDON_LOAD, ERR_BACKEND_UNAVAILABLE, ERR_DEVICE, ERR_MEMORY, ERR_SELF_TEST.
    */
   static async load(folder: string, options: LoadOptions = {}): Promise<Mipha> {
     const site = callSite(Mipha.load);

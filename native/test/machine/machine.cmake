@@ -92,7 +92,7 @@ target_link_options(mipha_cuda PRIVATE -Wl,--exclude-libs,ALL -Wl,-z,defs)
 file(GLOB cuda_tests CONFIGURE_DEPENDS test/cuda_*_test.cc)
 foreach(source IN LISTS cuda_tests)
   get_filename_component(program ${source} NAME_WE)
-  set(slow cuda_backend_ahead_test cuda_widths_test) # a minute each: on the first target alone, and not under sanitizers: cuda_backend_test goes the same ways
+  set(slow cuda_backend_ahead_test cuda_backend_failure_test cuda_widths_test) # a minute each: on the first target alone, and not under sanitizers: cuda_backend_test goes the same ways
   if(MIPHA_SANITIZE AND program IN_LIST slow)
     continue()
   endif()
