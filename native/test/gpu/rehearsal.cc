@@ -35,7 +35,7 @@ TEST(GpuCheck, TakesWhatOurProgramsPrint) {
   stand_in(folder, "primitives", "exec " + kPrograms + "/primitives");
   stand_in(folder, "cuda_rows_test", "exec " + kPrograms + "/cuda_rows_test \"$@\"");
   stand_in(folder, "gpu_bench", "[ \"$1\" = --short ] || exit 0\nexec " + kPrograms + "/gpu_bench --small");
-  stand_in(folder, "gpu_answers", "exec " + kPrograms + "/gpu_answers \"$@\" 1");
+  stand_in(folder, "gpu_answers", "exec " + kPrograms + "/gpu_answers \"$@\" 0 1");
   fs::create_symlink(kPrograms + "/mipha_cuda.so", folder / "mipha_cuda.so");
   fs::create_directory_symlink(kRoot + "/models/mipha-nano", folder / "nano");
   fs::create_directories(folder / "questions");

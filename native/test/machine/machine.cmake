@@ -86,7 +86,7 @@ mipha_list(cuda_runtime_sources ${MIPHA_ROOT}/ cuda_runtime_sources)
 add_library(mipha_cuda MODULE ${cuda_runtime_sources} ${cuda_objects})
 target_link_libraries(mipha_cuda PRIVATE machine)
 target_compile_definitions(mipha_cuda PRIVATE MIPHA_CUDA_BUILT="machine")
-set_target_properties(mipha_cuda PROPERTIES PREFIX "" CXX_VISIBILITY_PRESET hidden)
+set_target_properties(mipha_cuda PROPERTIES PREFIX "" CXX_VISIBILITY_PRESET hidden LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}) # beside the programs, whoever configures
 target_link_options(mipha_cuda PRIVATE -Wl,--exclude-libs,ALL -Wl,-z,defs)
 
 file(GLOB cuda_tests CONFIGURE_DEPENDS test/cuda_*_test.cc)
