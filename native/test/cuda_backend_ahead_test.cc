@@ -370,6 +370,7 @@ class Constrained : public Ahead {
     EXPECT_EQ(device.finish, host.finish) << what;
     EXPECT_EQ(device.ids, host.ids) << what;
     EXPECT_EQ(device.margins, host.margins) << what;
+    EXPECT_GT(*std::max_element(device.margins.begin(), device.margins.end()), 0) << what << ": logits that are all alike prove nothing";
     EXPECT_EQ(device.state, host.state) << what;
     EXPECT_NEAR(device.probability, host.probability, 1e-5) << what;
     EXPECT_EQ(chosen, static_cast<int>(device.margins.size()) - 1) << what;

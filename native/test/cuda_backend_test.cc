@@ -119,6 +119,29 @@ TEST(CudaBackend, SizesThatNoKernelHasAreNamed) {
   EXPECT_EQ(refusal([](Config& c) { c.vision.intermediate = 202; }), "CUDA: vision.intermediate 202: expected a multiple of 4");
 }
 
+/// Whatever a picture is resized by, the tower sees the same pixels: on the device where it fits the memory taken at load, else on the host.
+TEST(CudaBackend, PicturesAreResizedWhereverTheyFit) {
+  Loaded loaded("cuda");
+  const Config& config = loaded.backend->config();
+  const int side = config.vision.image_size;
+  const auto features = [&](const Image& image) {
+    std::vector<float> seen;
+    loaded.backend->set_probe([&](const std::string& name, const float* data, int rows, int columns) {
+      if (name == "features") seen.assign(data, data + static_cast<size_t>(rows) * columns);
+    });
+    EXPECT_TRUE(loaded.backend->encode(image, {}, nullptr));
+    return seen;
+  };
+  for (const int width : {61, 3840, 4000}) {  // 26 MiB hold 3840 × 2160 in RGB
+    const int height = width == 61 ? 47 : width == 3840 ? 2160 : 2500;
+    std::vector<uint8_t> pixels(static_cast<size_t>(width) * height * 3);
+    for (size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<uint8_t>((i / 3 % width / 7 + i / 3 / width / 5) * 13 + i % 3 * 80);
+    const Image image{pixels.data(), pixels.size(), width, height, width * 3, PixelFormat::kRgb};
+    const std::vector<uint8_t> resized = resize(image, side, config.preprocessing);
+    EXPECT_EQ(features(image), features({resized.data(), resized.size(), side, side, side * 3, PixelFormat::kRgb})) << width;
+  }
+}
+
 /// A step chooses on the device what the host would choose of its logits.
 TEST(CudaBackend, ChoicesAreThoseOfTheLogits) {
   Loaded loaded("cuda");
