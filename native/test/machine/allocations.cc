@@ -21,6 +21,12 @@ std::map<const char*, std::unique_ptr<Region>>& regions() {
   static std::map<const char*, std::unique_ptr<Region>> all;
   return all;
 }
+/// Unlike an assignment of {}, which leaves a vector its memory.
+template <class T>
+void let_go(std::vector<T>& values) {
+  std::vector<T>().swap(values);
+}
+
 size_t in_use = 0;
 bool is_open = false;
 
@@ -58,8 +64,8 @@ bool release(void* memory, Region::Kind kind) {
   if (region == nullptr || region->base != memory || !region->alive || region->kind != kind) return false;
   region->alive = false;
   if (kind == Region::kDevice) in_use -= region->size;
-  region->cells = {};
-  region->initialised = {};
+  let_go(region->cells);
+  let_go(region->initialised);
   // The pages go back, the address stays taken.
   mmap(memory, pages(region->size), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
   return true;
@@ -92,7 +98,7 @@ void mark_initialised(void* memory, size_t bytes) {
   std::memset(region->initialised.data() + offset, 1, bytes);
   if (bytes < region->size) return;
   region->all_initialised = true;
-  region->initialised = {};
+  let_go(region->initialised);
 }
 
 void open_device_memory(bool open) {
