@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
-import { answerSpecSchema, cropSchema, idSchema, valueSchema } from '../watch/spec.js';
+import { answerSpecSchema, cropSchema, EVENT_TYPES, idSchema, valueSchema } from '../watch/spec.js';
 import { cutText } from './text.js';
 
 /** Major version of the payload schemas. */
@@ -97,7 +97,7 @@ export const watchEventSchema = z.object({
   node: idSchema,
   watch: idSchema,
   camera: idSchema,
-  event_type: z.enum(['triggered', 'cleared', 'changed', 'error']).describe('boolean watches trigger and clear, others change'),
+  event_type: z.enum(EVENT_TYPES).describe('boolean watches trigger and clear, others change'),
   value: valueSchema.nullable(),
   previous: valueSchema.nullable(),
   confidence: z.number().min(0).max(1).nullable(),

@@ -1,20 +1,16 @@
-/** Outcomes of watches and queries → what is published about them. Remembers per watch what was last said, to know what is news. */
+/** Outcomes of watches and queries → what is published about them. */
 import { MiphaError } from '../errors.js';
 import { type Result, STATE_CHARS, type Stamp, stateOf, type WatchEvent } from '../mqtt/messages.js';
 import { requestErrorOf } from '../mqtt/request-error.js';
 import type { Topics } from '../mqtt/topics.js';
+import type { WatchEvent as Happening } from '../watch/events.js';
 import type { SeenFrame, Timing, WatchOutcome } from '../watch/outcome.js';
 import type { QueryOutcome } from '../watch/queries.js';
-import type { Value } from '../watch/spec.js';
 import type { Outlet } from './outlet.js';
 
 export type Model = Result['model'];
 
 export class ResultPublisher {
-  /** Last value that was published as true, by watch: a value that comes back unchanged after an outage is no event. */
-  private readonly known = new Map<string, Value>();
-  private readonly failing = new Set<string>();
-
   constructor(
     private readonly topics: Topics,
     private readonly stamp: Stamp,
@@ -30,17 +26,30 @@ export class ResultPublisher {
     this.outlet.state(topic, this.result(topic, outcome), life);
     const state = stateOf(value);
     this.outlet.state(this.topics.watch(watch, 'state'), state, state === '' ? {} : life);
-    const before = this.known.get(watch) ?? null;
-    const event = this.eventType(outcome, before);
-    if (event !== null) this.event(event, before, outcome);
+  }
+
+  event({ type, previous, outcome }: Happening): void {
+    const { watch, camera, value, confidence, frame, error, validUntil } = outcome;
+    if (type !== 'error' && hasPassed(validUntil)) return; // and the result said so
+    const topic = this.topics.watch(watch, 'event');
+    this.outlet.event(topic, {
+      ...this.stamp.next(topic),
+      watch,
+      camera,
+      event_type: type,
+      value,
+      previous,
+      confidence,
+      frame: frame === null ? null : frameOf(frame),
+      error: errorOf(error),
+      replayed: false,
+    } satisfies WatchEvent);
   }
 
   /** Takes back all that is retained about a watch. */
   forget(watch: string): void {
     this.outlet.forget(this.topics.watch(watch, 'result'));
     this.outlet.forget(this.topics.watch(watch, 'state'));
-    this.known.delete(watch);
-    this.failing.delete(watch);
   }
 
   /** The `data` of a query's response. */
@@ -95,36 +104,6 @@ export class ResultPublisher {
       truncated: truncated || (typeof value === 'string' && value.length > STATE_CHARS),
       error: errorOf(error),
     };
-  }
-
-  private eventType({ watch, status, value }: WatchOutcome, before: Value | null): WatchEvent['event_type'] | null {
-    if (status === 'error') {
-      if (this.failing.has(watch)) return null;
-      this.failing.add(watch);
-      return 'error';
-    }
-    this.failing.delete(watch);
-    if (value === null) return null;
-    this.known.set(watch, value);
-    if (before === null || before === value) return null;
-    return typeof value === 'boolean' ? (value ? 'triggered' : 'cleared') : 'changed';
-  }
-
-  private event(type: WatchEvent['event_type'], previous: Value | null, outcome: WatchOutcome): void {
-    const topic = this.topics.watch(outcome.watch, 'event');
-    const { watch, camera, value, confidence, frame, error } = outcome;
-    this.outlet.event(topic, {
-      ...this.stamp.next(topic),
-      watch,
-      camera,
-      event_type: type,
-      value,
-      previous,
-      confidence,
-      frame: frame === null ? null : frameOf(frame),
-      error: errorOf(error),
-      replayed: false,
-    } satisfies WatchEvent);
   }
 }
 

@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import type { MiphaError } from '../errors.js';
 import type { Health } from '../mqtt/messages.js';
+import type { WatchEvent } from '../watch/events.js';
 import { nothingKnown, type WatchOutcome } from '../watch/outcome.js';
 import type { CameraSet } from './cameras.js';
 import type { Config, LoadedConfig } from './config/config.js';
@@ -220,7 +221,9 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
     const { side, reporter, troubles, changer } = parts;
     const model = this.state.model;
     if (model === null) throw new Error('the model is not loaded');
-    const watching = new Watching({ model, side, reporter, troubles, onOutcome: (outcome) => this.answered(outcome, parts) }, changer.config);
+    const onOutcome = (outcome: WatchOutcome) => this.answered(outcome, parts);
+    const onEvent = (event: WatchEvent) => side.results.event(event);
+    const watching = new Watching({ model, side, reporter, troubles, onOutcome, onEvent }, changer.config);
     this.state.watching = watching;
     await watching.open(changer.config);
     this.ending.signal.throwIfAborted();

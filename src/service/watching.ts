@@ -1,4 +1,5 @@
 /** Cameras, watches and queries on a loaded model: started, changed and stopped together. */
+import type { WatchEvent } from '../watch/events.js';
 import { WatchLoop } from '../watch/loop.js';
 import { nothingKnown, type WatchOutcome } from '../watch/outcome.js';
 import { Queries } from '../watch/queries.js';
@@ -18,6 +19,7 @@ export interface WatchingOptions {
   reporter: CameraReporter;
   troubles: Troubles;
   onOutcome: (outcome: WatchOutcome) => void;
+  onEvent: (event: WatchEvent) => void;
 }
 
 export class Watching {
@@ -29,9 +31,9 @@ export class Watching {
     private readonly options: WatchingOptions,
     config: Config,
   ) {
-    const { model, reporter, onOutcome } = options;
+    const { model, reporter, onOutcome, onEvent } = options;
     const usage = new Usage(); // of the one engine that both use
-    const loop = new WatchLoop(model, { onOutcome, onFault: rethrow, usage }); // an answer would be lost, uncounted
+    const loop = new WatchLoop(model, { onOutcome, onEvent, onFault: rethrow, usage }); // an answer would be lost, uncounted
     this.loop = loop;
     this.queries = new Queries(model, { limit: config.requests.queue, usage });
     this.cameras = new CameraSet(model.imageSize, {

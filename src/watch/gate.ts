@@ -4,7 +4,7 @@ import type { Inspection } from './inspection.js';
 import { SKIP_REASONS, type SkipReason } from './outcome.js';
 import type { WatchSpec } from './spec.js';
 
-/** When it is not to be asked about now: whether time alone may change that, and when. Milliseconds of performance.now(). */
+/** When it is not to be asked about now: whether time alone may change that, and when. Milliseconds of the clock. */
 export type Decision = { ask: true } | { ask: false; againMs: number | null };
 
 /** More of the picture than that changes at once when lightning strikes. */

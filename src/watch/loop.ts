@@ -4,7 +4,9 @@
  */
 import type { Frame } from '../camera/frame.js';
 import { optionError } from '../errors.js';
+import { type Clock, processClock } from './clock.js';
 import { cropKey } from './crop.js';
+import type { WatchEvent } from './events.js';
 import { Inspection } from './inspection.js';
 import { type Eyes, SKIP_REASONS, type SkipReason, type WatchOutcome } from './outcome.js';
 import { round } from './round.js';
@@ -24,10 +26,14 @@ export interface Watched {
 
 export interface LoopHandlers {
   onOutcome: (outcome: WatchOutcome) => void;
-  /** What onOutcome threw; the loop goes on. Must not throw. Default: a warning of the process. */
+  /** Called right after onOutcome for the outcome that is news. */
+  onEvent?: ((event: WatchEvent) => void) | undefined;
+  /** What onOutcome and onEvent threw; the loop goes on. Must not throw. Default: a warning of the process. */
   onFault?: ((error: unknown) => void) | undefined;
   /** Shared with others that use the same engine. */
   usage?: Usage | undefined;
+  /** Default: the process's. */
+  clock?: Clock | undefined;
 }
 
 export interface WatchStatus {
@@ -85,13 +91,15 @@ export class WatchLoop {
   private state: 'new' | 'running' | 'stopped' = 'new';
   private running: Promise<void> | null = null;
   private beganMs = 0; // the running one, or the last
-  private alarm: NodeJS.Timeout | undefined;
+  private stopAlarm = () => {};
+  private readonly clock: Clock;
 
   constructor(
     private readonly eyes: Eyes,
     private readonly handlers: LoopHandlers,
   ) {
     this.usage = handlers.usage ?? new Usage();
+    this.clock = handlers.clock ?? processClock;
   }
 
   /** Watches of this camera are asked from now on; one with the same id is replaced. */
@@ -135,7 +143,7 @@ export class WatchLoop {
     } else {
       if (known === undefined && this.watches.size >= MOST_WATCHES) throw optionError('watch', `at most ${MOST_WATCHES} watches`, id);
       known?.end();
-      this.watches.set(id, new Watch(id, spec, (outcome) => this.report(outcome)));
+      this.watches.set(id, new Watch(id, spec, this.clock, this.reports));
     }
     this.next();
     return known === undefined;
@@ -182,7 +190,7 @@ export class WatchLoop {
     const cameras = [...this.posts].map(([id, { status }]) => [id, { ...status, skipped: { ...status.skipped } }] as const);
     return {
       state: this.state === 'stopped' ? 'stopped' : this.running === null ? 'idle' : 'looking',
-      lookingMs: this.running === null ? null : performance.now() - this.beganMs,
+      lookingMs: this.running === null ? null : this.clock.now() - this.beganMs,
       busyRatio: this.usage.ratio(),
       watches: Object.fromEntries(watches),
       cameras: Object.fromEntries(cameras),
@@ -205,8 +213,8 @@ export class WatchLoop {
   /** Looks, if the engine is free and there is a reason to; otherwise sets the alarm for when time alone may bring one. */
   private next(): void {
     if (this.state !== 'running' || this.running !== null) return;
-    clearTimeout(this.alarm);
-    const now = performance.now();
+    this.stopAlarm();
+    const now = this.clock.now();
     const found = [...this.posts.values()].map((post) => this.due(post, now));
     const due = found.flatMap(({ due }) => due ?? []);
     const chosen = nextTurn(due, ({ post, watches }) => ({
@@ -226,7 +234,7 @@ export class WatchLoop {
       return;
     }
     const againMs = Math.min(...found.map(({ againMs }) => againMs));
-    if (Number.isFinite(againMs)) this.alarm = setTimeout(() => this.next(), Math.max(1, againMs - now));
+    if (Number.isFinite(againMs)) this.stopAlarm = this.clock.after(Math.max(1, againMs - now), () => this.next());
   }
 
   private due(post: Post, nowMs: number): { due: Due | null; againMs: number } {
@@ -254,21 +262,27 @@ export class WatchLoop {
     const inquiries = asked.map((watch) => watch.begin(inspection, nowMs));
     post.passed = 0;
     post.lastMs = nowMs;
-    post.status.lastAskedAt = new Date();
+    post.status.lastAskedAt = this.clock.date();
     post.status.looks++;
     post.status.asked += asked.length;
-    if (!(await round(this.eyes, inspection.frame, crop, inquiries))) this.end();
+    if (!(await round(this.eyes, this.clock, inspection.frame, crop, inquiries))) this.end();
   }
 
   private end(): void {
     this.state = 'stopped';
-    clearTimeout(this.alarm);
+    this.stopAlarm();
     for (const { camera, listener } of this.posts.values()) camera.off('frame', listener);
   }
 
-  private report(outcome: WatchOutcome): void {
+  /** Of every watch. */
+  private readonly reports = {
+    outcome: (outcome: WatchOutcome) => this.safely(() => this.handlers.onOutcome(outcome)),
+    event: (event: WatchEvent) => this.safely(() => this.handlers.onEvent?.(event)),
+  };
+
+  private safely(tell: () => void): void {
     try {
-      this.handlers.onOutcome(outcome);
+      tell();
     } catch (error) {
       this.fault(error);
     }

@@ -206,7 +206,7 @@ export class Queries {
     try {
       controller.signal.throwIfAborted();
       const { answer, truncated } = await ask(seen, query, call());
-      const timing = timingOf(seen, answer.timings, arrivedMs);
+      const timing = timingOf(seen, answer.timings, performance.now() - arrivedMs);
       return {
         type: spec?.type ?? 'text',
         value: answer.value,

@@ -1,26 +1,27 @@
 /** One look, and every question that is due about it, asked in the same tick so that the engine answers them as one batch. */
 import type { Crop, Frame } from '../camera/frame.js';
 import { MiphaError } from '../errors.js';
+import type { Clock } from './clock.js';
 import { cropped } from './crop.js';
 import type { Eyes, Sight } from './outcome.js';
 import type { Inquiry } from './watch.js';
 
 /** Never rejects, and settles when nothing is under way any more: false when the engine has been disposed. Answers and errors go to the watches. */
-export async function round(eyes: Eyes, frame: Frame, crop: Crop | undefined, inquiries: readonly Inquiry[]): Promise<boolean> {
-  const beganMs = performance.now();
+export async function round(eyes: Eyes, clock: Clock, frame: Frame, crop: Crop | undefined, inquiries: readonly Inquiry[]): Promise<boolean> {
+  const beganMs = clock.now();
   let seen: Sight;
   try {
-    seen = await look(eyes, frame, crop, inquiries);
+    seen = await look(eyes, clock, frame, crop, inquiries);
   } catch (error) {
     return inquiries.map((inquiry) => failed(inquiry, error)).every(Boolean);
   }
-  const asked = await Promise.all(inquiries.map((inquiry) => ask(seen, inquiry, beganMs)));
+  const asked = await Promise.all(inquiries.map((inquiry) => ask(seen, clock, inquiry, beganMs)));
   await seen.dispose().catch(() => {}); // only an engine that is gone, and the view with it
   return asked.every(Boolean);
 }
 
 /** Cancelled only when none of the questions is of use any more. */
-async function look(eyes: Eyes, frame: Frame, crop: Crop | undefined, inquiries: readonly Inquiry[]): Promise<Sight> {
+async function look(eyes: Eyes, clock: Clock, frame: Frame, crop: Crop | undefined, inquiries: readonly Inquiry[]): Promise<Sight> {
   const controller = new AbortController();
   const letGo = frame.hold?.();
   const release = () => {
@@ -31,7 +32,7 @@ async function look(eyes: Eyes, frame: Frame, crop: Crop | undefined, inquiries:
     release();
     return await eyes.look(cropped(frame, crop), {
       signal: controller.signal,
-      deadlineMs: left(Math.max(...inquiries.map(({ deadlineMs }) => deadlineMs))),
+      deadlineMs: left(clock, Math.max(...inquiries.map(({ deadlineMs }) => deadlineMs))),
       priority: Math.max(...inquiries.map(({ watch }) => watch.spec.priority)),
     });
   } finally {
@@ -40,13 +41,13 @@ async function look(eyes: Eyes, frame: Frame, crop: Crop | undefined, inquiries:
   }
 }
 
-async function ask(seen: Sight, inquiry: Inquiry, beganMs: number): Promise<boolean> {
+async function ask(seen: Sight, clock: Clock, inquiry: Inquiry, beganMs: number): Promise<boolean> {
   const { watch, signal, deadlineMs } = inquiry;
   if (signal.aborted) return true;
   const { question, priority } = watch.spec;
   try {
-    const answer = await seen.ask(question, { as: watch.as, signal, deadlineMs: left(deadlineMs), priority });
-    left(deadlineMs);
+    const answer = await seen.ask(question, { as: watch.as, signal, deadlineMs: left(clock, deadlineMs), priority });
+    left(clock, deadlineMs);
     if (!signal.aborted) watch.succeed(inquiry, seen, answer, beganMs);
     return true;
   } catch (error) {
@@ -62,8 +63,8 @@ function failed(inquiry: Inquiry, error: unknown): boolean {
 }
 
 /** Milliseconds until then. Throws ERR_DEADLINE when there are none. */
-function left(deadlineMs: number): number {
-  const ms = deadlineMs - performance.now();
+function left(clock: Clock, deadlineMs: number): number {
+  const ms = deadlineMs - clock.now();
   if (ms > 0) return ms;
   throw new MiphaError('ERR_DEADLINE', 'The answer would have expired before it came', { details: { lateMs: -ms } });
 }

@@ -7,14 +7,14 @@ export function seenFrame({ id, at, monotonicMs, width, height }: Frame, crop: C
   return { id, at, monotonicMs, width, height, crop: crop ?? null };
 }
 
-/** `beganMs`: when it was decided to look, in milliseconds of performance.now(). */
-export function timingOf({ timings: look }: Sight, { queueMs, prefillMs, decodeMs }: Answer['timings'], beganMs: number): Timing {
+/** `totalMs`: from the decision to look until now. */
+export function timingOf({ timings: look }: Sight, { queueMs, prefillMs, decodeMs }: Answer['timings'], totalMs: number): Timing {
   return {
     queueMs: look.queueMs + queueMs,
     prepMs: look.preprocessMs,
     visionMs: look.visionMs,
     prefillMs: look.prefillMs + prefillMs,
     decodeMs,
-    totalMs: performance.now() - beganMs,
+    totalMs,
   };
 }

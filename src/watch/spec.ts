@@ -159,3 +159,7 @@ export const watchSpecSchema = z
   )
   .describe('a standing question about a camera');
 export type WatchSpec = z.infer<typeof watchSpecSchema>;
+
+/** A boolean triggers and clears, other values change; an error is told once, until something is answered again. */
+export const EVENT_TYPES = ['triggered', 'cleared', 'changed', 'error'] as const;
+export type EventType = (typeof EVENT_TYPES)[number];

@@ -4,7 +4,7 @@ export interface Claim {
   priority: number;
   /** Turns that others got while this one was waiting; each counts like a step of priority, so nobody waits for ever. */
   passed: number;
-  /** Milliseconds of performance.now(): among equals the longest waiting goes first. */
+  /** Milliseconds of the clock: among equals the longest waiting goes first. */
   lastMs: number;
 }
 

@@ -5,12 +5,20 @@ import type { AnswerType } from '../engine/answer-type.js';
 import { fromNative, type MiphaError } from '../errors.js';
 import { Agreement, type AgreementRule } from './agreement.js';
 import { answerType } from './answer-type.js';
+import type { Clock } from './clock.js';
 import { cropKey } from './crop.js';
+import { Events, type WatchEvent } from './events.js';
 import { Gate } from './gate.js';
 import type { Inspection } from './inspection.js';
 import { nothingKnown, type Sight, type WatchOutcome } from './outcome.js';
 import { seenFrame, timingOf } from './seen.js';
 import type { Value, WatchSpec } from './spec.js';
+
+/** Whom a watch tells. */
+export interface Reports {
+  outcome: (outcome: WatchOutcome) => void;
+  event: (event: WatchEvent) => void;
+}
 
 /** An inference under way for one watch. */
 export interface Inquiry {
@@ -18,7 +26,7 @@ export interface Inquiry {
   frame: Frame;
   /** Aborts when the answer is of no use any more. */
   signal: AbortSignal;
-  /** After this, in milliseconds of performance.now(), the answer would have expired before it came. */
+  /** After this, in milliseconds of the clock, the answer would have expired before it came. */
   deadlineMs: number;
 }
 
@@ -34,22 +42,19 @@ export class Watch {
   private readonly agreement: Agreement;
   private type: AnswerType<Value>;
   private present: WatchSpec;
-  private readonly report: (outcome: WatchOutcome) => void;
+  private readonly events = new Events();
   /** What was said last. */
   private reported: WatchOutcome['status'] | null = null;
   private inquiry: AbortController | null = null;
   /** Set while an answer is relied upon. */
-  private expiry: { timer: NodeJS.Timeout; at: Date; untilMs: number } | null = null;
+  private expiry: { cancel: () => void; at: Date; untilMs: number } | null = null;
 
   constructor(
     readonly id: string,
     spec: WatchSpec,
-    report: (outcome: WatchOutcome) => void,
+    private readonly clock: Clock,
+    private readonly reports: Reports,
   ) {
-    this.report = (outcome) => {
-      this.reported = outcome.status;
-      report(outcome);
-    };
     this.present = spec;
     this.type = answerType(spec.answer);
     this.gate = new Gate(spec);
@@ -94,7 +99,7 @@ export class Watch {
     this.inquiry = new AbortController();
     this.passed = 0;
     this.lastAskedMs = nowMs;
-    this.lastAskedAt = new Date();
+    this.lastAskedAt = this.clock.date();
     this.asked++;
     return { watch: this, frame, signal: this.inquiry.signal, deadlineMs: frame.monotonicMs + this.present.ttl_ms };
   }
@@ -105,7 +110,7 @@ export class Watch {
     this.answered++;
     const verdict = this.agreement.observe(value, confidence);
     const { changed, previous } = verdict;
-    this.gate.answered(performance.now(), { settled: verdict.value === value, changed });
+    this.gate.answered(this.clock.now(), { settled: verdict.value === value, changed });
     if (verdict.supported || verdict.value === null) this.rely(frame, deadlineMs);
     this.report({
       ...this.base('ok'),
@@ -118,7 +123,7 @@ export class Watch {
       answer: text,
       truncated: finish === 'length',
       frame: seenFrame(frame, this.present.crop),
-      timing: timingOf(seen, timings, beganMs),
+      timing: timingOf(seen, timings, this.clock.now() - beganMs),
       tokens: { in: tokens.prompt, out: tokens.answer },
     });
   }
@@ -127,7 +132,7 @@ export class Watch {
     this.inquiry = null;
     this.lapse();
     this.errors++;
-    this.gate.failed(performance.now());
+    this.gate.failed(this.clock.now());
     const { code, message, retryable }: MiphaError = fromNative(cause, '');
     const { value } = this;
     this.report({
@@ -166,26 +171,33 @@ export class Watch {
 
   private rely({ at, monotonicMs }: Frame, untilMs: number): void {
     this.forgetExpiry();
-    const timer = setTimeout(() => this.expire(), Math.max(0, untilMs - performance.now()));
-    this.expiry = { timer, at: new Date(at.getTime() + untilMs - monotonicMs), untilMs };
+    const cancel = this.clock.after(Math.max(0, untilMs - this.clock.now()), () => this.expire());
+    this.expiry = { cancel, at: new Date(at.getTime() + untilMs - monotonicMs), untilMs };
   }
 
   /** A busy process may not have come to it at its time. */
   private lapse(): void {
-    if (this.expiry !== null && performance.now() >= this.expiry.untilMs) this.expire();
+    if (this.expiry !== null && this.clock.now() >= this.expiry.untilMs) this.expire();
   }
 
   private becomeStale(): void {
     const previous = this.agreement.value;
-    const validUntil = this.expiry === null ? null : new Date(Math.min(this.expiry.at.getTime(), Date.now()));
+    const validUntil = this.expiry === null ? null : new Date(Math.min(this.expiry.at.getTime(), this.clock.date().getTime()));
     this.forgetExpiry();
     this.agreement.reset();
     this.report({ ...this.base('stale'), previous, changed: previous !== null, validUntil });
   }
 
   private forgetExpiry(): void {
-    if (this.expiry !== null) clearTimeout(this.expiry.timer);
+    this.expiry?.cancel();
     this.expiry = null;
+  }
+
+  private report(outcome: WatchOutcome): void {
+    this.reported = outcome.status;
+    this.reports.outcome(outcome);
+    const event = this.events.of(outcome);
+    if (event !== null) this.reports.event(event);
   }
 
   private base(status: WatchOutcome['status']): WatchOutcome {

@@ -103,14 +103,20 @@ it('an outcome whose validity has passed is published as stale, and fires no eve
     ...{ watch: 'w', camera: 'k', type: 'boolean', status, value, previous: null, changed: true, observed: value, confidence: 1, stableCount: 1 },
     ...{ answer: 'Yes', truncated: false, validUntil, frame: null, timing: null, tokens: null, error: null },
   });
-  results.watch(outcome(true, new Date(Date.now() + 60_000)));
-  results.watch(outcome(false, new Date(Date.now() - 1)));
-  results.watch(outcome(true, new Date(Date.now() - 1), 'error'));
+  for (const [type, each] of [
+    ['triggered', outcome(true, new Date(Date.now() + 60_000))],
+    ['cleared', outcome(false, new Date(Date.now() - 1))],
+    ['error', outcome(true, new Date(Date.now() - 1), 'error')],
+  ] as const) {
+    results.watch(each);
+    results.event({ type, previous: null, outcome: each });
+  }
   expect(
     said.map(([topic, body]) => [topic.split('/').at(-1), (body as { status?: string }).status ?? body, (body as { value?: unknown }).value]),
   ).toEqual([
     ['result', 'ok', true],
     ['state', 'ON', undefined],
+    ['event', 'event', undefined],
     ['result', 'stale', null],
     ['state', '', undefined],
     ['result', 'error', null],

@@ -1,5 +1,6 @@
 /** How what is believed ends: with its time, its camera, or the loop. */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { processClock } from '../../src/watch/clock.js';
 import { Inspection } from '../../src/watch/inspection.js';
 import { WatchLoop } from '../../src/watch/loop.js';
 import type { WatchOutcome } from '../../src/watch/outcome.js';
@@ -51,7 +52,10 @@ it('a camera that is replaced takes what was believed with it', async () => {
 
 it('an answer that has expired is not told again, though the process was too busy for its timer', () => {
   const outcomes: WatchOutcome[] = [];
-  const watch = new Watch('lamp', spec({ agreement: { n: 2, of: 2 }, ttl_ms: 30_000 }), (outcome) => outcomes.push(outcome));
+  const watch = new Watch('lamp', spec({ agreement: { n: 2, of: 2 }, ttl_ms: 30_000 }), processClock, {
+    outcome: (outcome) => outcomes.push(outcome),
+    event: () => {},
+  });
   const camera = new FakeCamera('kitchen');
   const answer = (value: boolean) => {
     const inquiry = watch.begin(new Inspection(camera.show()), performance.now());
