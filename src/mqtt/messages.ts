@@ -101,6 +101,7 @@ export const watchEventSchema = z.object({
   value: valueSchema.nullable(),
   previous: valueSchema.nullable(),
   confidence: z.number().min(0).max(1).nullable(),
+  result: z.string().describe('`id` of the result that brought it about'),
   frame: frameSchema.nullable(),
   error: errorSchema.nullable(),
   replayed: z.boolean().describe('may have been delivered before; `id` and `ts` are those of the first attempt'),

@@ -29,7 +29,7 @@ export class ResultPublisher {
   }
 
   event({ type, previous, outcome }: Happening): void {
-    const { watch, camera, value, confidence, frame, error, validUntil } = outcome;
+    const { id, watch, camera, value, confidence, frame, error, validUntil } = outcome;
     if (type !== 'error' && hasPassed(validUntil)) return; // and the result said so
     const topic = this.topics.watch(watch, 'event');
     this.outlet.event(topic, {
@@ -40,6 +40,7 @@ export class ResultPublisher {
       value,
       previous,
       confidence,
+      result: id,
       frame: frame === null ? null : frameOf(frame),
       error: errorOf(error),
       replayed: false,
@@ -80,10 +81,11 @@ export class ResultPublisher {
   }
 
   private result(topic: string, outcome: WatchOutcome): Result {
-    const { watch, camera, status, type, value, observed, answer, confidence, changed, stableCount, validUntil } = outcome;
+    const { id, watch, camera, status, type, value, observed, answer, confidence, changed, stableCount, validUntil } = outcome;
     const { frame, timing, tokens, truncated, error } = outcome;
     return {
       ...this.stamp.next(topic),
+      id,
       camera,
       watch,
       transaction: null,

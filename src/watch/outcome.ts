@@ -1,5 +1,6 @@
 /** What comes out of watches and queries, before anybody turns it into messages. */
 
+import { randomUUID } from 'node:crypto';
 import type { Crop, Frame } from '../camera/frame.js';
 import type { Answer } from '../engine/answer.js';
 import type { QuestionSpec } from '../engine/asker.js';
@@ -44,6 +45,8 @@ export interface Timing {
 
 /** One answer of one watch, after the agreement filter; or the news that there is none any more. */
 export interface WatchOutcome {
+  /** Its own, for ever: what an event, a record and a label refer to. */
+  id: string;
   watch: string;
   camera: string;
   type: AnswerType;
@@ -80,6 +83,7 @@ export interface WatchOutcome {
 /** That nothing is known. */
 export function nothingKnown(watch: string, { camera, answer }: Pick<WatchSpec, 'camera' | 'answer'>): WatchOutcome {
   return {
+    id: randomUUID(),
     watch,
     camera,
     type: answer.type,

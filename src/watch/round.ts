@@ -9,21 +9,22 @@ import type { Inquiry } from './watch.js';
 /** Never rejects, and settles when nothing is under way any more: false when the engine has been disposed. Answers and errors go to the watches. */
 export async function round(eyes: Eyes, clock: Clock, frame: Frame, crop: Crop | undefined, inquiries: readonly Inquiry[]): Promise<boolean> {
   const beganMs = clock.now();
-  let seen: Sight;
+  const letGo = frame.hold?.(); // until everybody has told what came of it: an event may want the picture
   try {
-    seen = await look(eyes, clock, frame, crop, inquiries);
+    const seen = await look(eyes, clock, frame, crop, inquiries);
+    const asked = await Promise.all(inquiries.map((inquiry) => ask(seen, clock, inquiry, beganMs)));
+    await seen.dispose().catch(() => {}); // only an engine that is gone, and the view with it
+    return asked.every(Boolean);
   } catch (error) {
-    return inquiries.map((inquiry) => failed(inquiry, error)).every(Boolean);
+    return inquiries.map((inquiry) => failed(inquiry, error)).every(Boolean); // the look failed: asking never rejects
+  } finally {
+    letGo?.();
   }
-  const asked = await Promise.all(inquiries.map((inquiry) => ask(seen, clock, inquiry, beganMs)));
-  await seen.dispose().catch(() => {}); // only an engine that is gone, and the view with it
-  return asked.every(Boolean);
 }
 
 /** Cancelled only when none of the questions is of use any more. */
 async function look(eyes: Eyes, clock: Clock, frame: Frame, crop: Crop | undefined, inquiries: readonly Inquiry[]): Promise<Sight> {
   const controller = new AbortController();
-  const letGo = frame.hold?.();
   const release = () => {
     if (inquiries.every(({ signal }) => signal.aborted)) controller.abort();
   };
@@ -37,7 +38,6 @@ async function look(eyes: Eyes, clock: Clock, frame: Frame, crop: Crop | undefin
     });
   } finally {
     for (const { signal } of inquiries) signal.removeEventListener('abort', release);
-    letGo?.();
   }
 }
 

@@ -112,7 +112,7 @@ export class Watch {
     const { changed, previous } = verdict;
     this.gate.answered(this.clock.now(), { settled: verdict.value === value, changed });
     if (verdict.supported || verdict.value === null) this.rely(frame, deadlineMs);
-    this.report({
+    const outcome: WatchOutcome = {
       ...this.base('ok'),
       value: verdict.value,
       previous,
@@ -125,7 +125,8 @@ export class Watch {
       frame: seenFrame(frame, this.present.crop),
       timing: timingOf(seen, timings, this.clock.now() - beganMs),
       tokens: { in: tokens.prompt, out: tokens.answer },
-    });
+    };
+    this.report(outcome, frame);
   }
 
   fail({ frame }: Inquiry, cause: unknown): void {
@@ -135,13 +136,14 @@ export class Watch {
     this.gate.failed(this.clock.now());
     const { code, message, retryable }: MiphaError = fromNative(cause, '');
     const { value } = this;
-    this.report({
+    const outcome: WatchOutcome = {
       ...this.base('error'),
       value,
       previous: value,
       frame: seenFrame(frame, this.present.crop),
       error: { code, message, retryable },
-    });
+    };
+    this.report(outcome, frame);
   }
 
   /** Gives up what is under way; nothing is reported about it. */
@@ -193,10 +195,10 @@ export class Watch {
     this.expiry = null;
   }
 
-  private report(outcome: WatchOutcome): void {
+  private report(outcome: WatchOutcome, frame: Frame | null = null): void {
     this.reported = outcome.status;
     this.reports.outcome(outcome);
-    const event = this.events.of(outcome);
+    const event = this.events.of(outcome, frame);
     if (event !== null) this.reports.event(event);
   }
 

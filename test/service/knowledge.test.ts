@@ -100,7 +100,19 @@ it('an outcome whose validity has passed is published as stale, and fires no eve
   };
   const results = new ResultPublisher(topicsOf('mipha', 'test'), new Stamp('test', 's'), new Outlet(outbox as never), () => ({ id: 'm', rev: '0' }));
   const outcome = (value: boolean, validUntil: Date, status: WatchOutcome['status'] = 'ok'): WatchOutcome => ({
-    ...{ watch: 'w', camera: 'k', type: 'boolean', status, value, previous: null, changed: true, observed: value, confidence: 1, stableCount: 1 },
+    ...{
+      id: '1',
+      watch: 'w',
+      camera: 'k',
+      type: 'boolean',
+      status,
+      value,
+      previous: null,
+      changed: true,
+      observed: value,
+      confidence: 1,
+      stableCount: 1,
+    },
     ...{ answer: 'Yes', truncated: false, validUntil, frame: null, timing: null, tokens: null, error: null },
   });
   for (const [type, each] of [
@@ -109,7 +121,7 @@ it('an outcome whose validity has passed is published as stale, and fires no eve
     ['error', outcome(true, new Date(Date.now() - 1), 'error')],
   ] as const) {
     results.watch(each);
-    results.event({ type, previous: null, outcome: each });
+    results.event({ type, previous: null, outcome: each, frame: null });
   }
   expect(
     said.map(([topic, body]) => [topic.split('/').at(-1), (body as { status?: string }).status ?? body, (body as { value?: unknown }).value]),

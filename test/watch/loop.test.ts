@@ -139,6 +139,7 @@ describe('outcomes', () => {
     await vi.advanceTimersByTimeAsync(50);
     expect(outcomes).toEqual([
       {
+        id: expect.any(String),
         watch: 'balls',
         camera: 'kitchen',
         type: 'number',
