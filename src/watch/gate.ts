@@ -14,12 +14,18 @@ const FLASH_MS = 250;
 const FIRST_PAUSE_MS = 1000; // after an error; doubles with each in a row
 const LONGEST_PAUSE_MS = 60_000;
 
+export interface Comparison {
+  against: string; // id of the frame asked about last
+  share: number;
+}
+
 const ASK: Decision = { ask: true };
 const NEVER: Decision = { ask: false, againMs: null };
 
 export class Gate {
   readonly skipped = Object.fromEntries(SKIP_REASONS.map((reason) => [reason, 0])) as Record<SkipReason, number>;
-  /** Why the newest frame has not been asked about so far; null when it has, or none came. */
+  /** What the last decision rested on: share of the picture, 0 to 1, that differed from that of frame `against`. Null: the pictures were not compared. */
+  compared: Comparison | null = null;
   private open: SkipReason | null = null;
   /** What was asked about last. */
   private asked: { frame: string; content: number; atMs: number; pair: Pair } | null = null;
@@ -34,6 +40,11 @@ export class Gate {
 
   constructor(private spec: WatchSpec) {}
 
+  /** Why the newest frame has not been asked about so far; null when it has, or none came. */
+  get reason(): SkipReason | null {
+    return this.open;
+  }
+
   /** A new frame; the one before will not be asked about any more. Its reason, if it was skipped. */
   arrived(): SkipReason | null {
     const reason = this.open;
@@ -43,6 +54,7 @@ export class Gate {
   }
 
   decide(inspection: Inspection, nowMs: number): Decision {
+    this.compared = null;
     const { frame } = inspection;
     const { max_age_ms, reask_ms, change_percent, agreement, crop } = this.spec;
     if (nowMs - frame.monotonicMs > max_age_ms) return this.skip('age', null);
@@ -55,6 +67,7 @@ export class Gate {
     if (asked !== null && nowMs >= asked.atMs + reask_ms) return this.pass(this.rechecks);
     if (asked === null || change_percent === 0) return this.pass(agreement.of - 1);
     const share = inspection.changedSince(asked.pair, crop);
+    this.compared = { against: asked.frame, share };
     const flash = share > FLASH_SHARE ? (this.flash ?? { frame: frame.id, atMs: nowMs }) : null;
     this.flash = flash;
     if (share * 100 < change_percent || share === 0) return this.skip('unchanged', asked.atMs + reask_ms);

@@ -7,6 +7,7 @@ import { optionError } from '../errors.js';
 import { type Clock, processClock } from './clock.js';
 import { cropKey } from './crop.js';
 import type { WatchEvent } from './events.js';
+import type { Comparison } from './gate.js';
 import { Inspection } from './inspection.js';
 import { type Eyes, SKIP_REASONS, type SkipReason, type WatchOutcome } from './outcome.js';
 import { round } from './round.js';
@@ -24,11 +25,24 @@ export interface Watched {
   off(event: 'frame', listener: (frame: Frame) => void): unknown;
 }
 
+/** What became of a frame for one watch, told in the tick in which the frame came or was asked about. */
+export interface FrameDecision {
+  watch: Pick<Watch, 'id' | 'spec'>;
+  /** Of the frame: shared by all watches, so what one works out the others need not. */
+  inspection: Inspection;
+  atMs: number; // of the clock
+  /** Why it is not asked about, so far: it may still be when an interval has passed or the engine is free. Null: it is being asked about. */
+  skipped: SkipReason | null;
+  compared: Comparison | null;
+}
+
 export interface LoopHandlers {
   onOutcome: (outcome: WatchOutcome) => void;
   /** Called right after onOutcome for the outcome that is news. */
   onEvent?: ((event: WatchEvent) => void) | undefined;
-  /** What onOutcome and onEvent threw; the loop goes on. Must not throw. Default: a warning of the process. */
+  /** For whoever keeps a record: every decision about every frame. */
+  onDecision?: ((decision: FrameDecision) => void) | undefined;
+  /** What onOutcome, onEvent and onDecision threw; the loop goes on. Must not throw. Default: a warning of the process. */
   onFault?: ((error: unknown) => void) | undefined;
   /** Shared with others that use the same engine. */
   usage?: Usage | undefined;
@@ -105,9 +119,9 @@ export class WatchLoop {
   /** Watches of this camera are asked from now on; one with the same id is replaced. */
   addCamera(camera: Watched): void {
     this.removeCamera(camera.id);
-    const listener = () => {
+    const listener = (frame: Frame) => {
       try {
-        this.arrived(post);
+        this.arrived(post, frame);
       } catch (error) {
         this.fault(error); // cameras keep to themselves what a listener throws
       }
@@ -201,13 +215,26 @@ export class WatchLoop {
     return [...this.watches.values()].filter(({ spec }) => spec.camera === camera);
   }
 
-  private arrived({ camera, status }: Post): void {
+  private arrived(post: Post, frame: Frame): void {
     if (this.state !== 'running') return;
-    for (const { spec, gate } of this.of(camera.id)) {
-      const skipped = spec.enabled ? gate.arrived() : null;
-      if (skipped !== null) status.skipped[skipped]++;
+    const watches = this.of(post.camera.id).filter(({ spec }) => spec.enabled);
+    for (const { gate } of watches) {
+      const skipped = gate.arrived();
+      if (skipped !== null) post.status.skipped[skipped]++;
     }
     this.next();
+    if (this.handlers.onDecision === undefined) return;
+    const inspection = inspectionOf(post, frame);
+    for (const watch of watches) this.decided(watch, inspection, this.clock.now());
+  }
+
+  /** Told once for each frame, and again when it is decided otherwise. */
+  private decided(watch: Watch, inspection: Inspection, atMs: number): void {
+    const { reason: skipped, compared } = watch.gate;
+    const decision = `${inspection.frame.id} ${skipped}`;
+    if (watch.decision === decision) return;
+    watch.decision = decision;
+    this.safely(() => this.handlers.onDecision?.({ watch, inspection, atMs, skipped, compared }));
   }
 
   /** Looks, if the engine is free and there is a reason to; otherwise sets the alarm for when time alone may bring one. */
@@ -242,12 +269,13 @@ export class WatchLoop {
     const watches = this.of(post.camera.id).filter(({ spec }) => spec.enabled);
     const frame = watches.length > 0 ? post.camera.slot.newest() : undefined;
     if (frame === undefined) return { due: null, againMs };
-    if (post.inspection?.frame !== frame) post.inspection = new Inspection(frame);
-    const { inspection } = post;
-    const asking = watches.filter(({ gate }) => {
-      const decision = gate.decide(inspection, nowMs);
-      if (!decision.ask && decision.againMs !== null) againMs = Math.min(againMs, decision.againMs);
-      return decision.ask;
+    const inspection = inspectionOf(post, frame);
+    const asking = watches.filter((watch) => {
+      const decision = watch.gate.decide(inspection, nowMs);
+      if (decision.ask) return true;
+      if (decision.againMs !== null) againMs = Math.min(againMs, decision.againMs);
+      this.decided(watch, inspection, nowMs);
+      return false;
     });
     return { due: asking.length > 0 ? { post, inspection, watches: asking } : null, againMs };
   }
@@ -259,7 +287,11 @@ export class WatchLoop {
     const key = cropKey(crop);
     const asked = watches.filter(({ spec }) => cropKey(spec.crop) === key);
     for (const watch of watches) watch.passed++;
-    const inquiries = asked.map((watch) => watch.begin(inspection, nowMs));
+    const inquiries = asked.map((watch) => {
+      const inquiry = watch.begin(inspection, nowMs);
+      this.decided(watch, inspection, nowMs);
+      return inquiry;
+    });
     post.passed = 0;
     post.lastMs = nowMs;
     post.status.lastAskedAt = this.clock.date();
@@ -292,6 +324,11 @@ export class WatchLoop {
     if (this.handlers.onFault !== undefined) this.handlers.onFault(error);
     else process.emitWarning(error instanceof Error ? error : String(error));
   }
+}
+
+function inspectionOf(post: Post, frame: Frame): Inspection {
+  if (post.inspection?.frame !== frame) post.inspection = new Inspection(frame);
+  return post.inspection;
 }
 
 function noSkips(): Record<SkipReason, number> {

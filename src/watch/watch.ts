@@ -34,6 +34,8 @@ export class Watch {
   readonly gate: Gate;
   /** Looks that others got since this one was due. */
   passed = 0;
+  /** What was told last about a frame. */
+  decision = '';
   lastAskedMs = Number.NEGATIVE_INFINITY;
   lastAskedAt: Date | null = null;
   asked = 0;
