@@ -70,7 +70,7 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
   const Entry held;
   if (!fits(to, bytes, kind, true) || !fits(from, bytes, kind, false)) return result(cudaErrorInvalidValue);
   return result(enqueue(stream, "copy", [=] {
-    std::memcpy(to, from, bytes);
+    if (bytes > 0) std::memcpy(to, from, bytes);  // of nothing, both may be null
     mark_initialised(to, bytes);
   }));
 }

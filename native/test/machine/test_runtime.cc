@@ -86,6 +86,8 @@ TEST(Copies, GoInEveryDirectionAndStayInside) {
   MACHINE_CHECK(cudaStreamSynchronize(stream));
   EXPECT_EQ(std::vector<int>(pinned[1], pinned[1] + 4), values);
   EXPECT_EQ(b.get(), values);
+  EXPECT_EQ(cudaMemcpyAsync(nullptr, nullptr, 0, cudaMemcpyHostToHost, stream), cudaSuccess);
+  MACHINE_CHECK(cudaStreamSynchronize(stream));
 
   EXPECT_EQ(cudaMemcpyAsync(a.data(), b.data(), 17, cudaMemcpyDeviceToDevice, stream), cudaErrorInvalidValue);
   EXPECT_EQ(cudaMemcpyAsync(a.data() + 1, b.data(), 16, cudaMemcpyDeviceToDevice, stream), cudaErrorInvalidValue);
