@@ -3,8 +3,10 @@
  * only what has changed. For PTX of one target; `npm run test:native` runs all.
  */
 import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { alone } from './alone.js';
 import { pathOf } from './program-list.js';
 
 const { findCompiler, LEAST_VERSION } = (await import(pathToFileURL(resolve('scripts/cuda-toolkit.mjs')).href)) as {
@@ -23,17 +25,26 @@ export const MACHINE_LACKS = lacks();
 function lacks(): string {
   const { nvcc } = findCompiler();
   if (nvcc === null || nvcc.isOld) return `nvcc ${LEAST_VERSION} or later: the CUDA toolkit; CUDA_HOME names its folder`;
-  return pathOf('cmake') === undefined ? 'CMake: apt-get install -y cmake libgtest-dev' : '';
+  const missing = [...(pathOf('cmake') === undefined ? ['CMake'] : []), ...(hasGoogleTest() ? [] : ['GoogleTest'])];
+  return missing.length > 0 ? `${missing.join(' and ')}: apt-get install -y cmake libgtest-dev` : '';
+}
+
+/** Debian's sources, or headers where the compiler finds them: what native/CMakeLists.txt takes. */
+function hasGoogleTest(): boolean {
+  if (existsSync('/usr/src/googletest/googletest/CMakeLists.txt')) return true;
+  return spawnSync(process.env.CXX ?? 'g++', ['-E', '-x', 'c++', '-include', 'gtest/gtest.h', '/dev/null']).status === 0;
 }
 
 /** vitest's globalSetup. */
-export default function prepare(): void {
+export default async function prepare(): Promise<void> {
   if (MACHINE_LACKS !== '') {
     console.warn(`\nNOT TESTED HERE is the CUDA backend on the machine without a GPU. It needs ${MACHINE_LACKS}\n`);
     return;
   }
-  cmake('-S', 'native', '-B', FOLDER, '-DCMAKE_BUILD_TYPE=Release', `-DMIPHA_CUDA_TARGETS=${MACHINE_ENV.MIPHA_MACHINE_TARGET}`);
-  cmake('--build', FOLDER, '--target', 'mipha_cuda', 'gpu_answers', '-j', '2');
+  await alone(FOLDER, () => {
+    cmake('-S', 'native', '-B', FOLDER, '-DCMAKE_BUILD_TYPE=Release', `-DMIPHA_CUDA_TARGETS=${MACHINE_ENV.MIPHA_MACHINE_TARGET}`);
+    cmake('--build', FOLDER, '--target', 'mipha_cuda', 'gpu_answers', '-j', '2');
+  });
 }
 
 function cmake(...args: string[]): void {
