@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <string>
 
+#include "backend/cuda/kernels/choose.h"
 #include "bench/gpu/device.h"
 
 namespace mipha::cuda::bench {
@@ -10,6 +11,8 @@ namespace {
 double weight_bytes(const Matrix& matrix) {
   return static_cast<double>(matrix.out) * matrix.in * (matrix.format == Format::kF16 ? 2 : 1);
 }
+
+constexpr size_t kLayerPeaks = 2 * kMostSequences;  // of what attention and of what the MLP's first half gave
 
 /// Everything but weights and caches that a step of `count` sequences needs, each with `context` rows before it.
 struct Step {
@@ -36,7 +39,7 @@ struct Step {
     splits = decode_splits(config.kv_heads, config.context, device.launch().processors);
     partial = device.zeros<float>(size_t(count) * config.heads * splits * (config.head_size + 2));
     arrived = device.zeros<uint32_t>(size_t(count) * config.kv_heads);
-    peaks = device.zeros<uint32_t>(2 * kMostSequences);
+    peaks = device.zeros<uint32_t>(kLayerPeaks * config.layers);
     ids = device.zeros<int32_t>(count);
     std::vector<Pick> choices;
     std::vector<int32_t> every;
@@ -51,11 +54,14 @@ struct Step {
   Heads heads(const CacheLayer& cache) const {
     return {q, cache, places, tables, config.heads, config.kv_heads, config.head_size, config.rotary_dims, cosine, sine};
   }
-  Activate activate() const { return {config.activation, nullptr, inner, config.intermediate, peaks}; }
-  Rows inner_rows() const { return {inner, config.intermediate, count, config.intermediate, peaks}; }
-  Rows attended_rows() const { return {attended, config.attention_width(), count, config.attention_width(), peaks + kMostSequences}; }
-  DecodeAttention attention(const CacheLayer& cache) const {
-    return {q, count, config.heads, cache, tables, places, splits, partial, arrived, nullptr, attended, peaks + kMostSequences};
+  uint32_t* peak(int layer) const { return peaks + kLayerPeaks * layer; }
+  Activate activate(int layer = 0) const { return {config.activation, nullptr, inner, config.intermediate, peak(layer)}; }
+  Rows inner_rows(int layer = 0) const { return {inner, config.intermediate, count, config.intermediate, peak(layer)}; }
+  Rows attended_rows(int layer = 0) const {
+    return {attended, config.attention_width(), count, config.attention_width(), peak(layer) + kMostSequences};
+  }
+  DecodeAttention attention(const CacheLayer& cache, int layer = 0) const {
+    return {q, count, config.heads, cache, tables, places, splits, partial, arrived, nullptr, attended, peak(layer) + kMostSequences};
   }
   double cache_bytes() const { return 2.0 * 2 * count * (context + 1) * config.kv_width(); }
   double attention_operations() const { return 4.0 * count * (context + 1) * config.attention_width(); }
@@ -119,7 +125,7 @@ void products(Device& device, int count, Format format) {
     return decode_logits(launch, step.normed(), head[i % tops], Store{step.logits, c.vocab});
   });
   if (format == Format::kS8) {
-    device.kernel("pick", std::to_string(count) + " x " + std::to_string(c.tokens), {4.0 * count * c.tokens, 0, format},
+    device.kernel("pick", std::to_string(count) + " x " + std::to_string(c.tokens), {4.0 * (count + 1) * c.tokens, 0, format},
                   [&](int) { return pick(launch, step.picks, count); });
   }
   device.release();
@@ -161,22 +167,35 @@ struct Layers {
   std::vector<CacheLayer> caches;
 };
 
+/// As runtime/decoder.cc queues it, of answers that choose from candidates.
 void whole_step(Device& device, const Layers& layers, int count, int context) {
   const LanguageConfig& c = device.sizes().config.language;
   const Launch& launch = device.launch();
   const Step step(device, c, count, context);
+  const Embedding embedding{DType::kI8, layers.head.tiles, layers.head.scale, c.hidden};  // as many bytes in any order
+  const int32_t* const ids = device.zeros<int32_t>(count);
+  auto* const answers = device.zeros<Answer>(count);
+  const Walked walked{device.zeros<Words>(1), c.vocab, nullptr, device.zeros<int32_t>(kMostSequences)};
+  auto* const results = device.zeros<Results>(1);
+  auto* const turn = device.zeros<int64_t>(1);
+  const Settling settling{answers, walked.counts, results, device.zeros<int32_t>(count), device.zeros<Place>(count), device.zeros<int32_t>(1),
+                          turn,    turn};
   const double bytes = layers.bytes() + c.layers * step.cache_bytes();
   device.model(std::string(device.sizes().decoder) + " decode, kernels alone", count, context, count, bytes, [&] {
+    check(cudaMemsetAsync(step.peaks, 0, kLayerPeaks * c.layers * sizeof(uint32_t), launch.stream), "peaks");
+    check(embed(launch, embedding, ids, nullptr, count, step.x), "embedding");
     for (int i = 0; i < c.layers; ++i) {
-      const Activate activate = step.activate();
-      check(cudaMemsetAsync(step.peaks, 0, 2 * kMostSequences * sizeof(uint32_t), launch.stream), "peaks");
+      const Activate activate = step.activate(i);
       check(decode_heads(launch, step.normed(), layers.qkv[i], step.heads(layers.caches[i]), &layers.up[i], &activate), "qkv and up");
-      check(decode_attend_and_down(launch, step.attention(layers.caches[i]), step.inner_rows(), layers.down[i], Store{step.mlp, c.hidden}),
+      check(decode_attend_and_down(launch, step.attention(layers.caches[i], i), step.inner_rows(i), layers.down[i], Store{step.mlp, c.hidden}),
             "attention beside down");
-      check(decode_add(launch, step.attended_rows(), layers.out[i], Add{step.x, c.hidden, step.mlp}), "out");
+      check(decode_add(launch, step.attended_rows(i), layers.out[i], Add{step.x, c.hidden, step.mlp}), "out");
     }
     check(decode_logits(launch, step.normed(), layers.head, Store{step.logits, c.vocab}), "logits");
     check(pick(launch, step.picks, count), "pick");
+    check(choose(launch, walked, answers, count, step.logits, c.vocab, results->chosen), "choose");
+    check(walk(launch, walked, answers, count), "walk");
+    check(settle(launch, settling, count), "settle");
   });
 }
 

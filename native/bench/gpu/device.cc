@@ -11,7 +11,8 @@
 namespace mipha::cuda::bench {
 namespace {
 
-constexpr float kWeightScale = 1e-5f;  // keeps residuals, to which layer after layer is added, near where they were
+constexpr double kLeastMicroseconds = 0.1;  // of a difference, which noise can make nothing
+constexpr float kWeightScale = 1e-5f;       // keeps residuals, to which layer after layer is added, near where they were
 
 }  // namespace
 
@@ -133,13 +134,20 @@ double Device::microseconds(const std::function<cudaError_t(int)>& run) {
   return replay(count, queue).median / count * 1e3;
 }
 
-void Device::kernel(const char* name, const std::string& shape, const Work& work, const std::function<cudaError_t(int)>& run) {
+void Device::kernel(const char* name, const std::string& shape, const Work& work, const std::function<cudaError_t(int)>& run,
+                    const std::function<cudaError_t(int)>& before) {
   if (how_ == How::kOnce) {
+    if (before) check(before(0), name);
     check(run(0), name);
     check(cudaStreamSynchronize(launch_.stream), name);
     return;
   }
-  const double us = microseconds(run), bytes_per_second = work.bytes / us * 1e6, per_second = work.operations / us * 1e6;
+  double us = microseconds([&](int i) {
+    const cudaError_t error = before ? before(i) : cudaSuccess;
+    return error == cudaSuccess ? run(i) : error;
+  });
+  if (before) us = std::max(us - microseconds(before), kLeastMicroseconds);
+  const double bytes_per_second = work.bytes / us * 1e6, per_second = work.operations / us * 1e6;
   const double peak = work.format == Format::kS8 ? limits.s8_per_second : limits.f16_per_second;
   std::printf(
       "{\"step\":\"kernel\",\"name\":\"%s\",\"shape\":\"%s\",\"us\":%.3f,\"bytes\":%.0f,\"operations\":%.0f,\"GBps\":%.2f,\"bandwidth\":%.4f,"

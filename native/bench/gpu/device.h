@@ -78,8 +78,10 @@ class Device {
 
   /// Median microseconds of run(0), run(1), ...: as many of them in one graph as take a millisecond or more, divided.
   double microseconds(const std::function<cudaError_t(int)>& run);
-  /// Times a kernel and prints it; run(i) may use set i % sets.
-  void kernel(const char* name, const std::string& shape, const Work& work, const std::function<cudaError_t(int)>& run);
+  /// Times a kernel and prints it; run(i) may use set i % sets. `before`, where there is one, puts back what the kernel changes: its time does not
+  /// count.
+  void kernel(const char* name, const std::string& shape, const Work& work, const std::function<cudaError_t(int)>& run,
+              const std::function<cudaError_t(int)>& before = nullptr);
   /// Prints what a model does in `taken`. `bytes` that it must read, 0 where that is not what bounds it; `tokens` that come of it, 0 where none do.
   void model(const std::string& name, int batch, int context, const Taken& taken, double bytes = 0, int tokens = 0);
   /// The same of all kernels that run() queues, without what a host does between two steps.
@@ -108,6 +110,7 @@ std::string shape(int rows, int out, int in);
 void measure_limits(Device& device);
 void measure_model(Device& device);
 void measure_decode(Device& device);
+void measure_choices(Device& device);
 void measure_prefill(Device& device);
 void measure_pictures(Device& device);
 

@@ -30,7 +30,7 @@ int measure(How how) {
   guarded([&] {
     Device device(how);
     if (how != How::kOnce) measure_limits(device);
-    for (const auto part : {measure_model, measure_decode, measure_prefill, measure_pictures}) {
+    for (const auto part : {measure_model, measure_decode, measure_choices, measure_prefill, measure_pictures}) {
       guarded([&] { part(device); });
     }
     failed = failed || device.failed();

@@ -2,17 +2,21 @@
 #include <algorithm>
 #include <cstdio>
 #include <memory>
+#include <stdexcept>
 #include <string>
 
 #include "backend/backend.h"
+#include "backend/cuda/cuda_backend.h"
 #include "backend/cuda/library.h"
 #include "bench/gpu/device.h"
 #include "bench/gpu/random_package.h"
+#include "bench/gpu/words.h"
 
 namespace mipha::cuda::bench {
 namespace {
 
 constexpr int kQuestionRows = 30, kAnswerTokens = 4;  // of a typed answer
+constexpr double kEnoughMs = 1000;                    // of answers, where a step takes long
 constexpr int64_t kRoomy = int64_t{16} << 30;         // free bytes of a device that holds weights and eight full contexts
 constexpr int64_t kGranule = int64_t{2} << 20;        // in which a driver takes memory
 
@@ -22,6 +26,10 @@ int64_t free_bytes() {
 
 using Sequences = std::vector<int>;
 
+/// How the tokens of an answer are chosen.
+enum class By { kCandidates, kConstraint, kLogits };
+constexpr const char* kBy[] = {"decode", "decode under a constraint", "decode, logits to the host"};
+
 /// A model of random weights on the CUDA backend, and what callers do with it.
 class Model {
  public:
@@ -30,6 +38,10 @@ class Model {
         sizes_(sizes),
         language_(sizes.config.language),
         package_(std::make_shared<RandomPackage>(sizes.config)),
+        words_(made_up_words(language_.tokens)),
+        candidates_(std::make_shared<const std::vector<int32_t>>(words_.sorted)),
+        constraint_(any_text()),
+        answer_tokens_(device.how() == How::kSmall ? 8 : 32),
         repeats_(device.how() == How::kSmall   ? 2
                  : device.how() == How::kShort ? 20
                                                : 60) {
@@ -51,28 +63,43 @@ class Model {
       backend_ = create_backend("cuda", package_, options, {});
       loads.push_back(now_ms() - began);
     }
+    backend_->set_vocabulary(words_.bytes, words_.sorted);
     device_.model(name("load"), 1, 0, taken(loads));
     for (const auto& [part, bytes] : backend_->memory().parts) device_.memory(name(part), bytes);
   }
 
-  /// Tokens of sequences that have `context` rows each and share none.
-  void decode(int batch, int context) {
+  /// Answers of sequences that share no row and have `context` of them at first: each token is fed as it was chosen, as the engine does. What a step
+  /// takes, on average over an answer.
+  void decode(int batch, int context, By by = By::kCandidates) {
+    const std::string what = name(kBy[static_cast<int>(by)]);
     Sequences sequences;
     for (int i = 0; i < batch; ++i) {
       sequences.push_back(backend_->sequence());
-      if (backend_->room(sequences.back()) < context + 1) {
-        std::fprintf(stderr, "%s: %d sequences of %d rows do not fit into the cache of this device\n", name("decode").c_str(), batch, context);
+      if (backend_->room(sequences.back()) < context + answer_tokens_) {
+        std::fprintf(stderr, "%s: %d sequences of %d rows do not fit into the cache of this device\n", what.c_str(), batch, context + answer_tokens_);
         release(sequences);
         return;
       }
       backend_->append(sequences.back(), {tokens(context)}, nullptr, {});
     }
-    const double cache = 4.0 * batch * (context + 1) * language_.layers * language_.kv_width();
-    const Taken time = repeated([&] { step(sequences); },
-                                [&] {
-                                  for (const int sequence : sequences) backend_->truncate(sequence, context);
-                                });
-    device_.model(name("decode"), batch, context, time, weight_bytes_ + cache, batch);
+    const StepCounts before = step_counts(*backend_);
+    std::vector<double> steps;
+    const double enough = now_ms() + kEnoughMs;
+    for (int i = 0; i <= repeats_ && (i < 3 || now_ms() < enough); ++i) {
+      const double began = now_ms();
+      answer(sequences, answer_tokens_, by);
+      if (i > 0) steps.push_back((now_ms() - began) / answer_tokens_);
+      for (const int sequence : sequences) backend_->truncate(sequence, context);
+    }
+    const double rows = context + (answer_tokens_ + 1) / 2.0;  // on average
+    const double cache = 4.0 * batch * rows * language_.layers * language_.kv_width();
+    device_.model(what, batch, context, taken(steps), weight_bytes_ + cache, batch);
+    if (by != By::kLogits) {
+      const StepCounts after = step_counts(*backend_);
+      const int64_t all = after.steps - before.steps, ahead = after.ahead - before.ahead;
+      device_.expect(what + ", " + std::to_string(batch) + " x " + std::to_string(context) + ": most steps run ahead", 2 * ahead > all,
+                     std::to_string(ahead) + " of " + std::to_string(all));
+    }
     release(sequences);
   }
 
@@ -112,7 +139,7 @@ class Model {
     backend_->release(sequence);
   }
 
-  /// Forks of one view that are asked and answered together.
+  /// Forks of one view that are asked and answered together, in words that a constraint allows. The host's choice of the first token is left out.
   void questions(int count) {
     const int view = backend_->sequence(), shown = sizes_.config.image_tokens();
     backend_->append(view, {{nullptr, shown}}, nullptr, {});
@@ -125,7 +152,7 @@ class Model {
             asked.push_back({forks.back(), {tokens(kQuestionRows)}});
           }
           backend_->append(asked, logits_.data(), {});
-          for (int token = 1; token < kAnswerTokens; ++token) step(forks);
+          answer(forks, kAnswerTokens - 1, By::kConstraint);
         },
         [&] { release(forks); });
     device_.model(name("questions on one view, answers of ") + std::to_string(kAnswerTokens) + " tokens", count, shown, time);
@@ -153,7 +180,28 @@ class Model {
   std::string name(const std::string& what) const { return std::string(sizes_.model) + " " + what; }
   Piece tokens(int count) const { return {ids_.data(), count}; }
 
-  void step(const Sequences& sequences) { backend_->step(sequences.data(), ids_.data(), static_cast<int>(sequences.size()), logits_.data()); }
+  /// So many steps of all sequences.
+  void answer(const Sequences& sequences, int count, By by) {
+    const int batch = static_cast<int>(sequences.size());
+    int32_t ids[Backend::kMaxBatch], states[Backend::kMaxBatch] = {};
+    std::copy_n(ids_.begin(), batch, ids);
+    for (int left = count; left > 0; --left) {
+      Chooser choosers[Backend::kMaxBatch];
+      Choice choices[Backend::kMaxBatch];
+      for (int i = 0; i < batch; ++i) {
+        if (by == By::kCandidates) choosers[i].candidates = candidates_;
+        if (by == By::kConstraint) choosers[i].constraint = constraint_;
+        choosers[i].state = states[i];
+        choosers[i].tokens_left = left;
+      }
+      backend_->decode(sequences.data(), ids, choosers, batch, logits_.data(), choices);
+      if (by == By::kLogits) continue;
+      for (int i = 0; i < batch; ++i) {
+        if (choices[i].id < 0) throw std::runtime_error(name("decode: choice ") + std::to_string(choices[i].id));
+        ids[i] = choices[i].id, states[i] = choices[i].state;
+      }
+    }
+  }
   void release(Sequences& sequences) {
     for (const int sequence : sequences) backend_->release(sequence);
     sequences.clear();
@@ -180,7 +228,10 @@ class Model {
   const Sizes sizes_;
   const LanguageConfig& language_;
   const std::shared_ptr<const RandomPackage> package_;
-  const int repeats_;
+  const MadeUpWords words_;
+  const Candidates candidates_;
+  const std::shared_ptr<const Constraint> constraint_;
+  const int answer_tokens_, repeats_;
   int cache_tokens_ = 0;
   double weight_bytes_ = 0;  // of the decoder and the head
   std::vector<int32_t> ids_;
@@ -205,7 +256,8 @@ void run_small(Device& device) {
   Model model(device, device.sizes());
   model.load(1);
   model.decode(1, 31);
-  model.decode(8, 31);
+  model.decode(8, 31, By::kConstraint);
+  model.decode(1, 31, By::kLogits);
   model.prefill(30);
   model.picture("RGB", PixelFormat::kRgb, 160, 120);
   model.picture("NV12", PixelFormat::kNv12, 240, 136);
@@ -222,6 +274,8 @@ void run_short(Device& device) {
   model.decode(8, 64);
   model.decode(1, 900);
   model.decode(1, 2000);
+  model.decode(1, 64, By::kConstraint);
+  model.decode(1, 64, By::kLogits);
   model.picture("RGB", PixelFormat::kRgb, 640, 480);
   for (const int rows : {30, 760}) model.prefill(rows);
   for (const int count : {1, 8}) model.questions(count);
@@ -235,6 +289,8 @@ void run_long(Device& device) {
     model.load(3);
     for (const int context : {64, 900, 2000})
       for (const int batch : {1, 2, 4, 8}) model.decode(batch, context);
+    for (const By by : {By::kConstraint, By::kLogits})
+      for (const int batch : {1, 8}) model.decode(batch, 64, by);
     for (const int rows : {30, 760}) model.prefill(rows);
     model.picture("RGB", PixelFormat::kRgb, 640, 480);
     model.picture("NV12", PixelFormat::kNv12, 1920, 1080);

@@ -1,6 +1,11 @@
 # The same programs for devices, in the folder gpu-check: target gpu_check. They need a driver and a C library, nothing else.
 set(nvcc_folder gpu-objects)
-set(nvcc_flags -std=c++17 -O3 -lineinfo --compress-mode=size -ccbin ${CMAKE_CXX_COMPILER} -Xcompiler -fPIC)
+set(nvcc_flags -std=c++17 -O3 -lineinfo) # lines, which compute-sanitizer and ncu name
+execute_process(COMMAND ${MIPHA_NVCC} --help OUTPUT_VARIABLE options)
+if(options MATCHES "--compress-mode") # since 12.8
+  list(APPEND nvcc_flags --compress-mode=size)
+endif()
+list(APPEND nvcc_flags -ccbin ${CMAKE_CXX_COMPILER} -Xcompiler -fPIC)
 foreach(target IN LISTS targets)
   list(APPEND nvcc_flags -gencode arch=compute_${target},code=sm_${target})
 endforeach()
@@ -45,6 +50,9 @@ mipha_gpu_program(gpu_answers test/gpu_answers.cc)
 target_link_libraries(gpu_gpu_answers PRIVATE mipha_base)
 foreach(source IN LISTS cuda_tests)
   get_filename_component(program ${source} NAME_WE)
+  if(program STREQUAL cuda_backend_failure_test) # what fails there the machine without a GPU makes fail; gpu_bench looks at a device's memory
+    continue()
+  endif()
   file(STRINGS ${source} opens REGEX "MIPHA_CUDA_LIBRARY")
   if(opens)
     mipha_gpu_program(${program} ${source})
