@@ -11,7 +11,7 @@ import { kernelsOf } from './cuda/code.mjs';
 import { measure } from './cuda/measures.mjs';
 import { compileCubin, makes, TARGETS } from './cuda/nvcc.mjs';
 import { compare, failures, format, parse } from './cuda/table.mjs';
-import { findCompiler } from './cuda-toolkit.mjs';
+import { compilerHere } from './cuda-library.mjs';
 
 const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 const USAGE = `node scripts/cuda-report.mjs [FOLDER]            compares the kernels of FOLDER (native/backend/cuda/kernels) with its report.txt
@@ -27,8 +27,7 @@ const table = join(folder, 'report.txt');
 const shown = relative(process.cwd(), table);
 
 try {
-  const { nvcc, looked } = findCompiler();
-  if (nvcc === null) throw new Error(`nvcc not found in ${looked.join(', ')}: install the CUDA toolkit, 13.0 or later`);
+  const nvcc = compilerHere();
   const sources = sourcesOf();
   const committed = values.write ? null : parse(existsSync(table) ? readFileSync(table, 'utf8') : '');
   const rows = await report(nvcc, sources);
