@@ -24,6 +24,7 @@ OUT=${2:-gpu-check}
 TOTAL=${MIPHA_GPU_CHECK_SECONDS:-420}
 LIMIT=${MIPHA_GPU_CHECK_LIMIT:-600}
 TIMES=${MIPHA_GPU_CHECK_TIMES:-1}
+GRACE=5 # seconds for a program to end after it was asked to
 mkdir -p "$OUT" || exit 2
 OUT=$(cd "$OUT" && pwd)
 cd "$FOLDER" || exit 2
@@ -52,9 +53,14 @@ skip() {
   say "{\"run\":$(quoted "$1"),\"skipped\":$(quoted "$2")}"
 }
 
+# left: seconds that a step may still take
+left() {
+  echo $((TOTAL - GRACE - SECONDS))
+}
+
 # step NAME LIMIT always|sound COMMAND...: `sound`: not after a needed step has failed. Its lines of JSON become results.
 step() {
-  local name=$1 limit=$(($2 * TIMES)) when=$3 began=$SECONDS left=$((TOTAL - SECONDS)) status words=''
+  local name=$1 limit=$(($2 * TIMES)) when=$3 began=$SECONDS left=$(left) status words=''
   shift 3
   if [ "$when" = sound ] && [ "$broken" = 1 ]; then
     skip "$name" 'a step that it needs failed or had no time'
@@ -67,7 +73,7 @@ step() {
   fi
   [ "$limit" -gt "$left" ] && limit=$left
   echo "=== $name: at most $limit s: $*" >> "$LOG"
-  timeout -k 5 "$limit" "$@" > "$OUT/step.txt" 2>&1 < /dev/null
+  timeout -k $GRACE "$limit" "$@" > "$OUT/step.txt" 2>&1 < /dev/null
   status=$?
   head -c 200000 "$OUT/step.txt" >> "$LOG"
   # A program that was stopped may have left half a line.
@@ -110,10 +116,11 @@ machine() {
 }
 export -f machine
 
-# sanitized TOOL: every test under one tool of the sanitizer; the status of the last that failed
+# sanitized TOOL: every test under one tool of the sanitizer, but for the one that the processor computes at; the status of the last that failed
 sanitized() {
   local status=0 program
   for program in "$FOLDER"/cuda_*_test; do
+    [ "${program##*/}" = cuda_widths_test ] && continue
     "$SANITIZER" --tool "$1" --error-exitcode 9 --launch-timeout 0 --print-limit 20 "$program" --gtest_brief=1 || status=$?
   done
   return $status
@@ -129,9 +136,9 @@ else
 fi
 
 tests=0
-ends=$((SECONDS + 60)) # of all tests together
+ends=$((SECONDS + 90)) # of all tests together
 for program in "$FOLDER"/cuda_*_test; do
-  [ -x "$program" ] || continue
+  [ -x "$program" ] && [ "${program##*/}" != cuda_widths_test ] || continue
   tests=$((tests + 1))
   rest=$((ends - SECONDS))
   needed "${program##*/}" $((rest > 5 ? rest : 5)) "$program" --gtest_brief=1
@@ -149,16 +156,26 @@ bench=yes
 [ -x "$FOLDER/gpu_bench" ] || bench=
 # The first speeds are home before anything slow begins.
 if [ "$bench" ]; then step speed-short 60 sound "$FOLDER/gpu_bench" --short; else skip speed-short 'gpu_bench is not in the folder'; fi
+# Kernels at the widths of published models: the reference takes the processor 15 seconds, a slow one 60.
+if [ -x "$FOLDER/cuda_widths_test" ]; then
+  needed cuda_widths_test 60 "$FOLDER/cuda_widths_test" --gtest_brief=1
+else
+  skip cuda_widths_test 'cuda_widths_test is not in the folder'
+fi
 
 SANITIZER=$(found compute-sanitizer '/usr/local/cuda*/bin/compute-sanitizer' '/opt/nvidia/*/compute-sanitizer')
 export SANITIZER
+ends=$((SECONDS + 150)) # of all tools together
 for tool in memcheck racecheck synccheck initcheck; do # when a test failed above, this is where the reason shows
   if [ -z "$SANITIZER" ]; then
     skip "sanitizer-$tool" 'compute-sanitizer is not on this machine'
   elif [ "$tests" = 0 ]; then
     skip "sanitizer-$tool" 'no cuda_*_test is in the folder'
+  elif [ $((ends - SECONDS)) -lt 20 ]; then
+    skip "sanitizer-$tool" "the tools before it took the time of all of them"
   else
-    step "sanitizer-$tool" 60 always bash -c "sanitized $tool"
+    rest=$((ends - SECONDS))
+    step "sanitizer-$tool" $((rest < 60 ? rest : 60)) always bash -c "sanitized $tool"
   fi
 done
 
@@ -168,7 +185,7 @@ if [ -z "$NCU" ]; then
 elif [ -z "$bench" ]; then
   skip ncu 'gpu_bench is not in the folder'
 else
-  step ncu 90 sound "$NCU" --clock-control none --section SpeedOfLight --section Occupancy --section LaunchStats --csv "$FOLDER/gpu_bench" --once
+  step ncu 60 sound "$NCU" --clock-control none --section SpeedOfLight --section Occupancy --section LaunchStats --csv "$FOLDER/gpu_bench" --once
 fi
 
 PYTHON=$(found python3)
@@ -176,7 +193,9 @@ if [ -z "$PYTHON" ]; then
   skip pytorch 'python3 is not on this machine'
 elif [ ! -r "$FOLDER/pytorch.py" ]; then
   skip pytorch 'pytorch.py is not in the folder'
-elif ! lacks=$(timeout -k 5 30 "$PYTHON" "$FOLDER/pytorch.py" --lacks 2> /dev/null < /dev/null); then
+elif [ "$(left)" -lt 60 ]; then
+  skip pytorch "only $(left) of $TOTAL seconds were left"
+elif ! lacks=$(timeout -k $GRACE 30 "$PYTHON" "$FOLDER/pytorch.py" --lacks 2> /dev/null < /dev/null); then
   skip pytorch "python3 says what it lacks: ${lacks:-nothing within 30 s}"
 else
   step pytorch 90 sound "$PYTHON" -u "$FOLDER/pytorch.py"

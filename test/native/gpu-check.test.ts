@@ -39,10 +39,10 @@ const SYSTEM = [
   'tr',
   'uname',
 ];
-const OURS = ['primitives', 'cuda_one_test', 'cuda_two_test', 'gpu_answers', 'gpu_bench', 'mipha_cuda.so', 'pytorch.py'];
+const OURS = ['primitives', 'cuda_one_test', 'cuda_two_test', 'cuda_widths_test', 'gpu_answers', 'gpu_bench', 'mipha_cuda.so', 'pytorch.py'];
 const NVIDIAS = ['nvidia-smi', 'compute-sanitizer', 'ncu', 'python3'];
 const ORDER = [
-  ...['machine', 'primitives', 'cuda_one_test', 'cuda_two_test', 'answers', 'speed-short'],
+  ...['machine', 'primitives', 'cuda_one_test', 'cuda_two_test', 'answers', 'speed-short', 'cuda_widths_test'],
   ...['memcheck', 'racecheck', 'synccheck', 'initcheck'].map((tool) => `sanitizer-${tool}`),
   ...['ncu', 'pytorch', 'speed-long', 'all'],
 ];
@@ -138,17 +138,26 @@ it('ends a step that takes no notice of being asked', () => {
 });
 
 it('ends in time and says what it had none for', () => {
-  const environment = { MIPHA_GPU_CHECK_SECONDS: '6', MIPHA_GPU_CHECK_LIMIT: '7' };
+  const environment = { MIPHA_GPU_CHECK_SECONDS: '11', MIPHA_GPU_CHECK_LIMIT: '7' }; // 5 of them for a program to end
   const { of, seconds } = check({ cuda_one_test: 'sleep 30' }, environment);
   expect(of('cuda_one_test')).toMatchObject({ status: 124, words: expect.stringMatching(/^stopped after [3-6] s$/) });
-  expect(of('cuda_two_test')?.skipped).toMatch(/^only -?[01] of 6 seconds were left$/);
+  expect(of('cuda_two_test')?.skipped).toMatch(/^only -?[01] of 11 seconds were left$/);
   expect(of('speed-long')?.skipped).toBe('a step that it needs failed or had no time');
   expect(seconds).toBeLessThan(20);
 });
 
+it('ends within all of its time though nothing ends when it is asked to', () => {
+  const stubborn = 'trap "" TERM; while :; do sleep 1; done';
+  const bodies = Object.fromEntries(OURS.map((name) => [name, stubborn]));
+  const { of, seconds } = check(bodies, { MIPHA_GPU_CHECK_SECONDS: '14', MIPHA_GPU_CHECK_LIMIT: '20' });
+  expect(of('primitives')).toMatchObject({ status: 137, words: expect.stringMatching(/^stopped after [89] s$/) });
+  expect(of('answers')?.skipped).toMatch(/^only -?\d of 14 seconds were left$/);
+  expect(seconds).toBeLessThan(17.5);
+});
+
 it('measures nothing when there was no time to check', () => {
-  const { of } = check({}, { MIPHA_GPU_CHECK_SECONDS: '15' });
-  expect(of('cuda_one_test')?.skipped).toMatch(/^only 1\d of 15 seconds were left$/);
+  const { of } = check({}, { MIPHA_GPU_CHECK_SECONDS: '20' });
+  expect(of('cuda_one_test')?.skipped).toMatch(/^only 1\d of 20 seconds were left$/);
   expect(of('speed-short')?.skipped).toBe('a step that it needs failed or had no time');
 });
 
@@ -157,7 +166,7 @@ it('skips with words what is missing', () => {
   const { of, results } = check(nothing);
   expect(results[0]).toMatchObject({ step: 'machine', gpu: 'no nvidia-smi' });
   const skipped = results.filter((result) => result.skipped !== undefined).map(({ run }) => run);
-  expect(skipped).toEqual([...ORDER.filter((run) => !/^cuda_|^machine$|^all$/.test(run))].toSpliced(1, 0, 'kernels'));
+  expect(skipped).toEqual([...ORDER.filter((run) => !/^cuda_(one|two)|^machine$|^all$/.test(run))].toSpliced(1, 0, 'kernels'));
   expect(of('primitives')?.skipped).toBe('primitives is not in the folder');
   expect(of('ncu')?.skipped).toBe('ncu (Nsight Compute) is not on this machine');
   expect(of('sanitizer-memcheck')?.skipped).toBe('compute-sanitizer is not on this machine');
