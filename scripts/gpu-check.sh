@@ -82,7 +82,7 @@ step() {
     0) ;;
     124 | 137) words=",\"words\":\"stopped after $limit s\"" ;;
     126 | 127) words=",\"words\":$(quoted "does not start: $(tail -n 1 "$OUT/step.txt")")" ;;
-    *) words=",\"words\":$(quoted "$(tail -n 1 "$OUT/step.txt")")" ;;
+    *) words=",\"words\":$(words_of "$OUT/step.txt")" ;;
   esac
   say "{\"run\":$(quoted "$name"),\"status\":$status,\"seconds\":$((SECONDS - began))$words}"
   sync "$RESULTS" 2> /dev/null
@@ -95,9 +95,17 @@ needed() {
   step "$1" "$2" always "${@:3}" || broken=1
 }
 
+# words_of FILE: in what a program that failed has printed, GoogleTest's first failure, else the last line
+words_of() {
+  local failure
+  failure=$(grep -m 1 -A 1 ': Failure$' "$1" | tr '\n' ' ' | head -c 300)
+  quoted "${failure:-$(tail -n 1 "$1")}"
+}
+
 # found PROGRAM PATTERN...: its path, on the PATH or where NVIDIA puts it
 found() {
   command -v "$1" && return 0
+  [ $# -gt 1 ] || return 1
   ls -d ${2:-} ${3:-} 2> /dev/null | tail -n 1 | grep .
 }
 
@@ -158,7 +166,7 @@ bench=yes
 if [ "$bench" ]; then step speed-short 60 sound "$FOLDER/gpu_bench" --short; else skip speed-short 'gpu_bench is not in the folder'; fi
 # Kernels at the widths of published models: the reference takes the processor 15 seconds, a slow one 60.
 if [ -x "$FOLDER/cuda_widths_test" ]; then
-  needed cuda_widths_test 60 "$FOLDER/cuda_widths_test" --gtest_brief=1
+  step cuda_widths_test 60 sound "$FOLDER/cuda_widths_test" --gtest_brief=1 || broken=1
 else
   skip cuda_widths_test 'cuda_widths_test is not in the folder'
 fi
@@ -196,7 +204,7 @@ elif [ ! -r "$FOLDER/pytorch.py" ]; then
 elif [ "$(left)" -lt 60 ]; then
   skip pytorch "only $(left) of $TOTAL seconds were left"
 elif ! lacks=$(timeout -k $GRACE 30 "$PYTHON" "$FOLDER/pytorch.py" --lacks 2> /dev/null < /dev/null); then
-  skip pytorch "python3 says what it lacks: ${lacks:-nothing within 30 s}"
+  skip pytorch "python3 says what it lacks: ${lacks:-nothing, it does not start or takes more than 30 s}"
 else
   step pytorch 90 sound "$PYTHON" -u "$FOLDER/pytorch.py"
 fi

@@ -108,9 +108,22 @@ it.each(['primitives', 'cuda_one_test', 'gpu_answers'])('measures nothing when %
   const run = program === 'gpu_answers' ? 'answers' : program;
   expect(status).toBe(1);
   expect(of(run)).toMatchObject({ status: 1, words: 'line 3: expected 4, received 5' });
-  for (const speed of ['speed-short', 'ncu', 'pytorch', 'speed-long']) expect(of(speed)?.skipped).toBe('a step that it needs failed or had no time');
+  for (const speed of ['speed-short', 'cuda_widths_test', 'ncu', 'pytorch', 'speed-long'])
+    expect(of(speed)?.skipped).toBe('a step that it needs failed or had no time');
   expect(of('sanitizer-racecheck')).toMatchObject({ status: 0 });
   expect(of('cuda_two_test')).toMatchObject({ status: 0 });
+});
+
+it('says the first failure of a test program, whose last line counts what has passed', () => {
+  const failure = `printf '%s\\n' 'rows_test.cc:7: Failure' 'Expected equality: "a"' '[  FAILED  ] Rows.Norm' '[  PASSED  ] 2 tests.'; exit 1`;
+  const { of } = check({ cuda_two_test: failure });
+  expect(of('cuda_two_test')).toMatchObject({ status: 1, words: 'rows_test.cc:7: Failure Expected equality: "a" ' });
+});
+
+it('measures nothing more when the test behind the first speeds fails', () => {
+  const { of } = check({ cuda_widths_test: 'exit 1' });
+  expect(of('speed-short')).toMatchObject({ status: 0 });
+  for (const speed of ['ncu', 'pytorch', 'speed-long']) expect(of(speed)?.skipped).toBe('a step that it needs failed or had no time');
 });
 
 it('goes on when a step fails that nothing needs', () => {
@@ -170,6 +183,7 @@ it('skips with words what is missing', () => {
   expect(of('primitives')?.skipped).toBe('primitives is not in the folder');
   expect(of('ncu')?.skipped).toBe('ncu (Nsight Compute) is not on this machine');
   expect(of('sanitizer-memcheck')?.skipped).toBe('compute-sanitizer is not on this machine');
+  expect(of('pytorch')?.skipped).toBe('python3 is not on this machine');
 });
 
 it('says what PyTorch lacks', () => {
