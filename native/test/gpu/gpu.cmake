@@ -1,5 +1,6 @@
 # The same programs for devices, in the folder gpu-check: target gpu_check. They need a driver and a C library, nothing else.
-set(nvcc_folder gpu-objects)
+list(JOIN targets "-" nvcc_folder)
+set(nvcc_folder gpu-objects/${nvcc_folder}) # make does not see that the targets have changed
 set(nvcc_flags -std=c++17 -O3 -lineinfo) # lines, which compute-sanitizer and ncu name
 execute_process(COMMAND ${MIPHA_NVCC} --help OUTPUT_VARIABLE options)
 if(options MATCHES "--compress-mode") # since 12.8
@@ -21,16 +22,17 @@ list(GET gpu_own 0 gpu_probes)
 list(GET gpu_own 1 gpu_primitives)
 target_link_libraries(gpu_device PUBLIC ${MIPHA_CUDART} rt)
 
-# std::random_device, which nothing here uses, would ask for glibc 2.36 by arc4random; without it 2.35 does.
 # mipha_gpu_program(NAME SOURCE...)
 function(mipha_gpu_program name)
   add_executable(gpu_${name} EXCLUDE_FROM_ALL ${ARGN})
   set_target_properties(gpu_${name} PROPERTIES OUTPUT_NAME ${name} LINKER_LANGUAGE CXX)
   mipha_gpu_output(gpu_${name})
 endfunction()
+target_compile_options(mipha_flags INTERFACE -ffunction-sections -fdata-sections) # of which a program keeps what it calls
 macro(mipha_gpu_output target)
+  target_sources(${target} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/test/gpu/no_random.cc)
   set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/gpu-check LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/gpu-check)
-  target_link_options(${target} PRIVATE -static-libstdc++ -static-libgcc -s -Wl,--defsym=arc4random=abort)
+  target_link_options(${target} PRIVATE -static-libstdc++ -static-libgcc -s -Wl,--gc-sections)
   set_property(GLOBAL APPEND PROPERTY MIPHA_GPU_PROGRAMS ${target})
 endmacro()
 
