@@ -4,10 +4,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { MiphaError } from '../../src/errors.js';
 import { lock } from '../../src/lock.js';
 
-/** Waits until no other process compiles into `folder`, which is made where it is not there, then does `work`. */
+/** Waits until no other process compiles into `folder`, which is made where it is not there, and says so, then does `work`. */
 export async function alone(folder: string, work: () => void): Promise<void> {
   mkdirSync(folder, { recursive: true });
-  for (;;) {
+  for (let waiting = false; ; waiting = true) {
     try {
       const { release } = await lock(folder, 'compiles there');
       try {
@@ -17,6 +17,7 @@ export async function alone(folder: string, work: () => void): Promise<void> {
       }
     } catch (error) {
       if (!(error instanceof MiphaError && error.code === 'ERR_BUSY')) throw error;
+      if (!waiting) console.warn(`${error.message}: waiting for it`);
       await sleep(200);
     }
   }
