@@ -105,7 +105,7 @@ bool BlockTables::reserve(int sequence, int rows) {
   return true;
 }
 
-void BlockTables::extend(int sequence, int rows) {
+BlockTables::State BlockTables::extend(int sequence, int rows) {
   Table& table = at(sequence);
   if (table.length + rows > context_) {
     throw Error(Code::kContextFull,
@@ -124,8 +124,17 @@ void BlockTables::extend(int sequence, int rows) {
     table.blocks.back() = own;
     drop(shared);
   }
+  const State before{table.length, table.promised};
   table.length += rows;
   while (static_cast<int>(table.blocks.size()) < blocks_for(table.length)) table.blocks.push_back(take(table));
+  return before;
+}
+
+void BlockTables::restore(int sequence, const State& state) {
+  truncate(sequence, state.length);
+  Table& table = at(sequence);
+  promised_ += state.promised - table.promised;
+  table.promised = state.promised;
 }
 
 }  // namespace mipha

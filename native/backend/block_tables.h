@@ -11,6 +11,10 @@ class BlockTables {
  public:
   /// All rows of a block, of every layer.
   using Copy = std::function<void(int from, int to)>;
+  /// What extend() changes, for restore().
+  struct State {
+    int length = 0, promised = 0;  // promised: blocks
+  };
 
   BlockTables(int blocks, int block_rows, int context, Copy copy);
 
@@ -29,7 +33,9 @@ class BlockTables {
   bool reserve(int sequence, int rows);
 
   /// Grows the sequence by `rows` writable rows. Throws kContextFull or kMemory, and then nothing has changed.
-  void extend(int sequence, int rows);
+  State extend(int sequence, int rows);
+  /// Takes an extension back. A tail that was copied for it stays the sequence's own.
+  void restore(int sequence, const State& state);
 
  private:
   struct Table {

@@ -1,5 +1,6 @@
 #include "backend/model_backend.h"
 
+#include <algorithm>
 #include <chrono>
 
 namespace mipha {
@@ -24,12 +25,32 @@ bool ModelBackend::encode(const Image& image, const Cancelled& cancelled, Encode
   return finished;
 }
 
-void ModelBackend::step(const int* sequences, const int32_t* ids, int count, float* logits) {
-  std::vector<Extension> extensions;
-  for (int i = 0; i < count; ++i) extensions.push_back({sequences[i], {{ids + i, 1}}});
-  append(extensions, logits, {});
+bool ModelBackend::append(const std::vector<Extension>& extensions, float* logits, const Cancelled& cancelled) {
+  const std::vector<NewRow> rows = list_rows(extensions);
+  return extend(extensions, [&] {
+    for (size_t first = 0; first < rows.size();) {
+      const int most = static_cast<int>(std::min<size_t>(rows.size() - first, max_rows()));
+      int count = 0, answers = 0;
+      while (count < most && answers < kMaxBatch) answers += rows[first + count++].last ? 1 : 0;
+      if (!run(rows.data() + first, count, logits, cancelled)) return false;
+      if (logits != nullptr) logits += static_cast<size_t>(answers) * config().language.vocab;
+      first += count;
+    }
+    return true;
+  });
 }
 
+void ModelBackend::step(const int* sequences, const int32_t* ids, int count, float* logits) {
+  append(as_extensions(sequences, ids, count), logits, {});
+}
+
+std::vector<Extension> ModelBackend::as_extensions(const int* sequences, const int32_t* ids, int count) {
+  std::vector<Extension> extensions;
+  for (int i = 0; i < count; ++i) extensions.push_back({sequences[i], {{ids + i, 1}}});
+  return extensions;
+}
+
+/// Every row of the extensions in order, at its position behind what its sequence holds now.
 std::vector<NewRow> ModelBackend::list_rows(const std::vector<Extension>& extensions) const {
   std::vector<NewRow> rows;
   for (const Extension& extension : extensions) {

@@ -123,6 +123,21 @@ TEST_F(CacheTest, PromisesEndWithTheSequenceOrAtZero) {
   EXPECT_EQ(sequences_->room(b), 4 * kBlockRows);
 }
 
+TEST_F(CacheTest, WhatIsTakenBackIsPromisedAgain) {
+  build(6, 190);
+  const int parent = sequences_->create();
+  grow(parent, kBlockRows + 5, 1000);  // two blocks, four free
+  const int a = sequences_->fork(parent), b = sequences_->fork(parent);
+  ASSERT_TRUE(sequences_->reserve(a, 2 * kBlockRows));  // the copy of the tail and two more
+  const BlockTables::State before = sequences_->extend(a, kBlockRows);
+  sequences_->restore(a, before);
+  EXPECT_EQ(sequences_->length(a), kBlockRows + 5);
+  for (int row = 0; row < kBlockRows + 5; ++row) EXPECT_EQ(key(a, row), 1000 + row);
+  EXPECT_EQ(sequences_->room(b), kBlockRows - 5);  // as with the promise: the copy that was made counts for the one promised
+  sequences_->extend(b, kBlockRows - 5);
+  sequences_->extend(a, 2 * kBlockRows);
+}
+
 TEST_F(CacheTest, EverythingComesBack) {
   build(6, 190);
   for (int round = 0; round < 50; ++round) {

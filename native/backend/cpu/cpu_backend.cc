@@ -35,11 +35,11 @@ struct Model {
   }
 };
 
-class CpuBackend final : public ModelBackend {
+class CpuBackend final : public SequenceBackend<BlockTables> {
  public:
   CpuBackend(std::shared_ptr<const Package> package, const Options& options, const Kernels& kernels, int threads, int cache_tokens, int max_rows,
              size_t bytes, const Progress& progress)
-      : ModelBackend(std::move(package)),
+      : SequenceBackend(std::move(package), sequences_),
         pool_(threads),
         team_{kernels, pool_},
         arena_(bytes),
@@ -53,46 +53,13 @@ class CpuBackend final : public ModelBackend {
   std::string detail() const override { return std::string(team_.kernels.name) + ", " + std::to_string(pool_.threads()) + " threads"; }
   Memory memory() const override { return {arena_.parts()}; }
 
-  int sequence() override { return sequences_.create(); }
-  int fork(int sequence) override { return sequences_.fork(sequence); }
-  void truncate(int sequence, int length) override { sequences_.truncate(sequence, length); }
-  void release(int sequence) override { sequences_.release(sequence); }
-  int length(int sequence) const override { return sequences_.length(sequence); }
-  int room(int sequence) const override { return sequences_.room(sequence); }
-  bool reserve(int sequence, int rows) override { return sequences_.reserve(sequence, rows); }
-
-  bool append(const std::vector<Extension>& extensions, float* logits, const Cancelled& cancelled) override {
-    const std::vector<NewRow> rows = list_rows(extensions);
-    extend_all(extensions);
-    for (size_t first = 0; first < rows.size(); first += model_.forward.max_rows()) {
-      const int count = static_cast<int>(std::min<size_t>(model_.forward.max_rows(), rows.size() - first));
-      if (run(rows.data() + first, count, logits, cancelled)) continue;
-      for (const Extension& extension : extensions) {
-        sequences_.truncate(extension.sequence, sequences_.length(extension.sequence) - extension.rows());
-      }
-      return false;
-    }
-    return true;
-  }
-
   void set_probe(Probe probe) override { model_.forward.set_probe(std::move(probe)); }
 
  private:
   bool encode_pixels(const uint8_t* pixels, const Cancelled& cancelled) override { return model_.forward.encode(team_, pixels, cancelled); }
 
-  /// Every sequence gets its rows, or none does.
-  void extend_all(const std::vector<Extension>& extensions) {
-    size_t done = 0;
-    try {
-      for (; done < extensions.size(); ++done) sequences_.extend(extensions[done].sequence, extensions[done].rows());
-    } catch (const Error&) {
-      while (done-- > 0) sequences_.truncate(extensions[done].sequence, sequences_.length(extensions[done].sequence) - extensions[done].rows());
-      throw;
-    }
-  }
-
-  /// One pass over the weights. Moves `logits` on by a row for each extension that ends here. False when cancelled.
-  bool run(const NewRow* rows, int count, float*& logits, const Cancelled& cancelled) {
+  int max_rows() const override { return model_.forward.max_rows(); }
+  bool run(const NewRow* rows, int count, float* logits, const Cancelled& cancelled) override {
     std::vector<Attended> spans;
     std::vector<int> last;
     for (int i = 0; i < count; ++i) {
@@ -108,7 +75,6 @@ class CpuBackend final : public ModelBackend {
     if (!model_.forward.layers(team_, spans.data(), static_cast<int>(spans.size()), cancelled)) return false;
     if (logits == nullptr || last.empty()) return true;
     model_.forward.logits(team_, last.data(), static_cast<int>(last.size()), logits);
-    logits += last.size() * config().language.vocab;
     return true;
   }
 

@@ -19,6 +19,10 @@ namespace {
 
 static_assert(kMostSequences == Backend::kMaxBatch);
 
+int blocks_for(int rows) {
+  return (rows + kBlockRows - 1) / kBlockRows;
+}
+
 WeightsView view(const Weights& weights) {
   return {weights.patch_embedding,    weights.tower.data(), weights.projector.data(), weights.decoder.data(), weights.head,     weights.embedding,
           weights.position_embedding, weights.prefix,       weights.pooling,          weights.pooling_bias,   weights.pre_norm, weights.final_norm};
@@ -54,16 +58,17 @@ class Handle {
   Engine* engine_ = nullptr;
 };
 
-class CudaBackend final : public ModelBackend {
+class CudaBackend final : public SequenceBackend<BlockTables> {
  public:
   CudaBackend(std::shared_ptr<const Package> package, const Library& library, int cache_tokens, int max_rows, const Progress& progress)
-      : ModelBackend(std::move(package)),
+      : SequenceBackend(std::move(package), sequences_),
         facts_(library.facts()),
         max_rows_(max_rows),
-        table_width_((config().language.context + kBlockRows - 1) / kBlockRows),
-        engine_(library, *package_, (cache_tokens + kBlockRows - 1) / kBlockRows, max_rows, progress),
-        sequences_((cache_tokens + kBlockRows - 1) / kBlockRows, kBlockRows, config().language.context,
-                   [this](int from, int to) { run([&](Failure* failure) { return engine_.table().copy_block(engine_.get(), from, to, failure); }); }),
+        table_width_(blocks_for(config().language.context)),
+        engine_(library, *package_, blocks_for(cache_tokens), max_rows, progress),
+        sequences_(
+            blocks_for(cache_tokens), kBlockRows, config().language.context,
+            [this](int from, int to) { call([&](Failure* failure) { return engine_.table().copy_block(engine_.get(), from, to, failure); }); }),
         choosers_(engine_.table(), engine_.get()) {}
 
   std::string name() const override { return "cuda"; }
@@ -79,35 +84,8 @@ class CudaBackend final : public ModelBackend {
     return memory;
   }
 
-  int sequence() override { return sequences_.create(); }
-  int fork(int sequence) override { return sequences_.fork(sequence); }
-  void truncate(int sequence, int length) override { sequences_.truncate(sequence, length); }
-  void release(int sequence) override { sequences_.release(sequence); }
-  int length(int sequence) const override { return sequences_.length(sequence); }
-  int room(int sequence) const override { return sequences_.room(sequence); }
-  bool reserve(int sequence, int rows) override { return sequences_.reserve(sequence, rows); }
-
   void set_vocabulary(const std::vector<std::vector<uint8_t>>& bytes, const std::vector<int32_t>& sorted) override {
     choosers_.set_vocabulary(bytes, sorted, config().language.vocab);
-  }
-
-  bool append(const std::vector<Extension>& extensions, float* logits, const Cancelled& cancelled) override {
-    const std::vector<NewRow> rows = list_rows(extensions);
-    extend_all(extensions);
-    try {
-      for (size_t first = 0; first < rows.size();) {
-        const int count = next(rows, first);
-        if (!run_rows(rows.data() + first, count, logits, cancelled)) {
-          take_back(extensions, extensions.size());
-          return false;
-        }
-        first += count;
-      }
-    } catch (...) {
-      take_back(extensions, extensions.size());
-      throw;
-    }
-    return true;
   }
 
   // Steps have kernels of their own, which append() never takes: whatever a row is appended with, its bits are the same.
@@ -117,15 +95,10 @@ class CudaBackend final : public ModelBackend {
     decode(sequences, ids, none.data(), count, logits, by_caller.data());
   }
   void decode(const int* sequences, const int32_t* ids, const Chooser* choosers, int count, float* logits, Choice* choices) override {
-    std::vector<Extension> extensions;
-    for (int i = 0; i < count; ++i) extensions.push_back({sequences[i], {{ids + i, 1}}});
-    extend_all(extensions);
-    try {
+    extend(as_extensions(sequences, ids, count), [&] {
       run_step(sequences, ids, choosers, count, logits, choices);
-    } catch (...) {
-      take_back(extensions, extensions.size());
-      throw;
-    }
+      return true;
+    });
   }
 
   void set_probe(Probe probe) override {
@@ -141,18 +114,18 @@ class CudaBackend final : public ModelBackend {
 
  private:
   /// A call of the table that may fail.
-  template <class Call>
-  void run(Call&& call) const {
+  template <class Function>
+  void call(Function&& function) const {
     Failure failure = {};
-    check(call(&failure), failure);
+    check(function(&failure), failure);
   }
   /// The same with a question whether to go on. False when the answer was no.
-  template <class Call>
-  bool run(const Cancelled& cancelled, Call&& call) {
+  template <class Function>
+  bool call(const Cancelled& cancelled, Function&& function) {
     Callbacks callbacks;
     callbacks.cancelled = cancelled;
     Failure failure = {};
-    const Status status = call(cancelled ? Callbacks::ask : nullptr, &callbacks, &failure);
+    const Status status = function(cancelled ? Callbacks::ask : nullptr, &callbacks, &failure);
     callbacks.rethrow();
     probe_.rethrow();
     if (status == status_of(Code::kDisposed)) return false;
@@ -162,42 +135,17 @@ class CudaBackend final : public ModelBackend {
 
   bool resize_inside(const Image& image) override {
     if (engine_.table().fits(engine_.get(), &image) == 0) return false;
-    run([&](Failure* failure) { return engine_.table().resize(engine_.get(), &image, failure); });
+    call([&](Failure* failure) { return engine_.table().resize(engine_.get(), &image, failure); });
     return true;
   }
 
   bool encode_pixels(const uint8_t* pixels, const Cancelled& cancelled) override {
-    if (pixels != nullptr) run([&](Failure* failure) { return engine_.table().set_pixels(engine_.get(), pixels, failure); });
-    return run(cancelled, [&](Ask ask, void* user, Failure* failure) { return engine_.table().encode(engine_.get(), ask, user, failure); });
+    if (pixels != nullptr) call([&](Failure* failure) { return engine_.table().set_pixels(engine_.get(), pixels, failure); });
+    return call(cancelled, [&](Ask ask, void* user, Failure* failure) { return engine_.table().encode(engine_.get(), ask, user, failure); });
   }
 
-  /// Every sequence gets its rows, or none does.
-  void extend_all(const std::vector<Extension>& extensions) {
-    size_t done = 0;
-    try {
-      for (; done < extensions.size(); ++done) sequences_.extend(extensions[done].sequence, extensions[done].rows());
-    } catch (...) {
-      take_back(extensions, done);
-      throw;
-    }
-  }
-  void take_back(const std::vector<Extension>& extensions, size_t count) {
-    while (count-- > 0) {
-      const Extension& extension = extensions[count];
-      sequences_.truncate(extension.sequence, sequences_.length(extension.sequence) - extension.rows());
-    }
-  }
-
-  /// How many rows from `first` on go into one run: no more than it holds, and no more answers than one step gives.
-  int next(const std::vector<NewRow>& rows, size_t first) const {
-    const int most = static_cast<int>(std::min<size_t>(rows.size() - first, max_rows_));
-    int count = 0, answers = 0;
-    while (count < most && answers < kMostSequences) answers += rows[first + count++].last ? 1 : 0;
-    return count;
-  }
-
-  /// Moves `logits` on by a row for each extension that ends here.
-  bool run_rows(const NewRow* rows, int count, float*& logits, const Cancelled& cancelled) {
+  int max_rows() const override { return max_rows_; }
+  bool run(const NewRow* rows, int count, float* logits, const Cancelled& cancelled) override {
     std::vector<int32_t> ids, positions, tables, answer;
     std::vector<int> sequences;
     for (int i = 0; i < count; ++i) {
@@ -218,11 +166,7 @@ class CudaBackend final : public ModelBackend {
                       logits == nullptr ? 0 : static_cast<int32_t>(answer.size()),
                       answer.data(),
                       logits};
-    if (!run(cancelled, [&](Ask ask, void* user, Failure* failure) { return engine_.table().append(engine_.get(), &batch, ask, user, failure); })) {
-      return false;
-    }
-    if (logits != nullptr) logits += answer.size() * config().language.vocab;
-    return true;
+    return call(cancelled, [&](Ask ask, void* user, Failure* failure) { return engine_.table().append(engine_.get(), &batch, ask, user, failure); });
   }
 
   /// Sequences have been extended by the row that is computed.
@@ -234,7 +178,7 @@ class CudaBackend final : public ModelBackend {
     const std::vector<int32_t> blocks = block_rows(sequences, count);
     Chosen chosen[kMostSequences] = {};
     const Step step{count, ids, positions, blocks.data(), named, ahead(positions, named, count), logits, chosen};
-    run([&](Failure* failure) { return engine_.table().step(engine_.get(), &step, failure); });
+    call([&](Failure* failure) { return engine_.table().step(engine_.get(), &step, failure); });
     probe_.rethrow();
     for (int i = 0; i < count; ++i) {
       const Chosen& one = chosen[i];
@@ -262,7 +206,7 @@ class CudaBackend final : public ModelBackend {
   std::vector<int32_t> block_rows(const int* sequences, int count) const {
     std::vector<int32_t> blocks(static_cast<size_t>(count) * table_width_, -1);
     for (int i = 0; i < count; ++i) {
-      const int held = (sequences_.length(sequences[i]) + kBlockRows - 1) / kBlockRows;
+      const int held = blocks_for(sequences_.length(sequences[i]));
       std::copy_n(sequences_.blocks(sequences[i]), held, blocks.begin() + static_cast<std::ptrdiff_t>(i) * table_width_);
     }
     return blocks;

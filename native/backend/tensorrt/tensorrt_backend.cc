@@ -2,9 +2,7 @@
 
 #include <unistd.h>
 
-#include <algorithm>
 #include <utility>
-#include <vector>
 
 #include "backend/library_file.h"
 #include "backend/model_backend.h"
@@ -14,6 +12,8 @@
 
 namespace mipha::tensorrt {
 namespace {
+
+static_assert(kMostAnswers == Backend::kMaxBatch);
 
 /// Rows of the cache: as many as are asked for, at most those that the engines were built for.
 int cache_rows(const Engines& engines, const LanguageConfig& config, int tokens) {
@@ -25,10 +25,10 @@ int cache_rows(const Engines& engines, const LanguageConfig& config, int tokens)
                                   ", for which the engines were built, received " + std::to_string(tokens));
 }
 
-class TensorRtBackend final : public ModelBackend {
+class TensorRtBackend final : public SequenceBackend<RowTables> {
  public:
   TensorRtBackend(std::shared_ptr<const Package> package, int cache_tokens, const Options& options, const Progress& progress)
-      : ModelBackend(std::move(package)),
+      : SequenceBackend(std::move(package), sequences_),
         library_(options.library.empty() ? default_library() : options.library),
         engines_(library_, options.plans, *package_, progress),
         cache_rows_(cache_rows(engines_, config().language, cache_tokens)),
@@ -44,49 +44,14 @@ class TensorRtBackend final : public ModelBackend {
   }
   Memory memory() const override { return forward_.memory(); }
 
-  int sequence() override { return sequences_.create(); }
-  int fork(int sequence) override { return sequences_.fork(sequence); }
-  void truncate(int sequence, int length) override { sequences_.truncate(sequence, length); }
-  void release(int sequence) override { sequences_.release(sequence); }
-  int length(int sequence) const override { return sequences_.length(sequence); }
-  int room(int sequence) const override { return sequences_.room(sequence); }
-  bool reserve(int sequence, int rows) override { return sequences_.reserve(sequence, rows); }
-
-  bool append(const std::vector<Extension>& extensions, float* logits, const Cancelled& cancelled) override {
-    const std::vector<NewRow> rows = list_rows(extensions);
-    std::vector<RowTables::State> before;
-    const auto take_back = [&] {
-      for (size_t i = 0; i < before.size(); ++i) sequences_.restore(extensions[i].sequence, before[i]);
-    };
-    try {
-      for (const Extension& extension : extensions) before.push_back(sequences_.extend(extension.sequence, extension.rows()));
-      for (size_t first = 0; first < rows.size();) {
-        const auto [count, answers] = chunk(rows, first);
-        if (!forward_.run(rows.data() + first, count, sequences_, logits, cancelled)) {
-          take_back();
-          return false;
-        }
-        if (logits != nullptr) logits += static_cast<size_t>(answers) * config().language.vocab;
-        first += count;
-      }
-    } catch (...) {
-      take_back();
-      throw;
-    }
-    return true;
-  }
-
   void set_probe(Probe probe) override { forward_.set_probe(std::move(probe)); }
 
  private:
   bool encode_pixels(const uint8_t* pixels, const Cancelled& cancelled) override { return forward_.encode(pixels, cancelled); }
 
-  /// How many rows from `first` on go into one run, and how many of them are the last of their extension.
-  std::pair<int, int> chunk(const std::vector<NewRow>& rows, size_t first) const {
-    const size_t most = std::min(rows.size() - first, static_cast<size_t>(engines_.max_rows()));
-    int count = 0, answers = 0;
-    while (count < static_cast<int>(most) && answers < kMostAnswers) answers += rows[first + count++].last ? 1 : 0;
-    return {count, answers};
+  int max_rows() const override { return engines_.max_rows(); }
+  bool run(const NewRow* rows, int count, float* logits, const Cancelled& cancelled) override {
+    return forward_.run(rows, count, sequences_, logits, cancelled);
   }
 
   const Library library_;

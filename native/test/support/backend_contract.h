@@ -127,6 +127,20 @@ TEST_P(BackendContract, CancelAtAnyLayerLeavesTheSequenceAsItWas) {
   EXPECT_EQ(asked, 2);
 }
 
+TEST_P(BackendContract, ACancelledExtensionKeepsWhatWasPromised) {
+  BackendOptions options;
+  options.cache_tokens = 4 * 32;
+  Loaded loaded(GetParam(), options);
+  Backend& backend = *loaded.backend;
+  const int a = backend.sequence(), b = backend.sequence();
+  ASSERT_TRUE(backend.reserve(a, 64));
+  const int room = backend.room(b);
+  EXPECT_FALSE(backend.append({{a, {{token_ids(40).data(), 40}}}}, nullptr, [] { return true; }));
+  EXPECT_EQ(backend.room(b), room);
+  loaded.append(b, token_ids(room));
+  loaded.append(a, token_ids(64));
+}
+
 TEST_P(BackendContract, AStepThatDoesNotFitChangesNothing) {
   BackendOptions options;
   options.cache_tokens = 2 * 32;
