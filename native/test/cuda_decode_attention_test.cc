@@ -1,6 +1,6 @@
 // Attention of a decode step against a plain softmax in double: every head size, groups of heads, contexts around blocks and splits, NaN behind the
 // last row; and its product beside it.
-#include "test/support/cuda_decode_matrix.h"
+#include "test/support/cuda_matrix.h"
 
 namespace mipha::cuda {
 namespace {
@@ -27,7 +27,7 @@ struct Sequences {
   std::unique_ptr<Buffer<Place>> device_places;
   std::unique_ptr<Buffer<uint32_t>> peak, arrived;
 
-  Sequences(Random& random, Shape shape, const std::vector<int>& lengths) : shape(shape), lengths(lengths), width(shape.heads * shape.head_size) {
+  Sequences(Numbers& numbers, Shape shape, const std::vector<int>& lengths) : shape(shape), lengths(lengths), width(shape.heads * shape.head_size) {
     const int count = static_cast<int>(lengths.size());
     stride = (*std::max_element(lengths.begin(), lengths.end()) + kBlockRows - 1) / kBlockRows + 1;
     block_stride = 2 * shape.kv_heads * kBlockRows * shape.head_size + 16;
@@ -38,12 +38,12 @@ struct Sequences {
       places.push_back({lengths[r] - 1, of});
       for (int row = 0; row < lengths[r]; ++row) {
         for (int part = 0; part < 2 * shape.kv_heads; ++part) {
-          for (int d = 0; d < shape.head_size; ++d) cache[at(r, part, row, d)] = to_half(random.between(-2, 2));
+          for (int d = 0; d < shape.head_size; ++d) cache[at(r, part, row, d)] = to_half(numbers.between(-2, 2));
         }
       }
     }
-    q = random.floats(static_cast<size_t>(count) * width, -4, 4);
-    smooth = random.floats(width, 0.5f, 2);
+    q = numbers.floats(static_cast<size_t>(count) * width, -4, 4);
+    smooth = numbers.floats(width, 0.5f, 2);
     device_q = std::make_unique<Buffer<float>>(q);
     device_smooth = std::make_unique<Buffer<float>>(smooth);
     out = std::make_unique<Buffer<float>>(q.size());
@@ -112,8 +112,8 @@ TEST(DecodeAttend, EveryHeadSizeAndGroup) {
   const Shape shapes[] = {{3, 3, 80}, {2, 2, 64}, {2, 1, 72}, {8, 1, 256}, {4, 2, 128}, {5, 1, 64}, {9, 1, 80}, {1, 1, 256}};
   for (const Shape shape : shapes) {
     for (const int splits : {1, 3}) {
-      Random random(static_cast<unsigned>(shape.head_size + splits));
-      const Sequences sequences(random, shape, {1, 77, 200});
+      Numbers numbers(static_cast<unsigned>(shape.head_size + splits));
+      const Sequences sequences(numbers, shape, {1, 77, 200});
       const Buffer<float> partial = sequences.partial(splits);
       finish(decode_attend({nullptr, 4}, sequences.attention(splits, partial, splits == 3)));
       sequences.check(splits == 3);
@@ -125,8 +125,8 @@ TEST(DecodeAttend, EveryHeadSizeAndGroup) {
 TEST(DecodeAttend, LengthsAroundBlocksAndSplits) {
   for (const int splits : {1, 2, 5}) {
     for (const std::vector<int>& lengths : {std::vector<int>{31, 32, 33, 63}, {64, 65, 127, 128, 129}, {319, 320, 321, 2, 9, 17, 7, 8}}) {
-      Random random(static_cast<unsigned>(lengths[0] + splits));
-      const Sequences sequences(random, {2, 1, 64}, lengths);
+      Numbers numbers(static_cast<unsigned>(lengths[0] + splits));
+      const Sequences sequences(numbers, {2, 1, 64}, lengths);
       const Buffer<float> partial = sequences.partial(splits);
       finish(decode_attend({nullptr, 4}, sequences.attention(splits, partial, false)));
       sequences.check(false);
@@ -137,8 +137,8 @@ TEST(DecodeAttend, LengthsAroundBlocksAndSplits) {
 
 /// A second run finds the counters as the first did, and a row alone has the bits that it has among others.
 TEST(DecodeAttend, RowsAreAloneInTheirBits) {
-  Random random(4);
-  const Sequences sequences(random, {4, 2, 80}, {300, 5, 129, 64});
+  Numbers numbers(4);
+  const Sequences sequences(numbers, {4, 2, 80}, {300, 5, 129, 64});
   const Buffer<float> partial = sequences.partial(4);
   const DecodeAttention all = sequences.attention(4, partial, true);
   finish(decode_attend({nullptr, 4}, all));
@@ -155,8 +155,8 @@ TEST(DecodeAttend, RowsAreAloneInTheirBits) {
 
 /// Scores far beyond what exp could take; one row takes all the weight.
 TEST(DecodeAttend, LargeScores) {
-  Random random(6);
-  Sequences sequences(random, {2, 2, 80}, {70});
+  Numbers numbers(6);
+  Sequences sequences(numbers, {2, 2, 80}, {70});
   for (float& value : sequences.q) value *= 500;
   sequences.device_q = std::make_unique<Buffer<float>>(sequences.q);
   const Buffer<float> partial = sequences.partial(2);
@@ -182,17 +182,18 @@ TEST(DecodeAttend, LargeScores) {
 TEST(DecodeAttendAndDown, DoBoth) {
   for (const Format format : {Format::kS8, Format::kF16, Format::kS8Wide}) {
     for (const Shape shape : {Shape{2, 2, 80}, Shape{4, 1, 64}}) {
-      Random random(8);
-      const Sequences sequences(random, shape, {100, 3, 260});
+      Numbers numbers(8);
+      const Sequences sequences(numbers, shape, {100, 3, 260});
       const int splits = 2, out = 90, in = 576, rows = 3;
-      const PlainMatrix down(random, format, out, in);
-      const std::vector<float> x = random.floats(rows * in, -3, 3);
+      const PlainMatrix down(numbers, format, out, in);
+      const DeviceMatrix matrix(down);
+      const std::vector<float> x = numbers.floats(rows * in, -3, 3);
       const Buffer<float> device_x(x), partial = sequences.partial(splits), to(rows * out);
       std::vector<uint32_t> peaks;
       for (int r = 0; r < rows; ++r) peaks.push_back(peak_bits(&x[r * in], in));
       const Buffer<uint32_t> device_peaks(peaks);
       finish(decode_attend_and_down({nullptr, 1}, sequences.attention(splits, partial, true), {device_x.data(), in, rows, in, device_peaks.data()},
-                                    down.view(), {to.data(), out}));
+                                    matrix.matrix, {to.data(), out}));
       sequences.check(true);
       const std::vector<float> got = to.get();
       for (int r = 0; r < rows; ++r) {

@@ -1,5 +1,5 @@
 // Products of a decode step against plain loops: INT8 to the bit where the rows are given, else within what rounding to steps and FP32 may do.
-#include "test/support/cuda_decode_matrix.h"
+#include "test/support/cuda_matrix.h"
 
 namespace mipha::cuda {
 namespace {
@@ -28,15 +28,16 @@ struct DeviceRows {
 };
 
 void check_add(Format format, int rows, int out, int in, bool saturated, bool more) {
-  Random random(static_cast<unsigned>(out * 31 + in * 7 + rows));
-  const PlainMatrix m(random, format, out, in, {}, saturated);
-  std::vector<float> x = random.floats(static_cast<size_t>(rows) * in, -3, 3);
+  Numbers numbers(static_cast<unsigned>(out * 31 + in * 7 + rows));
+  const PlainMatrix m(numbers, format, out, in, {}, saturated);
+  const DeviceMatrix matrix(m);
+  std::vector<float> x = numbers.floats(static_cast<size_t>(rows) * in, -3, 3);
   if (saturated) std::for_each(x.begin(), x.end(), [](float& v) { v = v < 0 ? -3.0f : 3.0f; });
   const DeviceRows device(x, rows, in);
   const int stride = out + 3;
-  const std::vector<float> before = random.floats(static_cast<size_t>(rows) * stride, -1, 1), others = random.floats(before.size(), -1, 1);
+  const std::vector<float> before = numbers.floats(static_cast<size_t>(rows) * stride, -1, 1), others = numbers.floats(before.size(), -1, 1);
   const Buffer<float> to(before), other(others);
-  finish(decode_add(kOneProcessor, device.rows(), m.view(), {to.data(), stride, more ? other.data() : nullptr}));
+  finish(decode_add(kOneProcessor, device.rows(), matrix.matrix, {to.data(), stride, more ? other.data() : nullptr}));
   const std::vector<float> got = to.get();
   for (int r = 0; r < rows; ++r) {
     for (int n = 0; n < stride; ++n) {
@@ -79,18 +80,19 @@ TEST(DecodeAdd, RowsThatDoNotFitAreMultipliedInTurn) {
 
 TEST(DecodeAdd, RowsAtTheEdgesOfFloats) {
   const float nan = NAN, infinity = INFINITY;
-  Random random(5);
+  Numbers numbers(5);
   for (const Format format : kFormats) {
     const int in = 64, out = 16;
-    const PlainMatrix m(random, format, out, in);
-    std::vector<float> x = random.floats(5 * in, -1, 1);
+    const PlainMatrix m(numbers, format, out, in);
+    const DeviceMatrix matrix(m);
+    std::vector<float> x = numbers.floats(5 * in, -1, 1);
     std::fill_n(x.begin(), in, 1e-38f);               // below what counts
     for (int k = 0; k < in; ++k) x[in + k] *= 1e35f;  // nearly as large as results may be
     std::fill_n(x.begin() + 2 * in, in, 0.0f);        // nothing
     x[3 * in + 7] = nan, x[4 * in + 9] = infinity;
     const DeviceRows device(x, 5, in);
     const Buffer<float> to(std::vector<float>(5 * out, 0.0f));
-    finish(decode_add(kOneProcessor, device.rows(), m.view(), {to.data(), out, nullptr}));
+    finish(decode_add(kOneProcessor, device.rows(), matrix.matrix, {to.data(), out, nullptr}));
     const std::vector<float> got = to.get();
     for (int n = 0; n < out; ++n) {
       EXPECT_EQ(got[n], m.bias[n]);
@@ -113,8 +115,8 @@ struct PlainNorm {
   float epsilon = 1e-5f;
   std::vector<float> gain, bias;
   Buffer<float> device_gain, device_bias;
-  PlainNorm(Random& random, NormKind kind, int width)
-      : kind(kind), gain(random.floats(width, 0.5f, 1.5f)), bias(random.floats(width, -0.5f, 0.5f)), device_gain(gain), device_bias(bias) {}
+  PlainNorm(Numbers& numbers, NormKind kind, int width)
+      : kind(kind), gain(numbers.floats(width, 0.5f, 1.5f)), bias(numbers.floats(width, -0.5f, 0.5f)), device_gain(gain), device_bias(bias) {}
   Normed of(const DeviceRows& rows) const {
     return {rows.values.data(),
             rows.stride,
@@ -169,13 +171,14 @@ const Step kSteps[] = {{Format::kS8, NormKind::kLayer, 1, 113, 576},  {Format::k
 
 TEST(DecodeLogits, OfNormedRows) {
   for (const Step& step : kSteps) {
-    Random random(static_cast<unsigned>(step.out));
-    const PlainMatrix m(random, step.format, step.out, step.in);
-    const PlainNorm norm(random, step.kind, step.in);
-    const std::vector<float> x = random.floats(static_cast<size_t>(step.rows) * step.in, -2, 3);
+    Numbers numbers(static_cast<unsigned>(step.out));
+    const PlainMatrix m(numbers, step.format, step.out, step.in);
+    const DeviceMatrix matrix(m);
+    const PlainNorm norm(numbers, step.kind, step.in);
+    const std::vector<float> x = numbers.floats(static_cast<size_t>(step.rows) * step.in, -2, 3);
     const DeviceRows device(x, step.rows, step.in);
     const Buffer<float> to(static_cast<size_t>(step.rows) * step.out);
-    finish(decode_logits(kOneProcessor, norm.of(device), m.view(), {to.data(), step.out}));
+    finish(decode_logits(kOneProcessor, norm.of(device), matrix.matrix, {to.data(), step.out}));
     const std::vector<float> got = to.get();
     for (int r = 0; r < step.rows; ++r) {
       const std::vector<double> y = norm(&x[static_cast<size_t>(r) * step.in]);
@@ -191,18 +194,19 @@ TEST(DecodeLogits, OfNormedRows) {
 /// What a row becomes does not depend on the rows beside it, nor on the number of blocks.
 TEST(DecodeLogits, RowsAreAloneInTheirBits) {
   for (const Format format : kFormats) {
-    Random random(3);
+    Numbers numbers(3);
     const int rows = 7, out = 40, in = 344;
-    const PlainMatrix m(random, format, out, in);
-    const PlainNorm norm(random, NormKind::kLayer, in);
-    const std::vector<float> x = random.floats(rows * in, -2, 3);
+    const PlainMatrix m(numbers, format, out, in);
+    const DeviceMatrix matrix(m);
+    const PlainNorm norm(numbers, NormKind::kLayer, in);
+    const std::vector<float> x = numbers.floats(rows * in, -2, 3);
     const DeviceRows device(x, rows, in);
     const Buffer<float> together(rows * out), alone(rows * out);
     Normed in_rows = norm.of(device);
-    finish(decode_logits(kOneProcessor, in_rows, m.view(), {together.data(), out}));
+    finish(decode_logits(kOneProcessor, in_rows, matrix.matrix, {together.data(), out}));
     in_rows.count = 1;
     for (int r = 0; r < rows; ++r, in_rows.values += device.stride) {
-      finish(decode_logits({nullptr, 16}, in_rows, m.view(), {alone.data() + r * out, out}));
+      finish(decode_logits({nullptr, 16}, in_rows, matrix.matrix, {alone.data() + r * out, out}));
     }
     EXPECT_EQ(together.get(), alone.get());
   }
@@ -237,10 +241,10 @@ struct Inner {
   std::vector<float> smooth;
   Buffer<float> out, device_smooth;
   Buffer<uint32_t> peak;
-  Inner(Random& random, int rows, int width)
+  Inner(Numbers& numbers, int rows, int width)
       : width(width),
         stride(width + 5),
-        smooth(random.floats(width, 0.5f, 2)),
+        smooth(numbers.floats(width, 0.5f, 2)),
         out(static_cast<size_t>(rows) * stride),
         device_smooth(smooth),
         peak(std::vector<uint32_t>(rows, 0)) {}
@@ -261,16 +265,17 @@ struct Inner {
 TEST(DecodeUp, EveryActivationPlainAndGated) {
   for (const Activation activation : {Activation::kGeluTanh, Activation::kGeluErf, Activation::kQuickGelu, Activation::kSilu}) {
     for (const bool gated : {false, true}) {
-      Random random(static_cast<unsigned>(activation) + 10);
+      Numbers numbers(static_cast<unsigned>(activation) + 10);
       const int rows = gated ? 5 : 2, width = 83, in = 216;
       RowOrder order;
       if (gated) order.gated = width;
-      const PlainMatrix m(random, gated ? Format::kS8 : Format::kF16, gated ? 2 * width : width, in, order);
-      const PlainNorm norm(random, NormKind::kRms, in);
-      const std::vector<float> x = random.floats(rows * in, -1, 1);
+      const PlainMatrix m(numbers, gated ? Format::kS8 : Format::kF16, gated ? 2 * width : width, in, order);
+      const DeviceMatrix matrix(m);
+      const PlainNorm norm(numbers, NormKind::kRms, in);
+      const std::vector<float> x = numbers.floats(rows * in, -1, 1);
       const DeviceRows device(x, rows, in);
-      const Inner inner(random, rows, width);
-      finish(decode_up(kOneProcessor, norm.of(device), m.view(),
+      const Inner inner(numbers, rows, width);
+      finish(decode_up(kOneProcessor, norm.of(device), matrix.matrix,
                        {activation, gated ? inner.device_smooth.data() : nullptr, inner.out.data(), inner.stride, inner.peak.data()}));
       for (int r = 0; r < rows && !HasFatalFailure(); ++r) inner.check(m, r, norm(&x[r * in]), activation, gated);
     }
@@ -291,16 +296,17 @@ const HeadsCase kHeadsCases[] = {{Format::kS8, 4, 4, 80, 32, 216, 1, true},
                                  {Format::kS8, 8, 1, 128, 32, 96, 5, true}};
 
 void check_heads(const HeadsCase& c) {
-  Random random(static_cast<unsigned>(c.head_size));
+  Numbers numbers(static_cast<unsigned>(c.head_size));
   const int qkv_width = (c.heads + 2 * c.kv_heads) * c.head_size, width = 50, positions = 70, half = c.rotary / 2;
   RowOrder order;
   if (c.rotary > 0) order.head_size = c.head_size, order.rotary = c.rotary, order.rotated_rows = (c.heads + c.kv_heads) * c.head_size;
-  const PlainMatrix qkv(random, c.format, qkv_width, c.in, order), up(random, c.format, width, c.in);
-  const PlainNorm norm(random, NormKind::kLayer, c.in);
-  const std::vector<float> x = random.floats(static_cast<size_t>(c.rows) * c.in, -1, 1);
+  const PlainMatrix qkv(numbers, c.format, qkv_width, c.in, order), up(numbers, c.format, width, c.in);
+  const DeviceMatrix qkv_matrix(qkv), up_matrix(up);
+  const PlainNorm norm(numbers, NormKind::kLayer, c.in);
+  const std::vector<float> x = numbers.floats(static_cast<size_t>(c.rows) * c.in, -1, 1);
   const DeviceRows device(x, c.rows, c.in);
-  const Inner inner(random, c.rows, width);
-  const std::vector<float> cosine = random.floats(positions * std::max(half, 1), -1, 1), sine = random.floats(cosine.size(), -1, 1);
+  const Inner inner(numbers, c.rows, width);
+  const std::vector<float> cosine = numbers.floats(positions * std::max(half, 1), -1, 1), sine = numbers.floats(cosine.size(), -1, 1);
   const Buffer<float> device_cosine(cosine), device_sine(sine);
 
   const int stride = 3, tables = 9, blocks = stride * tables;
@@ -325,8 +331,7 @@ void check_heads(const HeadsCase& c) {
                     device_cosine.data(),
                     device_sine.data()};
   const Activate to{Activation::kGeluTanh, inner.device_smooth.data(), inner.out.data(), inner.stride, inner.peak.data()};
-  const Matrix up_view = up.view();
-  finish(decode_heads(kOneProcessor, norm.of(device), qkv.view(), heads, c.with_up ? &up_view : nullptr, c.with_up ? &to : nullptr));
+  finish(decode_heads(kOneProcessor, norm.of(device), qkv_matrix.matrix, heads, c.with_up ? &up_matrix.matrix : nullptr, c.with_up ? &to : nullptr));
 
   const std::vector<float> got_q = q.get();
   std::vector<uint16_t> got_cache = cache.get();

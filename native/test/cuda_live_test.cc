@@ -7,8 +7,6 @@
 namespace mipha::test {
 namespace {
 
-using machine::Buffer;
-
 class CudaLive : public testing::Test {
  protected:
   static constexpr int kRows = 2, kWidth = 64;

@@ -2,7 +2,7 @@
 #include <limits>
 
 #include "backend/backend.h"
-#include "test/support/cuda_decode_matrix.h"
+#include "test/support/cuda_matrix.h"
 
 namespace mipha::cuda {
 namespace {
@@ -48,14 +48,14 @@ TEST(Pick, IsLikeliest) {
          {few, {7, 8}},
          {few, {6, 3}}});
 
-  Random random(1);
+  Numbers numbers(1);
   std::vector<Case> cases;
   for (const int count : {1, 31, 33, 1024, 1025, 5000}) {
-    Case c{random.floats(6000, -20, 20), {}};
+    Case c{numbers.floats(6000, -20, 20), {}};
     for (float& logit : c.logits) logit = std::round(logit);  // many equals
     std::vector<int32_t> all(6000);
     for (size_t i = 0; i < all.size(); ++i) all[i] = static_cast<int32_t>(i);
-    std::shuffle(all.begin(), all.end(), random.engine);
+    numbers.shuffle(all);
     c.candidates.assign(all.begin(), all.begin() + count);
     cases.push_back(c);
   }
@@ -63,22 +63,22 @@ TEST(Pick, IsLikeliest) {
 }
 
 TEST(Pick, OverAWholeVocabulary) {
-  Random random(2);
-  Case c{random.floats(51200, -20, 20), std::vector<int32_t>(51200)};
+  Numbers numbers(2);
+  Case c{numbers.floats(51200, -20, 20), std::vector<int32_t>(51200)};
   for (size_t i = 0; i < c.candidates.size(); ++i) c.candidates[i] = static_cast<int32_t>(i);
   c.logits[51199] = 21;
   check({c, {c.logits, {51199, 3}}});
 }
 
 TEST(Embed, RowsOfEveryTypeAndFeatures) {
-  Random random(3);
+  Numbers numbers(3);
   const int vocab = 11, width = 300, features = 4;
-  const std::vector<float> pictures = random.floats(features * width, -1, 1), scale = random.floats(vocab, 0.1f, 1);
+  const std::vector<float> pictures = numbers.floats(features * width, -1, 1), scale = numbers.floats(vocab, 0.1f, 1);
   const std::vector<int32_t> ids{10, -1, 0, -4, 3};
   const int rows = static_cast<int>(ids.size());
   std::vector<int8_t> bytes;
   std::vector<uint16_t> halves;
-  const std::vector<float> floats = random.floats(vocab * width, -1, 1);
+  const std::vector<float> floats = numbers.floats(vocab * width, -1, 1);
   for (int i = 0; i < vocab * width; ++i) bytes.push_back(static_cast<int8_t>(i % 255 - 127)), halves.push_back(to_half(floats[i]));
   const Buffer<int8_t> device_bytes(bytes);
   const Buffer<uint16_t> device_halves(halves);

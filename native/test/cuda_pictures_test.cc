@@ -11,8 +11,6 @@
 namespace mipha::test {
 namespace {
 
-using machine::Buffer;
-
 const cuda::Launch kLaunch{nullptr, 1};
 
 class Pictures : public testing::Test {

@@ -10,8 +10,6 @@
 namespace mipha::test {
 namespace {
 
-using machine::Buffer;
-
 const cuda::Launch kLaunch{nullptr, 1};
 
 class Rows : public testing::Test {

@@ -1,17 +1,26 @@
-// A Linear as plain numbers and as the kernels of the CUDA backend take it, and its products in plain loops.
+// Matrices and rows for tests of CUDA kernels: as plain numbers, on the device as layout.h has them, and their products in plain loops.
 #pragma once
 
+#include <gtest/gtest.h>
+
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <random>
+#include <string>
 #include <vector>
 
+#include "backend/cpu/tables.h"
 #include "backend/cuda/kernels/kernels.h"
 #include "core/half.h"
 #include "test/machine/buffer.h"
+#include "test/machine/machine.h"
 
 namespace mipha::test {
+
+using machine::Buffer;
 
 class Numbers {
  public:
@@ -23,31 +32,57 @@ class Numbers {
     for (float& value : values) value = between(low, high);
     return values;
   }
+  template <class T>
+  void shuffle(std::vector<T>& values) {
+    std::shuffle(values.begin(), values.end(), engine_);
+  }
 
  private:
   std::mt19937 engine_;
 };
 
-/// Weights [out][in] that FP16 holds exactly; whole numbers within ±127 where they are INT8.
-struct PlainMatrix {
-  cuda::Format format = cuda::Format::kS8;
-  int out = 0, in = 0;
-  cuda::RowOrder order;
-  std::vector<float> weight, scale, bias;  // scale is 1 with FP16
+inline float as_half(float value) {
+  return from_half(to_half(value));
+}
 
-  PlainMatrix(Numbers& numbers, cuda::Format format, int out, int in, cuda::RowOrder order = {})
-      : format(format), out(out), in(in), order(order), weight(static_cast<size_t>(out) * in), bias(numbers.floats(out, -1, 1)) {
-    const bool bytes = format != cuda::Format::kF16;
-    for (float& w : weight) w = bytes ? static_cast<float>(numbers.below(255) - 127) : from_half(to_half(numbers.between(-0.1f, 0.1f)));
-    scale = bytes ? numbers.floats(out, 0.0005f, 0.001f) : std::vector<float>(out, 1.0f);
+/// Waits, and no check of the machine has spoken.
+inline void finish(cudaError_t launched) {
+  EXPECT_EQ(launched, cudaSuccess) << cudaGetErrorString(launched);
+  const cudaError_t error = cudaDeviceSynchronize();
+  EXPECT_EQ(machine::take_report(), "");
+  ASSERT_EQ(error, cudaSuccess);
+}
+
+/// Weights [out][in]: whole numbers within ±127, random or all at an end; with FP16 that as halves within ±1. Scale (1 with FP16) and bias by row.
+struct PlainMatrix {
+  cuda::Format format;
+  int out, in;
+  cuda::RowOrder order;
+  std::vector<float> weight, scale, bias;
+
+  PlainMatrix(Numbers& numbers, cuda::Format format, int out, int in, cuda::RowOrder order = {}, bool saturated = false)
+      : format(format),
+        out(out),
+        in(in),
+        order(order),
+        weight(static_cast<size_t>(out) * in),
+        scale(format == cuda::Format::kF16 ? std::vector<float>(out, 1.0f) : numbers.floats(out, 0.001f, 0.01f)),
+        bias(numbers.floats(out, -1, 1)) {
+    for (float& w : weight) {
+      const int any = numbers.below(255) - 127;
+      const float whole = static_cast<float>(saturated ? (any < 0 ? -127 : 127) : any);
+      w = format == cuda::Format::kF16 ? as_half(whole / 127) : whole;
+    }
   }
   int depth() const { return cuda::rounded_up(in, cuda::kTileDepth); }
+  const float* row(int n) const { return weight.data() + static_cast<size_t>(n) * in; }
 };
 
-/// The same on the device.
+/// The same on the device. Weights of padding are zero, its scale and bias are not.
 class DeviceMatrix {
  public:
-  explicit DeviceMatrix(const PlainMatrix& plain) : tiles_(packed(plain)), scale_(by_place(plain, plain.scale)), bias_(by_place(plain, plain.bias)) {
+  explicit DeviceMatrix(const PlainMatrix& plain)
+      : tiles_(packed(plain)), scale_(by_place(plain, plain.scale, 0.5f)), bias_(by_place(plain, plain.bias, 0.25f)) {
     matrix.format = plain.format;
     matrix.tiles = tiles_.data();
     matrix.scale = plain.format == cuda::Format::kF16 ? nullptr : scale_.data();
@@ -78,17 +113,19 @@ class DeviceMatrix {
     }
     return tiles;
   }
-  static std::vector<float> by_place(const PlainMatrix& plain, const std::vector<float>& values) {
-    std::vector<float> placed(plain.order.places(plain.out));
+  static std::vector<float> by_place(const PlainMatrix& plain, const std::vector<float>& values, float padding) {
+    std::vector<float> placed(plain.order.places(plain.out), padding);
     for (size_t place = 0; place < placed.size(); ++place) {
       const int row = plain.order.row(static_cast<int>(place), plain.out);
-      placed[place] = row < 0 ? 0 : values[row];
+      if (row >= 0) placed[place] = values[row];
     }
     return placed;
   }
   machine::Buffer<uint8_t> tiles_;
   machine::Buffer<float> scale_, bias_;
 };
+
+// ---- products of many rows: the operand is given
 
 /// Rows as a product takes them: whole numbers within ±127, or values that FP16 holds, [rows][depth] with zeros from the width on.
 struct PlainOperand {
@@ -104,7 +141,7 @@ struct PlainOperand {
         values(static_cast<size_t>(rows) * depth),
         scale(numbers.floats(rows, 0.001f, 0.002f)) {
     for (int i = 0; i < rows * depth; ++i) {
-      if (i % depth < width) values[i] = wide ? from_half(to_half(numbers.between(-2, 2))) : static_cast<float>(numbers.below(255) - 127);
+      if (i % depth < width) values[i] = wide ? as_half(numbers.between(-2, 2)) : static_cast<float>(numbers.below(255) - 127);
     }
   }
 };
@@ -149,5 +186,43 @@ struct Products {
     }
   }
 };
+
+// ---- products of a few rows: the kernel makes the operand
+
+inline uint32_t peak_bits(const float* x, int count) {
+  uint32_t peak = 0;
+  for (int i = 0; i < count; ++i) peak = x[i] == x[i] ? std::max(peak, bits_of_float(std::fabs(x[i]))) : peak;
+  return peak;
+}
+
+/// y and how far a right result may be from it.
+struct Expected {
+  double y, tolerance;
+};
+inline void expect_near(const Expected& expected, float got, const std::string& what) {
+  const double difference = std::fabs(got - expected.y);
+  ASSERT_TRUE(difference <= expected.tolerance) << what << ": " << got << ", expected " << expected.y << " within " << expected.tolerance;
+}
+
+/// Row x times row n of the matrix, when x is known to the bit.
+inline Expected given_product(const PlainMatrix& m, const float* x, int n) {
+  const float* w = m.row(n);
+  if (m.format == cuda::Format::kS8) {
+    std::vector<int8_t> q(m.in);
+    const float scale = cpu::kScalarKernels.quantize(x, m.in, m.in, q.data());
+    int32_t sum = 0;
+    for (int k = 0; k < m.in; ++k) sum += q[k] * static_cast<int>(w[k]);
+    float y;
+    cpu::kScalarKernels.dequantize(&sum, scale, &m.scale[n], &m.bias[n], 1, &y);
+    return {y, 0};
+  }
+  const float power = float_from_bits(peak_bits(x, m.in) & 0x7F800000u);
+  double sum = 0, size = 0;
+  for (int k = 0; k < m.in; ++k) {
+    const double term = power == 0 ? 0 : static_cast<double>(as_half(x[k] / power)) * power * w[k] * m.scale[n];
+    sum += term, size += std::fabs(term);
+  }
+  return {sum + m.bias[n], (size * m.in + std::fabs(m.bias[n])) * 0x1p-22};
+}
 
 }  // namespace mipha::test
