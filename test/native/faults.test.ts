@@ -7,12 +7,13 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ROOT } from '../architecture/sources.js';
 import { counts, THOROUGH } from '../support/counts.js';
 import { NVCC } from '../support/nvcc.js';
-import { FAULTS, type Fault } from './faults.js';
+import { EXAMPLES, FAULTS, type Fault } from './faults.js';
 import { planted } from './planted.js';
 
-const MACHINE = join(ROOT, 'native/test/machine');
-const KERNELS = join(MACHINE, 'kernels');
-const EXAMPLES = ['gemv_s8.cu', 'gemm_s8.cu', 'attention.cu', 'examples.cc'];
+const NATIVE = join(ROOT, 'native');
+const MACHINE = join(NATIVE, 'test/machine');
+const KERNELS = join(NATIVE, EXAMPLES);
+const SOURCES = ['gemv_s8.cu', 'gemm_s8.cu', 'attention.cu', 'examples.cc'];
 
 let folder = '';
 beforeAll(() => {
@@ -22,7 +23,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 /** Headers come from `first`, where it has them, else from the repository. */
 function compile(source: string, object: string, first: string): string {
-  const include = [`-I${first}`, `-I${join(ROOT, 'native')}`];
+  const include = [`-I${first}`, `-I${NATIVE}`];
   const target = ['-gencode', 'arch=compute_87,code=compute_87', '--no-compress', '-cudart', 'none', '-lineinfo'];
   const how = source.endsWith('.cu') ? ['-O3', ...target] : ['-O2', '-Xcompiler', '-ffp-contract=off'];
   execFileSync(NVCC?.path as string, ['-std=c++17', ...how, ...include, '-c', source, '-o', object], { stdio: 'pipe' });
@@ -39,11 +40,11 @@ function compileMachine() {
 }
 const sound = new Map<string, string>();
 function compileExamples() {
-  for (const name of EXAMPLES) sound.set(name, compile(join(KERNELS, name), join(folder, `${name}.o`), folder));
+  for (const name of SOURCES) sound.set(name, compile(join(KERNELS, name), join(folder, `${name}.o`), folder));
 }
 
 function link(changed: Map<string, string>, program: string): string {
-  const examples = EXAMPLES.map((name) => changed.get(name) ?? (sound.get(name) as string));
+  const examples = SOURCES.map((name) => changed.get(name) ?? (sound.get(name) as string));
   execFileSync(process.env.CXX ?? 'g++', [...examples, ...library, '-o', program, '-lpthread'], { stdio: 'pipe' });
   return program;
 }
@@ -61,12 +62,12 @@ function complaint(program: string, examples: string, seeds: string[]): string |
 function plant(fault: Fault): Map<string, string> {
   const { file } = fault;
   const include = mkdtempSync(join(folder, 'fault-'));
-  const kernels = join(include, 'test/machine/kernels');
-  mkdirSync(kernels, { recursive: true });
-  writeFileSync(join(kernels, file), planted(readFileSync(join(KERNELS, file), 'utf8'), fault));
-  const sources = file.endsWith('.cuh') ? EXAMPLES.filter((other) => other.endsWith('.cu')) : [file];
+  const place = join(include, fault.folder);
+  mkdirSync(place, { recursive: true });
+  writeFileSync(join(place, file), planted(readFileSync(join(NATIVE, fault.folder, file), 'utf8'), fault));
+  const sources = file.endsWith('.cuh') ? SOURCES.filter((other) => other.endsWith('.cu')) : [file];
   const changed = sources.map((other): [string, string] => {
-    const source = other === file ? join(kernels, file) : join(KERNELS, other);
+    const source = other === file ? join(place, file) : join(KERNELS, other);
     return [other, compile(source, join(include, `${other}.o`), include)];
   });
   return new Map(changed);

@@ -1,14 +1,23 @@
-/** Faults to plant in the example kernels of native/test/machine: how code of this kind goes wrong. Each must be found by at least one example. */
+/**
+ * Faults to plant in the example kernels of native/test/machine, and in the instructions of the backend that they use: how code of this kind goes
+ * wrong. Each must be found by at least one example.
+ */
 export interface Fault {
   name: string;
-  file: string; // of native/test/machine/kernels
+  folder: string; // of native
+  file: string;
   from: string; // once in the file, however its white space lies
   to: string;
   examples: string; // how the names of those begin that have it
 }
 
+export const EXAMPLES = 'test/machine/kernels';
+
 type Row = [name: string, from: string, to: string];
-const table = (file: string, examples: string, rows: Row[]): Fault[] => rows.map(([name, from, to]) => ({ name, file, from, to, examples }));
+const table = (file: string, examples: string, rows: Row[]): Fault[] => {
+  const folder = file === 'device.cuh' ? 'backend/cuda/kernels' : EXAMPLES;
+  return rows.map(([name, from, to]) => ({ name, folder, file, from, to, examples }));
+};
 
 export const FAULTS: Fault[] = [
   ...table('gemv_s8.cu', 'gemv', [

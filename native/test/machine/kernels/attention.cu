@@ -1,12 +1,14 @@
 /// Attention over a cache in FP16 with scores in FP32, head size 80; splits of the cache are joined by a second kernel.
 #include <cmath>
 
-#include "test/machine/kernels/device.cuh"
+#include "backend/cuda/kernels/device.cuh"
+#include "backend/cuda/kernels/start.cuh"
 #include "test/machine/kernels/examples.h"
-#include "test/machine/kernels/start.cuh"
 
 namespace mipha::machine::kernels {
 namespace {
+
+using namespace cuda;
 
 constexpr int kPitch = 88, kAttentionWarps = 4;                           // 176-byte rows: ldmatrix without bank conflicts
 constexpr unsigned kKvTile = 16 * kPitch * 2, kQBytes = 16 * kPitch * 2;  // 16 tokens

@@ -1,9 +1,11 @@
 /// One fault a kernel. `a` has 1024 ints that were written, `b` 32 that were not.
-#include "test/machine/kernels/device.cuh"
+#include "backend/cuda/kernels/device.cuh"
 #include "test/machine/kernels/launch.h"
 
 namespace mipha::machine::kernels {
 namespace {
+
+using namespace cuda;
 
 __global__ void shared_race(int* a, int*) {
   int* s = shared<int>(0);

@@ -1,12 +1,14 @@
 /// Prefill: a matrix of INT8 weights times many vectors. One block per 128 rows and 64 vectors, 64 columns a stage.
 #include <cmath>
 
-#include "test/machine/kernels/device.cuh"
+#include "backend/cuda/kernels/device.cuh"
+#include "backend/cuda/kernels/start.cuh"
 #include "test/machine/kernels/examples.h"
-#include "test/machine/kernels/start.cuh"
 
 namespace mipha::machine::kernels {
 namespace {
+
+using namespace cuda;
 
 __device__ inline float gelu(float x) {
   return 0.5f * x * (1.0f + tanhf(0.79788456f * fmaf(0.044715f * x * x, x, x)));

@@ -1,12 +1,14 @@
 /// Decode: a matrix of INT8 weights times 1 to 8 vectors. One block per 16 rows; its warps share the columns.
 #include <cmath>
 
-#include "test/machine/kernels/device.cuh"
+#include "backend/cuda/kernels/device.cuh"
+#include "backend/cuda/kernels/start.cuh"
 #include "test/machine/kernels/examples.h"
-#include "test/machine/kernels/start.cuh"
 
 namespace mipha::machine::kernels {
 namespace {
+
+using namespace cuda;
 
 template <int kWarps>
 constexpr unsigned gemv_shared(int tokens, int columns) {

@@ -1,9 +1,11 @@
 /// Right uses of memory by many threads: none of them may be reported.
-#include "test/machine/kernels/device.cuh"
+#include "backend/cuda/kernels/device.cuh"
 #include "test/machine/kernels/launch.h"
 
 namespace mipha::machine::kernels {
 namespace {
+
+using namespace cuda;
 
 __global__ void atomics(const int* in, int* ints, unsigned* unsigneds, float* floats, unsigned long long* wide) {
   const int v = in[blockIdx.x * blockDim.x + threadIdx.x];
