@@ -12,7 +12,7 @@ namespace {
 using test::Loaded;
 using test::token_ids;
 
-const int kNamed = setenv("MIPHA_CUDA", MIPHA_CUDA_LIBRARY, 1);
+const int kNamed = setenv("MIPHA_CUDA", MIPHA_CUDA_LIBRARY, 0);
 
 int64_t free_bytes() {
   return cuda::Library(cuda::default_library()).facts().free_bytes;

@@ -4,20 +4,17 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <numeric>
 #include <set>
 
-#include "backend/cuda/choosers.h"
-#include "backend/cuda/kernels/choose.h"
 #include "engine/generation.h"
 #include "test/machine/machine.h"
 #include "test/support/automaton.h"
+#include "test/support/cuda_choosing.h"
 #include "test/support/cuda_matrix.h"
 
 namespace mipha::test {
 namespace {
 
-using machine::Buffer;
 using mipha::testing::choice;
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
@@ -48,73 +45,6 @@ Constraint random_constraint(Numbers& numbers, int states, const std::string& le
   }
   return constraint;
 }
-
-class DeviceConstraint {
- public:
-  explicit DeviceConstraint(const Constraint& constraint)
-      : numbered_(cuda::number_groups(constraint)),
-        column_(constraint.column),
-        accepting_(constraint.accepting),
-        decided_(constraint.decided),
-        next_(constraint.next),
-        group_(numbered_.group),
-        ends_(numbered_.ends) {
-    automaton = {
-        column_.data(),  next_.data(), group_.data(), ends_.data(), accepting_.data(), decided_.data(), static_cast<int>(constraint.columns()),
-        numbered_.groups};
-  }
-  cuda::Automaton automaton;
-
- private:
-  const cuda::NumberedGroups numbered_;
-  const Buffer<uint8_t> column_, accepting_, decided_;
-  const Buffer<int32_t> next_, group_, ends_;
-};
-
-/// A vocabulary on both sides, and what walk() and choose() keep.
-class Vocabularies {
- public:
-  explicit Vocabularies(const std::vector<std::vector<uint8_t>>& bytes)
-      : plain(bytes),
-        vocab(static_cast<int>(bytes.size()) + 3),
-        sorted_(plain.sorted()),
-        begins_(begins()),
-        bytes_(all_bytes()),
-        words_(std::vector<cuda::Words>{{bytes_.data(), begins_.data(), sorted_.data(), static_cast<int32_t>(plain.sorted().size())}}),
-        walked{words_.data(), vocab, transitions_.data(), counts_.data()} {}
-
-  const Vocabulary plain;
-  const int vocab;
-
-  std::vector<int32_t> counts() const { return counts_.get(); }
-  std::vector<cuda::Transition> transitions(int row, int count) const {
-    std::vector<cuda::Transition> some(count);
-    MACHINE_CHECK(cudaMemcpy(some.data(), transitions_.data() + static_cast<size_t>(row) * vocab, count * sizeof some[0], cudaMemcpyDeviceToHost));
-    return some;
-  }
-
- private:
-  std::vector<uint32_t> begins() const {
-    std::vector<uint32_t> begins = {0};
-    for (const int32_t id : plain.sorted()) begins.push_back(begins.back() + static_cast<uint32_t>(plain.bytes()[id].size()));
-    return begins;
-  }
-  std::vector<uint8_t> all_bytes() const {
-    std::vector<uint8_t> all;
-    for (const int32_t id : plain.sorted()) all.insert(all.end(), plain.bytes()[id].begin(), plain.bytes()[id].end());
-    return all;
-  }
-
-  const Buffer<int32_t> sorted_;
-  const Buffer<uint32_t> begins_;
-  const Buffer<uint8_t> bytes_;
-  const Buffer<cuda::Words> words_;
-  const Buffer<cuda::Transition> transitions_{static_cast<size_t>(vocab) * cuda::kMostSequences};
-  const Buffer<int32_t> counts_{std::vector<int32_t>(cuda::kMostSequences, 0)};
-
- public:
-  const cuda::Walked walked;
-};
 
 /// One answer of a step, as the host has it.
 struct Row {
@@ -358,182 +288,6 @@ TEST_F(CudaChoose, TheGroupWhoseFirstMemberStandsFirst) {
   logits[500] = NAN;  // 1024 of each
   compare(v, {{std::make_shared<const Constraint>(constraint), 0, {}}}, logits, "turns");
   EXPECT_EQ(close, 0);
-}
-
-/// A step that settles into the next one, and what makes it not.
-class CudaSettle : public CudaChoose {
- protected:
-  struct Made {
-    int32_t live, told;
-    std::vector<int32_t> ids;
-    std::vector<cuda::Place> places;
-    std::vector<cuda::Answer> answers;
-    cuda::Results results;
-  };
-  CudaSettle() : constraint(choice({{"ab"}, {"ac"}})), device(constraint) {
-    for (int i = 0; i < 3; ++i) {
-      answers[i].chosen_here = 1;
-      answers[i].tokens_left = 5;
-      answers[i].stop_count = 2;
-      answers[i].stops[0] = 3, answers[i].stops[1] = 40;
-      results.chosen[i] = {10 + i, 1, 0, 1, 0};
-    }
-    answers[1].automaton = device.automaton;
-    answers[1].state = 1;  // "a"
-  }
-  Made settle(int64_t ended = 4, int32_t live = 1) {
-    const Buffer<cuda::Answer> device_answers(answers);
-    const Buffer<int32_t> device_counts(counts), ids(std::vector<int32_t>(3, -5)), live_word(std::vector<int32_t>{live});
-    const Buffer<cuda::Place> places(std::vector<cuda::Place>{{7, 0}, {30, 1}, {0, 2}});
-    const Buffer<cuda::Results> device_results(std::vector<cuda::Results>{results});
-    const Buffer<int64_t> turn(std::vector<int64_t>{5});
-    int64_t* ended_word = nullptr;
-    MACHINE_CHECK(cudaMallocHost(reinterpret_cast<void**>(&ended_word), sizeof *ended_word));
-    *ended_word = ended;
-    cuda::Launch launch = kLaunch;
-    launch.live = live_word.data();
-    const cuda::Settling settling{device_answers.data(), device_counts.data(), device_results.data(), ids.data(),
-                                  places.data(),         live_word.data(),     turn.data(),           ended_word};
-    MACHINE_CHECK(cuda::settle(launch, settling, 3));
-    MACHINE_CHECK(cudaDeviceSynchronize());
-    MACHINE_CHECK(cudaFreeHost(ended_word));
-    return {live_word.get()[0], device_results.get()[0].live, ids.get(), places.get(), device_answers.get(), device_results.get()[0]};
-  }
-  bool goes_on() {
-    const Made made = settle();
-    EXPECT_EQ(made.live, made.told);
-    return made.live == 1;
-  }
-
-  const Constraint constraint;
-  const DeviceConstraint device;
-  std::vector<cuda::Answer> answers = std::vector<cuda::Answer>(3);
-  std::vector<int32_t> counts = {0, 2, 0};
-  cuda::Results results = {};
-};
-
-TEST_F(CudaSettle, MakesTheInputsOfTheNextStep) {
-  const Made made = settle();
-  EXPECT_EQ(made.live, 1);
-  EXPECT_EQ(made.told, 1);
-  EXPECT_EQ(made.ids, (std::vector<int32_t>{10, 11, 12}));
-  for (int i = 0; i < 3; ++i) {
-    EXPECT_EQ(made.places[i].position, (std::vector<int>{8, 31, 1})[i]);
-    EXPECT_EQ(made.places[i].table, i);
-    EXPECT_EQ(made.answers[i].tokens_left, 4);
-    EXPECT_EQ(made.results.chosen[i].last, 0);
-  }
-}
-
-TEST_F(CudaSettle, EndsWhereAnAnswerDoes) {
-  for (const int32_t id : {3, 40, Choice::kNoneCounts, Choice::kNoneAllowed}) {
-    for (int row = 0; row < 3; ++row) {
-      const int32_t before = results.chosen[row].id;
-      results.chosen[row].id = id;
-      EXPECT_FALSE(goes_on()) << id << ", row " << row;
-      results.chosen[row].id = before;
-    }
-  }
-  EXPECT_TRUE(goes_on());
-  answers[2].tokens_left = 1;
-  EXPECT_FALSE(goes_on());
-  answers[2].tokens_left = 2;
-  EXPECT_TRUE(goes_on());
-  answers[0].chosen_here = 0;
-  EXPECT_FALSE(goes_on());
-  answers[0].chosen_here = 1;
-  answers[1].state = 2;  // "ab"
-  EXPECT_FALSE(goes_on());
-  answers[1].state = 1;
-  EXPECT_TRUE(goes_on());
-  counts[1] = 0;
-  const Made stuck = settle();
-  EXPECT_EQ(stuck.live, 0);
-  EXPECT_EQ(stuck.results.chosen[1].last, 1);
-}
-
-TEST_F(CudaSettle, EndsWhereTheHostSaysSo) {
-  EXPECT_EQ(settle(4).live, 1);
-  EXPECT_EQ(settle(5).live, 0);
-  EXPECT_EQ(settle(6).live, 0);
-}
-
-TEST_F(CudaSettle, AStepThatIsNotWantedChangesNothing) {
-  results.live = 7;
-  const Made made = settle(4, 0);
-  EXPECT_EQ(made.live, 0);
-  EXPECT_EQ(made.told, 7);
-  EXPECT_EQ(made.ids, std::vector<int32_t>(3, -5));
-  EXPECT_EQ(made.places[0].position, 7);
-  EXPECT_EQ(made.answers[0].tokens_left, 5);
-
-  Vocabularies v(mipha::testing::vocabulary({"a", "b"}));
-  answers[0] = answers[1];
-  answers[0].state = 0;
-  const Buffer<cuda::Answer> device_answers(answers);
-  const Buffer<int32_t> live(std::vector<int32_t>{0});
-  const Buffer<float> logits(std::vector<float>(v.vocab, 1));
-  const Buffer<cuda::Chosen> chosen(std::vector<cuda::Chosen>{{-9, 0, 0, 0, 0}});
-  cuda::Launch launch = kLaunch;
-  launch.live = live.data();
-  MACHINE_CHECK(cuda::walk(launch, v.walked, device_answers.data(), 1));
-  MACHINE_CHECK(cuda::choose(launch, v.walked, device_answers.data(), 1, logits.data(), v.vocab, chosen.data()));
-  MACHINE_CHECK(cudaDeviceSynchronize());
-  EXPECT_EQ(v.counts()[0], 0);
-  EXPECT_EQ(chosen.get()[0].id, -9);
-}
-
-// ---- what the host keeps of it
-
-TEST(ConstraintPlaces, ThoseThatFitTogetherStay) {
-  cuda::ConstraintPlaces places;
-  const auto a = std::make_shared<const Constraint>(), b = std::make_shared<const Constraint>(), c = std::make_shared<const Constraint>();
-  const size_t half = cuda::kConstraintBytes / 2;
-  places.begin();
-  const int of_a = places.place(a, half), of_b = places.place(b, half);
-  EXPECT_EQ(places.find(a), of_a);
-  EXPECT_EQ(places.find(b), of_b);
-  EXPECT_NE(places.offset(of_a), places.offset(of_b));
-  EXPECT_EQ(places.place(c, 256), -1);  // this step needs both
-  places.begin();
-  EXPECT_EQ(places.find(a), of_a);
-  const int of_c = places.place(c, 256);  // takes the place of b
-  EXPECT_EQ(places.find(b), -1);
-  EXPECT_EQ(places.find(a), of_a);
-  EXPECT_EQ(places.offset(of_c), half);
-  EXPECT_EQ(places.place(b, cuda::kConstraintBytes + 256), -1);
-}
-
-TEST(ConstraintPlaces, OnlySoManyAtATime) {
-  cuda::ConstraintPlaces places;
-  std::vector<std::shared_ptr<const Constraint>> all;
-  std::set<size_t> offsets;
-  for (int i = 0; i < cuda::kConstraints + 4; ++i) {
-    places.begin();
-    all.push_back(std::make_shared<const Constraint>());
-    const int slot = places.place(all.back(), 512);
-    ASSERT_GE(slot, 0);
-    offsets.insert(places.offset(slot));
-  }
-  EXPECT_EQ(offsets.size(), static_cast<size_t>(cuda::kConstraints));
-  for (int i = 0; i < 4; ++i) EXPECT_EQ(places.find(all[i]), -1) << i;
-  for (int i = 4; i < cuda::kConstraints + 4; ++i) EXPECT_GE(places.find(all[i]), 0) << i;
-}
-
-TEST(NumberGroups, KeepsWhichAreTheSame) {
-  Constraint constraint;
-  constraint.group = {-1, 0, 700000, 9, 700000};
-  constraint.ends = {0, 9, 0, 12, 0};
-  const cuda::NumberedGroups numbered = cuda::number_groups(constraint);
-  EXPECT_EQ(numbered.group, (std::vector<int32_t>{-1, 0, 1, 2, 1}));
-  EXPECT_EQ(numbered.ends, (std::vector<int32_t>{0, 2, 0, 3, 0}));
-  EXPECT_EQ(numbered.groups, 4);
-  constraint.ends[0] = -3;
-  EXPECT_EQ(cuda::number_groups(constraint).groups, 0);
-  constraint.ends[0] = 0;
-  constraint.group.resize(cuda::kMostGroups + 10);
-  std::iota(constraint.group.begin(), constraint.group.end(), 0);
-  EXPECT_EQ(cuda::number_groups(constraint).groups, 0);
 }
 
 }  // namespace

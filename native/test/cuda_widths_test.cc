@@ -14,7 +14,7 @@ using test::Loaded;
 using test::relative_error;
 using test::token_ids;
 
-const int kNamed = setenv("MIPHA_CUDA", MIPHA_CUDA_LIBRARY, 1);
+const int kNamed = setenv("MIPHA_CUDA", MIPHA_CUDA_LIBRARY, 0);
 
 /// The tower of SigLIP-so400m-patch14-384 and the projector into Phi-2, on 9 × 9 of its 27 × 27 patches; hardly a decoder.
 Config siglip_so400m() {

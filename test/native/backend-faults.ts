@@ -179,6 +179,8 @@ export const FAULTS: Fault[] = [
     ],
     ['choose: sums of a group without an atomic', 'atomicAdd(mass + group, sum);', 'mass[group] += sum;', CHOOSE],
     ['choose: of equal groups the last', 'other.mass == mass && other.order < order', 'other.mass == mass && other.order > order', CHOOSE],
+  ]),
+  ...table('choose.cu', 'cuda_settle_test', [
     ['settle: a token more than wanted', 'answer.tokens_left <= 1', 'answer.tokens_left < 1', 'CudaSettle.*'],
   ]),
 ];

@@ -92,7 +92,7 @@ target_link_options(mipha_cuda PRIVATE -Wl,--exclude-libs,ALL -Wl,-z,defs)
 file(GLOB cuda_tests CONFIGURE_DEPENDS test/cuda_*_test.cc)
 foreach(source IN LISTS cuda_tests)
   get_filename_component(program ${source} NAME_WE)
-  set(slow cuda_backend_ahead_test cuda_backend_failure_test cuda_widths_test) # a minute each: on the first target alone, and not under sanitizers: cuda_backend_test goes the same ways
+  set(slow cuda_backend_ahead_test cuda_backend_constraint_test cuda_backend_failure_test cuda_engine_test cuda_widths_test) # up to a minute each: on the first target alone, and not under sanitizers: cuda_backend_test goes the same ways
   if(MIPHA_SANITIZE AND program IN_LIST slow)
     continue()
   endif()
@@ -101,11 +101,11 @@ foreach(source IN LISTS cuda_tests)
     add_executable(${program} ${source})
     target_compile_definitions(${program} PRIVATE MIPHA_CUDA_LIBRARY="$<TARGET_FILE:mipha_cuda>")
     add_dependencies(${program} mipha_cuda)
-    set(processors 2) # whole models: few blocks that each prepare the same rows
+    set(environment MIPHA_MACHINE_PROCESSORS=2 "MIPHA_CUDA=$<TARGET_FILE:mipha_cuda>") # whole models: few blocks that each prepare the same rows
   else()
     add_executable(${program} ${source} ${cuda_objects})
     target_link_libraries(${program} PRIVATE machine)
-    set(processors 0) # as many as the target's board has
+    set(environment MIPHA_MACHINE_PROCESSORS=0) # as many as the target's board has
   endif()
   target_link_libraries(${program} PRIVATE mipha_base GTest::gtest_main)
   set(its_targets ${targets})
@@ -115,7 +115,7 @@ foreach(source IN LISTS cuda_tests)
   foreach(target IN LISTS its_targets)
     set(name ${program}_${target})
     add_test(NAME ${name} COMMAND ${program} --gtest_brief=1 --gtest_output=xml:${CMAKE_BINARY_DIR}/results/${name}.xml)
-    set_tests_properties(${name} PROPERTIES TIMEOUT 1200 LABELS native ENVIRONMENT "MIPHA_MACHINE_TARGET=${target};MIPHA_MACHINE_PROCESSORS=${processors}")
+    set_tests_properties(${name} PROPERTIES TIMEOUT 1200 LABELS native ENVIRONMENT "MIPHA_MACHINE_TARGET=${target};${environment}")
   endforeach()
 endforeach()
 
