@@ -1,7 +1,11 @@
-/** Faults to plant in the CUDA backend's kernels. Each must be found by the machine's report or by the values that the kernel's tests expect. */
+/**
+ * Faults to plant in the CUDA backend: in its kernels, in the steps that run ahead, in what is kept of choosers. Each must be found by the machine's
+ * report or by the values that its tests expect.
+ */
 export interface Fault {
   name: string;
-  file: string; // of native/backend/cuda/kernels
+  folder: string; // of native/backend/cuda
+  file: string;
   from: string; // once in the file, however its white space lies
   to: string;
   source: string; // compiled again
@@ -10,9 +14,11 @@ export interface Fault {
 }
 
 type Row = [name: string, from: string, to: string, filter: string, source?: string];
-const table = (file: string, program: string, rows: Row[]): Fault[] =>
-  rows.map(([name, from, to, filter, source = file]) => ({ name, file, from, to, source, program, filter }));
+const table = (file: string, program: string, rows: Row[], folder = 'kernels'): Fault[] =>
+  rows.map(([name, from, to, filter, source = file]) => ({ name, folder, file, from, to, source, program, filter }));
+const steps = (program: string, rows: Row[]) => table('steps.cc', program, rows, 'runtime');
 
+const LIVE = 'if (!is_live(live)) return;';
 const CHOOSE = 'CudaChoose.WhatGeneration*:CudaChoose.The*';
 
 export const FAULTS: Fault[] = [
@@ -182,5 +188,50 @@ export const FAULTS: Fault[] = [
   ]),
   ...table('choose.cu', 'cuda_settle_test', [
     ['settle: a token more than wanted', 'answer.tokens_left <= 1', 'answer.tokens_left < 1', 'CudaSettle.*'],
+    ['settle: nobody wants the step', `int count) { ${LIVE}`, 'int count) {', '*NotWanted*'],
+    ['walk: nobody wants the step', `const Answer* answers) { ${LIVE}`, 'const Answer* answers) {', '*NotWanted*'],
+    ['choose: nobody wants the step', `Chosen* chosen) { ${LIVE}`, 'Chosen* chosen) {', '*NotWanted*'],
   ]),
+  ...table('embed.cu', 'cuda_live_test', [['embed: nobody wants the step', LIVE, '', '*']]),
+  ...table('pick.cu', 'cuda_live_test', [['pick: nobody wants the step', LIVE, '', '*']]),
+  ...table('decode_product.cuh', 'cuda_live_test', [['decode: nobody wants the product', LIVE, '', '*', 'decode_products.cu']]),
+  ...table('decode_attention.cuh', 'cuda_live_test', [['decode: nobody wants the attention', LIVE, '', '*', 'decode_attention.cu']]),
+  ...steps('cuda_backend_ahead_test', [
+    ['steps: another token was chosen', 'std::equal(step.ids, step.ids + step.count, next_.ids) &&', '', '*WhoAsks*'],
+    ['steps: the next row is elsewhere', 'std::equal(step.positions, step.positions + step.count, next_.positions) &&', '', '*AreNobodys*'],
+    ['steps: something else is chosen by', 'std::equal(step.choosers, step.choosers + step.count, next_.choosers, same);', 'true;', '*WhoAsks*'],
+    ['steps: a block has come', 'from_host = !going_on || !same_blocks(step);', 'from_host = !going_on;', '*ALongAnswer'],
+    ['steps: more ahead than rows are there', 'std::min({step.ahead, in_a_row_, kMostAhead})', 'std::min(in_a_row_, kMostAhead)', '*ALongAnswer'],
+    ['steps: one place for the results of all', 'const int at = (oldest_ + launched_) % kRing;', 'const int at = oldest_;', '*ALongAnswer'],
+    ['steps: results are read before they are there', 'check(cudaEventSynchronize(done_[oldest_]), "decode");', '', '*ALongAnswer'],
+    ['steps: what is forgotten is collected', 'launched_ = 0; next_.there = false;', 'next_.there = false;', '*ShrinkAndGrow'],
+    ['steps: the turn that begins has ended', '(ended_[0]) = turn_;', '(ended_[0]) = turn_ + 1;', '*ALongAnswer'],
+    ['steps: tokens left are not counted', '--next_.choosers[i].tokens_left;', '', '*ALongAnswer'],
+  ]),
+  ...steps('cuda_backend_constraint_test', [
+    [
+      'steps: a constraint stays where it was',
+      'if (step.choosers[i].constraint >= 0) next_.choosers[i].state = results.chosen[i].state;',
+      '',
+      '*BatchesRunAhead',
+    ],
+  ]),
+  ...table(
+    'choosers.cc',
+    'choosers_test',
+    [
+      ['choosers: any list will do', 'return list.candidates == candidates;', 'return list.candidates != nullptr;', '*AListIs*'],
+      ['choosers: the latest list gives up its place', 'std::min_element(lists_', 'std::max_element(lists_', '*TheListThat*'],
+      ['choosers: nobody knows when a list was wanted', 'list->used = ++clock_;', '++clock_;', '*AListIs*'],
+      ['choosers: a list that did not arrive is there', 'list->candidates = nullptr;', '', '*DidNotArrive*'],
+      ['choosers: a constraint that did not arrive is there', 'places_.drop(slot);', '', '*DidNotArrive*'],
+      ['choosers: constraints without words', 'if (!has_vocabulary_) return -1;', '', '*AConstraintNeeds*'],
+      ['choosers: words without end', 'all.size() <= kWordBytes * vocab;', 'true;', '*AConstraintNeeds*'],
+      ['choosers: a stop too many', 'chooser.stop_ids->size() > kMostStops', 'chooser.stop_ids->size() > kMostStops + 1', '*StopsAnd*'],
+      ['choosers: what a step needs gives up its place', 'held.used <= step_ &&', '', '*OfOneStep*'],
+      ['choosers: constraints on top of each other', '*begin = held->begin + held->bytes;', '*begin = held->begin;', '*OfOneStep*'],
+      ['choosers: groups of one number', 'static_cast<int32_t>(numbers.size()))', 'int32_t{1})', 'NumberGroups.*'],
+    ],
+    '',
+  ),
 ];
