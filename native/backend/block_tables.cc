@@ -13,21 +13,6 @@ BlockTables::BlockTables(int blocks, int block_rows, int context, Copy copy)
   for (int block = blocks; block-- > 0;) free_.push_back(block);
 }
 
-const BlockTables::Table& BlockTables::at(int sequence) const {
-  if (sequence < 0 || sequence >= static_cast<int>(tables_.size()) || !tables_[sequence].live) {
-    throw Error(Code::kDisposed, "sequence " + std::to_string(sequence) + ": expected a live one");
-  }
-  return tables_[sequence];
-}
-
-int BlockTables::slot() {
-  for (size_t i = 0; i < tables_.size(); ++i) {
-    if (!tables_[i].live) return static_cast<int>(i);
-  }
-  tables_.emplace_back();
-  return static_cast<int>(tables_.size()) - 1;
-}
-
 int BlockTables::take(Table& table) {
   if (table.promised > 0) --table.promised, --promised_;
   const int block = free_.back();
@@ -40,23 +25,15 @@ void BlockTables::drop(int block) {
   if (--holders_[block] == 0) free_.push_back(block);
 }
 
-int BlockTables::create() {
-  const int sequence = slot();
-  tables_[sequence].live = true;
-  return sequence;
-}
-
 int BlockTables::fork(int parent) {
-  at(parent);
-  const int sequence = slot();
-  tables_[sequence] = tables_[parent];
-  tables_[sequence].promised = 0;
-  for (int block : tables_[sequence].blocks) ++holders_[block];
-  return sequence;
+  Table table = tables_.at(parent);
+  table.promised = 0;
+  for (const int block : table.blocks) ++holders_[block];
+  return tables_.add(std::move(table));
 }
 
 void BlockTables::truncate(int sequence, int length) {
-  Table& table = at(sequence);
+  Table& table = tables_.at(sequence);
   if (length < 0 || length > table.length) {
     throw Error(Code::kInternal, "truncate: expected 0.." + std::to_string(table.length) + " rows, received " + std::to_string(length));
   }
@@ -70,7 +47,7 @@ void BlockTables::truncate(int sequence, int length) {
 void BlockTables::release(int sequence) {
   truncate(sequence, 0);
   reserve(sequence, 0);
-  tables_[sequence].live = false;
+  tables_.remove(sequence);
 }
 
 bool BlockTables::shares_tail(const Table& table) const {
@@ -90,14 +67,14 @@ int BlockTables::needed(const Table& table, int rows) const {
 }
 
 int BlockTables::room(int sequence) const {
-  const Table& table = at(sequence);
+  const Table& table = tables_.at(sequence);
   const int tail = blocks_for(table.length) * block_rows_ - table.length, free_rows = available(table) * block_rows_;
   const int rows = shares_tail(table) ? (free_rows == 0 ? 0 : free_rows - block_rows_ + tail) : free_rows + tail;
   return std::min(rows, context_ - table.length);
 }
 
 bool BlockTables::reserve(int sequence, int rows) {
-  Table& table = at(sequence);
+  Table& table = tables_.at(sequence);
   const int blocks = needed(table, rows);
   if (blocks > available(table)) return false;
   promised_ += blocks - table.promised;
@@ -106,7 +83,7 @@ bool BlockTables::reserve(int sequence, int rows) {
 }
 
 BlockTables::State BlockTables::extend(int sequence, int rows) {
-  Table& table = at(sequence);
+  Table& table = tables_.at(sequence);
   if (table.length + rows > context_) {
     throw Error(Code::kContextFull,
                 "context: expected at most " + std::to_string(context_ - table.length) + " more tokens, received " + std::to_string(rows),
@@ -132,7 +109,7 @@ BlockTables::State BlockTables::extend(int sequence, int rows) {
 
 void BlockTables::restore(int sequence, const State& state) {
   truncate(sequence, state.length);
-  Table& table = at(sequence);
+  Table& table = tables_.at(sequence);
   promised_ += state.promised - table.promised;
   table.promised = state.promised;
 }

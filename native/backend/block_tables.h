@@ -5,6 +5,8 @@
 #include <functional>
 #include <vector>
 
+#include "backend/sequence_list.h"
+
 namespace mipha {
 
 class BlockTables {
@@ -18,13 +20,13 @@ class BlockTables {
 
   BlockTables(int blocks, int block_rows, int context, Copy copy);
 
-  int create();
+  int create() { return tables_.add({}); }
   int fork(int sequence);
   void truncate(int sequence, int length);
   void release(int sequence);
 
-  int length(int sequence) const { return at(sequence).length; }
-  const int* blocks(int sequence) const { return at(sequence).blocks.data(); }
+  int length(int sequence) const { return tables_.at(sequence).length; }
+  const int* blocks(int sequence) const { return tables_.at(sequence).blocks.data(); }
 
   /// Rows that extend() would still grant.
   int room(int sequence) const;
@@ -39,14 +41,10 @@ class BlockTables {
 
  private:
   struct Table {
-    bool live = false;
     int length = 0;
     int promised = 0;  // free blocks set aside for it
     std::vector<int> blocks;
   };
-  const Table& at(int sequence) const;
-  Table& at(int sequence) { return const_cast<Table&>(static_cast<const BlockTables*>(this)->at(sequence)); }
-  int slot();
   int take(Table& table);
   int available(const Table& table) const;
   int blocks_for(int rows) const { return (rows + block_rows_ - 1) / block_rows_; }
@@ -56,7 +54,7 @@ class BlockTables {
 
   const int block_rows_, context_;
   const Copy copy_;
-  std::vector<Table> tables_;
+  SequenceList<Table> tables_;
   std::vector<int> holders_;  // [blocks] how many sequences hold it
   std::vector<int> free_;
   int promised_ = 0;  // blocks of free_ that are set aside

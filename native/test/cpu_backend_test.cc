@@ -59,13 +59,7 @@ TEST(CpuBackend, SmoothedInputsStayInsideTheBound) {
 
 TEST(CpuBackend, AMatrixOfRecipeW8A16IsMultipliedWide) {
   for (const auto& [switches, config] : test::tiny_configs()) {
-    std::set<std::string> all;
-    const test::TinyModel plain(config);
-    for (const auto& [name, tensor] : plain.tensors()) {
-      const std::string suffix = ".weight";
-      if (tensor.dtype == DType::kI8 && name != "language.embedding.weight") all.insert(name.substr(0, name.size() - suffix.size()));
-    }
-    const auto model = std::make_shared<test::TinyModel>(config, 1, all);
+    const auto model = std::make_shared<test::TinyModel>(config, 1, test::int8_matrices(config));
     const Layers expected = reference_layers(*model);
     for (const bool streamed : {false, true}) {
       Loaded loaded("", streamed, 2, model);

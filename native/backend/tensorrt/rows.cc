@@ -15,34 +15,11 @@ constexpr int kMostGaps = 256;
 
 RowTables::RowTables(int capacity, int step, int context) : step_(step), context_(context), usable_(capacity - step + 1), holders_(capacity, 0) {}
 
-const RowTables::Table& RowTables::at(int sequence) const {
-  if (sequence < 0 || sequence >= static_cast<int>(tables_.size()) || !tables_[sequence].live) {
-    throw Error(Code::kDisposed, "sequence " + std::to_string(sequence) + ": expected a live one");
-  }
-  return tables_[sequence];
-}
-
-int RowTables::slot() {
-  for (size_t i = 0; i < tables_.size(); ++i) {
-    if (!tables_[i].live) return static_cast<int>(i);
-  }
-  tables_.emplace_back();
-  return static_cast<int>(tables_.size()) - 1;
-}
-
-int RowTables::create() {
-  const int sequence = slot();
-  tables_[sequence].live = true;
-  return sequence;
-}
-
 int RowTables::fork(int parent) {
-  at(parent);
-  const int sequence = slot();
-  tables_[sequence] = tables_[parent];
-  tables_[sequence].promised = 0;
-  for (int row : tables_[sequence].rows) ++holders_[row];
-  return sequence;
+  Table table = tables_.at(parent);
+  table.promised = 0;
+  for (const int row : table.rows) ++holders_[row];
+  return tables_.add(std::move(table));
 }
 
 void RowTables::drop(int row) {
@@ -52,7 +29,7 @@ void RowTables::drop(int row) {
 }
 
 void RowTables::truncate(int sequence, int length) {
-  std::vector<int>& rows = at(sequence).rows;
+  std::vector<int>& rows = tables_.at(sequence).rows;
   if (length < 0 || length > static_cast<int>(rows.size())) {
     throw Error(Code::kInternal, "truncate: expected 0.." + std::to_string(rows.size()) + " rows, received " + std::to_string(length));
   }
@@ -65,7 +42,7 @@ void RowTables::truncate(int sequence, int length) {
 void RowTables::release(int sequence) {
   truncate(sequence, 0);
   reserve(sequence, 0);
-  tables_[sequence].live = false;
+  tables_.remove(sequence);
 }
 
 /// Rows that nobody holds and that are not set aside for others.
@@ -74,12 +51,12 @@ int RowTables::available(const Table& table) const {
 }
 
 int RowTables::room(int sequence) const {
-  const Table& table = at(sequence);
+  const Table& table = tables_.at(sequence);
   return std::max(0, std::min(available(table), context_ - static_cast<int>(table.rows.size())));
 }
 
 bool RowTables::reserve(int sequence, int rows) {
-  Table& table = at(sequence);
+  Table& table = tables_.at(sequence);
   if (rows > available(table)) return false;
   promised_ += rows - table.promised;
   table.promised = rows;
@@ -87,7 +64,7 @@ bool RowTables::reserve(int sequence, int rows) {
 }
 
 RowTables::State RowTables::extend(int sequence, int rows) {
-  Table& table = at(sequence);
+  Table& table = tables_.at(sequence);
   const State before{static_cast<int>(table.rows.size()), table.promised};
   const auto refuse = [rows](Code code, const std::string& what, int free) {
     throw Error(code, what, {{"neededTokens", static_cast<double>(rows)}, {"availableTokens", static_cast<double>(free)}});
@@ -110,7 +87,7 @@ RowTables::State RowTables::extend(int sequence, int rows) {
 }
 
 void RowTables::restore(int sequence, const State& state) {
-  Table& table = at(sequence);
+  Table& table = tables_.at(sequence);
   granted_ -= table.granted;
   table.granted = 0;
   truncate(sequence, state.length);
@@ -145,15 +122,15 @@ std::vector<Move> RowTables::compact() {
       moves.push_back({row, gap, 1});
     }
   }
-  for (Table& table : tables_) {
+  tables_.each([&](Table& table) {
     for (int& row : table.rows) row = now[row];
-  }
+  });
   end_ = held_;
   return moves;
 }
 
 void RowTables::place(int sequence, int row) {
-  Table& table = at(sequence);
+  Table& table = tables_.at(sequence);
   if (table.granted == 0 || holders_[row] > 0) throw Error(Code::kInternal, "row " + std::to_string(row) + ": expected a granted one that is free");
   --table.granted;
   --granted_;

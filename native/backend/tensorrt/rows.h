@@ -4,6 +4,8 @@
 
 #include <vector>
 
+#include "backend/sequence_list.h"
+
 namespace mipha::tensorrt {
 
 /// Rows [from, from + count) to [to, to + count).
@@ -21,14 +23,14 @@ class RowTables {
   /// Runs of new rows begin at multiples of `step`.
   RowTables(int capacity, int step, int context);
 
-  int create();
+  int create() { return tables_.add({}); }
   int fork(int sequence);
   void truncate(int sequence, int length);
   void release(int sequence);
 
-  int length(int sequence) const { return static_cast<int>(at(sequence).rows.size()); }
+  int length(int sequence) const { return static_cast<int>(tables_.at(sequence).rows.size()); }
   /// The row of each position.
-  const std::vector<int>& rows(int sequence) const { return at(sequence).rows; }
+  const std::vector<int>& rows(int sequence) const { return tables_.at(sequence).rows; }
 
   /// Rows that extend() would still grant.
   int room(int sequence) const;
@@ -47,14 +49,10 @@ class RowTables {
 
  private:
   struct Table {
-    bool live = false;
     int promised = 0;  // rows set aside for it
     int granted = 0;   // rows of extend() not placed yet
     std::vector<int> rows;
   };
-  const Table& at(int sequence) const;
-  Table& at(int sequence) { return const_cast<Table&>(static_cast<const RowTables*>(this)->at(sequence)); }
-  int slot();
   int available(const Table& table) const;
   int top() const;
   std::vector<Move> compact();
@@ -62,7 +60,7 @@ class RowTables {
 
   const int step_, context_;
   const int usable_;  // rows that can be in use at once, wherever a run has to begin
-  std::vector<Table> tables_;
+  SequenceList<Table> tables_;
   std::vector<int> holders_;  // [capacity] how many sequences hold it
   int end_ = 0;               // no row from here on is held
   int held_ = 0, promised_ = 0, granted_ = 0;

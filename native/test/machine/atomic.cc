@@ -1,48 +1,10 @@
 /// Atomics: one lane after the other, each sees what the one before left.
 #include "test/machine/addresses.h"
+#include "test/machine/operators.h"
 
 namespace mipha::machine {
 namespace {
 
-struct Add {
-  template <class T>
-  static T of(T old, T value) {
-    if constexpr (std::is_integral_v<T>)
-      return static_cast<T>(bits_of(old) + bits_of(value));
-    else
-      return old + value;
-  }
-};
-struct Minimum {
-  template <class T>
-  static T of(T old, T value) {
-    return old < value ? old : value;
-  }
-};
-struct Maximum {
-  template <class T>
-  static T of(T old, T value) {
-    return old > value ? old : value;
-  }
-};
-struct And {
-  template <class T>
-  static T of(T old, T value) {
-    return old & value;
-  }
-};
-struct Or {
-  template <class T>
-  static T of(T old, T value) {
-    return old | value;
-  }
-};
-struct Xor {
-  template <class T>
-  static T of(T old, T value) {
-    return old ^ value;
-  }
-};
 struct Exchange {
   template <class T>
   static T of(T, T value) {

@@ -2,28 +2,11 @@
 #include <algorithm>
 
 #include "test/machine/lanes.h"
+#include "test/machine/operators.h"
 
 namespace mipha::machine {
 namespace {
 
-struct And {
-  template <class T>
-  static T of(T a, T b) {
-    return static_cast<T>(a & b);
-  }
-};
-struct Or {
-  template <class T>
-  static T of(T a, T b) {
-    return static_cast<T>(a | b);
-  }
-};
-struct Xor {
-  template <class T>
-  static T of(T a, T b) {
-    return static_cast<T>(a ^ b);
-  }
-};
 struct Not {
   template <class T>
   static T of(T a) {
@@ -31,15 +14,6 @@ struct Not {
   }
 };
 
-struct AndPredicate {
-  static uint8_t of(uint8_t a, uint8_t b) { return a & b; }
-};
-struct OrPredicate {
-  static uint8_t of(uint8_t a, uint8_t b) { return a | b; }
-};
-struct XorPredicate {
-  static uint8_t of(uint8_t a, uint8_t b) { return a ^ b; }
-};
 struct NotPredicate {
   static uint8_t of(uint8_t a) { return a ^ 1; }
 };
@@ -157,9 +131,9 @@ void add_bits(Operations& all) {
   add_width<uint16_t>(all, "16");
   add_width<uint32_t>(all, "32");
   add_width<uint64_t>(all, "64");
-  all["and.pred"] = binary<AndPredicate, uint8_t>;
-  all["or.pred"] = binary<OrPredicate, uint8_t>;
-  all["xor.pred"] = binary<XorPredicate, uint8_t>;
+  all["and.pred"] = binary<And, uint8_t>;
+  all["or.pred"] = binary<Or, uint8_t>;
+  all["xor.pred"] = binary<Xor, uint8_t>;
   all["not.pred"] = unary<NotPredicate, uint8_t>;
   all["shf.l.wrap.b32"] = funnel<true, true>;
   all["shf.l.clamp.b32"] = funnel<true, false>;

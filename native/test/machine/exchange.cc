@@ -1,7 +1,6 @@
 /// What lanes of a warp tell each other: shuffles, votes, reductions, __syncwarp. None but the last orders memory.
-#include <algorithm>
-
 #include "test/machine/lanes.h"
+#include "test/machine/operators.h"
 
 namespace mipha::machine {
 namespace {
@@ -68,30 +67,6 @@ void vote(Step& step) {
   });
 }
 
-struct Add {
-  static uint32_t of(uint32_t a, uint32_t b) { return a + b; }
-};
-struct And {
-  static uint32_t of(uint32_t a, uint32_t b) { return a & b; }
-};
-struct Or {
-  static uint32_t of(uint32_t a, uint32_t b) { return a | b; }
-};
-struct Xor {
-  static uint32_t of(uint32_t a, uint32_t b) { return a ^ b; }
-};
-struct Minimum {
-  template <class T>
-  static T of(T a, T b) {
-    return std::min(a, b);
-  }
-};
-struct Maximum {
-  template <class T>
-  static T of(T a, T b) {
-    return std::max(a, b);
-  }
-};
 template <class F, class T>
 void reduce(Step& step) {
   for_groups(step, step.row(2), [&](uint32_t mask) {

@@ -1,16 +1,11 @@
 /// Integer arithmetic and comparison.
 #include "test/machine/lanes.h"
+#include "test/machine/operators.h"
 
 namespace mipha::machine {
 namespace {
 
 // Computed in 64 bits without a sign: the low bits of sums and products are the same for both kinds, and nothing overflows.
-struct Add {
-  template <class T>
-  static T of(T a, T b) {
-    return static_cast<T>(static_cast<uint64_t>(a) + static_cast<uint64_t>(b));
-  }
-};
 struct Subtract {
   template <class T>
   static T of(T a, T b) {
@@ -50,18 +45,6 @@ struct Remainder {
   static T of(T a, T b) {
     if (b == 0) fault("integer division by zero");
     return b == static_cast<T>(-1) && std::is_signed_v<T> ? T{0} : static_cast<T>(a % b);
-  }
-};
-struct Minimum {
-  template <class T>
-  static T of(T a, T b) {
-    return a < b ? a : b;
-  }
-};
-struct Maximum {
-  template <class T>
-  static T of(T a, T b) {
-    return a > b ? a : b;
   }
 };
 struct Negate {

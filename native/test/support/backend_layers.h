@@ -7,6 +7,7 @@
 #include <cmath>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -99,6 +100,17 @@ inline Layers backend_layers(Loaded& loaded) {
   EXPECT_TRUE(loaded.backend->encode(loaded.image, {}, nullptr));
   loaded.append(loaded.backend->sequence(), {{kBefore.data(), 5}, {nullptr, loaded.backend->config().image_tokens()}, {kAfter.data(), 11}});
   return layers;
+}
+
+/// Names of the matrices of INT8 that are multiplied.
+inline std::set<std::string> int8_matrices(const Config& config) {
+  const std::string suffix = ".weight";
+  std::set<std::string> names;
+  const TinyModel model(config);
+  for (const auto& [name, tensor] : model.tensors()) {
+    if (tensor.dtype == DType::kI8 && name != "language.embedding.weight") names.insert(name.substr(0, name.size() - suffix.size()));
+  }
+  return names;
 }
 
 /// INT8 products on the way from the picture to an intermediate of a tiny model.
