@@ -24,6 +24,7 @@ const SRC: Record<string, string[]> = {
   watch: ['engine', 'addon', 'camera', 'decimal', 'spelling', 'errors'], // of engine and addon only types: asking goes through an interface
   mqtt: ['watch', 'backoff', 'errors', 'address', 'redact'], // of watch only the schemas of questions and the types of outcomes
   service: ['watch', 'camera', 'mqtt', 'engine', 'lock', 'make-folder', 'errors', 'address', 'redact', 'utf8'],
+  record: ['lock', 'make-folder', 'errors'],
   messages: ['mqtt', 'watch'],
   shipped: ['addon'],
   index: ['camera', 'engine', 'package', 'addon', 'shipped', 'errors', 'error-details'],

@@ -1,0 +1,311 @@
+/**
+ * Recording: whoever hands something over never waits. One thing after the other goes to the disk, so a disk that stands still holds one thread of the
+ * pool and no more. While it does, lines are held in memory, up to 16 MiB of them, and pictures are dropped; what is not recorded is counted, and told in the
+ * record by a `lost` line as soon as that can be written.
+ */
+import { setTimeout as pause } from 'node:timers/promises';
+import { MiphaError, optionError } from '../errors.js';
+import type { RecordClock } from './age.js';
+import { type Lane, type Moment, writeBatch } from './batch.js';
+import { codeOf, type Disk, systemDisk } from './disk.js';
+import {
+  type AnswerLine,
+  type EventLine,
+  type FrameLine,
+  type LossReason,
+  MOST_LINE_BYTES,
+  type RecordLine,
+  type Start,
+  type SuppressedLine,
+} from './lines.js';
+import { type Loss, Losses } from './losses.js';
+import { Nap } from './nap.js';
+import { type Held, type Item, Queue } from './queue.js';
+import { factsOf } from './segment.js';
+import { type RecordLimits, Store, WATCH_NAME } from './store.js';
+
+const GATHER_MS = 100; // lines that come together are written together
+const MUCH_BYTES = 1 << 20;
+const RETRY_MS = 1000;
+const TICK_MS = 1000;
+const HOUSE_MS = 60_000;
+export const SYNC_MS = 5000;
+const OPEN_MS = 5000;
+const LEAST_BYTES = 1 << 20;
+const FRAME_END_BYTES = 64; // `,"file":"000001.jpg","bytes":40000}` and a line feed
+
+export interface RecorderOptions {
+  /** Made where it is missing; nobody else records there. */
+  folder: string;
+  /** Of this process, unique. */
+  session: string;
+  limits: RecordLimits;
+  clock?: RecordClock;
+  /** Called when it changes; null: all is well again. */
+  onTrouble?: (trouble: RecorderTrouble | null) => void;
+  disk?: Disk;
+  /** How long after a failure the disk is tried again; default 1000. */
+  retryMs?: number;
+}
+
+export interface RecorderTrouble {
+  reason: LossReason;
+  /** In words. */
+  message: string;
+  /** `nothing`: lines are held until there is room or the memory for them is full. */
+  records: 'lines' | 'nothing';
+}
+
+export interface RecorderStatus {
+  /** On the disk, as it counts for the budget; 0 until the folder was read. */
+  bytes: number;
+  segments: number;
+  trouble: RecorderTrouble | null;
+  /** Not on the disk yet. */
+  queued: { lines: number; bytes: number };
+  /** Since the recorder was opened, by reason. */
+  lost: Partial<Record<LossReason, Loss>>;
+}
+
+type NewLine = AnswerLine | EventLine | SuppressedLine;
+
+/** One watch of a recorder. */
+export interface WatchRecord {
+  /** From here on another specification, camera or model is true. */
+  start(start: Start): void;
+  line(line: NewLine): void;
+  /** `jpeg` must not be changed afterwards; null: the frame is recorded without a picture. */
+  frame(line: Omit<FrameLine, 'file' | 'bytes'>, jpeg: Uint8Array | null): void;
+}
+
+const systemClock: RecordClock = { now: () => performance.now(), date: () => new Date() };
+
+export class Recorder {
+  private readonly lanes = new Map<string, Lane>();
+  private readonly held: Held = { lineBytes: 0, pictureBytes: 0 };
+  private readonly store: Store;
+  private readonly clock: RecordClock;
+  private readonly nap = new Nap();
+  private readonly running: Promise<void>;
+  private waiters: (() => void)[] = [];
+  private failing: LossReason | null = null;
+  private trouble: RecorderTrouble | null = null;
+  private isClosing = false;
+  private isAbandoned = false;
+  private houseAt = Number.NEGATIVE_INFINITY;
+  private syncAt = 0; // of performance.now()
+
+  private constructor(
+    private readonly options: RecorderOptions,
+    onOpen: (error?: unknown) => void,
+  ) {
+    this.clock = options.clock ?? systemClock;
+    this.store = new Store(options.folder, options.session, options.limits, this.clock, options.disk ?? systemDisk);
+    this.running = this.run(onOpen);
+  }
+
+  /**
+   * Throws ERR_BUSY when another process records there. A disk that cannot be written, or does not answer within 5 s, is tried again and again: that is
+   * `trouble`, not an error.
+   */
+  static async open(options: RecorderOptions): Promise<Recorder> {
+    const { bytes, days, segmentBytes = 1 } = options.limits;
+    if (!(bytes >= LEAST_BYTES)) throw optionError('limits.bytes', `a number from ${LEAST_BYTES}`, bytes);
+    if (!(days > 0)) throw optionError('limits.days', 'a number above 0', days);
+    if (!(segmentBytes > 0)) throw optionError('limits.segmentBytes', 'a number above 0', segmentBytes);
+    let recorder: Recorder | undefined;
+    const opened = new Promise<unknown>((resolve) => {
+      recorder = new Recorder(options, resolve);
+    });
+    const timeout = new AbortController();
+    const error = await Promise.race([opened, pause(OPEN_MS, undefined, { signal: timeout.signal }).catch(() => undefined)]);
+    timeout.abort();
+    if (error instanceof MiphaError && error.code === 'ERR_BUSY') {
+      await (recorder as Recorder).close(0);
+      throw error;
+    }
+    return recorder as Recorder;
+  }
+
+  /** For a watch that is recorded already: as its start(). */
+  watch(name: string, start: Start): WatchRecord {
+    if (!WATCH_NAME.test(name)) throw optionError('watch', 'a name of lower-case letters, digits and hyphens', name);
+    let lane = this.lanes.get(name);
+    if (lane === undefined) {
+      lane = { watch: name, queue: new Queue(this.held), losses: new Losses(), start: null, startedIn: null };
+      this.lanes.set(name, lane);
+    }
+    const to = lane;
+    const record: WatchRecord = {
+      start: (next) => this.hand(to, this.startItem(name, next)),
+      line: (line) => {
+        const text = JSON.stringify(line);
+        this.hand(to, { text, bytes: Buffer.byteLength(text) + 1, facts: factsOf(line), isFrame: false, jpeg: null });
+      },
+      frame: (line, jpeg) => {
+        const text = JSON.stringify(line).slice(0, -1);
+        const facts = { kind: 'frame' as const, at: line.at, monoMs: line.mono_ms };
+        this.hand(to, { text, bytes: Buffer.byteLength(text) + FRAME_END_BYTES, facts, isFrame: true, jpeg });
+      },
+    };
+    record.start(start);
+    return record;
+  }
+
+  status(): RecorderStatus {
+    const folders = [...this.store.folders.values()];
+    const lost: Partial<Record<LossReason, Loss>> = {};
+    for (const { losses } of this.lanes.values()) {
+      for (const [reason, { frames, lines }] of losses.total) {
+        const before = lost[reason] ?? { frames: 0, lines: 0 };
+        lost[reason] = { frames: before.frames + frames, lines: before.lines + lines };
+      }
+    }
+    return {
+      bytes: folders.length === 0 ? 0 : this.store.usedBytes,
+      segments: folders.reduce((sum, { segments }) => sum + segments.length, 0),
+      trouble: this.trouble,
+      queued: { lines: this.queued, bytes: this.held.lineBytes + this.held.pictureBytes },
+      lost,
+    };
+  }
+
+  /** Resolves when all that was handed over is on the disk, synced, or told as lost; which it never is on a disk that stays in trouble. */
+  async flush(): Promise<void> {
+    if (this.isClosing) return;
+    const settled = new Promise<void>((resolve) => this.waiters.push(resolve));
+    this.nap.end('now');
+    await settled;
+  }
+
+  /** Writes what is held, for so long at most, and lets others record there. What is not written then is counted as lost. */
+  async close(budgetMs = 3000): Promise<RecorderStatus> {
+    this.isClosing = true;
+    this.nap.end('end');
+    const timeout = new AbortController();
+    await Promise.race([this.running, pause(budgetMs, undefined, { signal: timeout.signal }).catch(() => {})]);
+    timeout.abort();
+    this.isAbandoned = true;
+    for (const { queue, losses } of this.lanes.values()) {
+      losses.add(this.failing ?? 'slow', { frames: queue.dropPictures(), lines: queue.lines }, this.clock.now());
+      queue.shift(queue.length);
+    }
+    for (const resolve of this.waiters.splice(0)) resolve();
+    return this.status();
+  }
+
+  private hand({ queue, losses }: Lane, item: Item): void {
+    const now = this.clock.now();
+    const frames = item.jpeg === null ? 0 : 1;
+    const reason: LossReason | null = this.isClosing
+      ? 'error'
+      : item.bytes > MOST_LINE_BYTES
+        ? 'budget'
+        : item.start === undefined && !queue.fits(item.bytes)
+          ? (this.failing ?? 'slow')
+          : null;
+    if (reason !== null) {
+      losses.add(reason, { frames, lines: item.start === undefined ? 1 : 0 }, now);
+      if (reason === 'slow') this.isSlow('lines are not recorded');
+      return;
+    }
+    if (item.jpeg !== null && (this.failing !== null || !queue.pictureFits(item.jpeg.length))) {
+      item.jpeg = null;
+      losses.add(this.failing ?? 'slow', { frames }, now);
+      if (this.failing === null) this.isSlow('pictures are not recorded');
+    }
+    queue.push(item);
+    this.nap.end(this.held.lineBytes + this.held.pictureBytes > MUCH_BYTES ? 'now' : 'work');
+  }
+
+  private startItem(watch: string, { camera, spec, model }: Start): Item {
+    const times = { at: this.clock.date().toISOString(), mono_ms: this.clock.now() };
+    const line: RecordLine = { kind: 'start', v: 1, ...times, session: this.options.session, watch, camera, spec, model };
+    const text = JSON.stringify(line);
+    return { text, bytes: Buffer.byteLength(text) + 1, facts: factsOf(line), isFrame: false, jpeg: null, start: { camera, spec, model } };
+  }
+
+  private async run(onOpen: (error?: unknown) => void): Promise<void> {
+    for (let isFirst = true; !this.isAbandoned; isFirst = false) {
+      try {
+        await this.store.open();
+        if (isFirst) onOpen();
+        await this.work();
+        this.failing = null;
+        if (this.isSettled) {
+          for (const resolve of this.waiters.splice(0)) resolve();
+          if (this.isClosing) break;
+        }
+        await this.rest();
+      } catch (error) {
+        this.fail(error);
+        if (isFirst) onOpen(error);
+        if (this.isClosing) break;
+        await this.nap.for(this.options.retryMs ?? RETRY_MS, 'end', this.waiters.length > 0);
+        await this.store.look().catch(() => {}); // the reason may be that somebody removed it
+      }
+    }
+    await this.store.close().catch((error: unknown) => this.fail(error));
+  }
+
+  /** One batch of each watch, and what is due besides. */
+  private async work(): Promise<void> {
+    let pictures = true;
+    for (const lane of this.lanes.values()) {
+      if (this.isAbandoned) return;
+      const now = this.clock.now();
+      const tellAll = this.isClosing || this.waiters.length > 0;
+      if (lane.queue.length === 0 && lane.losses.due(now, tellAll).length === 0) continue;
+      const moment: Moment = { monoMs: now, at: this.clock.date().toISOString(), tellAll, startItem: (start) => this.startItem(lane.watch, start) };
+      pictures = (await writeBatch(this.store, lane, moment)).pictures && pictures;
+    }
+    if (this.clock.now() - this.houseAt >= HOUSE_MS) {
+      await this.store.keepHouse();
+      this.houseAt = this.clock.now();
+    }
+    const begun = performance.now();
+    if (this.store.isDirty && (begun >= this.syncAt || (this.queued === 0 && (this.isClosing || this.waiters.length > 0)))) {
+      await this.store.sync();
+      this.syncAt = performance.now() + Math.max(SYNC_MS, performance.now() - begun); // at most half of the time is spent on it
+    }
+    this.tell(pictures ? null : { reason: 'full', message: `${this.options.folder}: the disk is nearly full`, records: 'lines' });
+  }
+
+  private async rest(): Promise<void> {
+    const isUrgent = this.isClosing || this.waiters.length > 0 || this.held.lineBytes + this.held.pictureBytes > MUCH_BYTES;
+    if (isUrgent) return;
+    if (this.queued === 0) await this.nap.for(TICK_MS, 'work', false);
+    if (this.queued > 0) await this.nap.for(GATHER_MS, 'now', false);
+  }
+
+  private get queued(): number {
+    return [...this.lanes.values()].reduce((sum, { queue }) => sum + queue.length, 0);
+  }
+
+  private get isSettled(): boolean {
+    return this.queued === 0 && !this.store.isDirty && [...this.lanes.values()].every(({ losses }) => losses.isTold);
+  }
+
+  private fail(error: unknown): void {
+    this.failing = reasonOf(error);
+    const now = this.clock.now();
+    for (const { queue, losses } of this.lanes.values()) losses.add(this.failing, { frames: queue.dropPictures() }, now);
+    this.tell({ reason: this.failing, message: `${this.options.folder}: ${(error as Error).message}`, records: 'nothing' });
+  }
+
+  private isSlow(what: string): void {
+    this.tell({ reason: 'slow', message: `${this.options.folder}: the disk does not keep up, ${what}`, records: 'nothing' });
+  }
+
+  private tell(trouble: RecorderTrouble | null): void {
+    const isSame = trouble?.reason === this.trouble?.reason && trouble?.records === this.trouble?.records;
+    this.trouble = trouble;
+    if (!isSame) this.options.onTrouble?.(trouble);
+  }
+}
+
+const REASONS: Readonly<Record<string, LossReason>> = { ENOSPC: 'full', EDQUOT: 'full', EROFS: 'read_only', ERR_BUSY: 'locked' };
+
+function reasonOf(error: unknown): LossReason {
+  return REASONS[codeOf(error)] ?? 'error';
+}
