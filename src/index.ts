@@ -4,6 +4,7 @@ export type { CameraState, CameraStatus } from './camera/camera.js';
 export type { DropReason, Frame } from './camera/frame.js';
 export type { Scene } from './camera/kitchen.js';
 export { OpenCamera, type OpenCameraOptions, openCamera } from './camera/open.js';
+export type { Point, Polygon } from './camera/polygon.js';
 export type { Answer, AnswerOptions, AskOptions, SchemaOptions } from './engine/answer.js';
 export type { AnswerStream } from './engine/answer-stream.js';
 export type { AnswerType } from './engine/answer-type.js';

@@ -5,6 +5,8 @@ import { Backoff, type BackoffOptions } from '../backoff.js';
 import { DROP_REASONS, type DropReason, type Frame, type Picture, type Source } from './frame.js';
 import { Lease } from './lease.js';
 import { pause } from './pace.js';
+import type { Polygon } from './polygon.js';
+import { Privacy } from './privacy.js';
 import { Rate } from './rate.js';
 import { FrameSlot } from './slot.js';
 import { Watchdog } from './watchdog.js';
@@ -22,6 +24,8 @@ export interface CameraOptions {
   stallMs: number;
   /** Longest time with the very same picture; 0: for ever. */
   frozenMs: number;
+  /** Black in every frame. Default: nothing. */
+  privacy?: readonly Polygon[] | undefined;
   /** Between attempts; default: 1 s doubling to 60 s, jittered. */
   backoff?: BackoffOptions;
 }
@@ -58,6 +62,7 @@ export class Camera extends EventEmitter<CameraEvents> {
   private readonly source: Source;
   private readonly prefix: string;
   private readonly backoff: Backoff;
+  private privacy: Privacy;
   private readonly rate = new Rate();
   private readonly counts = { frames: 0, restarts: 0, stalls: 0, listenerErrors: 0 };
   private readonly dropped: Record<DropReason, number> = Object.fromEntries(DROP_REASONS.map((reason) => [reason, 0])) as Record<DropReason, number>;
@@ -81,6 +86,7 @@ export class Camera extends EventEmitter<CameraEvents> {
     this.id = options.id;
     this.source = options.source;
     this.backoff = new Backoff(options.backoff);
+    this.privacy = new Privacy(options.privacy ?? []);
     this.prefix = `${options.id}-${randomBytes(4).toString('hex')}`;
   }
 
@@ -128,6 +134,12 @@ export class Camera extends EventEmitter<CameraEvents> {
       this.next = 'restart';
       this.round.abort();
     }
+  }
+
+  /** Black from now on, instead of what was before. Nobody gets the newest frame any more: it was taken before. */
+  setPrivacy(polygons: readonly Polygon[]): void {
+    this.privacy = new Privacy(polygons);
+    this.slot.clear();
   }
 
   status(): CameraStatus {
@@ -210,7 +222,9 @@ export class Camera extends EventEmitter<CameraEvents> {
     }
   }
 
-  private accept(picture: Picture, watchdog: Watchdog): void {
+  /** The only way from a picture to a frame. Throws where the picture cannot be painted, which ends the attempt as a source that breaks does. */
+  private accept(received: Picture, watchdog: Watchdog): void {
+    const picture = this.privacy.paint(received);
     const changed = this.previous === undefined || !samePixels(this.previous, picture);
     watchdog.arrived(changed);
     if (changed) {
@@ -222,7 +236,7 @@ export class Camera extends EventEmitter<CameraEvents> {
       return;
     }
     this.previous = picture;
-    const { giveBack, ...pixels } = picture;
+    const { giveBack, kept: _, ...pixels } = picture;
     const lease = giveBack === undefined ? undefined : new Lease(giveBack);
     const frame: Frame = {
       id: `${this.prefix}-${this.counts.frames++}`,

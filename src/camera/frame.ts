@@ -21,12 +21,14 @@ export interface Frame {
    * A number that stands still while frames arrive is a frozen camera.
    */
   content: number;
-  /** What the picture shows, where the source knows: synthetic://kitchen only. */
+  /** What the picture shows, where the source knows: synthetic://kitchen only. Absent where part of the picture is private: it would tell of that too. */
   truth?: Scene;
 }
 
 /** What a source yields; the camera that reads it adds the rest. */
 export interface Picture extends Pick<Frame, 'width' | 'height' | 'format' | 'data' | 'truth'> {
+  /** `data` stays with the source, which may yield it again: not to be written to. Any other picture belongs to whoever reads it. */
+  kept?: true;
   /** Called once, when nobody needs `data` any more: its memory may be used again. */
   giveBack?: () => void;
 }

@@ -3,6 +3,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { checkKeys, optionError } from '../errors.js';
 import { Camera, type CameraState, type CameraStatus } from './camera.js';
 import type { Frame } from './frame.js';
+import { checkPolygons, type Polygon } from './polygon.js';
 import { openSource } from './source.js';
 
 export interface OpenCameraOptions {
@@ -14,6 +15,8 @@ export interface OpenCameraOptions {
   stallMs?: number | undefined;
   /** With the very same picture for so long it is opened again. Default 0: never. */
   frozenMs?: number | undefined;
+  /** Polygons of points [x, y], in shares of the picture: black in every frame, with two pixels around them. Default: none. */
+  privacy?: readonly Polygon[] | undefined;
 }
 
 /**
@@ -85,11 +88,12 @@ export class OpenCamera implements AsyncDisposable, AsyncIterable<Frame> {
 
 /** Opens a camera by its URI and keeps it open. Throws ERR_OPTION; a device that is not there is tried again and again, see `status().error`. */
 export function openCamera(uri: string, options: OpenCameraOptions): OpenCamera {
-  checkKeys('openCamera', options, ['sidePx', 'id', 'stallMs', 'frozenMs']);
-  const { sidePx, id = 'camera', stallMs = 10_000, frozenMs = 0 } = options;
+  checkKeys('openCamera', options, ['sidePx', 'id', 'stallMs', 'frozenMs', 'privacy']);
+  const { sidePx, id = 'camera', stallMs = 10_000, frozenMs = 0, privacy = [] } = options;
   if (!(Number.isFinite(stallMs) && stallMs > 0)) throw optionError('openCamera.stallMs', 'milliseconds above 0', stallMs);
   if (!(Number.isFinite(frozenMs) && frozenMs >= 0)) throw optionError('openCamera.frozenMs', 'milliseconds, 0 for never', frozenMs);
-  const camera = new Camera({ id, source: openSource(uri, { sidePx }), stallMs, frozenMs });
+  checkPolygons('openCamera.privacy', privacy);
+  const camera = new Camera({ id, source: openSource(uri, { sidePx }), stallMs, frozenMs, privacy: structuredClone(privacy) });
   camera.start();
   return new OpenCamera(camera);
 }

@@ -21,6 +21,13 @@ export class FrameSlot {
     for (const wake of waiting) wake();
   }
 
+  /** The newest frame is none any more. One that nobody had looked at counts as superseded. */
+  clear(): void {
+    if (!this.seen) this.lost++;
+    this.frame = undefined;
+    this.seen = true;
+  }
+
   /** The newest frame, which counts as looked at; undefined before the first. */
   newest(): Frame | undefined {
     this.seen = true;

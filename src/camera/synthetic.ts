@@ -24,11 +24,11 @@ export function syntheticSource(uri: CameraUri): Source {
       const story = kitchenStory(seed, cups);
       let scene = story.next().value;
       let changes = 0;
-      let picture: Picture = { ...(await renderScene(scene)), truth: scene };
+      let picture: Picture = { ...(await renderScene(scene)), truth: scene, kept: true };
       for await (const tick of ticks(fps, signal, () => onDropped('unread'))) {
         const due = Math.floor((tick * pictureMs) / changeMs + 1e-9);
         for (; changes < due; changes++) scene = story.next().value;
-        if (picture.truth !== scene) picture = { ...(await renderScene(scene)), truth: scene };
+        if (picture.truth !== scene) picture = { ...(await renderScene(scene)), truth: scene, kept: true };
         yield picture;
       }
     },

@@ -1,4 +1,5 @@
 /** The cameras of a configuration, running. */
+import { isDeepStrictEqual } from 'node:util';
 import { Camera } from '../camera/camera.js';
 import { openSource } from '../camera/source.js';
 import type { CameraConfig } from './config/schema.js';
@@ -52,6 +53,7 @@ export class CameraSet {
     const fresh = Object.entries(configs).filter(([id, config]) => !this.isSame(id, config));
     const opened = fresh.map(([id, config]) => ({ id, config, camera: this.open(id, config) }));
     const gone = [...this.running.keys()].filter((id) => !Object.hasOwn(configs, id) || fresh.some(([name]) => name === id));
+    for (const [id, { privacy }] of Object.entries(configs)) this.setPrivacy(id, privacy); // at once: the rest takes its time
     await Promise.all(gone.map((id) => this.remove(id)));
     for (const { id, config, camera } of opened) {
       this.running.set(id, { camera, config });
@@ -64,6 +66,13 @@ export class CameraSet {
     const turn = this.turn.then(work);
     this.turn = turn.catch(() => {});
     return turn;
+  }
+
+  private setPrivacy(id: string, privacy: CameraConfig['privacy']): void {
+    const entry = this.running.get(id);
+    if (entry === undefined || isDeepStrictEqual(entry.config.privacy, privacy)) return;
+    entry.config = { ...entry.config, privacy };
+    entry.camera.setPrivacy(privacy);
   }
 
   private async setEnabled(id: string, enabled: boolean): Promise<void> {
@@ -82,14 +91,15 @@ export class CameraSet {
     this.listener.removed(entry.camera);
   }
 
-  /** Apart from being enabled, which needs no other camera. */
+  /** Apart from what needs no other camera. */
   private isSame(id: string, config: CameraConfig): boolean {
     const before = this.running.get(id)?.config;
-    return before !== undefined && JSON.stringify({ ...before, enabled: true }) === JSON.stringify({ ...config, enabled: true });
+    const rest = { enabled: true, privacy: [] };
+    return before !== undefined && isDeepStrictEqual({ ...before, ...rest }, { ...config, ...rest });
   }
 
-  private open(id: string, { uri, frame_side_px, stall_ms, frozen_ms }: CameraConfig): Camera {
+  private open(id: string, { uri, frame_side_px, stall_ms, frozen_ms, privacy }: CameraConfig): Camera {
     const source = openSource(uri, { sidePx: frame_side_px ?? this.modelSidePx });
-    return new Camera({ id, source, stallMs: stall_ms, frozenMs: frozen_ms ?? (LIVE.test(uri) ? FROZEN_MS : 0) });
+    return new Camera({ id, source, stallMs: stall_ms, frozenMs: frozen_ms ?? (LIVE.test(uri) ? FROZEN_MS : 0), privacy });
   }
 }

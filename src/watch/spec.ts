@@ -3,6 +3,7 @@
  * snake_case like all JSON and YAML of mipha-edge, and units stand in the names.
  */
 import { z } from 'zod';
+import { isSpread, LEAST_POINTS, MOST_POINTS, MOST_POLYGONS, POLYGON_WORDS } from '../camera/polygon.js';
 import { decimal, highest, lowest } from '../decimal.js';
 import { isWellFormed, likeness } from '../spelling.js';
 
@@ -109,6 +110,10 @@ export const cropSchema = z
   .refine(({ x, width }) => width > 0 && x + width <= 1 + 1e-9, together('width', 'a width above 0 with x + width at most 1', ['x', 'width']))
   .refine(({ y, height }) => height > 0 && y + height <= 1 + 1e-9, together('height', 'a height above 0 with y + height at most 1', ['y', 'height']))
   .describe('part of the picture as fractions of its sides, origin top left');
+
+export const polygonsSchema = z
+  .array(z.array(z.array(fraction).length(2)).min(LEAST_POINTS).max(MOST_POINTS).refine(isSpread, POLYGON_WORDS))
+  .max(MOST_POLYGONS);
 
 export const QUESTION_CHARS = 1000;
 export const questionSchema = z

@@ -111,6 +111,19 @@ describe('loadConfig', () => {
 });
 
 describe('what is wrong with a configuration', () => {
+  it.each([
+    ['[[[0, 0], [1, 0]]]', 'privacy.0', 'a list of 3 to 64 entries'],
+    ['[[[0, 0], [1, 0], [0.5]]]', 'privacy.0.2', 'a list of 2 entries'],
+    ['[[[0, 0], [1, 0], [0.5, 1.5]]]', 'privacy.0.2.1', 'a number from 0 to 1'],
+    ['[[[0, 0], [1, 1], [0.5, 0.5]]]', 'privacy.0', 'points that do not lie on one line'],
+    [`[${Array.from({ length: 33 }, () => '[[0, 0], [1, 0], [1, 1]]').join(', ')}]`, 'privacy', 'a list of at most 32 entries'],
+    ['[[0, 0], [1, 0], [1, 1]]', 'privacy.0.0', 'a list of 2 entries'],
+    ['all', 'privacy', 'a list of at most 32 entries'],
+  ])('names what is no polygon: %s', async (written, path, expected) => {
+    const text = KITCHEN.replace('synthetic://kitchen }', `synthetic://kitchen, privacy: ${written} }`);
+    expect(await issues(load(text))).toContainEqual(expect.objectContaining({ path: `cameras.front.${path}`, expected, line: 4 }));
+  });
+
   it('is listed whole, with the place and the nearest key', async () => {
     const text = `node: Kitchen
 mqtt:
@@ -357,6 +370,8 @@ describe('changes while running', () => {
     [{ mqtt: null }, 'mqtt'],
     [{ cameras: { front: { uri: 'gst:filesrc location=secret ! filesink location=elsewhere' } } }, 'cameras.front.uri'],
     [{ cameras: { front: { images: true } } }, 'cameras.front.images'],
+    [{ cameras: { front: { privacy: [] } } }, 'cameras.front.privacy'],
+    [{ cameras: { front: { privacy: null } } }, 'cameras.front.privacy'],
     [{ cameras: { front: null } }, 'cameras.front'],
     [{ cameras: null }, 'cameras'],
     [{ requests: null }, 'requests'],

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { BEGINNINGS } from '../../camera/schemes.js';
 import { isMqttText, isTopicFilter } from '../../mqtt/filters.js';
-import { idSchema, watchSpecSchema } from '../../watch/spec.js';
+import { idSchema, polygonsSchema, watchSpecSchema } from '../../watch/spec.js';
 import { checkCameraUri, checkTogether, DEFAULT_BROKER, isBrokerUrl, isTopicPrefix } from './checks.js';
 
 /** Marks a setting that only a restart applies; all others are applied while running. */
@@ -44,6 +44,10 @@ export const cameraConfigSchema = z
       .max(86_400_000)
       .optional()
       .describe('with the very same picture for this long it is restarted; 0 never; default: 15000 for v4l2, csi and rtsp, never for others'),
+    privacy: polygonsSchema
+      .default([])
+      .meta(LOCAL)
+      .describe('polygons of points [x, y], fractions of the picture: black in every frame, before anything sees it, with two pixels around them'),
     images: z.boolean().default(false).meta(LOCAL).describe('pictures of this camera may be published (snapshot)'),
   })
   .describe('a camera, by its id');

@@ -142,6 +142,7 @@ function range(minimum: number | undefined, maximum: number | undefined): string
 }
 
 function length(least: number | undefined, most: number | undefined, unit: string): string {
+  if (most !== undefined && least === most) return ` of ${most} ${unit}`;
   if (most !== undefined) return ` of ${least === undefined || least === 0 ? 'at most' : `${least} to`} ${most} ${unit}`;
   return least === undefined || least <= 1 ? '' : ` of at least ${least} ${unit}`;
 }
