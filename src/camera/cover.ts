@@ -30,6 +30,15 @@ export function cover(polygons: readonly Polygon[], width: number, height: numbe
   return Uint32Array.from(runs);
 }
 
+/** Writes `level` into every channel of these pixels, in place. */
+export function fillRuns(data: Uint8Array, runs: Runs, channels: number, level: number): Uint8Array {
+  const bytes = new Uint8Array(data.buffer, data.byteOffset, data.length); // Buffer.fill() checks far more at each call
+  for (let index = 0; index < runs.length; index += 2) {
+    bytes.fill(level, (runs[index] as number) * channels, (runs[index + 1] as number) * channels);
+  }
+  return data;
+}
+
 function add(runs: number[], begin: number, end: number): void {
   const last = runs.at(-1) ?? -1;
   if (begin > last) runs.push(begin, end);

@@ -1,6 +1,6 @@
 /** What nobody may see: polygons that are black in a picture before it becomes a frame. */
 import { MiphaError } from '../errors.js';
-import { cover, type Runs } from './cover.js';
+import { cover, fillRuns, type Runs } from './cover.js';
 import type { Picture } from './frame.js';
 import type { Polygon } from './polygon.js';
 
@@ -9,6 +9,7 @@ import type { Polygon } from './polygon.js';
  * contrast by 4 % into the pixel beside it, by 1 to 2 % into the next, below 1 % from there on.
  */
 const MARGIN_PX = 2;
+const BLACK = 0;
 
 export class Privacy {
   private covered: { width: number; height: number; runs: Runs } | undefined; // of the last size
@@ -32,7 +33,7 @@ export class Privacy {
       });
     }
     const runs = this.runsOf(width, height);
-    const painted = kept ? this.copyOf(data, runs, channels) : blacken(data, runs, channels);
+    const painted = kept ? this.copyOf(data, runs, channels) : fillRuns(data, runs, channels, BLACK);
     return { width, height, format, data: painted, ...(giveBack === undefined ? {} : { giveBack }) };
   }
 
@@ -45,16 +46,7 @@ export class Privacy {
 
   /** The same for the same memory: nobody writes to what is kept. */
   private copyOf(data: Uint8Array, runs: Runs, channels: number): Uint8Array {
-    if (this.last?.data !== data) this.last = { data, painted: blacken(Uint8Array.from(data), runs, channels) };
+    if (this.last?.data !== data) this.last = { data, painted: fillRuns(Uint8Array.from(data), runs, channels, BLACK) };
     return this.last.painted;
   }
-}
-
-/** In place. */
-export function blacken(data: Uint8Array, runs: Runs, channels: number): Uint8Array {
-  const bytes = new Uint8Array(data.buffer, data.byteOffset, data.length); // Buffer.fill() checks far more at each call
-  for (let index = 0; index < runs.length; index += 2) {
-    bytes.fill(0, (runs[index] as number) * channels, (runs[index + 1] as number) * channels);
-  }
-  return data;
 }

@@ -8,6 +8,7 @@ import { SCHEMA_VERSION } from '../mqtt/messages.js';
 import { RequestError } from '../mqtt/request-error.js';
 import type { RequestOf } from '../mqtt/request-schemas.js';
 import type { Handlers, RequestContext } from '../mqtt/requests.js';
+import { type Part, WHOLE } from '../watch/part.js';
 import type { QueryOutcome } from '../watch/queries.js';
 import type { AnswerSpec, WatchSpec } from '../watch/spec.js';
 import type { BrokerSide } from './broker-side.js';
@@ -119,7 +120,7 @@ async function query(context: VerbContext, request: RequestOf<'query'>, call: Re
   const { queries } = loaded(context);
   const maxAgeMs = request.max_age_ms ?? watch?.max_age_ms ?? MAX_AGE_MS;
   freshFrame(camera, maxAgeMs);
-  const crop = request.crop ?? watch?.crop;
+  const part: Part = request.crop === undefined ? (watch ?? WHOLE) : { crop: request.crop }; // a crop of its own replaces the zones too
   const answer: AnswerSpec | undefined = request.answer ?? (request.question === undefined ? watch?.answer : undefined);
   const ttlMs = request.ttl_ms ?? watch?.ttl_ms ?? TTL_MS;
   const outcome = await queries
@@ -127,7 +128,9 @@ async function query(context: VerbContext, request: RequestOf<'query'>, call: Re
       frame: () => freshFrame(camera, maxAgeMs), // the newest one when its turn has come
       question,
       ...(answer === undefined ? {} : { answer }),
-      ...(crop === undefined ? {} : { crop }),
+      crop: part.crop,
+      zone: part.zone,
+      ignore: part.ignore,
       ...(request.max_tokens === undefined ? {} : { maxTokens: request.max_tokens }),
       ...(request.partial === true ? { onText: (text: string) => call.partial(text) } : {}),
       priority: request.priority ?? 0,

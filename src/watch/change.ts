@@ -37,7 +37,7 @@ export function changedShare(before: Pair, now: Pair): number {
 }
 
 function alike(a: Blocks, b: Blocks): boolean {
-  return a.count === b.count && a.channels === b.channels && a.samples === b.samples;
+  return a.count === b.count && a.channels === b.channels && Buffer.compare(a.samples, b.samples) === 0;
 }
 
 function differs(a: Blocks, b: Blocks, channel: number, by: number): boolean {
@@ -48,7 +48,6 @@ function differs(a: Blocks, b: Blocks, channel: number, by: number): boolean {
 }
 
 function mark(changed: Uint8Array, before: Blocks, now: Blocks, channel: number, { gain, offset, sigma }: Shift): void {
-  const noise = Math.max(LEAST_STEP, (SIGMAS * sigma) / Math.sqrt(now.samples));
   for (let block = 0; block < now.count; block++) {
     const index = channel * now.count + block;
     const old = before.mean[index] as number;
@@ -57,16 +56,21 @@ function mark(changed: Uint8Array, before: Blocks, now: Blocks, channel: number,
     const hidden = 255 * Math.abs(gain - 1) * ((gain < 1 ? before : now).clipped[index] as number);
     const [low, high] = gain < 1 ? [expected, expected + hidden] : [expected - hidden, expected];
     const value = now.mean[index] as number;
+    const noise = Math.max(LEAST_STEP, (SIGMAS * sigma) / Math.sqrt(now.samples[block] as number));
     const slack = noise + 0.1 * Math.abs(expected - old);
     if (value < low - slack || value > high + slack) changed[block] = 1;
   }
 }
 
-/** A line through the medians of the darker and the brighter half, refined on its own residuals: a third of the picture may change without moving it. */
+/**
+ * A line through the medians of the darker and the brighter half, refined on its own residuals: a third of the picture may change without moving it.
+ * Blocks that are black in both, as a privacy mask makes them, tell nothing about exposure or noise and have no say.
+ */
 function shiftOf(before: Blocks, now: Blocks, channel: number): Shift {
   const begin = channel * before.count;
-  const old = before.mean.subarray(begin, begin + before.count);
-  const values = now.mean.subarray(begin, begin + before.count);
+  const told = (_: number, i: number) => before.mean[begin + i] !== 0 || now.mean[begin + i] !== 0;
+  const old = before.mean.subarray(begin, begin + before.count).filter(told);
+  const values = now.mean.subarray(begin, begin + before.count).filter(told);
   const middle = median(old);
   const dark = where(old, (value) => value <= middle);
   const bright = where(old, (value) => value > middle);
@@ -92,7 +96,7 @@ function shiftOf(before: Blocks, now: Blocks, channel: number): Shift {
     offset = 0;
   }
   measure();
-  const scatter = 1.4826 * median(residuals.map(Math.abs)) * Math.sqrt(before.samples);
+  const scatter = 1.4826 * median(residuals.map(Math.abs)) * Math.sqrt(before.samples[0] ?? 1); // of a whole picture: the same everywhere
   return { gain, offset, sigma: Math.min(scatter, MOST_NOISE * Math.SQRT2) };
 }
 

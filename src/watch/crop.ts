@@ -33,8 +33,3 @@ export function cropped(frame: Frame, crop: Crop | undefined): RawImage {
   const bytes = (height - 1) * stride + width * pixel;
   return { data: frame.data.subarray(begin, begin + bytes), width, height, stride, format: frame.format };
 }
-
-/** Equal for equal parts. */
-export function cropKey(crop: Crop | undefined): string {
-  return crop === undefined ? '' : [crop.x, crop.y, crop.width, crop.height].join(' ');
-}

@@ -56,7 +56,7 @@ export class Gate {
   decide(inspection: Inspection, nowMs: number): Decision {
     this.compared = null;
     const { frame } = inspection;
-    const { max_age_ms, reask_ms, change_percent, agreement, crop } = this.spec;
+    const { max_age_ms, reask_ms, change_percent, agreement } = this.spec;
     if (nowMs - frame.monotonicMs > max_age_ms) return this.skip('age', null);
     const { asked } = this;
     const recheck = !this.settled && this.rechecks > 0;
@@ -66,7 +66,7 @@ export class Gate {
     if (recheck) return this.pass(this.rechecks - 1);
     if (asked !== null && nowMs >= asked.atMs + reask_ms) return this.pass(this.rechecks);
     if (asked === null || change_percent === 0) return this.pass(agreement.of - 1);
-    const share = inspection.changedSince(asked.pair, crop);
+    const share = inspection.changedSince(asked.pair, this.spec);
     this.compared = { against: asked.frame, share };
     const flash = share > FLASH_SHARE ? (this.flash ?? { frame: frame.id, atMs: nowMs }) : null;
     this.flash = flash;
@@ -78,9 +78,9 @@ export class Gate {
   /** The frame, for which decide() has just said so, is being asked about. */
   ask(inspection: Inspection, nowMs: number): void {
     const { frame } = inspection;
-    const { interval_ms, crop } = this.spec;
+    const { interval_ms } = this.spec;
     this.rechecks = this.recheckNext;
-    this.asked = { frame: frame.id, content: frame.content, atMs: nowMs, pair: inspection.pair(crop) };
+    this.asked = { frame: frame.id, content: frame.content, atMs: nowMs, pair: inspection.pair(this.spec) };
     this.blockedMs = nowMs + interval_ms;
     this.flash = null;
     this.open = null;

@@ -1,8 +1,9 @@
 /** A frame and what gates have worked out about it: watches that look at the same part share the work. */
-import type { Crop, Frame } from '../camera/frame.js';
+import type { Frame } from '../camera/frame.js';
 import { blocksOf } from './blocks.js';
 import { changedShare, type Pair } from './change.js';
-import { cropKey, rectOf } from './crop.js';
+import { rectOf } from './crop.js';
+import { type Part, partKey, stencilOf, WHOLE } from './part.js';
 
 export class Inspection {
   private readonly pairs = new Map<string, Pair>();
@@ -11,21 +12,22 @@ export class Inspection {
   constructor(readonly frame: Frame) {}
 
   /** What is left to compare later frames with; holds no pixels. */
-  pair(crop: Crop | undefined): Pair {
-    const key = cropKey(crop);
+  pair(of: Part = WHOLE): Pair {
+    const key = partKey(of);
     const known = this.pairs.get(key);
     if (known !== undefined) return known;
-    const part = blocksOf(this.frame, rectOf(this.frame, crop));
-    const pair = { whole: crop === undefined ? part : this.pair(undefined).whole, part };
+    const { bounds, counted } = stencilOf(of, this.frame);
+    const part = blocksOf(this.frame, bounds ?? rectOf(this.frame, of.crop), counted);
+    const pair = { whole: key === partKey(WHOLE) ? part : this.pair().whole, part };
     this.pairs.set(key, pair);
     return pair;
   }
 
-  /** Share of the crop, 0 to 1, that differs from `before`, the pair of the same crop of an earlier frame. */
-  changedSince(before: Pair, crop: Crop | undefined): number {
+  /** Share of the part, 0 to 1, that differs from `before`, the pair of the same part of an earlier frame. */
+  changedSince(before: Pair, of: Part): number {
     const known = this.shares.get(before);
     if (known !== undefined) return known;
-    const share = changedShare(before, this.pair(crop));
+    const share = changedShare(before, this.pair(of));
     this.shares.set(before, share);
     return share;
   }

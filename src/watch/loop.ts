@@ -5,11 +5,11 @@
 import type { Frame } from '../camera/frame.js';
 import { optionError } from '../errors.js';
 import { type Clock, processClock } from './clock.js';
-import { cropKey } from './crop.js';
 import type { WatchEvent } from './events.js';
 import type { Comparison } from './gate.js';
 import { Inspection } from './inspection.js';
 import { type Eyes, SKIP_REASONS, type SkipReason, type WatchOutcome } from './outcome.js';
+import { partKey } from './part.js';
 import { round } from './round.js';
 import type { Value, WatchSpec } from './spec.js';
 import { nextTurn } from './turns.js';
@@ -280,12 +280,11 @@ export class WatchLoop {
     return { due: asking.length > 0 ? { post, inspection, watches: asking } : null, againMs };
   }
 
-  /** At the crop whose turn it is; other crops get a look of their own, at a newer frame. */
+  /** At the part whose turn it is; other parts get a look of their own, at a newer frame. */
   private async look({ post, inspection, watches }: Due, nowMs: number): Promise<void> {
     const first = nextTurn(watches, ({ spec, passed, lastAskedMs }) => ({ priority: spec.priority, passed, lastMs: lastAskedMs })) as Watch;
-    const { crop } = first.spec;
-    const key = cropKey(crop);
-    const asked = watches.filter(({ spec }) => cropKey(spec.crop) === key);
+    const key = partKey(first.spec);
+    const asked = watches.filter(({ spec }) => partKey(spec) === key);
     for (const watch of watches) watch.passed++;
     const inquiries = asked.map((watch) => {
       const inquiry = watch.begin(inspection, nowMs);
@@ -297,7 +296,7 @@ export class WatchLoop {
     post.status.lastAskedAt = this.clock.date();
     post.status.looks++;
     post.status.asked += asked.length;
-    if (!(await round(this.eyes, this.clock, inspection.frame, crop, inquiries))) this.end();
+    if (!(await round(this.eyes, this.clock, inspection.frame, first.spec, inquiries))) this.end();
   }
 
   private end(): void {

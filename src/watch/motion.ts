@@ -21,7 +21,7 @@ export class Motion {
   see(frame: Frame): void {
     if (frame.monotonicMs - this.comparedMs < EVERY_MS) return;
     this.comparedMs = frame.monotonicMs;
-    const pair = new Inspection(frame).pair(undefined);
+    const pair = new Inspection(frame).pair();
     const moved = this.before !== null && changedShare(this.before, pair) >= LEAST_SHARE;
     this.before = pair;
     if (!moved) return;

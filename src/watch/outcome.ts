@@ -105,7 +105,7 @@ export function nothingKnown(watch: string, { camera, answer }: Pick<WatchSpec, 
 }
 
 /**
- * Why a frame was not asked about: too old; the same picture as the last one asked about; nothing new in the crop; too soon after the last
+ * Why a frame was not asked about: too old; the same picture as the last one asked about; nothing new in the part; too soon after the last
  * question, a failure, or a change of the value; a newer one came while the engine was busy.
  */
 export const SKIP_REASONS = ['age', 'repeat', 'unchanged', 'interval', 'cooldown', 'busy'] as const;

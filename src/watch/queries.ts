@@ -1,22 +1,21 @@
 /** Questions that somebody asks once: a bounded lane beside the watches, one at a time, ahead of them in the engine. */
-import type { Crop, Frame } from '../camera/frame.js';
+import type { Frame } from '../camera/frame.js';
 import type { Answer } from '../engine/answer.js';
 import { MiphaError } from '../errors.js';
 import { answerType } from './answer-type.js';
-import { cropped } from './crop.js';
 import type { Eyes, SeenFrame, Sight, Timing } from './outcome.js';
+import { type Part, pictureOf } from './part.js';
 import { seenFrame, timingOf } from './seen.js';
 import type { AnswerSpec, AnswerType, Value } from './spec.js';
 import { Usage } from './usage.js';
 import { GRACE_MS, within } from './within.js';
 
-export interface Query {
+export interface Query extends Part {
   /** Called when its turn comes, for the newest frame; what it throws, ask() rejects with. */
   frame: () => Frame;
   question: string;
   /** Default: free text. */
   answer?: AnswerSpec | undefined;
-  crop?: Crop | undefined;
   /** Longest free text. */
   maxTokens?: number | undefined;
   /** 0 to 9, higher first; among equals the earliest deadline. Default 0. */
@@ -202,7 +201,7 @@ export class Queries {
       priority: PRIORITY + (query.priority ?? 0),
     });
     const letGo = frame.hold?.();
-    const seen = await this.eyes.look(cropped(frame, crop), call()).finally(letGo);
+    const seen = await this.eyes.look(pictureOf(frame, query), call()).finally(letGo);
     try {
       controller.signal.throwIfAborted();
       const { answer, truncated } = await ask(seen, query, call());

@@ -1,17 +1,17 @@
 /** One look, and every question that is due about it, asked in the same tick so that the engine answers them as one batch. */
-import type { Crop, Frame } from '../camera/frame.js';
+import type { Frame } from '../camera/frame.js';
 import { MiphaError } from '../errors.js';
 import type { Clock } from './clock.js';
-import { cropped } from './crop.js';
 import type { Eyes, Sight } from './outcome.js';
+import { type Part, pictureOf } from './part.js';
 import type { Inquiry } from './watch.js';
 
 /** Never rejects, and settles when nothing is under way any more: false when the engine has been disposed. Answers and errors go to the watches. */
-export async function round(eyes: Eyes, clock: Clock, frame: Frame, crop: Crop | undefined, inquiries: readonly Inquiry[]): Promise<boolean> {
+export async function round(eyes: Eyes, clock: Clock, frame: Frame, part: Part, inquiries: readonly Inquiry[]): Promise<boolean> {
   const beganMs = clock.now();
   const letGo = frame.hold?.(); // until everybody has told what came of it: an event may want the picture
   try {
-    const seen = await look(eyes, clock, frame, crop, inquiries);
+    const seen = await look(eyes, clock, frame, part, inquiries);
     const asked = await Promise.all(inquiries.map((inquiry) => ask(seen, clock, inquiry, beganMs)));
     await seen.dispose().catch(() => {}); // only an engine that is gone, and the view with it
     return asked.every(Boolean);
@@ -23,7 +23,7 @@ export async function round(eyes: Eyes, clock: Clock, frame: Frame, crop: Crop |
 }
 
 /** Cancelled only when none of the questions is of use any more. */
-async function look(eyes: Eyes, clock: Clock, frame: Frame, crop: Crop | undefined, inquiries: readonly Inquiry[]): Promise<Sight> {
+async function look(eyes: Eyes, clock: Clock, frame: Frame, part: Part, inquiries: readonly Inquiry[]): Promise<Sight> {
   const controller = new AbortController();
   const release = () => {
     if (inquiries.every(({ signal }) => signal.aborted)) controller.abort();
@@ -31,7 +31,7 @@ async function look(eyes: Eyes, clock: Clock, frame: Frame, crop: Crop | undefin
   for (const { signal } of inquiries) signal.addEventListener('abort', release, { once: true });
   try {
     release();
-    return await eyes.look(cropped(frame, crop), {
+    return await eyes.look(pictureOf(frame, part), {
       signal: controller.signal,
       deadlineMs: left(clock, Math.max(...inquiries.map(({ deadlineMs }) => deadlineMs))),
       priority: Math.max(...inquiries.map(({ watch }) => watch.spec.priority)),

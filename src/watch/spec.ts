@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { isSpread, LEAST_POINTS, MOST_POINTS, MOST_POLYGONS, POLYGON_WORDS } from '../camera/polygon.js';
 import { decimal, highest, lowest } from '../decimal.js';
 import { isWellFormed, likeness } from '../spelling.js';
+import { leavesAnything, type Part } from './part.js';
 
 /** Names that become parts of MQTT topics. */
 export const idSchema = z.string().regex(/^[a-z0-9-]{1,64}$/, 'an id of lower-case letters, digits and hyphens, at most 64');
@@ -112,8 +113,17 @@ export const cropSchema = z
   .describe('part of the picture as fractions of its sides, origin top left');
 
 export const polygonsSchema = z
-  .array(z.array(z.array(fraction).length(2)).min(LEAST_POINTS).max(MOST_POINTS).refine(isSpread, POLYGON_WORDS))
+  .array(
+    z
+      .array(z.array(fraction).length(2))
+      .min(LEAST_POINTS)
+      .max(MOST_POINTS)
+      .refine((points) => points.length < LEAST_POINTS || isSpread(points), POLYGON_WORDS),
+  )
   .max(MOST_POLYGONS);
+
+/** Zones are looked at in a picture of this size: what is thinner than a pixel of it is nothing. */
+const ZONE_SIZE = { width: 512, height: 512 };
 
 export const QUESTION_CHARS = 1000;
 export const questionSchema = z
@@ -122,12 +132,24 @@ export const questionSchema = z
   .refine((text) => text.trim() !== '', 'a question in words')
   .refine(isWellFormed, 'whole characters, no half of a surrogate pair');
 
+/** Of a watch with a zone the zone is to blame, of others what they ignore. */
+function leavesSomething(blamed: 'zone' | 'ignore') {
+  return (part: Part) => (part.zone === undefined) === (blamed === 'zone') || part.zone?.length === 0 || leavesAnything(part, ZONE_SIZE);
+}
+
+const nothingLeft = (path: string, error: string) => ({ path: [path], error });
+
 export const watchSpecSchema = z
   .strictObject({
     camera: idSchema,
     question: questionSchema,
     answer: answerSpecSchema.default({ type: 'boolean' }),
     crop: cropSchema.optional(),
+    zone: polygonsSchema
+      .min(1)
+      .optional()
+      .describe('look only here: polygons of points [x, y], fractions of the whole picture whatever the crop; all else is gray to the model'),
+    ignore: polygonsSchema.optional().describe('do not look here: polygons likewise'),
     enabled: z.boolean().default(true),
     interval_ms: z.int().min(0).max(86_400_000).default(byDefault('interval_ms')).describe('least time between two inferences'),
     reask_ms: z.int().min(100).max(86_400_000).default(byDefault('reask_ms')).describe('ask at least this often, though the picture seems unchanged'),
@@ -162,6 +184,8 @@ export const watchSpecSchema = z
     ({ keep_confidence, min_confidence }) => keep_confidence === undefined || keep_confidence <= min_confidence,
     together('keep_confidence', 'keep_confidence at most min_confidence', ['keep_confidence', 'min_confidence']),
   )
+  .refine(leavesSomething('zone'), nothingLeft('zone', 'a zone of which something is left within the crop and outside ignore'))
+  .refine(leavesSomething('ignore'), nothingLeft('ignore', 'polygons that leave something of the crop'))
   .describe('a standing question about a camera');
 export type WatchSpec = z.infer<typeof watchSpecSchema>;
 

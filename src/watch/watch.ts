@@ -6,11 +6,11 @@ import { fromNative, type MiphaError } from '../errors.js';
 import { Agreement, type AgreementRule } from './agreement.js';
 import { answerType } from './answer-type.js';
 import type { Clock } from './clock.js';
-import { cropKey } from './crop.js';
 import { Events, type WatchEvent } from './events.js';
 import { Gate } from './gate.js';
 import type { Inspection } from './inspection.js';
 import { nothingKnown, type Sight, type WatchOutcome } from './outcome.js';
+import { partKey } from './part.js';
 import { seenFrame, timingOf } from './seen.js';
 import type { Value, WatchSpec } from './spec.js';
 
@@ -82,9 +82,9 @@ export class Watch {
 
   /** Whether `spec` asks the same about the same, so that what is believed stays true. */
   asksTheSame(spec: WatchSpec): boolean {
-    const { camera, question, answer, crop } = this.present;
+    const { camera, question, answer } = this.present;
     const sameAnswer = JSON.stringify(answer) === JSON.stringify(spec.answer);
-    return camera === spec.camera && question === spec.question && sameAnswer && cropKey(crop) === cropKey(spec.crop);
+    return camera === spec.camera && question === spec.question && sameAnswer && partKey(this.present) === partKey(spec);
   }
 
   /** Takes over intervals, limits and the like of a spec that asks the same. */

@@ -156,10 +156,10 @@ describe('what watches share', () => {
     const camera = new FakeCamera('kitchen');
     const crop = { x: 0, y: 0, width: 0.5, height: 0.5 };
     const first = new Inspection(camera.show(room(64, 48, 'rgb')));
-    expect(first.pair(crop)).toBe(first.pair({ ...crop }));
-    expect(first.pair(crop).whole).toBe(first.pair(undefined).part);
+    expect(first.pair({ crop })).toBe(first.pair({ crop: { ...crop } }));
+    expect(first.pair({ crop }).whole).toBe(first.pair().part);
     const second = new Inspection(camera.show(room(64, 48, 'rgb', 2)));
-    expect(second.changedSince(first.pair(crop), crop)).toBe(second.changedSince(first.pair(crop), { ...crop }));
+    expect(second.changedSince(first.pair({ crop }), { crop })).toBe(second.changedSince(first.pair({ crop }), { crop: { ...crop } }));
   });
 
   it('costs little at 1280 x 720', () => {

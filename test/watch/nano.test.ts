@@ -1,9 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { z } from 'zod';
 import type { Frame } from '../../src/camera/frame.js';
 import { makeScene, renderScene, type Scene } from '../../src/camera/kitchen.js';
 import { Mipha } from '../../src/index.js';
 import { type Watched, WatchLoop } from '../../src/watch/loop.js';
 import type { WatchOutcome } from '../../src/watch/outcome.js';
+import { pictureOf } from '../../src/watch/part.js';
 import { Queries } from '../../src/watch/queries.js';
 import { NANO } from '../support/nano.js';
 import { FakeCamera, spec } from './stage.js';
@@ -106,5 +108,37 @@ describe('the shipped model', () => {
     );
     await using view = await mipha.look({ data, width, height, format: 'rgb' });
     expect(outcomes[0]?.answer).toBe((await view.ask('Describe the scene.')).text);
+  });
+
+  it('answers about what its zones leave as if all were to be seen', async () => {
+    const box = (left: number, top: number, right: number, bottom: number) => [
+      [left, top],
+      [right, top],
+      [right, bottom],
+      [left, bottom],
+    ];
+    const camera = new FakeCamera('kitchen');
+    const lamp = { ask: 'Is the lamp on?', is: ({ lampOn }: Scene) => lampOn };
+    const door = { ask: 'Is the door open?', is: ({ doorOpen }: Scene) => doorOpen };
+    const person = { ask: 'Is there a person?', is: ({ person: side }: Scene) => side !== null };
+    const parts = [
+      { part: { zone: [box(0, 0, 0.32, 0.42)] }, questions: [lamp] },
+      { part: { ignore: [box(0, 0, 0.32, 0.5)] }, questions: [door, person] },
+      { part: { ignore: [box(0, 0.62, 1, 1)] }, questions: [lamp, door, person] },
+      { part: { zone: [box(0, 0, 0.56, 1)] }, questions: [lamp, person] },
+    ];
+    const wrong: string[] = [];
+    for (let seed = 5000; seed < 5020; seed++) {
+      const scene = makeScene(seed);
+      const frame = camera.show(await renderScene(scene));
+      for (const { part, questions } of parts) {
+        await using view = await mipha.look(pictureOf(frame, part));
+        for (const { ask, is } of questions) {
+          const { value } = await view.ask(ask, { as: z.boolean() });
+          if (value !== is(scene)) wrong.push(`${seed}: ${ask} ${JSON.stringify(part)}`);
+        }
+      }
+    }
+    expect(wrong).toEqual([]);
   });
 });

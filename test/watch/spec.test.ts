@@ -25,6 +25,36 @@ describe('a watch whose settings contradict each other', () => {
     expect(issue?.message.match(/\(the default\)/g)?.length ?? 0).toBe(words.filter((word) => word.includes('default')).length);
   });
 
+  const LEFT = [
+    [0, 0],
+    [0.4, 0],
+    [0.4, 1],
+    [0, 1],
+  ];
+  it.each([
+    [{ zone: [] }, 'zone', 'Too small'],
+    [{ zone: [LEFT], ignore: [LEFT] }, 'zone', 'a zone of which something is left within the crop and outside ignore'],
+    [{ zone: [LEFT], crop: { x: 0.5, width: 0.5 } }, 'zone', 'a zone of which something is left'],
+    [{ ignore: [LEFT], crop: { width: 0.3 } }, 'ignore', 'polygons that leave something of the crop'],
+    [{ zone: [LEFT.slice(2)] }, 'zone.0', 'Too small'],
+    [{ zone: [[...LEFT.slice(0, 2), [0.2, 0]]] }, 'zone.0', 'points that do not lie on one line'],
+    [{ ignore: [[...LEFT.slice(0, 2), [0.2, 2]]] }, 'ignore.0.2.1', 'Too big'],
+    [{ ignore: Array.from({ length: 33 }, () => LEFT) }, 'ignore', 'Too big'],
+  ])('a zone that is none, or leaves nothing: %j', (more, path, words) => {
+    const issues = watchSpecSchema.safeParse({ ...SPEC, ...more }).error?.issues ?? [];
+    expect(issues.map((each) => each.path.join('.'))).toEqual([path]);
+    expect(issues[0]?.message).toContain(words);
+  });
+
+  it('takes zones that leave something', () => {
+    for (const more of [
+      { zone: [LEFT] },
+      { ignore: [] },
+      { zone: [LEFT], ignore: [LEFT.map(([x = 0, y = 0]) => [x / 2, y])], crop: { x: 0.3, width: 0.5 } },
+    ])
+      expect(watchSpecSchema.parse({ ...SPEC, ...more })).toMatchObject(more);
+  });
+
   it('has the defaults that the errors name', () => {
     expect(watchSpecSchema.parse(SPEC)).toMatchObject({ interval_ms: 1000, reask_ms: 10_000, ttl_ms: 30_000, cooldown_ms: 0, min_confidence: 0 });
     expect(answerSpecSchema.parse({ type: 'number', min: 0, max: 1 })).toMatchObject({ decimals: 0 });
