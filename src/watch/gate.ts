@@ -47,6 +47,7 @@ export class Gate {
 
   /** A new frame; the one before will not be asked about any more. Its reason, if it was skipped. */
   arrived(): SkipReason | null {
+    this.compared = null;
     const reason = this.open;
     if (reason !== null) this.skipped[reason]++;
     this.open = 'busy';

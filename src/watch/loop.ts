@@ -42,6 +42,10 @@ export interface LoopHandlers {
   onEvent?: ((event: WatchEvent) => void) | undefined;
   /** For whoever keeps a record: every decision about every frame. */
   onDecision?: ((decision: FrameDecision) => void) | undefined;
+  /** False: frames alone make it look, never that an interval is over. Default true. */
+  alarm?: boolean | undefined;
+  /** Makes what gates look at. Default: an Inspection of the frame's pixels. */
+  inspect?: ((frame: Frame) => Inspection) | undefined;
   /** What onOutcome, onEvent and onDecision threw; the loop goes on. Must not throw. Default: a warning of the process. */
   onFault?: ((error: unknown) => void) | undefined;
   /** Shared with others that use the same engine. */
@@ -224,7 +228,7 @@ export class WatchLoop {
     }
     this.next();
     if (this.handlers.onDecision === undefined) return;
-    const inspection = inspectionOf(post, frame);
+    const inspection = this.inspectionOf(post, frame);
     for (const watch of watches) this.decided(watch, inspection, this.clock.now());
   }
 
@@ -261,7 +265,7 @@ export class WatchLoop {
       return;
     }
     const againMs = Math.min(...found.map(({ againMs }) => againMs));
-    if (Number.isFinite(againMs)) this.stopAlarm = this.clock.after(Math.max(1, againMs - now), () => this.next());
+    if (Number.isFinite(againMs) && this.handlers.alarm !== false) this.stopAlarm = this.clock.after(Math.max(1, againMs - now), () => this.next());
   }
 
   private due(post: Post, nowMs: number): { due: Due | null; againMs: number } {
@@ -269,7 +273,7 @@ export class WatchLoop {
     const watches = this.of(post.camera.id).filter(({ spec }) => spec.enabled);
     const frame = watches.length > 0 ? post.camera.slot.newest() : undefined;
     if (frame === undefined) return { due: null, againMs };
-    const inspection = inspectionOf(post, frame);
+    const inspection = this.inspectionOf(post, frame);
     const asking = watches.filter((watch) => {
       const decision = watch.gate.decide(inspection, nowMs);
       if (decision.ask) return true;
@@ -311,6 +315,11 @@ export class WatchLoop {
     event: (event: WatchEvent) => this.safely(() => this.handlers.onEvent?.(event)),
   };
 
+  private inspectionOf(post: Post, frame: Frame): Inspection {
+    if (post.inspection?.frame !== frame) post.inspection = this.handlers.inspect?.(frame) ?? new Inspection(frame);
+    return post.inspection;
+  }
+
   private safely(tell: () => void): void {
     try {
       tell();
@@ -323,11 +332,6 @@ export class WatchLoop {
     if (this.handlers.onFault !== undefined) this.handlers.onFault(error);
     else process.emitWarning(error instanceof Error ? error : String(error));
   }
-}
-
-function inspectionOf(post: Post, frame: Frame): Inspection {
-  if (post.inspection?.frame !== frame) post.inspection = new Inspection(frame);
-  return post.inspection;
 }
 
 function noSkips(): Record<SkipReason, number> {

@@ -47,6 +47,8 @@ export interface Timing {
 export interface WatchOutcome {
   /** Its own, for ever: what an event, a record and a label refer to. */
   id: string;
+  /** When it came about: milliseconds of the clock. */
+  atMs: number;
   watch: string;
   camera: string;
   type: AnswerType;
@@ -81,9 +83,10 @@ export interface WatchOutcome {
 }
 
 /** That nothing is known. */
-export function nothingKnown(watch: string, { camera, answer }: Pick<WatchSpec, 'camera' | 'answer'>): WatchOutcome {
+export function nothingKnown(watch: string, { camera, answer }: Pick<WatchSpec, 'camera' | 'answer'>, atMs = performance.now()): WatchOutcome {
   return {
     id: randomUUID(),
+    atMs,
     watch,
     camera,
     type: answer.type,

@@ -112,10 +112,11 @@ export class Watch {
     this.answered++;
     const verdict = this.agreement.observe(value, confidence);
     const { changed, previous } = verdict;
-    this.gate.answered(this.clock.now(), { settled: verdict.value === value, changed });
+    const nowMs = this.clock.now();
+    this.gate.answered(nowMs, { settled: verdict.value === value, changed });
     if (verdict.supported || verdict.value === null) this.rely(frame, deadlineMs);
     const outcome: WatchOutcome = {
-      ...this.base('ok'),
+      ...this.base('ok', nowMs),
       value: verdict.value,
       previous,
       changed,
@@ -135,11 +136,12 @@ export class Watch {
     this.inquiry = null;
     this.lapse();
     this.errors++;
-    this.gate.failed(this.clock.now());
+    const nowMs = this.clock.now();
+    this.gate.failed(nowMs);
     const { code, message, retryable }: MiphaError = fromNative(cause, '');
     const { value } = this;
     const outcome: WatchOutcome = {
-      ...this.base('error'),
+      ...this.base('error', nowMs),
       value,
       previous: value,
       frame: seenFrame(frame, this.present.crop),
@@ -189,7 +191,7 @@ export class Watch {
     const validUntil = this.expiry === null ? null : new Date(Math.min(this.expiry.at.getTime(), this.clock.date().getTime()));
     this.forgetExpiry();
     this.agreement.reset();
-    this.report({ ...this.base('stale'), previous, changed: previous !== null, validUntil });
+    this.report({ ...this.base('stale', this.clock.now()), previous, changed: previous !== null, validUntil });
   }
 
   private forgetExpiry(): void {
@@ -204,8 +206,8 @@ export class Watch {
     if (event !== null) this.reports.event(event);
   }
 
-  private base(status: WatchOutcome['status']): WatchOutcome {
-    return { ...nothingKnown(this.id, this.present), status, validUntil: this.validUntil };
+  private base(status: WatchOutcome['status'], atMs: number): WatchOutcome {
+    return { ...nothingKnown(this.id, this.present, atMs), status, validUntil: this.validUntil };
   }
 }
 

@@ -23,12 +23,30 @@ const SRC: Record<string, string[]> = {
   camera: ['picture', 'signals', 'backoff', 'errors', 'address', 'redact'],
   watch: ['engine', 'addon', 'camera', 'decimal', 'spelling', 'errors'], // of engine and addon only types: asking goes through an interface
   mqtt: ['watch', 'backoff', 'errors', 'address', 'redact'], // of watch only the schemas of questions and the types of outcomes
-  service: ['watch', 'camera', 'mqtt', 'engine', 'lock', 'make-folder', 'errors', 'address', 'redact', 'utf8'],
+  service: ['watch', 'camera', 'mqtt', 'engine', 'record', 'lock', 'make-folder', 'errors', 'address', 'redact', 'utf8'],
   record: ['lock', 'make-folder', 'errors'],
+  replay: ['record', 'watch', 'camera', 'picture', 'engine', 'errors'], // of camera and engine only types
   messages: ['mqtt', 'watch'],
   shipped: ['addon'],
   index: ['camera', 'engine', 'package', 'addon', 'shipped', 'errors', 'error-details'],
-  cli: ['index', 'shipped', 'service', 'watch', 'engine', 'package', 'addon', 'camera', 'mqtt', 'make-folder', 'errors', 'address', 'redact', 'utf8'],
+  cli: [
+    'index',
+    'shipped',
+    'service',
+    'watch',
+    'record',
+    'replay',
+    'engine',
+    'package',
+    'addon',
+    'camera',
+    'mqtt',
+    'make-folder',
+    'errors',
+    'address',
+    'redact',
+    'utf8',
+  ],
 };
 
 /** Which rooms of native a room may include from, besides itself. `package` reads model's structs; `model` never looks back. */

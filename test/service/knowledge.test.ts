@@ -102,6 +102,7 @@ it('an outcome whose validity has passed is published as stale, and fires no eve
   const outcome = (value: boolean, validUntil: Date, status: WatchOutcome['status'] = 'ok'): WatchOutcome => ({
     ...{
       id: '1',
+      atMs: 0,
       watch: 'w',
       camera: 'k',
       type: 'boolean',

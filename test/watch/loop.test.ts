@@ -140,6 +140,7 @@ describe('outcomes', () => {
     expect(outcomes).toEqual([
       {
         id: expect.any(String),
+        atMs: frame.monotonicMs + 42,
         watch: 'balls',
         camera: 'kitchen',
         type: 'number',

@@ -1,0 +1,134 @@
+/** The model of a replay: an answer on record is given again after the time it took; what was never asked, the model is asked now. */
+import type { Answer } from '../engine/answer.js';
+import type { RawImage } from '../engine/image.js';
+import { type ErrorCode, MiphaError } from '../errors.js';
+import type { AnswerLine } from '../record/lines.js';
+import type { Eyes, Sight } from '../watch/outcome.js';
+import type { VirtualClock } from './virtual-clock.js';
+
+export interface Script {
+  /**
+   * What the record has about the frame that is looked at. Null: nothing that holds for this question, so the model must be asked. `never`: it was
+   * asked then too, and nothing came of it.
+   */
+  recorded: (question: string) => Promise<AnswerLine | 'never' | null>;
+  /** How long a question takes that the record has no answer to, in milliseconds of the replay's clock. */
+  usualMs: () => number;
+}
+
+type AskOptions = NonNullable<Parameters<Sight['ask']>[1]>;
+
+const NO_TIME = { queueMs: 0, preprocessMs: 0, visionMs: 0, prefillMs: 0 };
+
+export class RecordedEyes implements Eyes {
+  reused = 0;
+  asked = 0;
+  /** Of this machine, for the answers that it computed. */
+  machineMs = 0;
+  private readonly computing = new Set<Promise<unknown>>();
+
+  constructor(
+    private readonly clock: VirtualClock,
+    private readonly script: Script,
+    /** Called when it is first needed. */
+    private readonly model: () => Promise<Eyes>,
+  ) {}
+
+  /** Resolves when nothing is computed any more and everybody who waited for it has gone on: time may pass. */
+  async settled(): Promise<void> {
+    do {
+      await Promise.allSettled(this.computing);
+      await new Promise((resolve) => setImmediate(resolve));
+    } while (this.computing.size > 0);
+  }
+
+  async look(image: RawImage): Promise<Sight> {
+    const beganMs = this.clock.now();
+    let seen: Promise<Sight> | null = null;
+    const look = () => (seen ??= this.timed(async () => await (await this.model()).look(image)));
+    return {
+      timings: NO_TIME,
+      ask: async <T>(question: string, options?: Parameters<Sight['ask']>[1]) => {
+        const given = (options ?? {}) as AskOptions;
+        const { atMs, give } = await this.compute(this.answer<T>(question, given, look, beganMs));
+        await this.until(atMs, given.signal);
+        return give();
+      },
+      stream: () => {
+        throw new Error('a watch does not stream');
+      },
+      dispose: async () => {
+        if (seen !== null) await this.compute((seen as Promise<Sight>).then((sight) => sight.dispose()));
+      },
+    };
+  }
+
+  /** The answer, and when it comes. */
+  private async answer<T>(
+    question: string,
+    { as }: AskOptions,
+    look: () => Promise<Sight>,
+    beganMs: number,
+  ): Promise<{ atMs: number; give: () => Answer<T> }> {
+    const recorded = await this.script.recorded(question);
+    if (recorded === 'never') return { atMs: Number.POSITIVE_INFINITY, give: unreachable };
+    if (recorded !== null) {
+      this.reused++;
+      return { atMs: recorded.mono_ms, give: () => again<T>(recorded) };
+    }
+    this.asked++;
+    const sight = await look();
+    const answer = await this.timed(() => sight.ask(question, { as }));
+    return { atMs: beganMs + this.script.usualMs(), give: () => answer as Answer<T> };
+  }
+
+  /** Rejects when the question is given up before. */
+  private until(atMs: number, signal: AbortSignal | undefined): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const abort = () => {
+        cancel();
+        reject(signal?.reason);
+      };
+      const cancel = this.clock.at(atMs, () => {
+        signal?.removeEventListener('abort', abort);
+        resolve();
+      });
+      signal?.addEventListener('abort', abort, { once: true });
+      if (signal?.aborted) abort();
+    });
+  }
+
+  private async timed<T>(work: () => Promise<T>): Promise<T> {
+    const began = performance.now();
+    try {
+      return await work();
+    } finally {
+      this.machineMs += performance.now() - began;
+    }
+  }
+
+  private compute<T>(work: Promise<T>): Promise<T> {
+    this.computing.add(work);
+    return work.finally(() => this.computing.delete(work));
+  }
+}
+
+/** As it was given then. Throws what was thrown then. */
+function again<T>({ status, error, observed, confidence, text }: AnswerLine): Answer<T> {
+  if (status === 'error') {
+    const { code, message, retryable } = error as { code: ErrorCode; message: string; retryable: boolean };
+    throw new MiphaError(code, message, { retryable });
+  }
+  return {
+    text,
+    value: observed as T,
+    confidence,
+    finish: 'stop',
+    tokens: { prompt: 0, reused: 0, answer: 0 },
+    timings: { ...NO_TIME, decodeMs: 0, totalMs: 0 },
+  };
+}
+
+function unreachable(): never {
+  throw new Error('nothing came of it');
+}

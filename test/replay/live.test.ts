@@ -1,0 +1,175 @@
+/** A day on record, lived again with the same settings, is the same day: same events, same frames, same moments. */
+import { describe, expect, it } from 'vitest';
+import type { Frame } from '../../src/camera/frame.js';
+import { random } from '../../src/camera/kitchen.js';
+import type { RawImage } from '../../src/engine/image.js';
+import type { RecordLine } from '../../src/record/lines.js';
+import { Film } from '../../src/replay/film.js';
+import { Life } from '../../src/replay/life.js';
+import { timelines } from '../../src/replay/timeline.js';
+import { VirtualClock } from '../../src/replay/virtual-clock.js';
+import { Recording } from '../../src/service/recording.js';
+import type { WatchEvent } from '../../src/watch/events.js';
+import { WatchLoop } from '../../src/watch/loop.js';
+import type { Eyes } from '../../src/watch/outcome.js';
+import type { WatchSpec } from '../../src/watch/spec.js';
+import { counts } from '../support/counts.js';
+import { spec } from '../watch/stage.js';
+
+const SIDE = 32;
+const START_MS = 1234.5678901;
+
+/** Pictures that stand still, change in part or as a whole, flash, grow darker and are noisy. */
+function* pictures(seed: number, count: number): Generator<Uint8Array> {
+  const next = random(seed);
+  let level = 100;
+  let left = 60;
+  for (let i = 0; i < count; i++) {
+    const dice = next();
+    if (dice < 0.05) left = Math.floor(next() * 256);
+    if (dice > 0.95) level = 40 + Math.floor(next() * 160);
+    const flash = dice > 0.5 && dice < 0.53 ? 150 : 0;
+    if (i % 7 === 0 && dice < 0.5) level = Math.max(30, level - 1);
+    const noise = dice > 0.4 && dice < 0.9 ? Math.floor(next() * 6) : 0;
+    const data = new Uint8Array(SIDE * SIDE * 3);
+    for (let pixel = 0; pixel < SIDE * SIDE; pixel++) {
+      const value = (pixel % SIDE < 8 ? left : level) + flash + ((pixel * 7 + i) % (noise + 1));
+      data.fill(Math.min(255, value), pixel * 3, pixel * 3 + 3);
+    }
+    yield data;
+  }
+}
+
+const soon = () => new Promise((resolve) => setImmediate(resolve));
+
+/** Of one watch beside another that keeps the engine busy too. */
+async function liveDay(seed: number, watches: Record<string, WatchSpec>, frames: number): Promise<{ lines: RecordLine[]; events: string[] }> {
+  const next = random(seed + 1);
+  const clock = new VirtualClock(START_MS);
+  clock.setDate(new Date('2026-11-27T22:00:00Z'), START_MS);
+  const takes = async () => await new Promise<void>((resolve) => void clock.after(5 + next() * 700, resolve));
+  const eyes: Eyes = {
+    look: async (image: RawImage) => {
+      await takes();
+      const brightness = image.data[0] as number;
+      return {
+        timings: { queueMs: 0, preprocessMs: 0, visionMs: 0, prefillMs: 0 },
+        ask: async <T>() => {
+          await takes();
+          if (next() < 0.03) throw new Error('the engine had a bad moment');
+          const value = brightness > 100 !== next() < 0.1;
+          return {
+            text: value ? 'Yes' : 'No',
+            value: value as T,
+            confidence: 0.5 + next() / 2,
+            finish: 'stop' as const,
+            tokens: { prompt: 0, reused: 0, answer: 0 },
+            timings: { queueMs: 0, preprocessMs: 0, visionMs: 0, prefillMs: 0, decodeMs: 0, totalMs: 0 },
+          };
+        },
+        stream: () => {
+          throw new Error('no');
+        },
+        dispose: async () => {},
+      };
+    },
+  };
+  const lines: RecordLine[] = [];
+  const events: string[] = [];
+  const recording = new Recording({
+    open: (watch, start) => {
+      const begin = (given: typeof start) => {
+        const at = clock.date().toISOString();
+        if (watch === 'lamp') lines.push({ kind: 'start', v: 1, session: 's', watch, at, mono_ms: clock.now(), ...given });
+      };
+      begin(start);
+      return {
+        start: begin,
+        line: (line) => void (watch === 'lamp' && lines.push(line)),
+        frame: (line) => void (watch === 'lamp' && lines.push({ ...line, file: null, bytes: 0 })),
+      };
+    },
+    model: { name: 'm', hash: 'h' },
+    encode: async () => new Uint8Array(1),
+  });
+  const loop = new WatchLoop(eyes, {
+    clock,
+    onDecision: (decision) => recording.decided(decision),
+    onOutcome: (outcome) => recording.answered(outcome),
+    onEvent: (event) => {
+      recording.told(event);
+      if (event.outcome.watch === 'lamp') events.push(wordsOf(event));
+    },
+    onFault: (error) => expect.unreachable(String(error)),
+  });
+  const camera = new Film('kitchen');
+  loop.addCamera(camera);
+  for (const [id, each] of Object.entries(watches)) loop.put(id, each);
+  loop.start();
+  let content = 0;
+  let before: Uint8Array | null = null;
+  for (const data of pictures(seed, frames)) {
+    const untilMs = clock.now() + 20 + next() * 160;
+    do await soon();
+    while (clock.step(untilMs));
+    if (before === null || Buffer.compare(before, data) !== 0) content++;
+    before = data;
+    const id = `kitchen-${content}-${untilMs}`;
+    const frame: Frame = { id, monotonicMs: clock.now(), at: clock.date(), width: SIDE, height: SIDE, format: 'rgb', data, content };
+    camera.show(frame);
+    await soon();
+  }
+  await recording.end();
+  return { lines, events };
+}
+
+function wordsOf({ type, previous, outcome: { frame, value, confidence, atMs } }: WatchEvent): string {
+  return `${atMs} ${type} ${previous} → ${value} ${confidence} ${frame?.id}`;
+}
+
+async function* recorded(lines: readonly RecordLine[]) {
+  for (const [index, line] of lines.entries()) yield { line, segment: '1', number: index, picture: null };
+}
+
+async function again(lines: readonly RecordLine[], change: Partial<WatchSpec> = {}) {
+  const events: string[] = [];
+  const then: string[] = [];
+  let counted = { frames: 0, reused: 0, asked: 0, machineMs: 0, unknown: 0 };
+  for await (const timeline of timelines(recorded(lines))) {
+    counted = await new Life(timeline, {
+      spec: (before) => ({ ...before, ...change }),
+      revision: 'h',
+      model: () => Promise.reject(new Error('nothing needs to be asked')),
+      handlers: {
+        onAnswer: (outcome, before) => expect(outcome.observed).toEqual(before?.observed ?? null),
+        onEvent: (event) => events.push(wordsOf(event)),
+        onRecordedEvent: ({ mono_ms, event_type, previous, value, frame }) => then.push(`${mono_ms} ${event_type} ${previous} → ${value} ${frame}`),
+        onPassed: () => {},
+      },
+    }).live();
+  }
+  return { events, then, counted };
+}
+
+const LAMP = { question: 'Is it bright?', interval_ms: 400, reask_ms: 2000, ttl_ms: 6000, max_age_ms: 1500 };
+const SETTINGS: Record<string, object> = {
+  plain: {},
+  'every new picture': { change_percent: 0, interval_ms: 0 },
+  'two of three, sure ones': { agreement: { n: 2, of: 3 }, min_confidence: 0.7, keep_confidence: 0.55 },
+  'a pause after each change': { cooldown_ms: 3000, change_percent: 5 },
+};
+
+describe.each(Object.entries(SETTINGS))('%s', (_, settings) => {
+  it.each(Array.from({ length: counts(4, 60) }, (_, seed) => seed))('day %i', async (seed) => {
+    const watches = {
+      lamp: spec({ ...LAMP, ...settings }),
+      door: spec({ question: 'Open?', interval_ms: 900 + seed, change_percent: 0, priority: 2 }),
+    };
+    const { lines, events } = await liveDay(seed * 1000, watches, 400);
+    expect(events.length).toBeGreaterThan(0);
+    const { events: replayed, counted } = await again(lines);
+    expect(replayed).toEqual(events);
+    expect(counted.unknown).toBe(0);
+    expect(counted.reused).toBeGreaterThan(10);
+  });
+});
