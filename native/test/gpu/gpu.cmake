@@ -1,7 +1,7 @@
 # The same programs for devices, in the folder gpu-check: target gpu_check. They need a driver and a C library, nothing else.
 list(JOIN targets "-" nvcc_folder)
 set(nvcc_folder gpu-objects/${nvcc_folder}) # make does not see that the targets have changed
-set(nvcc_flags -std=c++17 -O3 -lineinfo) # lines, which compute-sanitizer and ncu name
+set(nvcc_flags -std=c++17 -O3) # as shipped; lines of the source, which compute-sanitizer and ncu could name, would be as large as the code
 execute_process(COMMAND ${MIPHA_NVCC} --help OUTPUT_VARIABLE options)
 if(options MATCHES "--compress-mode") # since 12.8
   list(APPEND nvcc_flags --compress-mode=size)
