@@ -86,10 +86,10 @@ def tower():
     import torch
     from transformers import SiglipVisionConfig, SiglipVisionModel
 
-    sizes = {"hidden_size": 1152, "intermediate_size": 4304, "num_hidden_layers": 27, "num_attention_heads": 16, "image_size": 384}
+    sizes = {"hidden_size": 1152, "intermediate_size": 4304, "num_hidden_layers": 26, "num_attention_heads": 16, "image_size": 384}  # Mipha takes the features before the last of 27 layers
     if SMALL:
         sizes = {"hidden_size": 144, "intermediate_size": 216, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 112}
-    config = SiglipVisionConfig(patch_size=14, **sizes)
+    config = SiglipVisionConfig(patch_size=14, vision_use_head=False, **sizes)
     config._attn_implementation = "sdpa"
     model = SiglipVisionModel(config).eval()
     pixels = torch.randn(1, 3, config.image_size, config.image_size)

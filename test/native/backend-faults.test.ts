@@ -7,14 +7,14 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ROOT } from '../architecture/sources.js';
 import { alone } from '../support/alone.js';
 import { counts, THOROUGH } from '../support/counts.js';
-import { MACHINE_LACKS } from '../support/machine.js';
+import { FOLDER, MACHINE_ENV, MACHINE_LACKS } from '../support/machine.js';
 import { NVCC } from '../support/nvcc.js';
 import { FAULTS, type Fault } from './backend-faults.js';
 import { planted } from './planted.js';
 
 const BACKEND = join(ROOT, 'native/backend/cuda');
-const BUILD = join(ROOT, 'build-faults'); // kept: what has not changed is not compiled again
-const TARGET = '87';
+const BUILD = FOLDER;
+const TARGET = MACHINE_ENV.MIPHA_MACHINE_TARGET;
 const KERNELS = readdirSync(join(BACKEND, 'kernels')).filter((name) => name.endsWith('.cu'));
 const PROGRAMS = [...new Set(FAULTS.map(({ program }) => program))];
 const SEEDS = ['0', '1', '2', '3'];

@@ -14,7 +14,7 @@ const { findCompiler, LEAST_VERSION } = (await import(pathToFileURL(resolve('scr
   LEAST_VERSION: string;
 };
 
-const FOLDER = resolve('build/machine');
+export const FOLDER = resolve('build/machine');
 export const GPU_ANSWERS = join(FOLDER, 'gpu_answers');
 /** What the suites find in their environment. Fewer multiprocessors are fewer blocks that each prepare the same rows. */
 export const MACHINE_ENV = { MIPHA_CUDA: join(FOLDER, 'mipha_cuda.so'), MIPHA_MACHINE_TARGET: '87', MIPHA_MACHINE_PROCESSORS: '2' };
