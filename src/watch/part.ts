@@ -74,7 +74,7 @@ export function pictureOf(frame: Frame, part: Part): RawImage {
   const { width, height, format } = image;
   const row = width * channels;
   const stride = frame.width * channels;
-  const data = new Uint8Array(row * height);
+  const data = Buffer.allocUnsafeSlow(row * height); // every byte is written; of its own
   for (let y = 0; y < height; y++) data.set(image.data.subarray(y * stride, y * stride + row), y * row);
   return { data: fillRuns(data, hidden, channels, NEUTRAL), width, height, format };
 }

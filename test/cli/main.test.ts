@@ -16,6 +16,7 @@ const COMMANDS = [
   'check-config',
   'print-config',
   'drop-overrides',
+  'mask',
   'schema',
 ];
 
