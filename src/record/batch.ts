@@ -27,24 +27,33 @@ export interface Moment {
   startItem: (start: Start) => Item;
 }
 
-/** `pictures`: whether the disk has room for some. Throws NoRoom and what the disk says: what is in the queue stays there. */
-export async function writeBatch(store: Store, lane: Lane, moment: Moment): Promise<{ pictures: boolean }> {
+/** Whether there was room for pictures; null: there were none. Throws NoRoom and what the disk says: what is in the queue stays there. */
+export async function writeBatch(store: Store, lane: Lane, moment: Moment): Promise<boolean | null> {
   const { queue, losses } = lane;
   const space = await store.space();
   if (!space.lines) throw new NoRoom('the disk is full');
   const folder = await store.folder(lane.watch);
   losses.add('torn', { frames: folder.takeTorn() }, moment.monoMs);
   const segment = await store.segmentOf(folder);
-  const items = plan(store, lane, segment, (item) => {
-    const reason: LossReason | null = !space.pictures ? 'full' : blocks(item.jpeg?.length ?? 0) > store.batchBytes ? 'budget' : null;
-    if (item.jpeg === null || reason === null) return;
+  const drop = (item: Item, reason: LossReason) => {
     queue.dropPicture(item);
     losses.add(reason, { frames: 1 }, moment.monoMs);
+  };
+  const hadPictures = queue.head(MOST_ITEMS).some(({ jpeg }) => jpeg !== null);
+  const items = plan(store, lane, segment, (item) => {
+    const reason: LossReason | null = !space.pictures
+      ? 'full'
+      : blocks(item.jpeg?.length ?? 0) > store.batchBytes
+        ? store.isDiskSmall
+          ? 'full'
+          : 'budget'
+        : null;
+    if (item.jpeg !== null && reason !== null) drop(item, reason);
   });
   const repeated = lane.start !== null && lane.startedIn !== segment.info && items[0]?.start === undefined ? [moment.startItem(lane.start)] : [];
   // told behind all that was handed over before
   const lost = items.length === queue.length ? losses.due(moment.monoMs, moment.tellAll) : [];
-  if (items.length === 0 && lost.length === 0) return space;
+  if (items.length === 0 && lost.length === 0) return null;
   const lostLines = lost.map(([reason, { frames, lines, sinceMs }]): LostLine => {
     return { kind: 'lost', at: moment.at, mono_ms: moment.monoMs, since_ms: sinceMs, frames, lines, reason };
   });
@@ -52,8 +61,12 @@ export async function writeBatch(store: Store, lane: Lane, moment: Moment): Prom
 
   const bytes = [...repeated, ...items].reduce((sum, item) => sum + item.bytes, told.length);
   const pictureBytes = items.reduce((sum, { jpeg }) => sum + blocks(jpeg?.length ?? 0), 0);
-  await store.makeRoom(blocks(bytes) + 2 * BLOCK_BYTES + pictureBytes, pictureBytes === 0);
-  if (folder.open !== segment) return space; // it was the oldest one, and had to go
+  if (!(await store.makeRoom(blocks(bytes) + 2 * BLOCK_BYTES + pictureBytes, pictureBytes === 0))) {
+    if (pictureBytes === 0) throw new NoRoom('the disk is full');
+    for (const item of items) if (item.jpeg !== null) drop(item, 'full');
+    return false; // the lines come next
+  }
+  if (folder.open !== segment) return null; // it was the oldest one, and had to go
   const pictures: Picture[] = [];
   try {
     let text = '';
@@ -73,7 +86,7 @@ export async function writeBatch(store: Store, lane: Lane, moment: Moment): Prom
   losses.told(moment.monoMs, lost);
   for (const { start } of items) lane.start = start ?? lane.start;
   lane.startedIn = segment.info;
-  return space;
+  return hadPictures ? space.pictures : null;
 }
 
 /** As many of the next items as fit into the segment and into a batch, at least one where there is any. */

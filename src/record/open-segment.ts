@@ -1,7 +1,9 @@
 /** The one segment of a watch that is written to: a log that only grows, and pictures beside it, each whole before its line is written. */
 import { join } from 'node:path';
-import { blocks, codeOf, type Disk, type DiskFile, syncPath } from './disk.js';
+import { blocks, type Disk, type DiskFile, ifThere, syncPath } from './disk.js';
 import { countLine, countPicture, type LineFacts, LOG_FILE, pictureName, type Segment } from './segment.js';
+
+export const SYNC_BUDGET_MS = 500;
 
 export interface Picture {
   file: string;
@@ -9,8 +11,7 @@ export interface Picture {
 }
 
 export class OpenSegment {
-  /** The log ends where it should. */
-  isSound = true;
+  private isSound = true; // the log ends where it should
   private unsynced: string[] = []; // pictures
   private isDirty = false;
   private isNew = true; // its folder's name may not be on the disk
@@ -47,16 +48,16 @@ export class OpenSegment {
     });
   }
 
-  /** Whole lines. The log ends as before where this fails; when that cannot be had, it is not sound from then on. */
+  /** Whole lines. All of them or none: what was written before it failed is cut off again, at the latest before anything else is written. */
   async append(text: string, lines: readonly LineFacts[], pictures: readonly Picture[]): Promise<void> {
     const bytes = Buffer.from(text);
+    await this.heal();
     this.isDirty = true;
     try {
       for (let done = 0; done < bytes.length; ) done += (await this.log.write(bytes, done)).bytesWritten;
     } catch (error) {
-      await this.log.truncate(this.info.log_bytes).catch(() => {
-        this.isSound = false;
-      });
+      this.isSound = false;
+      await this.heal().catch(() => {});
       throw error;
     }
     this.info.log_bytes += bytes.length;
@@ -67,14 +68,22 @@ export class OpenSegment {
     }
   }
 
-  /** What was written so far survives the end of power. Pictures first: a line must not outlive what it names. */
-  async sync(): Promise<void> {
+  private async heal(): Promise<void> {
+    if (!this.isSound) await this.log.truncate(this.info.log_bytes);
+    this.isSound = true;
+  }
+
+  /**
+   * What was written so far survives the end of power: pictures first, then the lines that name them. Each picture takes a commit of the file system:
+   * those that take longer than `budgetMs` are left to the kernel, which writes what is half a minute old.
+   */
+  async sync(budgetMs: number): Promise<void> {
     if (!this.isDirty) return;
-    const pictures = this.unsynced;
-    for (let file = pictures[0]; file !== undefined; pictures.shift(), file = pictures[0]) {
-      await syncPath(this.disk, join(this.folder, file)).catch((error: unknown) => {
-        if (codeOf(error) !== 'ENOENT') throw error; // somebody removed it
-      });
+    await this.heal();
+    const begun = performance.now();
+    for (const file of this.unsynced.splice(0)) {
+      if (performance.now() - begun > budgetMs) break;
+      await ifThere(syncPath(this.disk, join(this.folder, file)), undefined); // somebody may have removed it
     }
     await this.log.datasync();
     await syncPath(this.disk, this.folder);

@@ -20,7 +20,8 @@ import {
 } from './lines.js';
 import { type Loss, Losses } from './losses.js';
 import { Nap } from './nap.js';
-import { type Held, type Item, Queue } from './queue.js';
+import { SYNC_BUDGET_MS } from './open-segment.js';
+import { type Held, type Item, LINE_QUEUE_BYTES, PICTURE_QUEUE_BYTES, Queue } from './queue.js';
 import { factsOf } from './segment.js';
 import { type RecordLimits, Store, WATCH_NAME } from './store.js';
 
@@ -29,7 +30,7 @@ const MUCH_BYTES = 1 << 20;
 const RETRY_MS = 1000;
 const TICK_MS = 1000;
 const HOUSE_MS = 60_000;
-export const SYNC_MS = 5000;
+const SYNC_MS = 5000;
 const OPEN_MS = 5000;
 const LEAST_BYTES = 1 << 20;
 const FRAME_END_BYTES = 64; // `,"file":"000001.jpg","bytes":40000}` and a line feed
@@ -250,14 +251,15 @@ export class Recorder {
 
   /** One batch of each watch, and what is due besides. */
   private async work(): Promise<void> {
-    let pictures = true;
+    let pictures: boolean | null = null;
     for (const lane of this.lanes.values()) {
       if (this.isAbandoned) return;
       const now = this.clock.now();
       const tellAll = this.isClosing || this.waiters.length > 0;
       if (lane.queue.length === 0 && lane.losses.due(now, tellAll).length === 0) continue;
       const moment: Moment = { monoMs: now, at: this.clock.date().toISOString(), tellAll, startItem: (start) => this.startItem(lane.watch, start) };
-      pictures = (await writeBatch(this.store, lane, moment)).pictures && pictures;
+      const room = await writeBatch(this.store, lane, moment);
+      pictures = pictures === false ? false : (room ?? pictures);
     }
     if (this.clock.now() - this.houseAt >= HOUSE_MS) {
       await this.store.keepHouse();
@@ -265,17 +267,28 @@ export class Recorder {
     }
     const begun = performance.now();
     if (this.store.isDirty && (begun >= this.syncAt || (this.queued === 0 && (this.isClosing || this.waiters.length > 0)))) {
-      await this.store.sync();
+      await this.store.sync(this.waiters.length > 0 ? Number.POSITIVE_INFINITY : SYNC_BUDGET_MS);
       this.syncAt = performance.now() + Math.max(SYNC_MS, performance.now() - begun); // at most half of the time is spent on it
     }
-    this.tell(pictures ? null : { reason: 'full', message: `${this.options.folder}: the disk is nearly full`, records: 'lines' });
+    await this.tellHowItGoes(pictures);
+  }
+
+  /** `pictures`: whether there was room for those that came; null: none came. */
+  private async tellHowItGoes(pictures: boolean | null): Promise<void> {
+    const isBehind = this.held.pictureBytes > PICTURE_QUEUE_BYTES / 2 || this.held.lineBytes > LINE_QUEUE_BYTES / 2;
+    if (pictures === false) this.tell({ reason: 'full', message: `${this.options.folder}: the disk is nearly full`, records: 'lines' });
+    else if (this.trouble?.reason === 'slow' && isBehind) return;
+    else if (this.trouble?.records === 'lines' && pictures === null && !(await this.store.space()).plenty) return;
+    else this.tell(null);
   }
 
   private async rest(): Promise<void> {
-    const isUrgent = this.isClosing || this.waiters.length > 0 || this.held.lineBytes + this.held.pictureBytes > MUCH_BYTES;
-    if (isUrgent) return;
-    if (this.queued === 0) await this.nap.for(TICK_MS, 'work', false);
-    if (this.queued > 0) await this.nap.for(GATHER_MS, 'now', false);
+    if (this.queued === 0 && !this.isUrgent) await this.nap.for(TICK_MS, 'work', false);
+    if (this.queued > 0 && !this.isUrgent) await this.nap.for(GATHER_MS, 'now', false);
+  }
+
+  private get isUrgent(): boolean {
+    return this.isClosing || this.waiters.length > 0 || this.held.lineBytes + this.held.pictureBytes > MUCH_BYTES;
   }
 
   private get queued(): number {

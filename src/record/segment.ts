@@ -26,7 +26,7 @@ export const segmentSchema = z.strictObject({
   pictures: count, // that are there
   picture_bytes: count,
   picture_blocks: count, // bytes, as they are taken on the disk
-  /** Of the name of the newest picture. */
+  /** Of the name of the newest picture; 0 once it is sealed. */
   picture_number: count,
   lost_frames: count,
   lost_lines: count,
@@ -46,6 +46,12 @@ export function newSegment(name: string): Segment {
   const pictures = { pictures: 0, picture_bytes: 0, picture_blocks: 0, picture_number: 0 };
   const times = { earliest: null, latest: null, sessions: [], ran_ms: 0, first: null, last: null };
   return { name, sealed: false, log_bytes: 0, ...counts, ...pictures, ...times };
+}
+
+/** Nothing is written to it any more. */
+export function seal(segment: Segment): void {
+  segment.sealed = true;
+  segment.picture_number = 0;
 }
 
 export function isSegmentName(name: string): boolean {

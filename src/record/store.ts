@@ -5,7 +5,7 @@ import { makeFolder } from '../make-folder.js';
 import { expired, type RecordClock, WallClock } from './age.js';
 import { blocks, type Disk, folderBlocks, ifThere, syncPath } from './disk.js';
 import type { OpenSegment } from './open-segment.js';
-import { footprint, type Segment } from './segment.js';
+import { footprint, type Segment, seal } from './segment.js';
 import { byNumber } from './survey.js';
 import { WatchFolder } from './watch-folder.js';
 
@@ -23,6 +23,14 @@ export interface RecordLimits {
   days: number;
   /** Of one segment; 8 MiB, or a sixteenth of `bytes` where that is less. */
   segmentBytes?: number;
+}
+
+/** What there is room for. */
+export interface Space {
+  pictures: boolean;
+  lines: boolean;
+  /** It is not only just so. */
+  plenty: boolean;
 }
 
 /** There is no room, and deleting what is ours would not make any. */
@@ -88,6 +96,11 @@ export class Store {
     return Math.min(this.limits.segmentBytes ?? 8 << 20, Math.floor(this.budgetBytes / SEGMENTS));
   }
 
+  /** The disk holds less than the limits allow. */
+  get isDiskSmall(): boolean {
+    return this.budgetBytes < this.limits.bytes;
+  }
+
   /** What one batch may take: deleting for it must not delete the history. */
   get batchBytes(): number {
     return this.budgetBytes / 8;
@@ -97,7 +110,7 @@ export class Store {
    * What may be written. Pictures stop first, at a margin of a twentieth of the disk and 512 MiB at most; lines at a quarter of it. Where the disk is
    * smaller than the budget, what it can hold is the budget; what others write takes nothing from what is there already.
    */
-  async space(): Promise<{ pictures: boolean; lines: boolean }> {
+  async space(): Promise<Space> {
     const since = performance.now() - this.lookedAt;
     if (since >= SPACE_MS || this.freeBytes < 2 * this.marginBytes) {
       const { bavail, bsize, blocks: all } = await this.disk.statfs(this.path);
@@ -107,41 +120,51 @@ export class Store {
       const used = this.usedBytes;
       this.budgetBytes = Math.min(this.limits.bytes, Math.max(used, used + this.freeBytes - 2 * this.marginBytes));
     }
-    return { pictures: this.freeBytes >= this.marginBytes, lines: this.freeBytes >= this.marginBytes / 4 };
+    const of = (share: number) => this.freeBytes >= share * this.marginBytes;
+    return { pictures: of(1), lines: of(1 / 4), plenty: of(2) };
   }
 
   /**
-   * Deletes the oldest segments until so many more bytes fit into the budget. Where others have filled the disk there may be next to nothing to delete:
-   * lines then take what is left of the margin. Throws NoRoom.
+   * Deletes the oldest segments until so many more bytes fit into the budget; false: they cannot. Where it is the disk that is small, and what is ours is
+   * little, nothing is deleted: it would not help for long. Lines then take what is left of the margin.
    */
-  async makeRoom(bytes: number, areLines = true): Promise<void> {
-    if (bytes > this.budgetBytes / 4) {
-      const isLeft = areLines && this.usedBytes + bytes <= this.limits.bytes && this.freeBytes - bytes >= this.marginBytes / 4;
-      if (!isLeft) throw new NoRoom(`${bytes} bytes do not fit into a budget of ${Math.floor(this.budgetBytes)}`);
-      this.freeBytes -= bytes;
-      return;
-    }
-    while (this.usedBytes + bytes > this.budgetBytes) {
-      const oldest = [...this.folders.values()]
-        .filter(({ segments }) => segments.length > 0)
-        .reduce<WatchFolder | null>((least, folder) => (least === null || byNumber(nameOf(folder), nameOf(least)) < 0 ? folder : least), null);
-      if (oldest === null) throw new NoRoom(`${bytes} bytes do not fit into a budget of ${Math.floor(this.budgetBytes)}`);
+  async makeRoom(bytes: number, areLines = true): Promise<boolean> {
+    for (;;) {
+      const used = this.usedBytes;
+      if (used + bytes <= this.budgetBytes) break;
+      const oldest = this.oldest();
+      const isWorthIt = oldest !== null && bytes <= this.budgetBytes / 4 && footprint(oldest.segments[0] as Segment) <= used / 4;
+      if (!isWorthIt && used + bytes <= this.limits.bytes) {
+        if (areLines && this.freeBytes - bytes >= this.marginBytes / 4) break;
+        return false;
+      }
+      if (oldest === null) return false;
       await oldest.removeOldest();
       this.lookedAt = Number.NEGATIVE_INFINITY;
     }
     this.freeBytes -= bytes;
+    return true;
+  }
+
+  /** The folder with the oldest segment of all. */
+  private oldest(): WatchFolder | null {
+    let oldest: WatchFolder | null = null;
+    for (const folder of this.folders.values()) {
+      if (folder.segments.length > 0 && (oldest === null || byNumber(nameOf(folder), nameOf(oldest)) < 0)) oldest = folder;
+    }
+    return oldest;
   }
 
   /** Where to write: the open segment, or the newest one if it has room, or a new one. */
   async segmentOf(folder: WatchFolder): Promise<OpenSegment> {
-    if (folder.open !== null && (!folder.open.isSound || this.isFull(folder.open.info))) await folder.seal();
+    if (folder.open !== null && this.isFull(folder.open.info)) await folder.seal();
     if (folder.open !== null) return folder.open;
     const { newest } = folder;
     if (newest !== null && !newest.sealed && !this.isFull(newest)) {
       await folder.resume();
     } else {
-      if (newest !== null) newest.sealed = true;
-      await this.makeRoom(folderBlocks(0) + blocks(1));
+      if (newest !== null) seal(newest);
+      if (!(await this.makeRoom(folderBlocks(0) + blocks(1)))) throw new NoRoom('the disk is full');
       while (!(await folder.begin(this.nextNumber++)));
     }
     return folder.open as unknown as OpenSegment;
@@ -176,8 +199,9 @@ export class Store {
     return [...this.folders.values()].some(({ open }) => open?.dirty);
   }
 
-  async sync(): Promise<void> {
-    for (const { open } of this.folders.values()) if (open?.isSound) await open.sync();
+  /** See OpenSegment.sync(). */
+  async sync(budgetMs: number): Promise<void> {
+    for (const { open } of this.folders.values()) await open?.sync(budgetMs);
   }
 
   /** Others may record there from now on, whatever fails. */

@@ -4,7 +4,18 @@ import { z } from 'zod';
 import { blocks, type Disk, ifThere } from './disk.js';
 import { parseLine } from './lines.js';
 import { logLines } from './log-lines.js';
-import { countLine, countPicture, factsOf, isPictureName, isSegmentName, LOG_FILE, newSegment, type Segment, segmentSchema } from './segment.js';
+import {
+  countLine,
+  countPicture,
+  factsOf,
+  isPictureName,
+  isSegmentName,
+  LOG_FILE,
+  newSegment,
+  type Segment,
+  seal,
+  segmentSchema,
+} from './segment.js';
 
 export const INDEX_FILE = 'index.json';
 export const GONE_PREFIX = '.gone-'; // of a segment's folder while it is deleted
@@ -39,7 +50,7 @@ export async function survey(disk: Disk, folder: string): Promise<Survey> {
     if (segment !== null) found.segments.push(segment);
   }
   // only the newest one is written on
-  for (const segment of found.segments.slice(0, -1)) segment.sealed = true;
+  for (const segment of found.segments.slice(0, -1)) seal(segment);
   found.indexIsTrue &&= found.segments.length === index.segments.length;
   return found;
 }

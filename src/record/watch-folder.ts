@@ -2,8 +2,8 @@
 import { join } from 'node:path';
 import { blocks, codeOf, type Disk, folderBlocks, ifThere } from './disk.js';
 import { compactLabels, labelBytes } from './labels.js';
-import { OpenSegment } from './open-segment.js';
-import { footprint, LOG_FILE, newSegment, type Segment, segmentName } from './segment.js';
+import { OpenSegment, SYNC_BUDGET_MS } from './open-segment.js';
+import { footprint, LOG_FILE, newSegment, type Segment, seal, segmentName } from './segment.js';
 import { GONE_PREFIX, INDEX_FILE, indexBlocks, indexText, survey } from './survey.js';
 
 export class WatchFolder {
@@ -83,10 +83,10 @@ export class WatchFolder {
   async seal(): Promise<void> {
     const { open } = this;
     if (open === null) return;
-    if (open.isSound) await open.sync();
+    await open.sync(SYNC_BUDGET_MS);
     await this.closeOpen();
     if (open.info.lines === 0) await this.remove(open.info);
-    else open.info.sealed = true;
+    else seal(open.info);
     this.isIndexTrue = false;
   }
 
@@ -145,7 +145,7 @@ export class WatchFolder {
   async close(): Promise<void> {
     this.isIndexTrue &&= this.open === null;
     try {
-      if (this.open?.isSound) await this.open.sync();
+      await this.open?.sync(SYNC_BUDGET_MS);
     } finally {
       await this.closeOpen();
     }

@@ -64,7 +64,7 @@ export function answerLine(number: number, clock: RecordClock, text = 'yes', ses
 const opened: Recorder[] = [];
 const folders: string[] = [];
 afterEach(async () => {
-  for (const recorder of opened.splice(0)) await recorder.close(100);
+  for (const recorder of opened.splice(0)) await recorder.close();
   for (const folder of folders.splice(0)) await rm(folder, { recursive: true, force: true });
 });
 
@@ -184,3 +184,10 @@ export function diskWith(mishap: Mishap): Disk {
 export function diskError(code: string, half = false): NodeJS.ErrnoException {
   return Object.assign(new Error(`${code}: as the test wants it`), { code, half });
 }
+
+/** Everything but syncing, which takes most of the time of a simulation. */
+export const unsyncedDisk: Disk = {
+  ...systemDisk,
+  open: async (...args: Parameters<Disk['open']>) =>
+    Object.assign(await systemDisk.open(...args), { sync: async () => {}, datasync: async () => {} }),
+};

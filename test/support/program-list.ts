@@ -14,6 +14,7 @@ export const PROGRAMS = {
     probe: () => spawnSync('pkg-config', ['--exists', 'gstreamer-rtsp-server-1.0']).status === 0 && found('gcc'),
     install: 'libgstrtspserver-1.0-dev pkg-config gcc',
   },
+  gcc: { probe: () => found('gcc'), install: 'gcc libc6-dev' },
   openssl: { probe: () => found('openssl'), install: 'openssl' },
 } as const satisfies Record<string, { probe: () => boolean; install: string }>;
 export type Program = keyof typeof PROGRAMS;
