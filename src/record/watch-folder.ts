@@ -128,8 +128,12 @@ export class WatchFolder {
     if (this.open?.dirty === false && logBytes === this.quietBytes) await this.closeOpen();
     this.quietBytes = logBytes;
     if (this.haveSegmentsGone) {
-      await compactLabels(this.path, new Set(this.segments.map(({ name }) => name)));
-      this.haveSegmentsGone = false;
+      try {
+        await compactLabels(this.path, new Set(this.segments.map(({ name }) => name)));
+        this.haveSegmentsGone = false;
+      } catch (error) {
+        if (codeOf(error) !== 'ERR_BUSY') throw error; // somebody labels: the next time
+      }
     }
     this.labelBytes = await labelBytes(this.disk, this.path);
     if (this.isIndexTrue) return;
