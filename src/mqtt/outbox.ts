@@ -2,11 +2,13 @@
  * What waits for the broker, with limits. Nothing is handed to MQTT.js while there is no connection, and never more than a few unacknowledged
  * messages while there is one: MQTT.js keeps what it is given for ever.
  *
- * States (retained): the newest per topic, all of them again on every connection. Events: a ring, kept through outages while they are news.
+ * States (retained): the newest per topic, all of them again on every connection. Events: a ring, kept through outages while they are news; one that
+ * names a picture goes out when the broker has that picture, and without it where that would cost the event.
  * Responses: sent at once or not at all. Transient messages (QoS 0): likewise, and only on a link that keeps up.
  *
  * Whoever is told something (refusals, states settled, nothing left) may publish at once: it is told between two messages, never inside one.
  */
+import { type Kept, type Picture, type PictureStats, Pictures } from './pictures.js';
 import { Ring } from './ring.js';
 import { type State, States } from './states.js';
 import { type Properties, type Publish, packetBytes, type ResponseProperties, type Wire } from './wire.js';
@@ -31,9 +33,11 @@ export interface OutboxStats {
   dropped: Record<DropReason, number>;
   /** Messages that wait or are unacknowledged. */
   queued: number;
+  /** Not among the dropped above. */
+  pictures: PictureStats;
 }
 
-/** The body of an event; `replayed` is filled in here. */
+/** The body of an event; `replayed` is filled in here, and `picture` becomes null where the picture did not go out. */
 export type EventBody = { id: string; replayed: boolean } & Record<string, unknown>;
 
 interface Waiting {
@@ -47,8 +51,15 @@ interface Event {
   connection: number;
   /** How often a connection broke right after it. */
   suspicion: number;
+  /** Goes out before it. */
+  picture: Kept | null;
 }
-type Sent = { at: number } & ({ kind: 'state'; state: State } | { kind: 'event'; event: Event; bytes: number } | { kind: 'response' });
+type Sent = { at: number } & (
+  | { kind: 'state'; state: State }
+  | { kind: 'event'; event: Event; bytes: number }
+  | { kind: 'picture'; picture: Kept }
+  | { kind: 'response' }
+);
 
 const WINDOW = 16;
 const STATES = 4096;
@@ -64,11 +75,14 @@ const SUSPICIOUS_MS = 2000;
 const SUSPICIONS = 3;
 /** It may have been the network after all: its topic is tried again after this. */
 const BARRED_MS = 600_000;
+/** With more events than this none waits for its picture: they would be lost for it. */
+const PATIENT_EVENTS = 128;
 const REFUSED = `the broker broke the connection ${SUSPICIONS} times when it came`;
 
 export class Outbox {
   private readonly states = new States({ count: STATES, suspicions: SUSPICIONS, barredMs: BARRED_MS });
-  private readonly events = new Ring<Event>(RING, () => this.drop('overflow'));
+  private readonly pictures = new Pictures(SUSPICIONS);
+  private readonly events = new Ring<Event>(RING, (event) => this.dropEvent(event, 'overflow'));
   private readonly responses = new Ring<Waiting>(RESPONSES, () => this.drop(this.wire === undefined ? 'offline' : 'overflow'));
   /** Topics of events that broke the connection, and when; monotonic ms. */
   private readonly barred = new Map<string, number>();
@@ -76,6 +90,7 @@ export class Outbox {
   private readonly published = { qos0: 0, qos1: 0 };
   private readonly dropped: Record<DropReason, number> = { offline: 0, overflow: 0, expired: 0, too_large: 0, refused: 0, slow_link: 0 };
   private wire: Wire | undefined;
+  private brokerBytes = Number.POSITIVE_INFINITY; // largest packet, as the broker said last
   private connections = 0;
   private statesFlow = false;
   private eventsFlow = false;
@@ -95,6 +110,7 @@ export class Outbox {
   /** A connection is there: responses may go out, since requests may already come in. */
   attach(wire: Wire): void {
     this.wire = wire;
+    this.brokerBytes = wire.maxPacketBytes;
     this.connections++;
     this.statesFlow = false;
     this.eventsFlow = false;
@@ -127,15 +143,18 @@ export class Outbox {
       if (sent.kind === 'response') this.drop('offline');
       else if (sent.kind === 'state') {
         if (this.states.lost(sent.state, suspicious)) this.refuse('refused', sent.state.topic, REFUSED);
+      } else if (sent.kind === 'picture') {
+        if (this.pictures.lost(sent.picture, suspicious)) this.bar(sent.picture.message.topic, now);
       } else {
         if (suspicious) sent.event.suspicion++;
         if (sent.event.suspicion >= SUSPICIONS) {
-          this.barred.set(sent.event.topic, now);
-          this.refuse('refused', sent.event.topic, REFUSED);
+          this.bar(sent.event.topic, now);
+          this.dropEvent(sent.event, 'refused');
         } else events.push({ value: sent.event, bytes: sent.bytes });
       }
     }
     this.inFlight.clear();
+    this.pictures.rewind();
     this.states.abandon();
     this.events.putBack(events);
     this.responses.dropAll();
@@ -161,12 +180,24 @@ export class Outbox {
     this.pump();
   }
 
-  /** QoS 1, not retained. */
-  event(topic: string, body: EventBody): void {
+  /** QoS 1, not retained. The broker has the picture before the event is sent; see EventBody. */
+  event(topic: string, body: EventBody, picture: Picture | null = null): void {
     const now = performance.now();
     this.expireEvents(now);
-    this.events.push({ topic, body, at: now, connection: this.connections, suspicion: 0 }, JSON.stringify(body).length);
+    const kept = picture && this.pictures.keep(picture);
+    this.events.push({ topic, body, at: now, connection: this.connections, suspicion: 0, picture: kept }, JSON.stringify(body).length);
     this.pump();
+  }
+
+  /** Pictures for this topic that wait are not to be shown any more. */
+  withdrawPictures(topic: string): void {
+    this.pictures.withdraw(topic);
+    this.pump();
+  }
+
+  /** Larger packets are not sent now; bytes, see packetBytes(). */
+  get packetLimit(): number {
+    return Math.min(this.options.maxPacketBytes, this.brokerBytes);
   }
 
   /** QoS 0; false when it was dropped. */
@@ -179,7 +210,7 @@ export class Outbox {
       this.pump();
       return false;
     }
-    if (wire.backlogBytes > 2 * this.options.maxPacketBytes) return this.drop('slow_link');
+    if (this.isSlow(wire)) return this.drop('slow_link');
     wire.publish(message, () => {
       this.published.qos0++;
     });
@@ -216,6 +247,7 @@ export class Outbox {
       published: { ...this.published },
       dropped: { ...this.dropped },
       queued: this.states.due + this.events.size + this.responses.size + this.inFlight.size,
+      pictures: this.pictures.stats(),
     };
   }
 
@@ -245,7 +277,8 @@ export class Outbox {
     if (this.inFlight.size === 0) return true;
     if (this.alone || this.inFlight.size >= Math.min(WINDOW, receiveMaximum)) return false;
     // A suspect is sent alone; what comes before it must not keep it waiting for ever.
-    return !(this.statesFlow && this.states.suspects) && !(this.eventsFlow && (this.events.peek()?.suspicion ?? 0) > 0);
+    const event = this.eventsFlow ? this.events.peek() : undefined;
+    return !(this.statesFlow && this.states.suspects) && !((event?.suspicion ?? 0) > 0 || (event?.picture?.suspicion ?? 0) > 0);
   }
 
   /** Responses first, states and events by turns. False when there is nothing to send now. */
@@ -292,25 +325,48 @@ export class Outbox {
     this.expireEvents(now);
     const event = this.events.peek();
     if (event === undefined) return false;
+    const { picture } = event;
+    if (picture?.state === 'under way') {
+      if (this.events.size <= PATIENT_EVENTS) return false;
+      this.pictures.drop(picture, 'slow_link');
+    }
+    if (picture?.state === 'waiting' && !this.isBarred(event.topic, now)) return this.sendPicture(wire, event, picture, now);
     if (event.suspicion > 0 && this.inFlight.size > 0) return false;
     this.events.shift();
-    if (now < (this.barred.get(event.topic) ?? Number.NEGATIVE_INFINITY) + BARRED_MS) {
-      this.drop('refused');
+    if (this.isBarred(event.topic, now)) {
+      this.dropEvent(event, 'refused');
       return true;
     }
-    this.barred.delete(event.topic);
     // It may have gone out over an earlier connection, or an outage held it up.
     const replayed = event.body.replayed || event.connection !== this.connections;
-    const payload = Buffer.from(JSON.stringify({ ...event.body, replayed }));
+    const payload = Buffer.from(JSON.stringify({ ...event.body, replayed, ...(picture?.state === 'gone' ? { picture: null } : {}) }));
     const message: Publish = {
       topic: event.topic,
       payload,
       qos: 1,
       retain: false,
-      expiryS: (event.at + EVENT_LIFE_MS - now) / 1000,
+      expiryS: lifeS(event, now),
       contentType: 'application/json',
     };
     if (this.fits(message)) this.send(wire, message, { kind: 'event', event, bytes: payload.length, at: now }, event.suspicion > 0);
+    else this.pictures.release(picture);
+    return true;
+  }
+
+  /** The picture of the event whose turn it is. Likewise. */
+  private sendPicture(wire: Wire, event: Event, picture: Kept, now: number): boolean {
+    if (picture.suspicion > 0 && this.inFlight.size > 0) return false;
+    const message: Publish = { ...picture.message, expiryS: lifeS(event, now) };
+    const tooLarge = this.excess(message);
+    if (tooLarge !== null) {
+      this.refusals.push([message.topic, tooLarge]);
+      this.pictures.drop(picture, 'too_large');
+    } else if (this.isBarred(message.topic, now)) this.pictures.drop(picture, 'refused');
+    else if (this.isSlow(wire)) this.pictures.drop(picture, 'slow_link');
+    else {
+      picture.state = 'under way';
+      this.send(wire, message, { kind: 'picture', picture, at: now }, picture.suspicion > 0);
+    }
     return true;
   }
 
@@ -325,8 +381,14 @@ export class Outbox {
       if (refusal === null) this.published.qos1++;
       // Where responses go is the choice of whoever asked: no business of the operator.
       else if (sent.kind === 'response') this.drop('refused');
+      else if (sent.kind === 'picture') this.refusals.push([message.topic, refusal.message]);
       else this.refuse('refused', message.topic, refusal.message);
       if (sent.kind === 'state') this.states[refusal === null ? 'acknowledged' : 'refused'](sent.state);
+      else if (sent.kind === 'event') this.pictures.release(sent.event.picture);
+      else if (sent.kind === 'picture') {
+        if (refusal === null) this.pictures.arrived(sent.picture);
+        else this.pictures.drop(sent.picture, 'refused');
+      }
       this.pump();
     });
   }
@@ -347,14 +409,41 @@ export class Outbox {
   private expireEvents(now: number): void {
     for (let event = this.events.peek(); event !== undefined && event.at + EVENT_LIFE_MS <= now; event = this.events.peek()) {
       this.events.shift();
-      this.drop('expired');
+      this.dropEvent(event, 'expired');
     }
   }
 
   private fits(message: Publish): boolean {
-    const limit = Math.min(this.options.maxPacketBytes, this.wire?.maxPacketBytes ?? Number.POSITIVE_INFINITY);
+    const tooLarge = this.excess(message);
+    return tooLarge === null || this.refuse('too_large', message.topic, tooLarge);
+  }
+
+  /** In words; null when it is small enough. */
+  private excess(message: Publish): string | null {
     const bytes = packetBytes(message);
-    return bytes <= limit || this.refuse('too_large', message.topic, `${bytes} bytes, at most ${limit} may be sent`);
+    return bytes <= this.packetLimit ? null : `${bytes} bytes, at most ${this.packetLimit} may be sent`;
+  }
+
+  /** Messages wait that were sent. */
+  private isSlow({ backlogBytes }: Wire): boolean {
+    return backlogBytes > 2 * this.options.maxPacketBytes;
+  }
+
+  private bar(topic: string, now: number): void {
+    this.barred.set(topic, now);
+    this.refusals.push([topic, REFUSED]);
+  }
+
+  private isBarred(topic: string, now: number): boolean {
+    const since = this.barred.get(topic);
+    if (since === undefined || now < since + BARRED_MS) return since !== undefined;
+    this.barred.delete(topic);
+    return false;
+  }
+
+  private dropEvent({ picture }: Event, reason: 'overflow' | 'expired' | 'refused'): void {
+    this.drop(reason);
+    this.pictures.drop(picture, reason);
   }
 
   private refuse(reason: DropReason, topic: string, text: string): false {
@@ -366,4 +455,9 @@ export class Outbox {
     this.dropped[reason]++;
     return false;
   }
+}
+
+/** Seconds in which it is still news. */
+function lifeS({ at }: Event, now: number): number {
+  return (at + EVENT_LIFE_MS - now) / 1000;
 }

@@ -10,7 +10,9 @@ export type Operation =
   | { do: 'state' | 'same'; topic: string; lifeS?: number; large?: boolean }
   | { do: 'forget' | 'empty'; topic: string }
   | { do: 'restate'; topic?: string }
-  | { do: 'event'; many?: number; large?: boolean }
+  | { do: 'event'; many?: number; large?: boolean; picture?: 'small' | 'large' }
+  /** What waits of pictures is not to be shown any more. */
+  | { do: 'withdraw' }
   | { do: 'respond'; optional?: boolean; large?: boolean }
   | { do: 'transient'; backlog?: boolean }
   /** The next message reaches the broker, which takes it or will refuse it. */
@@ -50,6 +52,7 @@ export function makeOperations({ below, oneOf, weighted }: Dice): Operation[] {
       empty: 2,
       restate: 4,
       event: 8,
+      withdraw: 1,
       respond: 4,
       transient: 1,
       arrive: 20,
@@ -71,7 +74,12 @@ export function makeOperations({ below, oneOf, weighted }: Dice): Operation[] {
       case 'restate':
         return below(2) === 0 ? { do: kind } : { do: kind, topic: oneOf(TOPICS) };
       case 'event':
-        return { do: kind, many: below(40) === 0 ? 300 : 1 + below(3), large: below(20) === 0 };
+        return {
+          do: kind,
+          many: below(40) === 0 ? 300 : 1 + below(3),
+          large: below(20) === 0,
+          ...(below(2) === 0 ? { picture: below(8) === 0 ? 'large' : 'small' } : {}),
+        };
       case 'respond':
         return { do: kind, optional: below(3) === 0, large: below(10) === 0 };
       case 'transient':
@@ -122,6 +130,8 @@ class FakeWire implements Wire {
   restored = false;
   settled = false;
   released = false;
+  /** The picture sent last, and whether the broker has taken it. */
+  picture: { id: number; taken: boolean } | null = null;
 
   constructor(
     readonly protocol: '5' | '3.1.1',
@@ -159,7 +169,8 @@ export class World {
   private readonly fresh = new Set<number>();
   private readonly seen = new Set<number>();
   /** Of events: when and in which connection they were made; whether they were ever sent, and how they ended. */
-  private readonly events = new Map<number, { at: number; connection: number; sent: boolean; over: boolean }>();
+  private readonly events = new Map<number, { at: number; connection: number; sent: boolean; over: boolean; picture: boolean }>();
+  private readonly pictures = { given: 0, answered: 0, without: new Set<number>(), taken: new Set<number>(), withdrawn: 0 };
   private lastFirst = -1;
   private readonly responses = new Map<string, { wire: FakeWire; sent: boolean }>();
   private readonly given = { events: 0, responses: 0, transients: 0 };
@@ -202,7 +213,11 @@ export class World {
         box.restate(operation.topic);
         break;
       case 'event':
-        for (let i = 0; i < (operation.many ?? 1); i++) this.event(operation.large === true);
+        for (let i = 0; i < (operation.many ?? 1); i++) this.event(operation.large === true, operation.picture);
+        break;
+      case 'withdraw':
+        this.pictures.withdrawn = this.serial;
+        box.withdrawPictures('picture');
         break;
       case 'respond':
         this.respond(operation.optional === true, operation.large === true);
@@ -274,6 +289,7 @@ export class World {
       must('In the end the broker holds the newest state of a topic, and of a forgotten or expired one nothing.', is === ought, { topic, is, ought });
     }
     this.checkCounts();
+    this.checkPictures();
   }
 
   private settle(): void {
@@ -287,13 +303,23 @@ export class World {
   private checkCounts(): void {
     const { published, dropped } = this.box.stats();
     const { states, statesRefused, others, othersRefused } = this.answers;
-    must('What the broker acknowledged counts as published, once.', published.qos1 === states + others, published);
+    must('What the broker acknowledged counts as published, once.', published.qos1 === states + others + this.pictures.answered, published);
     const lost = this.given.events + this.given.responses + this.given.transients - others - published.qos0;
     const total = Object.values(dropped).reduce((sum, count) => sum + count, 0);
     must('Whatever was not delivered was counted as dropped.', lost <= total, { lost, dropped });
     if (this.setting.mortal || this.setting.hasty) return; // states then are among the expired and the barred
     must('What was counted as dropped was not delivered.', lost === total - statesRefused - this.statesTooLarge, { lost, dropped });
     must('Refusals are those of the broker.', dropped.refused === statesRefused + othersRefused, dropped);
+  }
+
+  private checkPictures(): void {
+    const { published, waiting, bytes, dropped } = this.box.stats().pictures;
+    const { given, answered, without, taken } = this.pictures;
+    const total = Object.values(dropped).reduce((sum, count) => sum + count, 0);
+    must('No picture is kept when its event is over.', waiting === 0 && bytes === 0, { waiting, bytes });
+    must('A picture counts as published whenever the broker took it.', published === answered, { published, answered });
+    must('A picture that never went out was counted.', given - taken.size <= total && total <= given, { given, taken: taken.size, dropped });
+    must('An event that lost its picture was counted.', [...without].filter((id) => !taken.has(id)).length <= total);
   }
 
   private checkNothingIsStuck(): void {
@@ -310,11 +336,19 @@ export class World {
     this.box.state(topic, Buffer.from(text), life);
   }
 
-  private event(large: boolean): void {
+  private event(large: boolean, picture?: 'small' | 'large'): void {
     const id = ++this.serial;
     this.given.events++;
-    this.events.set(id, { at: this.clock, connection: this.connections, sent: false, over: false });
-    this.box.event('event', { id: String(id), replayed: false, ...(large ? { text: 'x'.repeat(LARGE) } : {}) });
+    this.events.set(id, { at: this.clock, connection: this.connections, sent: false, over: false, picture: picture !== undefined });
+    const body = { id: String(id), replayed: false, picture: picture === undefined ? null : id, ...(large ? { text: 'x'.repeat(LARGE) } : {}) };
+    if (picture === undefined) {
+      this.box.event('event', body);
+      return;
+    }
+    this.pictures.given++;
+    const payload = Buffer.from(String(id).padEnd(picture === 'large' ? LARGE : 0, '.'));
+    this.box.event('event', body, { topic: 'picture', payload, contentType: 'image/jpeg', user: { id: String(id) } });
+    must('So many pictures wait, and no more.', this.box.stats().pictures.waiting <= 64);
   }
 
   private respond(optional: boolean, large: boolean): void {
@@ -328,7 +362,7 @@ export class World {
   }
 
   private refused(topic: string, reason: string): void {
-    if (reason.includes('bytes, at most') && topic !== 'event' && topic !== 'response') this.statesTooLarge++;
+    if (reason.includes('bytes, at most') && !['event', 'response', 'picture'].includes(topic)) this.statesTooLarge++;
     this.wire?.excused.add(topic);
     const alert = `${topic} ${reason}`;
     if (alert === this.lastAlert) return; // as the link does
@@ -417,8 +451,16 @@ export class World {
     if (retain) {
       wire.answered.set(topic, message.refused ? '' : payload.toString());
       this.answers[message.refused ? 'statesRefused' : 'states']++;
-    } else this.answers[message.refused ? 'othersRefused' : 'others']++;
+    } else if (topic === 'picture') this.pictureAnswered(wire, Number.parseInt(payload.toString(), 10), message.refused);
+    else this.answers[message.refused ? 'othersRefused' : 'others']++;
     message.done(message.refused ? new Error('not authorized') : null);
+  }
+
+  private pictureAnswered(wire: FakeWire, id: number, refused: boolean): void {
+    if (refused) return;
+    this.pictures.answered++;
+    this.pictures.taken.add(id);
+    if (wire.picture?.id === id) wire.picture.taken = true;
   }
 
   /** Everything that the outbox hands over is looked at. */
@@ -433,6 +475,7 @@ export class World {
       this.checkState(wire, topic, text, expiryS);
       must('At most one state of a topic is unacknowledged.', !open.some((one) => one.publish.topic === topic), topic);
     } else if (topic === 'event') this.checkEvent(wire, JSON.parse(text), expiryS);
+    else if (topic === 'picture') this.checkPicture(wire, Number.parseInt(text, 10), expiryS);
     else {
       const response = this.responses.get(text);
       must('A response goes out on the connection that asked for it.', response?.wire === wire);
@@ -459,7 +502,20 @@ export class World {
     wire.asked.delete(topic);
   }
 
-  private checkEvent(wire: FakeWire, { id, replayed }: { id: string; replayed: boolean }, expiryS: number | undefined): void {
+  private checkPicture(wire: FakeWire, id: number, expiryS: number | undefined): void {
+    const event = this.events.get(id);
+    if (event === undefined || !event.picture) throw new Error('Only pictures of events are sent.');
+    must('No picture goes out before events may.', wire.released);
+    must('What is not to be shown any more is not sent.', id > this.pictures.withdrawn, id);
+    must('A picture goes out with the life its event has left.', Math.abs((expiryS ?? 0) * 1000 - (event.at + 60_000 - this.clock)) < 1e-3);
+    wire.picture = { id, taken: false };
+  }
+
+  private checkEvent(
+    wire: FakeWire,
+    { id, replayed, picture }: { id: string; replayed: boolean; picture: number | null },
+    expiryS: number | undefined,
+  ): void {
     const event = this.events.get(Number(id));
     if (event === undefined) throw new Error('Only events that happened are sent.');
     must('No event goes out before they may.', wire.released);
@@ -475,5 +531,9 @@ export class World {
       this.lastFirst = Number(id);
     }
     event.sent = true;
+    must('An event names its own picture or none.', picture === null || (event.picture && picture === Number(id)), { id, picture });
+    const named = picture === null || (wire.picture?.id === picture && wire.picture.taken);
+    must('The picture that an event names is the last one before it, and the broker has it.', named, { id, last: wire.picture });
+    if (event.picture && picture === null) this.pictures.without.add(Number(id));
   }
 }
