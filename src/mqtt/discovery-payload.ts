@@ -195,7 +195,11 @@ function cameraDevice(node: DiscoveryNode, { id: camera, images }: { id: string;
       ...available(node, camera),
     };
   }
-  for (const watch of node.watches) if (watch.camera === camera) Object.assign(components, watchComponents(node, watch));
+  for (const watch of node.watches) {
+    if (watch.camera !== camera) continue;
+    Object.assign(components, watchComponents(node, watch));
+    if (images) components[`${watch.id}_picture`] = pictureComponent(node, watch);
+  }
   return {
     device: { identifiers: [id], name: `${node.node} ${camera}`, manufacturer: 'mipha-edge', model: 'Camera', via_device: parent },
     origin: origin(node),
@@ -256,6 +260,18 @@ function watchComponents(node: DiscoveryNode, { id: watch, camera, answer, ttlMs
       value_template: WORDS,
       command_template: TYPED_QUESTION,
     },
+  };
+}
+
+/** The picture of the last event. */
+function pictureComponent(node: DiscoveryNode, { id: watch, camera }: DiscoveryNode['watches'][number]): Component {
+  return {
+    platform: 'image',
+    name: `${watch.replaceAll('-', ' ')} picture`,
+    unique_id: `${node.base}_${node.node}_watch_${watch}_picture`,
+    image_topic: node.topics.watch(watch, 'picture'),
+    content_type: 'image/jpeg',
+    ...available(node, camera),
   };
 }
 

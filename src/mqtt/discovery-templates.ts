@@ -37,5 +37,8 @@ export const RESULT_WITH_ANSWER = attributes([...FIELDS, "'answer': value_json.a
 export const ALERTS = "{{ {'alerts': value_json.errors | map(attribute='message') | list} | tojson if value_json is defined else '{}' }}";
 
 /** An empty event fires nothing: one that an outage has held up, or that may have come before, is no reason to act. */
-const EVENT_FIELDS = ['event_type', 'value', 'previous', 'confidence', 'ts'].map((name) => `'${name}': value_json.${name}`);
+const EVENT_FIELDS = [
+  ...['event_type', 'value', 'previous', 'confidence', 'ts'].map((name) => `'${name}': value_json.${name}`),
+  "'picture': (value_json.picture.seq if value_json.picture else none)", // none: what the image entity shows is of an earlier event
+];
 export const EVENT = `{{ {${EVENT_FIELDS.join(', ')}} | tojson if value_json is defined and not value_json.replayed else '' }}`;

@@ -88,6 +88,20 @@ export const resultSchema = z.object({
 });
 export type Result = z.infer<typeof resultSchema>;
 
+const pictureSchema = z
+  .object({
+    topic: z.string().describe('where it went out, before this event'),
+    seq: count.describe('that of this event; with MQTT 5 the picture has it as a user property'),
+    content_type: z.literal('image/jpeg'),
+    bytes: count,
+    sha256: z.string().length(64).describe('of the JPEG, in hexadecimal: what came on `topic` and has another one is of another event'),
+    width: count,
+    height: count,
+    part: z.enum(['crop', 'whole']).describe('what was asked about, or all that the camera sees'),
+  })
+  .describe('the JPEG of a frame');
+export type EventPicture = z.infer<typeof pictureSchema>;
+
 export const watchEventSchema = z.object({
   id: z.string(),
   v: version,
@@ -103,6 +117,7 @@ export const watchEventSchema = z.object({
   confidence: z.number().min(0).max(1).nullable(),
   result: z.string().describe('`id` of the result that brought it about'),
   frame: frameSchema.nullable(),
+  picture: pictureSchema.nullable().describe('of `frame`; null: pictures of this camera are off, or this one did not go out'),
   error: errorSchema.nullable(),
   replayed: z.boolean().describe('may have been delivered before; `id` and `ts` are those of the first attempt'),
 });
@@ -216,7 +231,13 @@ export const healthSchema = z.object({
   latency_ms: z.object({ p50: ms, p95: ms, p99: ms }).nullable().describe('from capture to publishing, over the last results'),
   memory: z.object({ rss_bytes: count, heap_bytes: count }),
   temperature_c: z.record(z.string(), z.number()),
-  mqtt: z.object({ reconnects: count, published: count, dropped: z.record(z.string(), count), queued: count }),
+  mqtt: z.object({
+    reconnects: count,
+    published: count,
+    dropped: z.record(z.string(), count),
+    queued: count,
+    pictures: z.object({ published: count, waiting_bytes: count, dropped: z.record(z.string(), count) }).describe('of events'),
+  }),
   clock_synced: z.boolean().nullable().describe('null: this system does not tell'),
   errors: z
     .array(z.object({ id: z.string(), level: z.enum(['WARNING', 'URGENT', 'CRITICAL', 'FATAL']), message: z.string() }))

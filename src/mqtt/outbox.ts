@@ -189,9 +189,9 @@ export class Outbox {
     this.pump();
   }
 
-  /** Pictures for this topic that wait are not to be shown any more. */
-  withdrawPictures(topic: string): void {
-    this.pictures.withdraw(topic);
+  /** Pictures that wait and may not be shown any more do not go out. */
+  withdrawPictures(isShown: (picture: Publish) => boolean): void {
+    this.pictures.withdraw(isShown);
     this.pump();
   }
 

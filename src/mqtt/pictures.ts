@@ -92,8 +92,8 @@ export class Pictures {
     this.bytes -= picture.message.payload.length;
   }
 
-  withdraw(topic: string): void {
-    for (const picture of this.kept) if (picture.message.topic === topic) this.drop(picture, 'withdrawn');
+  withdraw(isShown: (picture: Publish) => boolean): void {
+    for (const picture of this.kept) if (!isShown(picture.message)) this.drop(picture, 'withdrawn');
   }
 
   /** On another connection each has to go out again. */

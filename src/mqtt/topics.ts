@@ -30,7 +30,7 @@ export interface Topics {
   log: string;
   alert(id: string): string;
   camera(camera: string, leaf: 'status' | 'enabled/state' | 'motion' | 'image'): string;
-  watch(watch: string, leaf: 'result' | 'state' | 'event' | `${WatchSetting}/state`): string;
+  watch(watch: string, leaf: 'result' | 'state' | 'event' | 'picture' | `${WatchSetting}/state`): string;
   request(verb: string): string;
   response(verb: string): string;
   /** Filters this node subscribes to: commands and its own availability. */

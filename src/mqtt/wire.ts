@@ -51,6 +51,9 @@ export interface Wire {
   breakOff(reason: string, lasting?: boolean): void;
 }
 
+/** Room in a packet for the topic and the properties around a picture, in bytes. */
+export const PICTURE_OVERHEAD_BYTES = 1024;
+
 /** Upper bound of the size of a PUBLISH packet, in bytes. */
 export function packetBytes({ topic, payload, contentType = '', correlation, user = {} }: Publish): number {
   const properties =

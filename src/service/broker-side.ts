@@ -7,10 +7,12 @@ import { Link } from '../mqtt/link.js';
 import { type Info, infoSchema, Stamp } from '../mqtt/messages.js';
 import { type Handlers, Requests } from '../mqtt/requests.js';
 import { type Topics, topicsOf } from '../mqtt/topics.js';
-import type { Incoming } from '../mqtt/wire.js';
+import { type Incoming, PICTURE_OVERHEAD_BYTES } from '../mqtt/wire.js';
 import { utf8Text } from '../utf8.js';
+import type { PictureSpec } from '../watch/spec.js';
 import type { Changer } from './changer.js';
 import type { Config } from './config/config.js';
+import { EventPictures } from './event-pictures.js';
 import { linkOptions } from './link-options.js';
 import type { Log } from './log.js';
 import type { NodeState } from './node-state.js';
@@ -38,6 +40,7 @@ export class BrokerSide extends EventEmitter<{ online: []; failed: [MiphaError];
   readonly outlet: Outlet;
   readonly node: NodePublisher;
   readonly results: ResultPublisher;
+  readonly pictures: EventPictures;
   private readonly discovery: Discovery | null;
   private readonly model = (): Model => ({ id: this.options.state.model?.name ?? '', rev: this.options.state.model?.revision ?? '' });
   private requests: Requests | null = null;
@@ -63,7 +66,14 @@ export class BrokerSide extends EventEmitter<{ online: []; failed: [MiphaError];
     this.outlet = new Outlet(this.link.outbox);
     this.node = new NodePublisher(this.topics, stamp, this.outlet);
     this.refusals = new SettingRefusals(this.topics, this.node, this.log);
-    this.results = new ResultPublisher(this.topics, stamp, this.outlet, this.model);
+    this.pictures = new EventPictures({
+      outlet: this.outlet,
+      topicOf: (watch) => this.topics.watch(watch, 'picture'),
+      wanted: (watch, camera) => pictureOf(changer.config, watch, camera),
+      mostBytes: () => this.link.outbox.packetLimit - PICTURE_OVERHEAD_BYTES,
+      onFault: (watch, error) => this.log.warn({ err: error, watch }, 'no picture could be made of an event'),
+    });
+    this.results = new ResultPublisher(this.topics, stamp, this.outlet, this.pictures, this.model);
     this.discovery = mqtt.discovery.enabled ? new Discovery(this.link, mqtt.discovery.prefix) : null;
   }
 
@@ -106,6 +116,13 @@ export class BrokerSide extends EventEmitter<{ online: []; failed: [MiphaError];
   announce(info: Info): void {
     this.node.info(info);
     this.discovery?.announce(this.devices(info));
+  }
+
+  /** Pictures that the configuration does not permit any more do not go out, though they were made already. */
+  withdrawPictures(): void {
+    const { changer } = this.options;
+    this.pictures.withdraw();
+    this.link.outbox.withdrawPictures(({ user = {} }) => pictureOf(changer.config, user.watch ?? '', user.camera ?? '') !== null);
   }
 
   /** Everything under way is answered with SHUTTING_DOWN, and so is all that still comes. */
@@ -164,6 +181,12 @@ export class BrokerSide extends EventEmitter<{ online: []; failed: [MiphaError];
     // Whoever shows the new value already must show the old one again, and whoever said what is so already hears that it is.
     if (sameSetting(setting, before, changer.config)) this.node.repeat(setting);
   }
+}
+
+/** How events of a watch are to be pictured; null: not at all. */
+function pictureOf({ cameras, watches }: Config, watch: string, camera: string): PictureSpec | null {
+  const spec = own(watches, watch);
+  return spec?.camera === camera && own(cameras, camera)?.images === true ? spec.picture : null;
 }
 
 function sameSetting(setting: Setting, before: Config, after: Config): boolean {

@@ -7,7 +7,13 @@ export interface MetricsSnapshot {
   queue: { waiting: number; rejected: Readonly<Record<string, number>> };
   engine: { busyRatio: number };
   models: readonly { id: string; sha256: string }[];
-  mqtt: { connected: boolean; reconnects: number; published: Readonly<Record<string, number>>; dropped: Readonly<Record<string, number>> }; // published by QoS
+  mqtt: {
+    connected: boolean;
+    reconnects: number;
+    published: Readonly<Record<string, number>>; // by QoS
+    dropped: Readonly<Record<string, number>>;
+    pictures: { published: number; waiting_bytes: number; dropped: Readonly<Record<string, number>> }; // of events
+  };
   temperatures: Readonly<Record<string, number>>; // degrees Celsius by thermal zone
   watts: Readonly<Record<string, number>>; // by power rail; empty where none can be read
   memoryBytes: number;
@@ -125,6 +131,9 @@ function snapshotMetrics(registry: Registry): (now: MetricsSnapshot) => void {
   const reconnects = counter('mqtt_reconnects_total', 'Times the connection to the broker was made again');
   const published = counter('mqtt_published_total', 'Messages sent', 'qos');
   const unsent = counter('mqtt_dropped_total', 'Messages that were not sent', 'reason');
+  const pictures = counter('event_pictures_total', 'Pictures of events that were sent');
+  const lostPictures = counter('event_pictures_dropped_total', 'Events that went out without their picture', 'reason');
+  const pictureBytes = gauge('event_pictures_waiting_bytes', 'Pictures of events that wait for the broker');
   const temperature = gauge('soc_temperature_celsius', 'Temperatures of the thermal zones', 'zone');
   const power = gauge('power_watts', 'Power drawn', 'rail');
   const memory = gauge('memory_used_bytes', 'Resident memory of the process');
@@ -143,6 +152,9 @@ function snapshotMetrics(registry: Registry): (now: MetricsSnapshot) => void {
     reconnects,
     published,
     unsent,
+    pictures,
+    lostPictures,
+    pictureBytes,
     temperature,
     power,
     memory,
@@ -166,6 +178,9 @@ function snapshotMetrics(registry: Registry): (now: MetricsSnapshot) => void {
     reconnects.inc(mqtt.reconnects);
     for (const [qos, count] of Object.entries(mqtt.published)) published.inc({ qos }, count);
     for (const [reason, count] of Object.entries(mqtt.dropped)) unsent.inc({ reason }, count);
+    pictures.inc(mqtt.pictures.published);
+    for (const [reason, count] of Object.entries(mqtt.pictures.dropped)) lostPictures.inc({ reason }, count);
+    pictureBytes.set(mqtt.pictures.waiting_bytes);
     for (const [zone, degrees] of Object.entries(temperatures)) temperature.set({ zone }, degrees);
     for (const [rail, value] of Object.entries(watts)) power.set({ rail }, value);
     memory.set(memoryBytes);

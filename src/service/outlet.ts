@@ -1,5 +1,6 @@
 /** Objects and words → payloads for the outbox: JSON without secrets, expiry in seconds, the properties each class of message has. */
 import type { EventBody, Outbox } from '../mqtt/outbox.js';
+import type { Picture } from '../mqtt/pictures.js';
 import type { Properties } from '../mqtt/wire.js';
 import { redactor } from '../redact.js';
 
@@ -19,8 +20,9 @@ export class Outlet {
     this.outbox.forget(topic);
   }
 
-  event(topic: string, body: EventBody): void {
-    this.outbox.event(topic, redactor.value(body));
+  /** The broker has `picture` before it hears of the event. */
+  event(topic: string, body: EventBody, picture: Picture | null = null): void {
+    this.outbox.event(topic, redactor.value(body), picture);
   }
 
   health(topic: string, body: object): void {

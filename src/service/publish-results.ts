@@ -1,11 +1,12 @@
 /** Outcomes of watches and queries → what is published about them. */
 import { MiphaError } from '../errors.js';
-import { type Result, STATE_CHARS, type Stamp, stateOf, type WatchEvent } from '../mqtt/messages.js';
+import { type Result, STATE_CHARS, type Stamp, stateOf } from '../mqtt/messages.js';
 import { requestErrorOf } from '../mqtt/request-error.js';
 import type { Topics } from '../mqtt/topics.js';
 import type { WatchEvent as Happening } from '../watch/events.js';
 import type { SeenFrame, Timing, WatchOutcome } from '../watch/outcome.js';
 import type { QueryOutcome } from '../watch/queries.js';
+import type { EventPictures } from './event-pictures.js';
 import type { Outlet } from './outlet.js';
 
 export type Model = Result['model'];
@@ -15,6 +16,7 @@ export class ResultPublisher {
     private readonly topics: Topics,
     private readonly stamp: Stamp,
     private readonly outlet: Outlet,
+    private readonly pictures: EventPictures,
     private readonly model: () => Model,
   ) {}
 
@@ -28,11 +30,11 @@ export class ResultPublisher {
     this.outlet.state(this.topics.watch(watch, 'state'), state, state === '' ? {} : life);
   }
 
-  event({ type, previous, outcome }: Happening): void {
+  event({ type, previous, outcome, frame: seen }: Happening): void {
     const { id, watch, camera, value, confidence, frame, error, validUntil } = outcome;
     if (type !== 'error' && hasPassed(validUntil)) return; // and the result said so
     const topic = this.topics.watch(watch, 'event');
-    this.outlet.event(topic, {
+    const body = {
       ...this.stamp.next(topic),
       watch,
       camera,
@@ -44,7 +46,8 @@ export class ResultPublisher {
       frame: frame === null ? null : frameOf(frame),
       error: errorOf(error),
       replayed: false,
-    } satisfies WatchEvent);
+    };
+    this.pictures.tell(topic, body, seen, frame?.crop ?? undefined);
   }
 
   /** Takes back all that is retained about a watch. */

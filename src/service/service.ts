@@ -171,7 +171,10 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
         load,
         proveModel,
         apply: async (config, diff) => await this.apply(config, diff),
-        taken: () => this.republish(parts),
+        taken: () => {
+          parts.side.withdrawPictures();
+          this.republish(parts);
+        },
       },
       onCamera: () => void this.tick(parts),
     });
@@ -284,6 +287,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
       side.node.event('stopping', 'the node is being stopped');
       side.refuseRequests();
       await state.watching?.stop(left() / 2);
+      await side.pictures.finish(left() / 2);
       reporter.stop();
       side.node.health(status.health());
       side.node.clearAlerts();

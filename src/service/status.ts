@@ -4,6 +4,7 @@ import { mask } from '../camera/mask.js';
 import { type Health, type Info, SCHEMA_VERSION } from '../mqtt/messages.js';
 import { VERBS } from '../mqtt/request-schemas.js';
 import { schemaNames } from '../mqtt/schemas.js';
+import { PICTURE_OVERHEAD_BYTES } from '../mqtt/wire.js';
 import type { LoopStatus } from '../watch/loop.js';
 import { QUESTION_CHARS } from '../watch/spec.js';
 import type { BrokerSide } from './broker-side.js';
@@ -25,9 +26,6 @@ export interface StatusSources {
   system: System;
 }
 
-/** Room in a packet for the topic and the properties around a picture. */
-const PACKET_OVERHEAD_BYTES = 1024;
-
 export class Status {
   /** Read from files now and then, so that a health document can be made at once. */
   private readings: { temperatures: Record<string, number>; watts: Record<string, number>; clockSynced: boolean | null } = {
@@ -45,7 +43,7 @@ export class Status {
   }
 
   get imageBytes(): number {
-    return this.sources.changer.config.mqtt.max_packet_bytes - PACKET_OVERHEAD_BYTES;
+    return this.sources.changer.config.mqtt.max_packet_bytes - PICTURE_OVERHEAD_BYTES;
   }
 
   info(): Info {
@@ -119,7 +117,13 @@ export class Status {
       latency_ms: sources.latency.quantiles(),
       memory: { rss_bytes: rssBytes, heap_bytes: heapBytes },
       temperature_c: readings.temperatures,
-      mqtt: { reconnects, published: published.qos0 + published.qos1, dropped, queued },
+      mqtt: {
+        reconnects,
+        published: published.qos0 + published.qos1,
+        dropped,
+        queued,
+        pictures: this.pictures(),
+      },
       clock_synced: readings.clockSynced,
       errors: [...side.node.standingAlerts].map(([id, { level, message }]) => ({ id, level, message })),
     };
@@ -146,12 +150,21 @@ export class Status {
       queue: { waiting: (queries?.waiting ?? 0) + (queries?.running ?? 0), rejected: { full: queries?.rejected ?? 0 } },
       engine: { busyRatio: loop?.busyRatio ?? 0 },
       models: model === null ? [] : [{ id: model.name, sha256: model.revision }],
-      mqtt: { connected, reconnects, published: { 0: published.qos0, 1: published.qos1 }, dropped },
+      mqtt: { connected, reconnects, published: { 0: published.qos0, 1: published.qos1 }, dropped, pictures: this.pictures() },
       temperatures: readings.temperatures,
       watts: readings.watts,
       memoryBytes: sources.system.memory().rssBytes,
       log: { dropped: sources.log.dropped },
     };
+  }
+
+  /** Of events: what did not come to be, and what did not go out. */
+  private pictures(): Health['mqtt']['pictures'] {
+    const { side } = this.sources;
+    const { published, bytes, dropped } = side.link.stats().pictures;
+    const all: Record<string, number> = { ...dropped };
+    for (const [reason, count] of Object.entries(side.pictures.dropped)) all[reason] = (all[reason] ?? 0) + count;
+    return { published, waiting_bytes: bytes, dropped: all };
   }
 
   private cameras(): Camera[] {

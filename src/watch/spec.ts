@@ -124,6 +124,15 @@ export const polygonsSchema = z
 
 /** Zones are looked at in a picture of this size: what is thinner than a pixel of it is nothing. */
 const ZONE_SIZE = { width: 512, height: 512 };
+export const pictureSpecSchema = z
+  .strictObject({
+    part: z.enum(['crop', 'whole']).default('crop').describe('what was asked about, or all that the camera sees'),
+    max_side_px: z.int().min(16).max(4096).default(1280).describe('scaled down to this longest side'),
+    quality: z.int().min(1).max(100).default(80).describe('of the JPEG'),
+    max_bytes: z.int().min(2000).max(1_000_000).default(250_000).describe('a larger file is made smaller once; still too large, it is not published'),
+  })
+  .describe('the picture that goes out before each event, if `images` of the camera is on');
+export type PictureSpec = z.infer<typeof pictureSpecSchema>;
 
 export const QUESTION_CHARS = 1000;
 export const questionSchema = z
@@ -150,6 +159,7 @@ export const watchSpecSchema = z
       .optional()
       .describe('look only here: polygons of points [x, y], fractions of the whole picture whatever the crop; all else is gray to the model'),
     ignore: polygonsSchema.optional().describe('do not look here: polygons likewise'),
+    picture: pictureSpecSchema.prefault({}),
     enabled: z.boolean().default(true),
     interval_ms: z.int().min(0).max(86_400_000).default(byDefault('interval_ms')).describe('least time between two inferences'),
     reask_ms: z.int().min(100).max(86_400_000).default(byDefault('reask_ms')).describe('ask at least this often, though the picture seems unchanged'),

@@ -147,6 +147,8 @@ describe('discovery payloads', () => {
       payload_press: '{"camera":"front"}',
     });
     expect([components(BACK)._image, components(BACK)._snapshot]).toEqual([undefined, undefined]);
+    const pictures = all.filter(([key]) => key.endsWith('_picture')).map(([key, { platform, image_topic }]) => [key, platform, image_topic]);
+    expect(pictures).toEqual(['door-open', 'mood'].map((watch) => [`${watch}_picture`, 'image', topics.watch(watch, 'picture')]));
     const shown = all.filter(([, one]) => one.entity_category === 'diagnostic' && one.enabled_by_default !== false).map(([key]) => key);
     expect(shown).toEqual(['latency', 'problem']);
   });
@@ -249,11 +251,13 @@ describe('what Home Assistant shows', () => {
         previous: false,
         confidence: 1,
         frame: { id: 'f' },
+        picture: null,
         replayed: false,
         ...changes,
       });
     const door = entity({ type: 'boolean' }, 'w_event');
-    expect(eventIn(door, event())).toEqual({ event_type: 'triggered', value: true, previous: false, confidence: 1, ts: 't' });
+    expect(eventIn(door, event())).toEqual({ event_type: 'triggered', value: true, previous: false, confidence: 1, ts: 't', picture: null });
+    expect(eventIn(door, event({ picture: { seq: 0 } as WatchEvent['picture'] }))).toMatchObject({ picture: 0 });
     expect(eventIn(door, event({ replayed: true }))).toBeNull();
     expect(eventIn(door, '')).toBeNull();
   });

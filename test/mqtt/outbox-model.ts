@@ -217,7 +217,7 @@ export class World {
         break;
       case 'withdraw':
         this.pictures.withdrawn = this.serial;
-        box.withdrawPictures('picture');
+        box.withdrawPictures(() => false);
         break;
       case 'respond':
         this.respond(operation.optional === true, operation.large === true);

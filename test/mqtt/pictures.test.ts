@@ -102,7 +102,7 @@ it('pictures that are not to be shown any more are not, wherever they are', () =
   told(box, 'a');
   told(box, 'b');
   told(box, 'c', 'x', 'other');
-  box.withdrawPictures('picture');
+  box.withdrawPictures(({ topic }) => topic === 'other');
   expect(sent(wire)).toEqual(['picture', 'a without', 'b without', 'other']);
   wire.ack(); // what was under way
   expect(box.stats().pictures).toMatchObject({ waiting: 1, dropped: { withdrawn: 2 } });

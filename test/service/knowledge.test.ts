@@ -3,6 +3,7 @@ import { connectAsync } from 'mqtt';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { resultSchema, Stamp } from '../../src/mqtt/messages.js';
 import { topicsOf } from '../../src/mqtt/topics.js';
+import type { EventPictures } from '../../src/service/event-pictures.js';
 import { Outlet } from '../../src/service/outlet.js';
 import { ResultPublisher } from '../../src/service/publish-results.js';
 import type { WatchOutcome } from '../../src/watch/outcome.js';
@@ -96,9 +97,12 @@ it('an outcome whose validity has passed is published as stale, and fires no eve
       said.push([topic, payload === '' ? '' : JSON.parse(payload.replace(/^O(N|FF)$/, '"$&"'))]);
       lives.push(expiryS === undefined ? undefined : Math.round(expiryS));
     },
-    event: (topic: string) => said.push([topic, 'event']),
   };
-  const results = new ResultPublisher(topicsOf('mipha', 'test'), new Stamp('test', 's'), new Outlet(outbox as never), () => ({ id: 'm', rev: '0' }));
+  const pictures = { tell: (topic: string) => said.push([topic, 'event']) } as unknown as EventPictures;
+  const results = new ResultPublisher(topicsOf('mipha', 'test'), new Stamp('test', 's'), new Outlet(outbox as never), pictures, () => ({
+    id: 'm',
+    rev: '0',
+  }));
   const outcome = (value: boolean, validUntil: Date, status: WatchOutcome['status'] = 'ok'): WatchOutcome => ({
     ...{
       id: '1',

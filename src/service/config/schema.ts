@@ -48,7 +48,11 @@ export const cameraConfigSchema = z
       .default([])
       .meta(LOCAL)
       .describe('polygons of points [x, y], fractions of the picture: black in every frame, before anything sees it, with two pixels around them'),
-    images: z.boolean().default(false).meta(LOCAL).describe('pictures of this camera may be published (snapshot)'),
+    images: z
+      .boolean()
+      .default(false)
+      .meta(LOCAL)
+      .describe('pictures of this camera may be published: on request (snapshot), and with the events of watches'),
   })
   .describe('a camera, by its id');
 export type CameraConfig = z.infer<typeof cameraConfigSchema>;
