@@ -7,8 +7,9 @@ import { type FrameDecision, WatchLoop } from '../watch/loop.js';
 import type { Eyes, WatchOutcome } from '../watch/outcome.js';
 import { type WatchSpec, watchSpecSchema } from '../watch/spec.js';
 import { Film, recordedFrame } from './film.js';
+import type { KeptAnswers } from './kept-answers.js';
 import { Recent } from './recent.js';
-import { RecordedEyes } from './recorded-eyes.js';
+import { RecordedEyes, type Script } from './recorded-eyes.js';
 import { RecordedInspection } from './recorded-inspection.js';
 import { samenessOf } from './sameness.js';
 import type { Step, Timeline } from './timeline.js';
@@ -20,6 +21,10 @@ export interface LifeOptions {
   /** Of the package that would answer now. */
   revision: string;
   model: () => Promise<Eyes>;
+  /** Of an earlier run that was interrupted. */
+  kept?: Pick<KeptAnswers, 'get' | 'add'> | undefined;
+  /** Aborting rejects live() with its reason. */
+  signal?: AbortSignal | undefined;
   handlers: LifeHandlers;
 }
 
@@ -29,12 +34,13 @@ export interface LifeHandlers {
   onEvent: (event: WatchEvent) => void;
   /** Events of the record. */
   onRecordedEvent: (event: EventLine) => void;
-  /** Milliseconds of the recorded day that have passed since the last call. */
-  onPassed: (ms: number) => void;
+  /** Milliseconds of the recorded day that have passed since the last call, and how late it is then. */
+  onPassed: (ms: number, at: Date) => void;
 }
 
 export interface LifeCounts {
   frames: number;
+  askedBefore: number;
   reused: number;
   asked: number;
   machineMs: number;
@@ -42,6 +48,9 @@ export interface LifeCounts {
   unknown: number;
 }
 
+/** What the camera showed between two frames on record looked like the first of them. */
+const LEAST_REPEAT_MS = 200;
+const REPEATED = '~';
 const FIRST_GUESS_MS = 200; // of how long an answer takes
 
 export class Life {
@@ -53,14 +62,20 @@ export class Life {
   private readonly pictures = new Recent<string>();
   private readonly compared = new Map<string, Comparison>(); // by frame: of the one that is about to be shown
   private readonly same: ReturnType<typeof samenessOf>;
-  private readonly before: WatchSpec;
-  private readonly spec: WatchSpec;
+  /** What was asked then, and what is asked now. */
+  readonly before: WatchSpec;
+  readonly spec: WatchSpec;
   private asking = ''; // the frame
   private answered: AnswerLine | null = null; // on record, about that frame
+  private lastAsked = { frame: '', atMs: 0 }; // on record
   private usualMs = FIRST_GUESS_MS;
   private frames = 0;
+  private askedBefore = 0;
   private unknown = 0;
   private isLost = false; // what is being asked
+  private stopRepeating = () => {};
+  private repeats = 0;
+  private readonly answers = new Recent<AnswerLine>(); // on record, by frame
   private over = false;
 
   constructor(
@@ -74,7 +89,13 @@ export class Life {
     this.clock = new VirtualClock(start.mono_ms);
     this.clock.setDate(new Date(start.at), start.mono_ms);
     this.film = new Film(start.camera);
-    this.eyes = new RecordedEyes(this.clock, { recorded: (question) => this.recorded(question), usualMs: () => this.usualMs }, options.model);
+    const script: Script = {
+      recorded: (question) => this.recorded(question),
+      kept: (question) => options.kept?.get(this.asking, question) ?? null,
+      keep: (question, answer) => options.kept?.add(this.asking, question, answer),
+      usualMs: () => this.usualMs,
+    };
+    this.eyes = new RecordedEyes(this.clock, script, options.model);
     this.loop = new WatchLoop(this.eyes, {
       clock: this.clock,
       onOutcome: (outcome) => this.outcome(outcome),
@@ -97,21 +118,26 @@ export class Life {
     loop.start();
     let passedMs = timeline.start.mono_ms;
     for (let step = await timeline.next(); step !== null; step = await timeline.next()) {
+      this.options.signal?.throwIfAborted();
       const { line } = step;
       const atMs = line.kind === 'frame' ? line.decided_ms : line.mono_ms;
       this.clock.setDate(new Date(line.at), line.mono_ms);
+      if (line.kind === 'answer' && line.frame === this.lastAsked.frame) this.usualMs = Math.max(1, line.mono_ms - this.lastAsked.atMs);
+      if (line.kind === 'frame' && line.asked) this.askedBefore++;
+      if (line.kind === 'frame' && line.asked) this.lastAsked = { frame: line.id, atMs: line.decided_ms };
       if (line.kind === 'event') this.options.handlers.onRecordedEvent(line);
       if (line.kind === 'frame') await this.frame(line, step);
-      this.options.handlers.onPassed(Math.max(0, atMs - passedMs));
+      this.options.handlers.onPassed(Math.max(0, atMs - passedMs), new Date(line.at));
       passedMs = Math.max(passedMs, atMs);
     }
     await this.advance(passedMs);
     this.over = true;
+    this.stopRepeating();
     const stopped = loop.stop(0);
     while (this.clock.step(Number.MAX_VALUE));
     await stopped;
-    const { frames, unknown, eyes } = this;
-    return { frames, reused: eyes.reused, asked: eyes.asked, machineMs: eyes.machineMs, unknown };
+    const { frames, askedBefore, unknown, eyes } = this;
+    return { frames, askedBefore, reused: eyes.reused, asked: eyes.asked, machineMs: eyes.machineMs, unknown };
   }
 
   private async frame(line: FrameLine, { picture }: Step): Promise<void> {
@@ -124,8 +150,26 @@ export class Life {
     this.compared.clear();
     if (line.share !== null && line.against !== null) this.compared.set(line.id, { share: line.share, against: line.against });
     this.frames++;
-    this.film.show(frame satisfies Frame);
+    this.film.show(frame);
     await this.eyes.settled();
+    this.stopRepeating();
+    if (!this.same.decides) this.repeat(frame, 1);
+  }
+
+  /** For as long as the live loop would have had another frame recorded. */
+  private repeat(frame: Frame, count: number): void {
+    const everyMs = Math.max(LEAST_REPEAT_MS, this.spec.interval_ms);
+    if (count * everyMs > 2 * this.before.reask_ms) return;
+    this.stopRepeating = this.clock.after(everyMs, () => {
+      this.repeat(frame, count + 1);
+      this.film.show({
+        ...frame,
+        id: `${frame.id}${REPEATED}${count}`,
+        monotonicMs: this.clock.now(),
+        at: this.clock.date(),
+        content: -++this.repeats,
+      });
+    });
   }
 
   private async giveUp(): Promise<void> {
@@ -149,8 +193,9 @@ export class Life {
   }
 
   private async recorded(question: string): Promise<AnswerLine | 'never' | null> {
-    const { asking } = this;
-    this.answered = await this.timeline.answerTo(asking);
+    const asking = original(this.asking);
+    this.answered = this.answers.get(asking) ?? (await this.timeline.answerTo(asking));
+    if (this.answered !== null) this.answers.set(asking, this.answered);
     if (this.answered === null && this.same.decides) {
       this.isLost = true; // given up then: its camera went away, or the node stopped
       return 'never';
@@ -163,4 +208,9 @@ export class Life {
     const { answered } = this;
     this.options.handlers.onAnswer(outcome, answered?.frame === outcome.frame.id ? answered : null, this.pictureOf(outcome.frame.id));
   }
+}
+
+/** Of a frame that may be shown again. */
+export function original(frame: string): string {
+  return frame.split(REPEATED, 1)[0] as string;
 }

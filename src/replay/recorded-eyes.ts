@@ -12,9 +12,15 @@ export interface Script {
    * asked then too, and nothing came of it.
    */
   recorded: (question: string) => Promise<AnswerLine | 'never' | null>;
+  /** What the model answered about this frame in an earlier run that was interrupted. */
+  kept: (question: string) => KeptAnswer | null;
+  keep: (question: string, answer: KeptAnswer) => void;
   /** How long a question takes that the record has no answer to, in milliseconds of the replay's clock. */
   usualMs: () => number;
 }
+
+/** Of an answer, what matters to a watch. */
+export type KeptAnswer = Pick<Answer<unknown>, 'text' | 'value' | 'confidence' | 'finish'>;
 
 type AskOptions = NonNullable<Parameters<Sight['ask']>[1]>;
 
@@ -74,12 +80,19 @@ export class RecordedEyes implements Eyes {
     if (recorded === 'never') return { atMs: Number.POSITIVE_INFINITY, give: unreachable };
     if (recorded !== null) {
       this.reused++;
-      return { atMs: recorded.mono_ms, give: () => again<T>(recorded) };
+      const atMs = recorded.mono_ms > beganMs ? recorded.mono_ms : beganMs + this.script.usualMs(); // of a picture that is shown once more
+      return { atMs, give: () => again<T>(recorded) };
     }
     this.asked++;
-    const sight = await look();
-    const answer = await this.timed(() => sight.ask(question, { as }));
-    return { atMs: beganMs + this.script.usualMs(), give: () => answer as Answer<T> };
+    const { script } = this;
+    let answer = script.kept(question);
+    if (answer === null) {
+      const sight = await look();
+      const { text, value, confidence, finish } = await this.timed(() => sight.ask(question, { as }));
+      answer = { text, value, confidence, finish };
+      script.keep(question, answer);
+    }
+    return { atMs: beganMs + script.usualMs(), give: () => answerOf<T>(answer) };
   }
 
   /** Rejects when the question is given up before. */
@@ -119,14 +132,11 @@ function again<T>({ status, error, observed, confidence, text }: AnswerLine): An
     const { code, message, retryable } = error as { code: ErrorCode; message: string; retryable: boolean };
     throw new MiphaError(code, message, { retryable });
   }
-  return {
-    text,
-    value: observed as T,
-    confidence,
-    finish: 'stop',
-    tokens: { prompt: 0, reused: 0, answer: 0 },
-    timings: { ...NO_TIME, decodeMs: 0, totalMs: 0 },
-  };
+  return answerOf({ text, value: observed, confidence, finish: 'stop' });
+}
+
+function answerOf<T>(kept: KeptAnswer): Answer<T> {
+  return { ...kept, value: kept.value as T, tokens: { prompt: 0, reused: 0, answer: 0 }, timings: { ...NO_TIME, decodeMs: 0, totalMs: 0 } };
 }
 
 function unreachable(): never {

@@ -12,7 +12,7 @@ export interface Sameness {
 }
 
 /** Settings that change neither what is asked nor when. */
-const AFTERWARDS = ['camera', 'enabled', 'priority'] as const;
+const AFTERWARDS = ['camera', 'enabled', 'priority', 'picture', 'record'] as const;
 
 export function samenessOf(then: WatchSpec, now: WatchSpec, sameModel: boolean): Sameness {
   const answers = sameModel && ['question', 'answer', 'crop', 'zone', 'ignore'].every((key) => alike(then, now, key));

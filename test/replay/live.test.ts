@@ -134,7 +134,7 @@ async function* recorded(lines: readonly RecordLine[]) {
 async function again(lines: readonly RecordLine[], change: Partial<WatchSpec> = {}) {
   const events: string[] = [];
   const then: string[] = [];
-  let counted = { frames: 0, reused: 0, asked: 0, machineMs: 0, unknown: 0 };
+  let counted = { frames: 0, askedBefore: 0, reused: 0, asked: 0, machineMs: 0, unknown: 0 };
   for await (const timeline of timelines(recorded(lines))) {
     counted = await new Life(timeline, {
       spec: (before) => ({ ...before, ...change }),

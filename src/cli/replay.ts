@@ -1,0 +1,154 @@
+import { copyFile, writeFile } from 'node:fs/promises';
+import { constants, setPriority } from 'node:os';
+import { basename, join, resolve } from 'node:path';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { Backend } from '../engine/backends.js';
+import { Mipha } from '../engine/mipha.js';
+import { optionError } from '../errors.js';
+import { makeFolder } from '../make-folder.js';
+import { WEIGHTS_FILE } from '../package/manifest.js';
+import { readManifest } from '../package/verify.js';
+import { KeptAnswers } from '../replay/kept-answers.js';
+import { page, summary } from '../replay/page.js';
+import { replay } from '../replay/replay.js';
+import type { ReplayReport } from '../replay/report.js';
+import type { Value } from '../watch/spec.js';
+import { interruption } from './failure.js';
+import { assignment, backendOption, SHIPPED_MODEL } from './options.js';
+import { milliseconds, notes, ProgressBar, printJson, table } from './output.js';
+import { type ChangeOptions, changesOf } from './replay-changes.js';
+
+interface ReplayCommand extends ChangeOptions {
+  record: string;
+  since?: Date;
+  until?: Date;
+  model: string;
+  backend: Backend;
+  positive: Value;
+  missCost: number;
+  out?: string;
+  json?: boolean;
+}
+
+export function addReplay(program: Command): void {
+  program
+    .command('replay')
+    .description('Ask the recorded frames of a watch again with other settings, and say what that changes.')
+    .argument('<watch>', 'the id of a watch that was recorded (watches.ID.record: true)')
+    .requiredOption('--record <folder>', 'where the node records (recorder.folder)')
+    .addOption(new Option('--since <time>', 'a time, or an age such as 7d, 12h or 30m; default: all there is').argParser(moment))
+    .addOption(new Option('--until <time>', 'likewise').argParser(moment))
+    .option('--question <text>', 'what is asked instead')
+    .option('--as <type>', 'what kind of answer instead: boolean | int:0..9 | number:0..1 | choice:red,green | text:80')
+    .addOption(new Option('--min-confidence <share>', 'a new value counts only with at least this confidence').argParser(number(0, 1)))
+    .option('--agreement <n/m>', 'n of the last m answers must agree, e.g. 2/3')
+    .option('--zone <polygons>', 'look only here, in JSON: [[[0,0.5],[1,0.5],[1,1],[0,1]]]')
+    .option('--set <path=value>', 'any other setting of the watch, as often as needed, e.g. cooldown_ms=5000', assignment, [])
+    .addOption(new Option('--model <folder>', 'package that answers').default(SHIPPED_MODEL, 'the shipped mipha-nano'))
+    .addOption(backendOption())
+    .addOption(new Option('--positive <value>', 'the value that is an alarm, for precision and recall').argParser(json).default(true))
+    .addOption(new Option('--miss-cost <factor>', 'what a miss costs where a false alarm costs 1').argParser(number(0, 1e9)).default(1))
+    .option('--out <folder>', 'write report.html with pictures, report.json, and what an interrupted run goes on from')
+    .option('--json', 'print the report as JSON')
+    .addHelpText(
+      'after',
+      notes(`
+The gate, the agreement and the rules of events run as they do live. With the settings on record nothing is asked, and the events are those on record.
+It runs at the lowest priority: a node beside it keeps its pace.
+
+Example:
+  mipha replay door --record /var/lib/mipha/record --since 7d \\
+    --question 'Is the door wide open?' --out try`),
+    )
+    .action(run);
+}
+
+async function run(watch: string, options: ReplayCommand): Promise<void> {
+  const { record, since, until, model: folder, backend, positive, missCost, out } = options;
+  const changes = changesOf(options);
+  const { signal, release } = interruption();
+  const bar = new ProgressBar();
+  const begun = performance.now();
+  const end = (until ?? new Date()).getTime();
+  let first: number | undefined;
+  let model: Promise<Mipha> | undefined;
+  setPriority(constants.priority.PRIORITY_LOW);
+  try {
+    if (out !== undefined) await makeFolder(out);
+    const revision = await revisionOf(folder);
+    const report = await replay({
+      ...{ folder: record, watch, since, until, change: changes.apply, revision, positive, missCost, signal },
+      model: () => (model ??= Mipha.load(folder, { backend, signal })),
+      kept: out === undefined ? undefined : new KeptAnswers(join(out, 'answers.ndjson'), JSON.stringify([revision, changes.words])),
+      onProgress: (at) => {
+        first ??= at.getTime();
+        bar.update(`${watch} `, (at.getTime() - first) / Math.max(1, end - first), at.toISOString().slice(0, 16));
+      },
+    });
+    bar.end();
+    if (report.lives === 0) throw optionError('watch', `a watch with something recorded in ${resolve(record)} in this time`, watch);
+    if (out !== undefined) await write(out, report, changes.words);
+    if (options.json) printJson(report);
+    else process.stdout.write(`${words(report, performance.now() - begun, out)}\n`);
+  } finally {
+    bar.end();
+    release();
+    await (await model?.catch(() => undefined))?.dispose();
+  }
+}
+
+async function write(out: string, report: ReplayReport, settings: readonly string[]): Promise<void> {
+  const pictures = new Map<string, string>();
+  await makeFolder(join(out, 'pictures'));
+  for (const { frame, picture } of report.flips) {
+    if (picture === null) continue;
+    const name = `pictures/${frame.replace(/[^\w-]/g, '_')}.jpg`;
+    try {
+      await copyFile(picture, join(out, name));
+      pictures.set(frame, name);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error; // the record deletes its oldest while it is read
+    }
+  }
+  const { flips, ...rest } = report;
+  const listed = flips.map((flip) => ({ ...flip, picture: pictures.get(flip.frame) ?? null }));
+  await writeFile(join(out, 'report.json'), `${JSON.stringify({ ...rest, settings, flips: listed }, null, 2)}\n`);
+  await writeFile(join(out, 'report.html'), page(report, settings, pictures));
+}
+
+function words(report: ReplayReport, tookMs: number, out: string | undefined): string {
+  const { days, machineMs, flips } = report;
+  const speed = `${milliseconds(tookMs)}, ${((days * 86_400_000) / tookMs).toPrecision(3)} times as fast as it was recorded; the model ${milliseconds(machineMs)}`;
+  const shown = flips.slice(0, 10).map(({ at, before, now, picture }): [string, string] => {
+    return [at.toISOString(), `${before.value} → ${now.value}  ${picture === null ? 'without a picture' : basename(picture)}`];
+  });
+  const pages = out === undefined ? [] : ['', resolve(out, 'report.html')];
+  return [table([...summary(report), ['took', speed]]), ...(shown.length === 0 ? [] : ['', table(shown)]), ...pages].join('\n');
+}
+
+/** Of the weights, as Mipha.revision. Throws what openPackage throws about a manifest. */
+async function revisionOf(folder: string): Promise<string> {
+  return (await readManifest(folder)).files[WEIGHTS_FILE]?.sha256.slice(0, 12) ?? '';
+}
+
+const UNITS = { d: 86_400_000, h: 3_600_000, m: 60_000, s: 1000 };
+
+function moment(text: string): Date {
+  const [, count, unit] = /^(\d+(?:\.\d+)?)([dhms])$/.exec(text) ?? [];
+  const at = unit === undefined ? new Date(text) : new Date(Date.now() - Number(count) * UNITS[unit as keyof typeof UNITS]);
+  if (Number.isNaN(at.getTime())) throw new InvalidArgumentError('Expected an age such as 7d, 12h or 30m, or a time such as 2026-11-28T07:00.');
+  return at;
+}
+
+function number(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() !== '' && value >= min && value <= max) return value;
+    throw new InvalidArgumentError(`Expected a number from ${min} to ${max}.`);
+  };
+}
+
+/** true, 3, or a word. */
+function json(text: string): Value {
+  return /^(true|false|-?\d+(\.\d+)?)$/.test(text) ? JSON.parse(text) : text;
+}

@@ -1,0 +1,164 @@
+/** mipha-nano before the synthetic kitchen, recorded to a disk and replayed: what flips and the score are those of a count made independently. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { kitchenStory } from '../../src/camera/animation.js';
+import type { Frame } from '../../src/camera/frame.js';
+import { jpegOf } from '../../src/camera/jpeg.js';
+import { renderScene, type Scene } from '../../src/camera/kitchen.js';
+import { Mipha } from '../../src/index.js';
+import { addLabels } from '../../src/record/labels.js';
+import { readRecord } from '../../src/record/read.js';
+import { Recorder } from '../../src/record/recorder.js';
+import { Film } from '../../src/replay/film.js';
+import { page } from '../../src/replay/page.js';
+import { RecordedEyes } from '../../src/replay/recorded-eyes.js';
+import { type ReplayOptions, replay } from '../../src/replay/replay.js';
+import type { ReplayReport } from '../../src/replay/report.js';
+import { VirtualClock } from '../../src/replay/virtual-clock.js';
+import { Recording } from '../../src/service/recording.js';
+import { WatchLoop } from '../../src/watch/loop.js';
+import { counts } from '../support/counts.js';
+import { NANO } from '../support/nano.js';
+import { spec } from '../watch/stage.js';
+
+const SCENES = counts(40, 300);
+const FRAMES_PER_SCENE = 4;
+const WATCH = spec({ question: 'Is the lamp on?', interval_ms: 100, reask_ms: 1000, ttl_ms: 5000 });
+
+let folder: string;
+let mipha: Mipha;
+const scenes = new Map<string, Scene>(); // by frame
+const events: string[] = [];
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'mipha-replay-'));
+  mipha = await Mipha.load(NANO);
+  const clock = new VirtualClock(1000);
+  clock.setDate(new Date('2026-03-01T12:00:00Z'), 1000);
+  const nothing = { recorded: async () => null, kept: () => null, keep: () => {}, usualMs: () => 30 };
+  const eyes = new RecordedEyes(clock, nothing, async () => mipha);
+  const recorder = await Recorder.open({ folder, session: 's', limits: { bytes: 1e9, days: 100 }, clock });
+  const recording = new Recording({
+    open: (watch, start) => recorder.watch(watch, start),
+    model: { name: mipha.name, hash: mipha.revision },
+    encode: async (frame) => (await jpegOf(frame, { maxSidePx: 4096, quality: 90 })).data,
+  });
+  const loop = new WatchLoop(eyes, {
+    clock,
+    onDecision: (decision) => recording.decided(decision),
+    onOutcome: (outcome) => recording.answered(outcome),
+    onEvent: (event) => {
+      recording.told(event);
+      events.push(`${event.type} ${event.outcome.frame?.id}`);
+    },
+    onFault: (error) => {
+      throw error;
+    },
+  });
+  const camera = new Film('kitchen');
+  loop.addCamera(camera);
+  loop.put('lamp', WATCH);
+  loop.start();
+  const story = kitchenStory(7, 'any');
+  for (let scene = 0; scene < SCENES; scene++) {
+    const shown = story.next().value;
+    const picture = await renderScene(shown);
+    for (let i = 0; i < FRAMES_PER_SCENE; i++) {
+      const untilMs = clock.now() + 90;
+      do await eyes.settled();
+      while (clock.step(untilMs));
+      const frame: Frame = {
+        ...{ id: `kitchen-${scene}-${i}`, monotonicMs: clock.now(), at: clock.date(), format: 'rgb', content: scene * FRAMES_PER_SCENE + i },
+        ...picture,
+      };
+      scenes.set(frame.id, shown);
+      camera.show(frame);
+      await eyes.settled();
+    }
+  }
+  for (let i = 0; i < 10; i++) {
+    await eyes.settled();
+    clock.step(clock.now() + 10);
+  }
+  await recording.end();
+  await recorder.close();
+}, 300_000);
+afterAll(async () => {
+  await mipha?.dispose();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+async function again(options: Partial<ReplayOptions> = {}): Promise<ReplayReport> {
+  const unasked = () => Promise.reject(new Error('nothing needs to be asked'));
+  return await replay({ folder, watch: 'lamp', change: (before) => before, revision: mipha.revision, model: unasked, ...options });
+}
+
+it('with the settings on record nothing is asked, nothing flips, and the events are those of the day', async () => {
+  const report = await again();
+  expect(events.length).toBeGreaterThan(2);
+  expect(report).toMatchObject({ computed: 0, flipped: 0, onlyBefore: [], onlyNow: [], lives: 1, damaged: 0, missingPictures: 0, labels: null });
+  expect(report.events).toEqual({ before: events.length, now: events.length });
+  expect(report.questions.now).toBe(report.questions.before);
+  expect(report.compared).toBeGreaterThanOrEqual(SCENES / 2);
+});
+
+it('another question is asked about the recorded pictures; what flips is what differs', async () => {
+  const report = await again({ change: (before) => ({ ...before, question: 'Is the door open?' }), model: async () => mipha });
+  expect(report.computed).toBeGreaterThan(10);
+  expect(report.flipped).toBeGreaterThan(0);
+  expect(report.flips).toHaveLength(report.flipped);
+  for (const { frame, picture, before, now } of report.flips) {
+    const { lampOn, doorOpen } = scenes.get(frame) as Scene;
+    expect(picture).toMatch(/\.jpg$/);
+    expect(before.value).not.toBe(now.value);
+    expect([before.value, now.value]).toEqual([lampOn, doorOpen]); // mipha-nano is right about both
+  }
+  const html = page(report, ['question=Is the door <b>open</b>?'], new Map([[report.flips[0]?.frame ?? '', 'pictures/a.jpg']]));
+  expect(html).not.toContain('<b>');
+  expect(html).not.toContain('<script');
+  expect(html).toContain('src="pictures/a.jpg"');
+});
+
+it('stricter rules for the value make fewer events, or later ones, and ask nothing new', async () => {
+  const report = await again({ change: (before) => ({ ...before, agreement: { n: 2, of: 3 } }) });
+  expect(report.computed).toBe(0);
+  expect(report.events.now).toBeLessThanOrEqual(report.events.before);
+  expect(report.events.now).toBeGreaterThan(0); // a picture that stands still is asked about again
+});
+
+describe('with labels drawn from what the scenes show', () => {
+  it('precision, recall and the best threshold are those of a count', async () => {
+    const judged: { id: string; observed: boolean; confidence: number; open: boolean }[] = [];
+    for await (const { line } of readRecord(folder, { watch: 'lamp' })) {
+      if (line.kind !== 'answer' || line.status !== 'ok' || line.frame === null) continue;
+      judged.push({
+        ...{ id: line.id, observed: line.observed as boolean, confidence: line.confidence ?? 1 },
+        open: (scenes.get(line.frame) as Scene).doorOpen, // as if the watch had meant the door
+      });
+    }
+    const at = '2026-03-02T00:00:00.000Z';
+    const labels = judged.map(({ id, observed, open }) => ({ answer: id, verdict: observed === open ? ('right' as const) : ('wrong' as const), at }));
+    expect(await addLabels(folder, 'lamp', labels)).toEqual({ unknown: [] });
+    const { labels: report } = await again({ missCost: 3 });
+    const count = (test: (each: (typeof judged)[number]) => boolean) => judged.filter(test).length;
+    const [hits, falseAlarms, misses] = [
+      count(({ observed, open }) => observed && open),
+      count(({ observed, open }) => observed && !open),
+      count(({ observed, open }) => !observed && open),
+    ];
+    expect(falseAlarms).toBeGreaterThan(0);
+    expect(misses).toBeGreaterThan(0);
+    const score = { labelled: judged.length, undecided: 0, hits, falseAlarms, misses };
+    const shares = { precision: hits / (hits + falseAlarms), recall: hits / (hits + misses) };
+    expect(report?.score.before).toEqual({ ...score, ...shares });
+    expect(report?.score.now).toEqual({ ...score, ...shares });
+    const costAt = (least: number) =>
+      count(({ observed, confidence, open }) => observed && confidence >= least && !open) +
+      3 * count(({ observed, confidence, open }) => open && !(observed && confidence >= least));
+    const least = Math.min(costAt(2), ...judged.map(({ confidence }) => costAt(confidence)));
+    expect(report?.best.cost).toBe(least);
+    expect(costAt(report?.best.minConfidence ?? 2)).toBe(least);
+  });
+});
