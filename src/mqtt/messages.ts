@@ -97,7 +97,7 @@ const pictureSchema = z
     sha256: z.string().length(64).describe('of the JPEG, in hexadecimal: what came on `topic` and has another one is of another event'),
     width: count,
     height: count,
-    part: z.enum(['crop', 'whole']).describe('what was asked about, or all that the camera sees'),
+    part: z.enum(['crop', 'whole']).describe('the crop of the watch, or all that the camera sees'),
   })
   .describe('the JPEG of a frame');
 export type EventPicture = z.infer<typeof pictureSchema>;

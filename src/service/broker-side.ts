@@ -118,11 +118,11 @@ export class BrokerSide extends EventEmitter<{ online: []; failed: [MiphaError];
     this.discovery?.announce(this.devices(info));
   }
 
-  /** Pictures that the configuration does not permit any more do not go out, though they were made already. */
-  withdrawPictures(): void {
-    const { changer } = this.options;
-    this.pictures.withdraw();
-    this.link.outbox.withdrawPictures(({ user = {} }) => pictureOf(changer.config, user.watch ?? '', user.camera ?? '') !== null);
+  /** Pictures made before `config` do not go out where it does not permit them, nor those of cameras that it changes: part of them may be private now. */
+  withdrawPictures(config: Config, changedCameras: readonly string[]): void {
+    const isShown = (watch: string, camera: string) => !changedCameras.includes(camera) && pictureOf(config, watch, camera) !== null;
+    this.pictures.withdraw(isShown);
+    this.link.outbox.withdrawPictures(({ user: { watch = '', camera = '' } = {} }) => isShown(watch, camera));
   }
 
   /** Everything under way is answered with SHUTTING_DOWN, and so is all that still comes. */

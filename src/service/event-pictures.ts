@@ -14,7 +14,7 @@ import type { Outlet } from './outlet.js';
 export interface EventPicturesOptions {
   outlet: Pick<Outlet, 'event'>;
   topicOf: (watch: string) => string;
-  /** Null: events of this watch, about this camera, have no picture. Asked again when the picture is there. */
+  /** Null: events of this watch, about this camera, have no picture. */
   wanted: (watch: string, camera: string) => PictureSpec | null;
   /** That can be sent of a picture. */
   mostBytes: () => number;
@@ -63,11 +63,9 @@ export class EventPictures {
     this.flush(watch);
   }
 
-  /** What is being made and is not wanted any more comes to nothing. */
-  withdraw(): void {
-    for (const telling of [...this.waiting.values()].flat()) {
-      if (this.options.wanted(telling.body.watch, telling.body.camera) === null) telling.giveUp('withdrawn');
-    }
+  /** What is being made and may not be shown any more comes to nothing. */
+  withdraw(isShown: (watch: string, camera: string) => boolean): void {
+    for (const { body, giveUp } of [...this.waiting.values()].flat()) if (!isShown(body.watch, body.camera)) giveUp('withdrawn');
   }
 
   /** Resolves when all events are told: after the budget without their pictures. */

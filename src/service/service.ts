@@ -170,11 +170,8 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
         stateDir: this.stateDir,
         load,
         proveModel,
-        apply: async (config, diff) => await this.apply(config, diff),
-        taken: () => {
-          parts.side.withdrawPictures();
-          this.republish(parts);
-        },
+        apply: async (config, diff) => await this.apply(config, diff, parts),
+        taken: () => this.republish(parts),
       },
       onCamera: () => void this.tick(parts),
     });
@@ -242,9 +239,10 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
   }
 
   /** Puts a changed configuration into force; while the model is being loaded, watch() takes what is in force then. */
-  private async apply(config: Config, diff: ConfigDiff): Promise<void> {
+  private async apply(config: Config, diff: ConfigDiff, { side }: NodeParts): Promise<void> {
     this.options.log.setLevel(config.log.level);
     await this.state.watching?.apply(config, diff);
+    side.withdrawPictures(config, diff.cameras.changed);
   }
 
   private publishInfo({ side, status }: NodeParts): void {

@@ -124,9 +124,10 @@ export const polygonsSchema = z
 
 /** Zones are looked at in a picture of this size: what is thinner than a pixel of it is nothing. */
 const ZONE_SIZE = { width: 512, height: 512 };
+
 export const pictureSpecSchema = z
   .strictObject({
-    part: z.enum(['crop', 'whole']).default('crop').describe('what was asked about, or all that the camera sees'),
+    part: z.enum(['crop', 'whole']).default('crop').describe('the crop of the watch, or all that the camera sees'),
     max_side_px: z.int().min(16).max(4096).default(1280).describe('scaled down to this longest side'),
     quality: z.int().min(1).max(100).default(80).describe('of the JPEG'),
     max_bytes: z.int().min(2000).max(1_000_000).default(250_000).describe('a larger file is made smaller once; still too large, it is not published'),

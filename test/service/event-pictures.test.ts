@@ -1,4 +1,6 @@
 /** How an event gets its picture, and what happens when that takes long or fails. */
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import type { Frame } from '../../src/camera/frame.js';
@@ -8,13 +10,19 @@ import { watchEventSchema } from '../../src/mqtt/messages.js';
 import type { Picture } from '../../src/mqtt/pictures.js';
 import { EventPictures, type EventPicturesOptions } from '../../src/service/event-pictures.js';
 import { type Jpeg, JpegMaker, type JpegWish } from '../../src/service/jpeg-maker.js';
+import { Outlet } from '../../src/service/outlet.js';
 import { type PictureSpec, pictureSpecSchema } from '../../src/watch/spec.js';
+import { outbox } from '../mqtt/fake-wire.js';
+import { counts } from '../support/counts.js';
 
 interface Told {
   event: string;
   named: { seq: number; width: number; height: number; bytes: number; part: string } | null;
   picture: Picture | null;
 }
+
+setFlagsFromString('--expose-gc');
+const collectGarbage = runInNewContext('gc') as () => void;
 
 let number = 0;
 function frame(width = 320, height = 240, data: Uint8Array = Buffer.alloc(width * height * 3)): Frame {
@@ -175,13 +183,11 @@ describe('an event', () => {
 
   it('loses a picture that may not be shown any more when it is there', async () => {
     const { maker, open } = slowMaker();
-    let shown = true;
-    const { subject, tell, told } = pictures({ maker, wanted: () => (shown ? pictureSpecSchema.parse({}) : null) });
+    const { subject, tell, told } = pictures({ maker });
     tell('a', frame());
-    subject.withdraw();
+    subject.withdraw((watch, camera) => `${watch} ${camera}` === 'w k');
     expect(told).toEqual([]);
-    shown = false;
-    subject.withdraw();
+    subject.withdraw(() => false);
     open[0]?.finish(jpeg());
     await settled();
     expect(told).toEqual([{ event: 'a', named: null, picture: null }]);
@@ -196,6 +202,39 @@ describe('an event', () => {
     expect(told).toEqual([{ event: 'a', named: null, picture: null }]);
     await subject.finish(20); // nothing waits
   });
+});
+
+it('events go on for long without a broker, and the memory of their pictures is bounded', async () => {
+  const { box } = outbox();
+  const { subject, tell } = pictures({ outlet: new Outlet(box) });
+  const side = 256;
+  const seen = noise(side);
+  const memory = async () => {
+    for (let i = 0; i < 3; i++) {
+      collectGarbage();
+      await settled(); // memory outside the heap is given back between two ticks
+    }
+    const { heapUsed, external } = process.memoryUsage();
+    return heapUsed + external;
+  };
+  const rounds = async (count: number) => {
+    for (let i = 0; i < count; i++) {
+      for (let k = 0; k < 8; k++) tell(`${i}-${k}`, frame(side, side, seen));
+      await subject.finish(5000);
+    }
+  };
+  await rounds(40); // until all is full
+  const before = await memory();
+  const written = box.stats().pictures.dropped.overflow;
+  const bursts = counts(120, 1000);
+  await rounds(bursts);
+  const grown = (await memory()) - before;
+  const { waiting, bytes, dropped } = box.stats().pictures;
+  expect(grown).toBeLessThan((bursts * 8 * bytes) / waiting / 3); // of what all of them have
+  expect(waiting).toBeLessThanOrEqual(64);
+  expect(bytes).toBeLessThanOrEqual(8 * 2 ** 20);
+  expect(dropped.overflow - written).toBeGreaterThan(bursts * 8 - 64);
+  expect(box.stats().queued).toBeLessThanOrEqual(256);
 });
 
 describe('what makes JPEG files', () => {
