@@ -2,24 +2,32 @@ import { copyFile, writeFile } from 'node:fs/promises';
 import { constants, setPriority } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { stillsOf } from '../camera/clip.js';
 import type { Backend } from '../engine/backends.js';
 import { Mipha } from '../engine/mipha.js';
 import { optionError } from '../errors.js';
 import { makeFolder } from '../make-folder.js';
 import { WEIGHTS_FILE } from '../package/manifest.js';
 import { readManifest } from '../package/verify.js';
+import { type Label, readLabels } from '../record/labels.js';
+import { readRecord } from '../record/read.js';
 import { KeptAnswers } from '../replay/kept-answers.js';
 import { page, summary } from '../replay/page.js';
-import { replay } from '../replay/replay.js';
+import { type Lines, replay } from '../replay/replay.js';
 import type { ReplayReport } from '../replay/report.js';
-import type { Value } from '../watch/spec.js';
+import { recordOf } from '../replay/stills.js';
+import { type Value, watchSpecSchema } from '../watch/spec.js';
 import { interruption } from './failure.js';
 import { assignment, backendOption, SHIPPED_MODEL } from './options.js';
 import { milliseconds, notes, ProgressBar, printJson, table } from './output.js';
-import { type ChangeOptions, changesOf } from './replay-changes.js';
+import { type ChangeOptions, type Changes, changesOf } from './replay-changes.js';
+
+const STILL_SIDE_PX = 1280;
 
 interface ReplayCommand extends ChangeOptions {
-  record: string;
+  record?: string;
+  on?: string;
+  fps: number;
   since?: Date;
   until?: Date;
   model: string;
@@ -33,9 +41,11 @@ interface ReplayCommand extends ChangeOptions {
 export function addReplay(program: Command): void {
   program
     .command('replay')
-    .description('Ask the recorded frames of a watch again with other settings, and say what that changes.')
-    .argument('<watch>', 'the id of a watch that was recorded (watches.ID.record: true)')
-    .requiredOption('--record <folder>', 'where the node records (recorder.folder)')
+    .description('Ask the recorded frames of a watch again with other settings, or a film, and say what that changes.')
+    .argument('<watch>', 'the id of a watch that was recorded (watches.ID.record: true); with --on any name')
+    .option('--record <folder>', 'where the node records (recorder.folder)')
+    .option('--on <path>', 'instead of a record: a film, or a folder of pictures, of a camera that is not there yet')
+    .addOption(new Option('--fps <n>', 'with --on: pictures a second').argParser(number(0.01, 60)).default(5))
     .addOption(new Option('--since <time>', 'a time, or an age such as 7d, 12h or 30m; default: all there is').argParser(moment))
     .addOption(new Option('--until <time>', 'likewise').argParser(moment))
     .option('--question <text>', 'what is asked instead')
@@ -54,39 +64,40 @@ export function addReplay(program: Command): void {
       'after',
       notes(`
 The gate, the agreement and the rules of events run as they do live. With the settings on record nothing is asked, and the events are those on record.
-It runs at the lowest priority: a node beside it keeps its pace.
+It runs at a low priority: a node beside it keeps its pace.
 
 Example:
   mipha replay door --record /var/lib/mipha/record --since 7d \\
-    --question 'Is the door wide open?' --out try`),
+    --question 'Is the door wide open?' --out try
+  mipha replay door --on clip.mp4 --question 'Is the door open?' --agreement 2/3`),
     )
     .action(run);
 }
 
 async function run(watch: string, options: ReplayCommand): Promise<void> {
-  const { record, since, until, model: folder, backend, positive, missCost, out } = options;
+  const { model: folder, backend, positive, missCost, out } = options;
   const changes = changesOf(options);
   const { signal, release } = interruption();
   const bar = new ProgressBar();
   const begun = performance.now();
-  const end = (until ?? new Date()).getTime();
   let first: number | undefined;
   let model: Promise<Mipha> | undefined;
-  setPriority(constants.priority.PRIORITY_LOW);
+  setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
   try {
     if (out !== undefined) await makeFolder(out);
     const revision = await revisionOf(folder);
+    await using source = await sourceOf(watch, options, changes, signal);
     const report = await replay({
-      ...{ folder: record, watch, since, until, change: changes.apply, revision, positive, missCost, signal },
+      ...{ watch, lines: source.lines, labels: source.labels, change: changes.apply, revision, positive, missCost, signal },
       model: () => (model ??= Mipha.load(folder, { backend, signal })),
       kept: out === undefined ? undefined : new KeptAnswers(join(out, 'answers.ndjson'), JSON.stringify([revision, changes.words])),
       onProgress: (at) => {
         first ??= at.getTime();
-        bar.update(`${watch} `, (at.getTime() - first) / Math.max(1, end - first), at.toISOString().slice(0, 16));
+        bar.update(`${watch} `, (at.getTime() - first) / Math.max(1, source.endMs - first), at.toISOString().slice(0, 16));
       },
     });
     bar.end();
-    if (report.lives === 0) throw optionError('watch', `a watch with something recorded in ${resolve(record)} in this time`, watch);
+    if (report.lives === 0) throw optionError('watch', `a watch with something recorded in ${source.name} in this time`, watch);
     if (out !== undefined) await write(out, report, changes.words);
     if (options.json) printJson(report);
     else process.stdout.write(`${words(report, performance.now() - begun, out)}\n`);
@@ -95,6 +106,32 @@ async function run(watch: string, options: ReplayCommand): Promise<void> {
     release();
     await (await model?.catch(() => undefined))?.dispose();
   }
+}
+
+interface ReplaySource extends AsyncDisposable {
+  name: string;
+  lines: Lines;
+  labels: ReadonlyMap<string, Label>;
+  endMs: number; // Unix time at which it ends, or about
+}
+
+async function sourceOf(watch: string, options: ReplayCommand, changes: Changes, signal: AbortSignal): Promise<ReplaySource> {
+  const { record, on, since, until, fps } = options;
+  if ((record === undefined) === (on === undefined))
+    throw optionError('--record', '--record or --on, one of them', record === undefined ? 'none' : 'both');
+  if (record !== undefined) {
+    const lines = readRecord(record, { watch, ...(since && { since }), ...(until && { until }) });
+    const { labels } = await readLabels(record, watch);
+    const endMs = (until ?? new Date()).getTime();
+    return { name: resolve(record), lines, labels, endMs, [Symbol.asyncDispose]: async () => {} };
+  }
+  if (options.question === undefined) throw optionError('--question', 'a question, as --on has no watch on record', options.question);
+  const path = on as string;
+  const spec = changes.apply(watchSpecSchema.parse({ camera: 'film', question: options.question }));
+  const { stills, [Symbol.asyncDispose]: dispose } = await stillsOf(path, { fps, sidePx: STILL_SIDE_PX, signal });
+  const begin = new Date();
+  const lines = recordOf(stills, watch, spec, begin);
+  return { name: path, lines, labels: new Map(), endMs: begin.getTime() + (stills.at(-1)?.atMs ?? 0), [Symbol.asyncDispose]: dispose };
 }
 
 async function write(out: string, report: ReplayReport, settings: readonly string[]): Promise<void> {

@@ -1,8 +1,8 @@
 /** Everything a record has about a watch, lived again with other settings, and what that changes. */
 
-import { readLabels } from '../record/labels.js';
+import type { Label } from '../record/labels.js';
 import type { AnswerLine, EventLine } from '../record/lines.js';
-import { readRecord } from '../record/read.js';
+import type { Recorded } from '../record/read.js';
 import type { WatchEvent } from '../watch/events.js';
 import type { Eyes, WatchOutcome } from '../watch/outcome.js';
 import type { Value, WatchSpec } from '../watch/spec.js';
@@ -13,12 +13,14 @@ import { Life, original } from './life.js';
 import { type Flip, MOST_LISTED, type ReplayedEvent, type ReplayReport } from './report.js';
 import { timelines } from './timeline.js';
 
+/** What is replayed: readRecord(), or pictures that nothing is on record about. */
+export type Lines = AsyncIterable<Recorded> & { readonly damaged?: number; readonly missingPictures?: number };
+
 export interface ReplayOptions {
-  /** The recorder's. */
-  folder: string;
   watch: string;
-  since?: Date | undefined;
-  until?: Date | undefined;
+  lines: Lines;
+  /** By answer. */
+  labels?: ReadonlyMap<string, Label> | undefined;
   /** What is asked now, made from what was asked then. */
   change: (before: WatchSpec) => WatchSpec;
   /** Of the package that answers now. */
@@ -37,9 +39,8 @@ export interface ReplayOptions {
 
 /** Throws ERR_OPTION for settings that do not fit together, what the model throws, and `signal.reason`. */
 export async function replay(options: ReplayOptions): Promise<ReplayReport> {
-  const { folder, watch, since, until, change, revision, model, kept, signal, positive = true, missCost = 1 } = options;
-  const reading = readRecord(folder, { watch, ...(since && { since }), ...(until && { until }) });
-  const judgements = new Judgements((await readLabels(folder, watch)).labels);
+  const { watch, lines, labels = new Map(), change, revision, model, kept, signal, positive = true, missCost = 1 } = options;
+  const judgements = new Judgements(labels);
   const events = new Differences();
   const report: ReplayReport = {
     ...{ watch, lives: 0, from: null, to: null, days: 0, frames: 0, questions: { before: 0, now: 0 }, computed: 0, machineMs: 0 },
@@ -67,7 +68,7 @@ export async function replay(options: ReplayOptions): Promise<ReplayReport> {
     onRecordedEvent: (line: EventLine) => events.add('before', beforeOf(line)),
   };
   let least = { before: 0, now: 0 };
-  for await (const timeline of timelines(reading)) {
+  for await (const timeline of timelines(lines)) {
     const life = new Life(timeline, { spec: change, revision, model, kept, signal, handlers });
     least = { before: life.before.min_confidence, now: life.spec.min_confidence };
     const counts = await life.live();
@@ -81,8 +82,8 @@ export async function replay(options: ReplayOptions): Promise<ReplayReport> {
   report.events = events.counts;
   report.onlyBefore = events.only('before');
   report.onlyNow = events.only('now');
-  report.damaged = reading.damaged;
-  report.missingPictures = reading.missingPictures;
+  report.damaged = lines.damaged ?? 0;
+  report.missingPictures = lines.missingPictures ?? 0;
   report.labels = judgements.result(positive, missCost, least);
   return report;
 }

@@ -8,7 +8,7 @@ import type { Frame } from '../../src/camera/frame.js';
 import { jpegOf } from '../../src/camera/jpeg.js';
 import { renderScene, type Scene } from '../../src/camera/kitchen.js';
 import { Mipha } from '../../src/index.js';
-import { addLabels } from '../../src/record/labels.js';
+import { addLabels, readLabels } from '../../src/record/labels.js';
 import { readRecord } from '../../src/record/read.js';
 import { Recorder } from '../../src/record/recorder.js';
 import { Film } from '../../src/replay/film.js';
@@ -92,7 +92,16 @@ afterAll(async () => {
 
 async function again(options: Partial<ReplayOptions> = {}): Promise<ReplayReport> {
   const unasked = () => Promise.reject(new Error('nothing needs to be asked'));
-  return await replay({ folder, watch: 'lamp', change: (before) => before, revision: mipha.revision, model: unasked, ...options });
+  const { labels } = await readLabels(folder, 'lamp');
+  return await replay({
+    watch: 'lamp',
+    lines: readRecord(folder, { watch: 'lamp' }),
+    labels,
+    change: (before) => before,
+    revision: mipha.revision,
+    model: unasked,
+    ...options,
+  });
 }
 
 it('with the settings on record nothing is asked, nothing flips, and the events are those of the day', async () => {
