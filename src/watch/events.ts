@@ -1,35 +1,323 @@
-/** Which outcomes of a watch are news. Remembers what was last told: a value that comes back unchanged after an outage is none. */
+/**
+ * Which outcomes of a watch are news, and when they are told. What was last told is compared with what is true now, whenever something changes and
+ * whenever a rule ends: so a value that a rule has held back is told as soon as none does, if it is still true then, and never if it is not.
+ * The first value is what news are measured by, and none itself; so is a value that comes back unchanged after an outage.
+ */
 import type { Frame } from '../camera/frame.js';
+import type { Clock } from './clock.js';
+import type { LocalTime } from './local-time.js';
 import type { WatchOutcome } from './outcome.js';
-import type { EventType, Value } from './spec.js';
+import { QuietHours } from './quiet.js';
+import type { EventType, Value, WatchSpec } from './spec.js';
+
+/**
+ * Why a new value, an error or a reminder was not told when it came: it stood less than `for_ms`; quiet hours; too soon after another; the second
+ * question did not agree.
+ */
+export const SUPPRESS_REASONS = ['for', 'quiet', 'gap', 'unconfirmed'] as const;
+export type SuppressReason = (typeof SUPPRESS_REASONS)[number];
+
+/** Of the second question, when it agreed. */
+export interface Confirmation {
+  confidence: number | null;
+  /** Id of the frame it was asked about. */
+  frame: string;
+  /** Confirms nothing after that; milliseconds of the clock. */
+  untilMs: number;
+}
 
 export interface WatchEvent {
   type: EventType;
-  /** The value told before. */
+  /** The value told before; of a reminder the same. */
   previous: Value | null;
-  /** What brought it about: value, frame, error. */
+  /** The last answer that spoke for the value, or the error: value, frame. */
   outcome: WatchOutcome;
-  /** The frame that `outcome` is about, with its pixels: valid in the tick in which the event is told, and for as long as it is held. */
+  /** The frame that `outcome` is about, with its pixels: valid in the tick in which the event is told, and for as long as it is held. Null: they are gone. */
   frame: Frame | null;
+  /** Null: none was needed. */
+  confirmation: Confirmation | null;
 }
 
-export class Events {
-  private known: Value | null = null;
-  private failing = false;
+/** Told once for each reason that holds a change, an error or a reminder back. */
+export interface Suppressed extends Pick<WatchEvent, 'type' | 'previous' | 'outcome'> {
+  reason: SuppressReason;
+}
 
-  /** Null: nothing new. */
-  of(outcome: WatchOutcome, frame: Frame | null = null): WatchEvent | null {
-    const { status, value } = outcome;
-    const previous = this.known;
-    if (status === 'error') {
-      const type = this.failing ? null : 'error';
-      this.failing = true;
-      return type && { type, previous, outcome, frame };
-    }
-    this.failing = false;
-    if (value === null) return null;
-    this.known = value;
-    if (previous === null || previous === value) return null;
-    return { type: typeof value === 'boolean' ? (value ? 'triggered' : 'cleared') : 'changed', previous, outcome, frame };
+export interface EventReports {
+  event: (event: WatchEvent) => void;
+  suppressed: (suppressed: Suppressed) => void;
+  /** A second opinion is wanted about a frame to come. */
+  wanted: () => void;
+}
+
+/** What may be told: counted once for each reason that holds it back. */
+interface News {
+  outcome: WatchOutcome;
+  counted: Set<SuppressReason>;
+}
+
+/** The present value. */
+interface Standing extends News {
+  value: Value;
+  sinceMs: number; // of the clock, as all below
+  untilMs: number; // not to be relied upon after that
+  /** What `outcome`, the last that spoke for it, is about; held. */
+  frame: Frame | null;
+  letGo: () => void;
+  /** Long enough. */
+  stood: boolean;
+  confirmation: Confirmation | null;
+  /** Set while a second opinion is wanted: about a frame of this moment or later. `asking` while it is asked for. */
+  wish: { fromMs: number; asking: AbortController | null } | null;
+  /** The answer that the second opinion did not agree to. */
+  refused: WatchOutcome | null;
+}
+
+interface Trouble extends News {
+  told: boolean;
+  frame: Frame | null; // in the tick in which it came
+}
+
+const NEVER = Number.POSITIVE_INFINITY;
+/** The wall clock may jump: the end of quiet hours is looked for at least this often. */
+const LOOK_MS = 60_000;
+
+export class Events {
+  readonly suppressed = Object.fromEntries(SUPPRESS_REASONS.map((reason) => [reason, 0])) as Record<SuppressReason, number>;
+  /** Events that were told. */
+  count = 0;
+  private told: Value | null = null;
+  private valueToldMs = Number.NEGATIVE_INFINITY;
+  private errorToldMs = Number.NEGATIVE_INFINITY;
+  private standing: Standing | null = null;
+  private trouble: Trouble | null = null;
+  /** Waits for its time since then; null: there will be none. */
+  private reminder: { sinceMs: number; counted: Set<SuppressReason> } | null = null;
+  private quiet: QuietHours;
+  private stopAlarm = () => {};
+  private closed = false;
+
+  constructor(
+    private spec: Pick<WatchSpec, 'events' | 'enabled'>,
+    private readonly clock: Clock,
+    private readonly time: LocalTime,
+    private readonly reports: EventReports,
+  ) {
+    this.quiet = new QuietHours(spec.events.quiet, time);
   }
+
+  /** `untilMs`: when the value must not be relied upon any more, in milliseconds of the clock. */
+  observe(outcome: WatchOutcome, frame: Frame | null, untilMs: number): void {
+    const { status, value, observed } = outcome;
+    if (status === 'error') {
+      this.trouble ??= { outcome, counted: new Set(), told: false, frame };
+    } else {
+      this.trouble = null;
+      if (value === null) this.fall();
+      else if (this.standing?.value !== value) this.rise(value, outcome, frame, untilMs);
+      else if (observed === value) this.support(this.standing, outcome, frame, untilMs);
+    }
+    this.settle();
+  }
+
+  /** Takes over other rules. A disabled watch tells nothing, and what has waited is not told later. */
+  change(spec: Pick<WatchSpec, 'events' | 'enabled'>): void {
+    const confirmsAlike = JSON.stringify(spec.events.confirm) === JSON.stringify(this.spec.events.confirm);
+    this.spec = spec;
+    this.quiet = new QuietHours(spec.events.quiet, this.time);
+    if (!spec.enabled) this.rest();
+    else if (!confirmsAlike && this.standing !== null) {
+      this.standing.wish?.asking?.abort();
+      Object.assign(this.standing, { wish: null, refused: null, confirmation: null });
+    }
+    this.settle();
+  }
+
+  /** Tells what is due. Also before anything new is observed: a busy process may not have come to it at its time. */
+  settle(): void {
+    if (this.closed) return;
+    const nowMs = this.clock.now();
+    const againMs = Math.min(this.settleTrouble(nowMs), this.settleValue(nowMs));
+    this.stopAlarm(); // whoever was told may have changed the rules
+    const { standing } = this;
+    if (standing?.value === this.told && this.reminderMs === NEVER) release(standing);
+    if (this.trouble !== null) this.trouble.frame = null;
+    if (!this.closed && againMs < NEVER) this.stopAlarm = this.clock.after(Math.max(1, againMs - nowMs), () => this.settle());
+  }
+
+  /** Leaves no timer, no frame held and nothing under way; nothing is told any more. */
+  close(): void {
+    this.closed = true;
+    this.rest();
+  }
+
+  /** A second opinion is wanted, and this frame is late enough. */
+  wants(frame: Frame): boolean {
+    const wish = this.standing?.wish ?? null;
+    return wish !== null && wish.asking === null && frame.monotonicMs >= wish.fromMs;
+  }
+
+  /** The second question is asked: `settle` takes what came of it, null where it did not agree, and `signal` aborts when that is of no use any more. */
+  ask(): { signal: AbortSignal; settle: (confirmation: Confirmation | null) => void } {
+    const { standing } = this;
+    const asking = new AbortController();
+    const wish = standing?.wish ?? null;
+    if (wish !== null) wish.asking = asking;
+    const settle = (confirmation: Confirmation | null) => {
+      if (asking.signal.aborted || standing === null || standing.wish !== wish) return;
+      standing.wish = null;
+      standing.confirmation = confirmation;
+      if (confirmation === null) {
+        standing.refused = standing.outcome;
+        this.suppress('unconfirmed', standing, typeOf(standing.value));
+      }
+      this.settle();
+    };
+    return { signal: asking.signal, settle };
+  }
+
+  private rise(value: Value, outcome: WatchOutcome, frame: Frame | null, untilMs: number): void {
+    this.fall();
+    this.told ??= value;
+    this.standing = {
+      value,
+      outcome,
+      sinceMs: this.clock.now(),
+      untilMs,
+      frame,
+      letGo: frame?.hold?.() ?? (() => {}),
+      stood: false,
+      confirmation: null,
+      wish: null,
+      refused: null,
+      counted: new Set(),
+    };
+  }
+
+  private support(standing: Standing, outcome: WatchOutcome, frame: Frame | null, untilMs: number): void {
+    standing.letGo();
+    Object.assign(standing, { outcome, untilMs, frame, letGo: frame?.hold?.() ?? (() => {}) });
+  }
+
+  /** The value is none any more, or another. */
+  private fall(): void {
+    const { standing } = this;
+    if (standing === null) return;
+    if (standing.value !== this.told) {
+      if (!standing.stood) this.suppress('for', standing, typeOf(standing.value));
+      else if (standing.wish !== null) this.suppress('unconfirmed', standing, typeOf(standing.value));
+    }
+    this.forget();
+  }
+
+  private forget(): void {
+    const { standing } = this;
+    if (standing === null) return;
+    standing.wish?.asking?.abort();
+    release(standing);
+    this.standing = null;
+  }
+
+  private rest(): void {
+    this.stopAlarm();
+    if (this.closed) this.forget();
+    else this.fall();
+    this.trouble = null;
+    this.reminder = null;
+  }
+
+  /** As all below: when to come again, in milliseconds of the clock. */
+  private settleTrouble(nowMs: number): number {
+    const { trouble } = this;
+    if (trouble === null || trouble.told) return NEVER;
+    const heldMs = this.heldUntil(nowMs, this.errorToldMs, trouble, 'error');
+    if (heldMs !== null) return heldMs;
+    trouble.told = true;
+    this.errorToldMs = nowMs;
+    this.tell({ type: 'error', previous: this.told, outcome: trouble.outcome, frame: trouble.frame, confirmation: null });
+    return NEVER;
+  }
+
+  private settleValue(nowMs: number): number {
+    const { standing, told } = this;
+    if (standing === null || standing.untilMs <= nowMs) return NEVER;
+    const { value, outcome, frame } = standing;
+    if (value === told) return this.settleReminder(standing, nowMs);
+    const { for_ms, confirm } = this.spec.events;
+    const type = typeOf(value);
+    const stoodMs = standing.sinceMs + for_ms;
+    if (nowMs < stoodMs) return stoodMs;
+    standing.stood = true;
+    const heldMs = this.heldUntil(nowMs, this.valueToldMs, standing, type);
+    if (heldMs !== null) return heldMs;
+    if (confirm !== undefined && value !== false && (standing.confirmation === null || standing.confirmation.untilMs <= nowMs)) {
+      this.wish(standing, nowMs, confirm.after_ms);
+      return NEVER;
+    }
+    this.told = value;
+    this.valueToldMs = nowMs;
+    this.reminder = value === false ? null : { sinceMs: nowMs, counted: new Set() };
+    this.tell({ type, previous: told, outcome, frame, confirmation: confirm === undefined ? null : standing.confirmation });
+    return this.reminderMs;
+  }
+
+  private settleReminder(standing: Standing, nowMs: number): number {
+    const { reminder, reminderMs, told } = this;
+    if (reminder === null || nowMs < reminderMs) return reminderMs;
+    const { outcome, frame } = standing;
+    const heldMs = this.heldUntil(nowMs, this.valueToldMs, { outcome, counted: reminder.counted }, 'reminder');
+    if (heldMs !== null) return heldMs;
+    this.reminder = null;
+    this.valueToldMs = nowMs;
+    this.tell({ type: 'reminder', previous: told, outcome, frame, confirmation: null });
+    return NEVER;
+  }
+
+  private get reminderMs(): number {
+    const { remind_ms } = this.spec.events;
+    return this.reminder === null || remind_ms === undefined ? NEVER : this.reminder.sinceMs + remind_ms;
+  }
+
+  /** Null: neither quiet hours nor the gap after the last event hold it back. */
+  private heldUntil(nowMs: number, toldMs: number, news: News, type: EventType): number | null {
+    const wallMs = this.clock.date().getTime();
+    const quietMs = this.quiet.until(wallMs);
+    if (quietMs !== null) {
+      this.suppress('quiet', news, type);
+      return nowMs + Math.min(quietMs - wallMs, LOOK_MS);
+    }
+    const gapMs = toldMs + this.spec.events.gap_ms;
+    if (nowMs >= gapMs) return null;
+    this.suppress('gap', news, type);
+    return gapMs;
+  }
+
+  private wish(standing: Standing, nowMs: number, afterMs: number): void {
+    if (standing.wish !== null || standing.refused === standing.outcome) return;
+    const seenMs = standing.outcome.frame?.monotonicMs ?? nowMs;
+    standing.wish = { fromMs: afterMs === 0 ? seenMs : nowMs + afterMs, asking: null };
+    this.reports.wanted();
+  }
+
+  private suppress(reason: SuppressReason, { outcome, counted }: News, type: EventType): void {
+    if (counted.has(reason)) return;
+    counted.add(reason);
+    this.suppressed[reason]++;
+    this.reports.suppressed({ reason, type, previous: this.told, outcome });
+  }
+
+  private tell(event: WatchEvent): void {
+    this.count++;
+    this.reports.event(event);
+  }
+}
+
+function typeOf(value: Value): EventType {
+  return typeof value === 'boolean' ? (value ? 'triggered' : 'cleared') : 'changed';
+}
+
+/** Nobody will want its pixels. */
+function release(standing: Standing): void {
+  standing.letGo();
+  Object.assign(standing, { frame: null, letGo: () => {} });
 }

@@ -1,4 +1,5 @@
 /** Whether a frame is worth an inference for one watch. Every frame that is not is counted under the reason. */
+import { longestWindow } from './agreement.js';
 import type { Pair } from './change.js';
 import type { Inspection } from './inspection.js';
 import { SKIP_REASONS, type SkipReason } from './outcome.js';
@@ -57,7 +58,7 @@ export class Gate {
   decide(inspection: Inspection, nowMs: number): Decision {
     this.compared = null;
     const { frame } = inspection;
-    const { max_age_ms, reask_ms, change_percent, agreement } = this.spec;
+    const { max_age_ms, reask_ms, change_percent } = this.spec;
     if (nowMs - frame.monotonicMs > max_age_ms) return this.skip('age', null);
     const { asked } = this;
     const recheck = !this.settled && this.rechecks > 0;
@@ -66,14 +67,14 @@ export class Gate {
     if (nowMs < this.blockedMs) return this.skip('interval', this.blockedMs);
     if (recheck) return this.pass(this.rechecks - 1);
     if (asked !== null && nowMs >= asked.atMs + reask_ms) return this.pass(this.rechecks);
-    if (asked === null || change_percent === 0) return this.pass(agreement.of - 1);
+    if (asked === null || change_percent === 0) return this.pass(longestWindow(this.spec) - 1);
     const share = inspection.changedSince(asked.pair, this.spec);
     this.compared = { against: asked.frame, share };
     const flash = share > FLASH_SHARE ? (this.flash ?? { frame: frame.id, atMs: nowMs }) : null;
     this.flash = flash;
     if (share * 100 < change_percent || share === 0) return this.skip('unchanged', asked.atMs + reask_ms);
     if (flash !== null && flash.frame === frame.id && nowMs < flash.atMs + FLASH_MS) return this.skip('unchanged', flash.atMs + FLASH_MS);
-    return this.pass(agreement.of - 1);
+    return this.pass(longestWindow(this.spec) - 1);
   }
 
   /** The frame, for which decide() has just said so, is being asked about. */

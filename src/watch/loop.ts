@@ -5,9 +5,11 @@
 import type { Frame } from '../camera/frame.js';
 import { optionError } from '../errors.js';
 import { type Clock, processClock } from './clock.js';
-import type { WatchEvent } from './events.js';
+import type { Suppressed, SuppressReason, WatchEvent } from './events.js';
 import type { Comparison } from './gate.js';
 import { Inspection } from './inspection.js';
+import { LocalTime, processTimeZone } from './local-time.js';
+import type { Opinion } from './opinion.js';
 import { type Eyes, SKIP_REASONS, type SkipReason, type WatchOutcome } from './outcome.js';
 import { partKey } from './part.js';
 import { round } from './round.js';
@@ -38,20 +40,26 @@ export interface FrameDecision {
 
 export interface LoopHandlers {
   onOutcome: (outcome: WatchOutcome) => void;
-  /** Called right after onOutcome for the outcome that is news. */
+  /** Called right after onOutcome for an outcome that is news; or later, when what held it back is over. */
   onEvent?: ((event: WatchEvent) => void) | undefined;
+  /** What was not told when it came, once for each reason. */
+  onSuppressed?: ((suppressed: Suppressed) => void) | undefined;
+  /** Every answer to a second question. */
+  onOpinion?: ((opinion: Opinion) => void) | undefined;
   /** For whoever keeps a record: every decision about every frame. */
   onDecision?: ((decision: FrameDecision) => void) | undefined;
   /** False: frames alone make it look, never that an interval is over. Default true. */
   alarm?: boolean | undefined;
   /** Makes what gates look at. Default: an Inspection of the frame's pixels. */
   inspect?: ((frame: Frame) => Inspection) | undefined;
-  /** What onOutcome, onEvent and onDecision threw; the loop goes on. Must not throw. Default: a warning of the process. */
+  /** What the others threw; the loop goes on. Must not throw. Default: a warning of the process. */
   onFault?: ((error: unknown) => void) | undefined;
   /** Shared with others that use the same engine. */
   usage?: Usage | undefined;
   /** Default: the process's. */
   clock?: Clock | undefined;
+  /** Of quiet hours: an IANA name. Default: the process's. */
+  timeZone?: string | undefined;
 }
 
 export interface WatchStatus {
@@ -64,6 +72,9 @@ export interface WatchStatus {
   answered: number;
   errors: number;
   skipped: Record<SkipReason, number>;
+  /** That were told. */
+  events: number;
+  suppressed: Record<SuppressReason, number>;
 }
 
 /** Sums over the watches of a camera, those that were deleted since included. */
@@ -98,6 +109,8 @@ interface Due {
   post: Post;
   inspection: Inspection;
   watches: Watch[];
+  /** Those of them that want to ask nothing but their second question. */
+  seconds: ReadonlySet<Watch>;
 }
 
 const MOST_WATCHES = 256;
@@ -111,13 +124,16 @@ export class WatchLoop {
   private beganMs = 0; // the running one, or the last
   private stopAlarm = () => {};
   private readonly clock: Clock;
+  private readonly time: LocalTime;
 
+  /** Throws RangeError for a time zone that there is none of. */
   constructor(
     private readonly eyes: Eyes,
     private readonly handlers: LoopHandlers,
   ) {
     this.usage = handlers.usage ?? new Usage();
     this.clock = handlers.clock ?? processClock;
+    this.time = new LocalTime(handlers.timeZone ?? processTimeZone());
   }
 
   /** Watches of this camera are asked from now on; one with the same id is replaced. */
@@ -161,7 +177,7 @@ export class WatchLoop {
     } else {
       if (known === undefined && this.watches.size >= MOST_WATCHES) throw optionError('watch', `at most ${MOST_WATCHES} watches`, id);
       known?.end();
-      this.watches.set(id, new Watch(id, spec, this.clock, this.reports));
+      this.watches.set(id, new Watch(id, spec, this.clock, this.time, this.reports));
     }
     this.next();
     return known === undefined;
@@ -201,9 +217,10 @@ export class WatchLoop {
 
   status(): LoopStatus {
     const watches = [...this.watches.values()].map((watch) => {
-      const { value, validUntil, lastAskedAt, asked, answered, errors, spec, gate } = watch;
+      const { value, validUntil, lastAskedAt, asked, answered, errors, spec, gate, events } = watch;
       const { camera, enabled } = spec;
-      return [watch.id, { camera, enabled, value, validUntil, lastAskedAt, asked, answered, errors, skipped: { ...gate.skipped } }] as const;
+      const counts = { asked, answered, errors, skipped: { ...gate.skipped }, events: events.count, suppressed: { ...events.suppressed } };
+      return [watch.id, { camera, enabled, value, validUntil, lastAskedAt, ...counts }] as const;
     });
     const cameras = [...this.posts].map(([id, { status }]) => [id, { ...status, skipped: { ...status.skipped } }] as const);
     return {
@@ -274,23 +291,26 @@ export class WatchLoop {
     const frame = watches.length > 0 ? post.camera.slot.newest() : undefined;
     if (frame === undefined) return { due: null, againMs };
     const inspection = this.inspectionOf(post, frame);
+    const seconds = new Set<Watch>();
     const asking = watches.filter((watch) => {
       const decision = watch.gate.decide(inspection, nowMs);
       if (decision.ask) return true;
       if (decision.againMs !== null) againMs = Math.min(againMs, decision.againMs);
       this.decided(watch, inspection, nowMs);
-      return false;
+      if (watch.wantsSecond(frame, nowMs)) seconds.add(watch);
+      return seconds.has(watch);
     });
-    return { due: asking.length > 0 ? { post, inspection, watches: asking } : null, againMs };
+    return { due: asking.length > 0 ? { post, inspection, watches: asking, seconds } : null, againMs };
   }
 
   /** At the part whose turn it is; other parts get a look of their own, at a newer frame. */
-  private async look({ post, inspection, watches }: Due, nowMs: number): Promise<void> {
+  private async look({ post, inspection, watches, seconds }: Due, nowMs: number): Promise<void> {
     const first = nextTurn(watches, ({ spec, passed, lastAskedMs }) => ({ priority: spec.priority, passed, lastMs: lastAskedMs })) as Watch;
     const key = partKey(first.spec);
     const asked = watches.filter(({ spec }) => partKey(spec) === key);
     for (const watch of watches) watch.passed++;
-    const inquiries = asked.map((watch) => {
+    const inquiries = asked.flatMap((watch) => {
+      if (seconds.has(watch)) return watch.second(inspection.frame) ?? [];
       const inquiry = watch.begin(inspection, nowMs);
       this.decided(watch, inspection, nowMs);
       return inquiry;
@@ -299,7 +319,7 @@ export class WatchLoop {
     post.lastMs = nowMs;
     post.status.lastAskedAt = this.clock.date();
     post.status.looks++;
-    post.status.asked += asked.length;
+    post.status.asked += asked.filter((watch) => !seconds.has(watch)).length;
     if (!(await round(this.eyes, this.clock, inspection.frame, first.spec, inquiries))) this.end();
   }
 
@@ -313,6 +333,9 @@ export class WatchLoop {
   private readonly reports = {
     outcome: (outcome: WatchOutcome) => this.safely(() => this.handlers.onOutcome(outcome)),
     event: (event: WatchEvent) => this.safely(() => this.handlers.onEvent?.(event)),
+    suppressed: (suppressed: Suppressed) => this.safely(() => this.handlers.onSuppressed?.(suppressed)),
+    opinion: (opinion: Opinion) => this.safely(() => this.handlers.onOpinion?.(opinion)),
+    wanted: () => this.next(),
   };
 
   private inspectionOf(post: Post, frame: Frame): Inspection {

@@ -12,7 +12,7 @@ export async function round(eyes: Eyes, clock: Clock, frame: Frame, part: Part, 
   const letGo = frame.hold?.(); // until everybody has told what came of it: an event may want the picture
   try {
     const seen = await look(eyes, clock, frame, part, inquiries);
-    const asked = await Promise.all(inquiries.map((inquiry) => ask(seen, clock, inquiry, beganMs)));
+    const asked = await Promise.all(inquiries.map((inquiry) => askAll(seen, clock, inquiry, beganMs)));
     await seen.dispose().catch(() => {}); // only an engine that is gone, and the view with it
     return asked.every(Boolean);
   } catch (error) {
@@ -41,14 +41,20 @@ async function look(eyes: Eyes, clock: Clock, frame: Frame, part: Part, inquirie
   }
 }
 
+/** And the second question, where the answer brings one up: the view is still there. */
+async function askAll(seen: Sight, clock: Clock, inquiry: Inquiry, beganMs: number): Promise<boolean> {
+  const asked = await ask(seen, clock, inquiry, beganMs);
+  const second = asked ? inquiry.watch.second(inquiry.frame) : null;
+  return second === null ? asked : await ask(seen, clock, second, beganMs);
+}
+
 async function ask(seen: Sight, clock: Clock, inquiry: Inquiry, beganMs: number): Promise<boolean> {
-  const { watch, signal, deadlineMs } = inquiry;
+  const { watch, signal, deadlineMs, question, as } = inquiry;
   if (signal.aborted) return true;
-  const { question, priority } = watch.spec;
   try {
-    const answer = await seen.ask(question, { as: watch.as, signal, deadlineMs: left(clock, deadlineMs), priority });
+    const answer = await seen.ask(question, { as, signal, deadlineMs: left(clock, deadlineMs), priority: watch.spec.priority });
     left(clock, deadlineMs);
-    if (!signal.aborted) watch.succeed(inquiry, seen, answer, beganMs);
+    if (!signal.aborted) inquiry.succeed(seen, answer, beganMs);
     return true;
   } catch (error) {
     return failed(inquiry, error);
@@ -58,7 +64,7 @@ async function ask(seen: Sight, clock: Clock, inquiry: Inquiry, beganMs: number)
 /** False when it failed because there is no engine any more, which is nothing that its watch should report. */
 function failed(inquiry: Inquiry, error: unknown): boolean {
   if (error instanceof MiphaError && error.code === 'ERR_DISPOSED') return false;
-  if (!inquiry.signal.aborted) inquiry.watch.fail(inquiry, error);
+  if (!inquiry.signal.aborted) inquiry.fail(error);
   return true;
 }
 

@@ -142,6 +142,81 @@ export const questionSchema = z
   .refine((text) => text.trim() !== '', 'a question in words')
   .refine(isWellFormed, 'whole characters, no half of a surrogate pair');
 
+const agreementSchema = z
+  .strictObject({ n: z.int().min(1).max(32).default(byDefault('n')), of: z.int().min(1).max(32).default(byDefault('of')) })
+  .refine(({ n, of }) => n <= of, together('n', 'n at most of', ['n', 'of']));
+
+/** Of a boolean, where false is harder or easier to believe than true. */
+const offSchema = z
+  .strictObject({
+    agreement: agreementSchema.optional().describe('default: that of true'),
+    min_confidence: fraction.optional().describe('default: that of true'),
+    keep_confidence: fraction.optional().describe('default: min_confidence here, or where that is missing too, what holds for true'),
+  })
+  .describe('of a boolean: what the value false needs instead');
+
+export const WEEKDAYS = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'] as const;
+const MOST_PERIODS = 16;
+const TIME = '([01][0-9]|2[0-3]):[0-5][0-9]';
+
+const quietPeriodSchema = z
+  .strictObject({
+    from: z.string().regex(new RegExp(`^${TIME}$`), 'a time from 00:00 to 23:59'),
+    to: z.string().regex(new RegExp(`^(${TIME}|24:00)$`), 'a time from 00:00 to 24:00'),
+    days: z
+      .array(z.enum(WEEKDAYS))
+      .min(1)
+      .max(WEEKDAYS.length)
+      .refine((days) => new Set(days).size === days.length, 'each day once')
+      .optional(),
+  })
+  .refine(({ from, to }) => from !== to, together('to', 'to other than from; a whole day is 00:00 to 24:00', ['from', 'to']));
+export type QuietPeriod = z.infer<typeof quietPeriodSchema>;
+
+const eventsSchema = z
+  .strictObject({
+    for_ms: z.int().min(0).max(86_400_000).default(0).describe('a value is told when it has stood for so long'),
+    gap_ms: z.int().min(0).max(86_400_000).default(0).describe('least time between two events about the value, and between two errors'),
+    remind_ms: z
+      .int()
+      .min(1000)
+      .max(604_800_000)
+      .optional()
+      .describe('so long after a value was told, and while it stays, one reminder; of a boolean only of true; default: none'),
+    quiet: z
+      .array(quietPeriodSchema)
+      .max(MOST_PERIODS)
+      .default([])
+      .describe('no events from one local time to another: {from: "22:00", to: "06:30", days: [fri, sat]}; days are those on which it begins'),
+    confirm: z
+      .strictObject({
+        question: questionSchema.describe('a second question, yes or no'),
+        expect: z.boolean().default(true).describe('the answer that agrees'),
+        min_confidence: fraction.default(0).describe('the answer counts only with at least this confidence'),
+        after_ms: z.int().min(0).max(600_000).default(0).describe('about a frame taken so much later; 0: the same picture, which costs little'),
+      })
+      .optional()
+      .describe('a new value, of a boolean only true, is told when a second question agrees'),
+  })
+  .describe('which changes of the value are told as events; the value itself is always published');
+export type EventRules = z.infer<typeof eventsSchema>;
+
+interface Confidences {
+  min_confidence: number;
+  keep_confidence?: number | undefined;
+  off?: z.infer<typeof offSchema> | undefined;
+}
+
+/** What is needed for `value` to become the agreed value, and to stay it. */
+export function confidencesOf(
+  { min_confidence, keep_confidence, off }: Confidences,
+  value: Value,
+): { minConfidence: number; keepConfidence: number } {
+  const keep = keep_confidence ?? min_confidence;
+  if (value !== false || off === undefined) return { minConfidence: min_confidence, keepConfidence: keep };
+  return { minConfidence: off.min_confidence ?? min_confidence, keepConfidence: off.keep_confidence ?? off.min_confidence ?? keep };
+}
+
 /** Of a watch with a zone the zone is to blame, of others what they ignore. */
 function leavesSomething(blamed: 'zone' | 'ignore') {
   return (part: Part) => (part.zone === undefined) === (blamed === 'zone') || part.zone?.length === 0 || leavesAnything(part, ZONE_SIZE);
@@ -174,13 +249,11 @@ export const watchSpecSchema = z
       .describe('share of the crop that must look different before the question is asked again; 0 asks about every new picture'),
     cooldown_ms: z.int().min(0).max(86_400_000).default(byDefault('cooldown_ms')).describe('after the value has changed, do not ask for this long'),
     priority: z.int().min(0).max(9).default(0).describe('higher goes first'),
-    agreement: z
-      .strictObject({ n: z.int().min(1).max(32).default(byDefault('n')), of: z.int().min(1).max(32).default(byDefault('of')) })
-      .refine(({ n, of }) => n <= of, together('n', 'n at most of', ['n', 'of']))
-      .default({ n: 1, of: 1 })
-      .describe('the value changes when n of the last answers say so'),
+    agreement: agreementSchema.default({ n: 1, of: 1 }).describe('the value changes when n of the last answers, since it last changed, say so'),
     min_confidence: fraction.default(byDefault('min_confidence')).describe('a new value counts only with at least this confidence'),
     keep_confidence: fraction.optional().describe('the present value counts with at least this confidence; default: min_confidence'),
+    off: offSchema.optional(),
+    events: eventsSchema.prefault({}),
   })
   .refine(({ reask_ms, interval_ms }) => reask_ms >= interval_ms, together('reask_ms', 'reask_ms at least interval_ms', ['reask_ms', 'interval_ms']))
   .refine(
@@ -195,11 +268,31 @@ export const watchSpecSchema = z
     ({ keep_confidence, min_confidence }) => keep_confidence === undefined || keep_confidence <= min_confidence,
     together('keep_confidence', 'keep_confidence at most min_confidence', ['keep_confidence', 'min_confidence']),
   )
+  .refine(({ off, answer }) => off === undefined || answer.type === 'boolean', {
+    path: ['off'],
+    error: ({ input }) => `off for a boolean only; answer.type is ${(input as { answer: AnswerSpec }).answer.type}`,
+  })
+  .refine(
+    (spec) => {
+      const { minConfidence, keepConfidence } = confidencesOf(spec, false);
+      return spec.off === undefined || keepConfidence <= minConfidence;
+    },
+    {
+      path: ['off', 'keep_confidence'],
+      error: ({ input }) => {
+        const { minConfidence, keepConfidence } = confidencesOf(input as Confidences, false);
+        return `keep_confidence at most min_confidence; for false they come to ${keepConfidence} and ${minConfidence}`;
+      },
+    },
+  )
   .refine(leavesSomething('zone'), nothingLeft('zone', 'a zone of which something is left within the crop and outside ignore'))
   .refine(leavesSomething('ignore'), nothingLeft('ignore', 'polygons that leave something of the crop'))
   .describe('a standing question about a camera');
 export type WatchSpec = z.infer<typeof watchSpecSchema>;
 
-/** A boolean triggers and clears, other values change; an error is told once, until something is answered again. */
-export const EVENT_TYPES = ['triggered', 'cleared', 'changed', 'error'] as const;
+/**
+ * A boolean triggers and clears, other values change; a reminder says that what was told is still so; an error is told once, until something is
+ * answered again.
+ */
+export const EVENT_TYPES = ['triggered', 'cleared', 'changed', 'reminder', 'error'] as const;
 export type EventType = (typeof EVENT_TYPES)[number];

@@ -3,12 +3,14 @@ import type { Frame } from '../camera/frame.js';
 import type { Answer } from '../engine/answer.js';
 import type { AnswerType } from '../engine/answer-type.js';
 import { fromNative, type MiphaError } from '../errors.js';
-import { Agreement, type AgreementRule } from './agreement.js';
+import { Agreement, rulesOf } from './agreement.js';
 import { answerType } from './answer-type.js';
 import type { Clock } from './clock.js';
-import { Events, type WatchEvent } from './events.js';
+import { Events, type Suppressed, type WatchEvent } from './events.js';
 import { Gate } from './gate.js';
 import type { Inspection } from './inspection.js';
+import type { LocalTime } from './local-time.js';
+import { type Opinion, secondInquiry } from './opinion.js';
 import { nothingKnown, type Sight, type WatchOutcome } from './outcome.js';
 import { partKey } from './part.js';
 import { seenFrame, timingOf } from './seen.js';
@@ -18,6 +20,10 @@ import type { Value, WatchSpec } from './spec.js';
 export interface Reports {
   outcome: (outcome: WatchOutcome) => void;
   event: (event: WatchEvent) => void;
+  suppressed: (suppressed: Suppressed) => void;
+  opinion: (opinion: Opinion) => void;
+  /** A second opinion is wanted. */
+  wanted: () => void;
 }
 
 /** An inference under way for one watch. */
@@ -28,6 +34,12 @@ export interface Inquiry {
   signal: AbortSignal;
   /** After this, in milliseconds of the clock, the answer would have expired before it came. */
   deadlineMs: number;
+  question: string;
+  /** What the engine decodes the answer by. */
+  as: AnswerType<Value>;
+  /** `beganMs`: when the look began. */
+  succeed: (seen: Sight, answer: Answer<Value>, beganMs: number) => void;
+  fail: (cause: unknown) => void;
 }
 
 export class Watch {
@@ -44,7 +56,7 @@ export class Watch {
   private readonly agreement: Agreement;
   private type: AnswerType<Value>;
   private present: WatchSpec;
-  private readonly events = new Events();
+  readonly events: Events;
   /** What was said last. */
   private reported: WatchOutcome['status'] | null = null;
   private inquiry: AbortController | null = null;
@@ -55,21 +67,18 @@ export class Watch {
     readonly id: string,
     spec: WatchSpec,
     private readonly clock: Clock,
+    time: LocalTime,
     private readonly reports: Reports,
   ) {
     this.present = spec;
     this.type = answerType(spec.answer);
     this.gate = new Gate(spec);
-    this.agreement = new Agreement(ruleOf(spec));
+    this.agreement = new Agreement(...rulesOf(spec));
+    this.events = new Events(spec, clock, time, reports);
   }
 
   get spec(): WatchSpec {
     return this.present;
-  }
-
-  /** What the engine decodes the answer by. */
-  get as(): AnswerType<Value> {
-    return this.type;
   }
 
   get value(): Value | null {
@@ -91,8 +100,9 @@ export class Watch {
   change(spec: WatchSpec): void {
     this.present = spec;
     this.gate.change(spec);
-    this.agreement.change(ruleOf(spec));
+    this.agreement.change(...rulesOf(spec));
     if (!spec.enabled) this.cancel();
+    this.events.change(spec);
   }
 
   begin(inspection: Inspection, nowMs: number): Inquiry {
@@ -103,10 +113,36 @@ export class Watch {
     this.lastAskedMs = nowMs;
     this.lastAskedAt = this.clock.date();
     this.asked++;
-    return { watch: this, frame, signal: this.inquiry.signal, deadlineMs: frame.monotonicMs + this.present.ttl_ms };
+    const inquiry: Inquiry = {
+      watch: this,
+      frame,
+      signal: this.inquiry.signal,
+      deadlineMs: frame.monotonicMs + this.present.ttl_ms,
+      question: this.present.question,
+      as: this.type,
+      succeed: (...given) => this.succeed(inquiry, ...given),
+      fail: (cause) => this.fail(inquiry, cause),
+    };
+    return inquiry;
   }
 
-  succeed({ frame, deadlineMs }: Inquiry, seen: Sight, { value, text, confidence, finish, tokens, timings }: Answer<Value>, beganMs: number): void {
+  /** The second question about a frame that is being looked at, where an event waits for it; null: none does. */
+  second(frame: Frame): Inquiry | null {
+    this.passed = 0;
+    return secondInquiry(this, this.events, this.clock, frame, this.reports.opinion);
+  }
+
+  /** A look at this frame is wanted for the second question. */
+  wantsSecond(frame: Frame, nowMs: number): boolean {
+    return nowMs - frame.monotonicMs <= this.present.max_age_ms && this.events.wants(frame);
+  }
+
+  private succeed(
+    { frame, deadlineMs }: Inquiry,
+    seen: Sight,
+    { value, text, confidence, finish, tokens, timings }: Answer<Value>,
+    beganMs: number,
+  ): void {
     this.inquiry = null;
     this.lapse();
     this.answered++;
@@ -132,7 +168,7 @@ export class Watch {
     this.report(outcome, frame);
   }
 
-  fail({ frame }: Inquiry, cause: unknown): void {
+  private fail({ frame }: Inquiry, cause: unknown): void {
     this.inquiry = null;
     this.lapse();
     this.errors++;
@@ -167,12 +203,14 @@ export class Watch {
   end(): void {
     this.cancel();
     if (this.reported !== null && this.reported !== 'stale') this.becomeStale();
+    this.events.close();
   }
 
   /** Leaves no timer and nothing under way; reports nothing. */
   close(): void {
     this.cancel();
     this.forgetExpiry();
+    this.events.close();
   }
 
   private rely({ at, monotonicMs }: Frame, untilMs: number): void {
@@ -200,17 +238,13 @@ export class Watch {
   }
 
   private report(outcome: WatchOutcome, frame: Frame | null = null): void {
+    this.events.settle();
     this.reported = outcome.status;
     this.reports.outcome(outcome);
-    const event = this.events.of(outcome, frame);
-    if (event !== null) this.reports.event(event);
+    this.events.observe(outcome, frame, this.expiry?.untilMs ?? Number.NEGATIVE_INFINITY);
   }
 
   private base(status: WatchOutcome['status'], atMs: number): WatchOutcome {
     return { ...nothingKnown(this.id, this.present, atMs), status, validUntil: this.validUntil };
   }
-}
-
-function ruleOf({ agreement, min_confidence, keep_confidence }: WatchSpec): AgreementRule {
-  return { ...agreement, minConfidence: min_confidence, keepConfidence: keep_confidence ?? min_confidence };
 }

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { Agreement } from '../../src/watch/agreement.js';
+import { Agreement, longestWindow, rulesOf } from '../../src/watch/agreement.js';
 import type { Value } from '../../src/watch/spec.js';
+import { spec } from './stage.js';
 
 const rule = { n: 1, of: 1, minConfidence: 0, keepConfidence: 0 };
 /** The agreed value after each answer. */
@@ -92,5 +93,54 @@ describe('agreement', () => {
     agreement.reset();
     expect([agreement.value, agreement.stableCount]).toEqual([null, 0]);
     expect(course(agreement, [[false, 1]])).toEqual([null]);
+  });
+});
+
+describe('rules of its own for false', () => {
+  const course = (more: Parameters<typeof spec>[0], answers: [boolean, number][]) => {
+    const agreement = new Agreement(...rulesOf(spec(more)));
+    return answers.map(([value, confidence]) => {
+      const { value: agreed, supported } = agreement.observe(value, confidence);
+      return `${agreed}${supported ? '' : '?'}`;
+    });
+  };
+  const yes: [boolean, number] = [true, 1];
+  const no: [boolean, number] = [false, 1];
+
+  it('true at once, false after three of four: what was answered before the value changed counts no more', () => {
+    const answers = [no, no, no, yes, no, no, yes, no, no, yes, no, no, no];
+    const agreed = course({ off: { agreement: { n: 3, of: 4 } } }, answers);
+    expect(agreed.map((value) => value[0]).join('')).toBe('nnfttttfftttf');
+  });
+
+  it('confidences: each value has its own to become so and to stay so', () => {
+    const rules = { min_confidence: 0.8, keep_confidence: 0.6, off: { min_confidence: 0.5, keep_confidence: 0.3 } };
+    const answers: [boolean, number][] = [
+      [false, 0.4],
+      [false, 0.5],
+      [true, 0.7],
+      [false, 0.3],
+      [false, 0.2],
+      [true, 0.8],
+      [true, 0.6],
+      [true, 0.5],
+      [false, 0.4],
+      [false, 0.5],
+    ];
+    expect(course(rules, answers)).toEqual(['null?', 'false', 'false?', 'false', 'false?', 'true', 'true', 'true?', 'true?', 'false']);
+  });
+
+  it('what is not said for false is as for true', () => {
+    const base = { agreement: { n: 2, of: 3 }, min_confidence: 0.8, keep_confidence: 0.6 };
+    const on = { n: 2, of: 3, minConfidence: 0.8, keepConfidence: 0.6 };
+    const off = (given: object) => rulesOf(spec({ ...base, off: given }))[1];
+    expect(rulesOf(spec(base))).toEqual([on, on]);
+    expect(off({})).toEqual(on);
+    expect(off({ agreement: { n: 1, of: 1 } })).toEqual({ ...on, n: 1, of: 1 });
+    expect(off({ min_confidence: 0.9 })).toEqual({ ...on, minConfidence: 0.9, keepConfidence: 0.9 });
+    expect(off({ keep_confidence: 0.1 })).toEqual({ ...on, keepConfidence: 0.1 });
+    expect(
+      [{}, { off: { agreement: { n: 1, of: 5 } } }, { off: { agreement: { n: 1, of: 2 } } }].map((more) => longestWindow(spec({ ...base, ...more }))),
+    ).toEqual([3, 5, 3]);
   });
 });

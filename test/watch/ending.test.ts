@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { processClock } from '../../src/watch/clock.js';
 import { Inspection } from '../../src/watch/inspection.js';
+import { LocalTime } from '../../src/watch/local-time.js';
 import { WatchLoop } from '../../src/watch/loop.js';
 import type { WatchOutcome } from '../../src/watch/outcome.js';
 import { Watch } from '../../src/watch/watch.js';
@@ -52,16 +53,19 @@ it('a camera that is replaced takes what was believed with it', async () => {
 
 it('an answer that has expired is not told again, though the process was too busy for its timer', () => {
   const outcomes: WatchOutcome[] = [];
-  const watch = new Watch('lamp', spec({ agreement: { n: 2, of: 2 }, ttl_ms: 30_000 }), processClock, {
+  const watch = new Watch('lamp', spec({ agreement: { n: 2, of: 2 }, ttl_ms: 30_000 }), processClock, new LocalTime('UTC'), {
     outcome: (outcome) => outcomes.push(outcome),
     event: () => {},
+    suppressed: () => {},
+    opinion: () => {},
+    wanted: () => {},
   });
   const camera = new FakeCamera('kitchen');
   const answer = (value: boolean) => {
     const inquiry = watch.begin(new Inspection(camera.show()), performance.now());
     const timings = { queueMs: 0, preprocessMs: 0, visionMs: 0, prefillMs: 0, decodeMs: 0, totalMs: 0 };
     const given = { value, text: String(value), confidence: 1, finish: 'stop', tokens: { prompt: 1, reused: 0, answer: 1 }, timings } as const;
-    watch.succeed(inquiry, { timings } as never, given, performance.now());
+    inquiry.succeed({ timings } as never, given, performance.now());
   };
   answer(true);
   answer(true);

@@ -14,6 +14,8 @@ describe('a watch whose settings contradict each other', () => {
     [{ cooldown_ms: 30_000 }, 'ttl_ms', ['ttl_ms is 30000 (the default)', 'cooldown_ms is 30000']],
     [{ keep_confidence: 0.5 }, 'keep_confidence', ['keep_confidence is 0.5', 'min_confidence is 0 (the default)']],
     [{ agreement: { n: 2 } }, 'agreement.n', ['n is 2', 'of is 1 (the default)']],
+    [{ off: { agreement: { n: 2 } } }, 'off.agreement.n', ['n is 2', 'of is 1 (the default)']],
+    [{ events: { quiet: [{ from: '22:00', to: '22:00' }] } }, 'events.quiet.0.to', ['a whole day is 00:00 to 24:00', 'from is 22:00', 'to is 22:00']],
     [{ crop: { x: 0.3 } }, 'crop.width', ['x is 0.3', 'width is 1 (the default)']],
     [{ crop: { y: 0.3, height: 0.8 } }, 'crop.height', ['y is 0.3', 'height is 0.8']],
     [{ answer: { type: 'number', min: 5, max: 4 } }, 'answer.max', ['min is 5', 'max is 4']],
@@ -23,6 +25,46 @@ describe('a watch whose settings contradict each other', () => {
     const issue = issues.find((each) => each.path.join('.') === path);
     for (const word of words) expect(issue?.message).toContain(word);
     expect(issue?.message.match(/\(the default\)/g)?.length ?? 0).toBe(words.filter((word) => word.includes('default')).length);
+  });
+
+  it.each([
+    [{ answer: { type: 'text' }, off: {} }, 'off', 'off for a boolean only; answer.type is text'],
+    [{ min_confidence: 0.9, off: { min_confidence: 0.4, keep_confidence: 0.5 } }, 'off.keep_confidence', 'come to 0.5 and 0.4'],
+    [{ min_confidence: 0.9, keep_confidence: 0.8, off: { keep_confidence: 0.95 } }, 'off.keep_confidence', 'come to 0.95 and 0.9'],
+    [{ off: { n: 2 } }, 'off', 'Unrecognized key'],
+    [{ events: { cooldown_ms: 5 } }, 'events', 'Unrecognized key'],
+    [{ events: { for_ms: -1 } }, 'events.for_ms', 'Too small'],
+    [{ events: { remind_ms: 0 } }, 'events.remind_ms', 'Too small'],
+    [{ events: { quiet: [{ from: '7:00', to: '08:00' }] } }, 'events.quiet.0.from', 'a time from 00:00 to 23:59'],
+    [{ events: { quiet: [{ from: '24:00', to: '08:00' }] } }, 'events.quiet.0.from', 'a time from 00:00 to 23:59'],
+    [{ events: { quiet: [{ from: '07:00', to: '24:01' }] } }, 'events.quiet.0.to', 'a time from 00:00 to 24:00'],
+    [{ events: { quiet: [{ from: '07:00', to: '08:00', days: ['monday'] }] } }, 'events.quiet.0.days.0', 'Invalid option'],
+    [{ events: { quiet: [{ from: '07:00', to: '08:00', days: [] }] } }, 'events.quiet.0.days', 'Too small'],
+    [{ events: { quiet: [{ from: '07:00', to: '08:00', days: ['mon', 'mon'] }] } }, 'events.quiet.0.days', 'each day once'],
+    [{ events: { quiet: Array.from({ length: 17 }, () => ({ from: '07:00', to: '08:00' })) } }, 'events.quiet', 'Too big'],
+    [{ events: { confirm: { question: ' ' } } }, 'events.confirm.question', 'a question in words'],
+    [{ events: { confirm: {} } }, 'events.confirm.question', 'expected string'],
+    [{ events: { confirm: { question: 'Why?', after_ms: 600_001 } } }, 'events.confirm.after_ms', 'Too big'],
+  ])('rules that are none: %j', (more, path, words) => {
+    const issues = watchSpecSchema.safeParse({ ...SPEC, ...more }).error?.issues ?? [];
+    expect(issues.map((each) => each.path.join('.'))).toEqual([path]);
+    expect(issues[0]?.message).toContain(words);
+  });
+
+  it('takes rules for events, which hold nothing back by default', () => {
+    expect(watchSpecSchema.parse(SPEC).events).toEqual({ for_ms: 0, gap_ms: 0, quiet: [] });
+    const events = {
+      for_ms: 86_400_000,
+      gap_ms: 1,
+      remind_ms: 604_800_000,
+      quiet: [
+        { from: '00:00', to: '24:00', days: ['sun'] },
+        { from: '23:59', to: '00:00' },
+      ],
+      confirm: { question: 'Is it a person?', expect: false, min_confidence: 0.5, after_ms: 0 },
+    };
+    expect(watchSpecSchema.parse({ ...SPEC, events }).events).toEqual(events);
+    expect(watchSpecSchema.parse({ ...SPEC, min_confidence: 0.8, off: { min_confidence: 0.5 } }).off).toEqual({ min_confidence: 0.5 });
   });
 
   const LEFT = [
