@@ -45,7 +45,7 @@ export const VERBATIM: ReadonlySet<string> = new Set([
     'state',
     'status',
   ],
-  ...['text', 'time', 'topic', 'transaction', 'trigger', 'ts', 'type', 'valid_until', 'value', 'verb', 'verbs', 'version', 'watch'],
+  ...['text', 'time', 'timezone', 'topic', 'transaction', 'trigger', 'ts', 'type', 'valid_until', 'value', 'verb', 'verbs', 'version', 'watch'],
 ]);
 
 export class Redactor {

@@ -237,7 +237,7 @@ function watchComponents(node: DiscoveryNode, { id: watch, camera, answer, ttlMs
       ...of('event'),
       state_topic: topics.watch(watch, 'event'),
       value_template: EVENT,
-      event_types: answer.type === 'boolean' ? ['triggered', 'cleared', 'error'] : ['changed', 'error'],
+      event_types: answer.type === 'boolean' ? ['triggered', 'cleared', 'reminder', 'error'] : ['changed', 'reminder', 'error'],
       ...available(node, camera),
     },
     [`${watch}_enabled`]: { platform: 'switch', ...setting('enabled') },

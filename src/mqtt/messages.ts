@@ -111,12 +111,16 @@ export const watchEventSchema = z.object({
   node: idSchema,
   watch: idSchema,
   camera: idSchema,
-  event_type: z.enum(EVENT_TYPES).describe('boolean watches trigger and clear, others change'),
+  event_type: z.enum(EVENT_TYPES).describe('boolean watches trigger and clear, others change; a reminder comes once while a value stays'),
   value: valueSchema.nullable(),
   previous: valueSchema.nullable(),
   confidence: z.number().min(0).max(1).nullable(),
   result: z.string().describe('`id` of the result that brought it about'),
   frame: frameSchema.nullable(),
+  confirmed: z
+    .object({ confidence: z.number().min(0).max(1).nullable(), frame: z.string().describe('`id` of the frame that was asked about') })
+    .nullable()
+    .describe('by the second question of the watch; null: none was asked'),
   picture: pictureSchema.nullable().describe('of `frame`; null: pictures of this camera are off, or this one did not go out'),
   error: errorSchema.nullable(),
   replayed: z.boolean().describe('may have been delivered before; `id` and `ts` are those of the first attempt'),
@@ -194,6 +198,7 @@ export const infoSchema = z.object({
     image_bytes: count,
   }),
   schemas: z.array(z.string()).describe('names for `mipha schema NAME`'),
+  timezone: z.string().describe('of quiet hours, an IANA name'),
   restart_required: z.boolean().describe('a setting was changed that needs a restart'),
   overrides: z.array(z.string()).describe('paths of the settings that were changed over MQTT and go over the file'),
 });
@@ -221,6 +226,15 @@ export const healthSchema = z.object({
       error: z.string().nullable(),
     }),
   ),
+  watches: z
+    .record(
+      idSchema,
+      z.object({
+        events: count.describe('that were told'),
+        suppressed: z.record(z.string(), count).describe('what was not told when it came, by the reason that held it back'),
+      }),
+    )
+    .describe('since the watch began to ask what it asks'),
   engine: z.object({
     state: z.enum(['loading', 'ready', 'failed']),
     backend: z.string().nullable(),

@@ -128,8 +128,13 @@ export class Changer {
   /** Where free questions are forbidden, a watch must not bring one either. Throws ERR_CONFIG. */
   private refuseNewQuestions({ watches }: Config): void {
     if (this.present.requests.queries) return;
-    const known = (id: string, question: string) => [this.present, this.base.config].some((config) => own(config.watches, id)?.question === question);
-    const forbidden = Object.entries(watches).flatMap(([id, { question }]) => (known(id, question) ? [] : [`watches.${id}.question`]));
+    const known = (id: string) => [this.present, this.base.config].flatMap((config) => own(config.watches, id) ?? []);
+    const forbidden = Object.entries(watches).flatMap(([id, { question, events }]) => {
+      const second = events.confirm?.question;
+      const isKnown = known(id).some((watch) => watch.question === question);
+      const isSecondKnown = second === undefined || known(id).some((watch) => watch.events.confirm?.question === second);
+      return [...(isKnown ? [] : [`watches.${id}.question`]), ...(isSecondKnown ? [] : [`watches.${id}.events.confirm.question`])];
+    });
     if (forbidden.length === 0) return;
     throw new MiphaError(
       'ERR_CONFIG',

@@ -4,6 +4,7 @@ import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 /** What a scrape shows besides what `answered` counted: totals since the start and present values. */
 export interface MetricsSnapshot {
   cameras: readonly CameraSnapshot[];
+  watches: readonly { id: string; events: number; suppressed: Readonly<Record<string, number>> }[]; // by reason
   queue: { waiting: number; rejected: Readonly<Record<string, number>> };
   engine: { busyRatio: number };
   models: readonly { id: string; sha256: string }[];
@@ -123,6 +124,8 @@ function snapshotMetrics(registry: Registry): (now: MetricsSnapshot) => void {
   const age = gauge('frame_age_seconds', 'Age of the newest frame', 'camera');
   const up = gauge('camera_up', '1: frames arrive', 'camera');
   const restarts = counter('camera_reconnects_total', 'Times a camera was opened again', 'camera');
+  const told = counter('watch_events_total', 'Events of watches', 'watch');
+  const suppressed = counter('watch_events_suppressed_total', 'What was not told when it came', 'watch', 'reason');
   const depth = gauge('queue_depth', 'Queries waiting or under way');
   const rejected = counter('queue_rejected_total', 'Queries refused', 'reason');
   const busy = gauge('engine_busy_ratio', 'Share of the last minute that the engine worked');
@@ -144,6 +147,8 @@ function snapshotMetrics(registry: Registry): (now: MetricsSnapshot) => void {
     age,
     up,
     restarts,
+    told,
+    suppressed,
     depth,
     rejected,
     busy,
@@ -161,7 +166,7 @@ function snapshotMetrics(registry: Registry): (now: MetricsSnapshot) => void {
     logDropped,
   ];
 
-  return ({ cameras, queue, engine, models, mqtt, temperatures, watts, memoryBytes, log }) => {
+  return ({ cameras, watches, queue, engine, models, mqtt, temperatures, watts, memoryBytes, log }) => {
     for (const metric of all) metric.reset();
     for (const { id: camera, ...now } of cameras) {
       captured.inc({ camera }, now.frames);
@@ -169,6 +174,10 @@ function snapshotMetrics(registry: Registry): (now: MetricsSnapshot) => void {
       if (now.frameAgeMs !== null) age.set({ camera }, now.frameAgeMs / 1000);
       up.set({ camera }, now.up ? 1 : 0);
       restarts.inc({ camera }, now.restarts);
+    }
+    for (const { id: watch, ...now } of watches) {
+      told.inc({ watch }, now.events);
+      for (const [reason, count] of Object.entries(now.suppressed)) suppressed.inc({ watch, reason }, count);
     }
     depth.set(queue.waiting);
     for (const [reason, count] of Object.entries(queue.rejected)) rejected.inc({ reason }, count);

@@ -30,7 +30,7 @@ export class ResultPublisher {
     this.outlet.state(this.topics.watch(watch, 'state'), state, state === '' ? {} : life);
   }
 
-  event({ type, previous, outcome, frame: seen }: Happening): void {
+  event({ type, previous, outcome, frame: seen, confirmation }: Happening): void {
     const { id, watch, camera, value, confidence, frame, error, validUntil } = outcome;
     if (type !== 'error' && hasPassed(validUntil)) return; // and the result said so
     const topic = this.topics.watch(watch, 'event');
@@ -44,6 +44,7 @@ export class ResultPublisher {
       confidence,
       result: id,
       frame: frame === null ? null : frameOf(frame),
+      confirmed: confirmation && { confidence: confirmation.confidence, frame: confirmation.frame },
       error: errorOf(error),
       replayed: false,
     };

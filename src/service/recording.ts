@@ -3,7 +3,7 @@ import type { Frame } from '../camera/frame.js';
 import type { AnswerLine, FrameLine, StartLine } from '../record/lines.js';
 import type { WatchRecord } from '../record/recorder.js';
 import type { Pair } from '../watch/change.js';
-import type { WatchEvent } from '../watch/events.js';
+import type { Suppressed, WatchEvent } from '../watch/events.js';
 import type { FrameDecision } from '../watch/loop.js';
 import type { WatchOutcome } from '../watch/outcome.js';
 import type { WatchSpec } from '../watch/spec.js';
@@ -94,12 +94,18 @@ export class Recording {
     tape.sequence.add(() => tape.record.line(line));
   }
 
-  told({ type, previous, outcome }: WatchEvent): void {
-    const tape = this.tapes.get(outcome.watch);
+  told(event: WatchEvent): void {
+    const tape = this.tapes.get(event.outcome.watch);
     if (tape === undefined) return;
-    const { id, atMs, frame, value } = outcome;
-    const told = { at: new Date().toISOString(), mono_ms: atMs, event_type: type, value, previous, frame: frame?.id ?? null, answer: id };
-    tape.sequence.add(() => tape.record.line({ kind: 'event', ...told }));
+    const line = { kind: 'event' as const, ...toldOf(event) };
+    tape.sequence.add(() => tape.record.line(line));
+  }
+
+  suppressed(news: Suppressed): void {
+    const tape = this.tapes.get(news.outcome.watch);
+    if (tape === undefined) return;
+    const line = { kind: 'suppressed' as const, ...toldOf(news), reason: news.reason };
+    tape.sequence.add(() => tape.record.line(line));
   }
 
   forget(watch: string): void {
@@ -148,6 +154,10 @@ export class Recording {
     this.encoding.set(frame.id, jpeg);
     return jpeg;
   }
+}
+
+function toldOf({ type, previous, outcome: { id, frame, value }, atMs }: WatchEvent | Suppressed) {
+  return { at: new Date().toISOString(), mono_ms: atMs, event_type: type, value, previous, frame: frame?.id ?? null, answer: id };
 }
 
 function isNew(share: number, { change_percent }: WatchSpec): boolean {

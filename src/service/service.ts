@@ -8,6 +8,7 @@ import type { MiphaError } from '../errors.js';
 import type { Health } from '../mqtt/messages.js';
 import type { WatchEvent } from '../watch/events.js';
 import { nothingKnown, type WatchOutcome } from '../watch/outcome.js';
+import type { Opinion } from '../watch/opinion.js';
 import type { CameraSet } from './cameras.js';
 import type { Config, LoadedConfig } from './config/config.js';
 import type { ConfigDiff } from './config/diff.js';
@@ -223,7 +224,8 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
     if (model === null) throw new Error('the model is not loaded');
     const onOutcome = (outcome: WatchOutcome) => this.answered(outcome, parts);
     const onEvent = (event: WatchEvent) => side.results.event(event);
-    const watching = new Watching({ model, side, reporter, troubles, onOutcome, onEvent }, changer.config);
+    const onOpinion = (opinion: Opinion) => this.opined(opinion);
+    const watching = new Watching({ model, side, reporter, troubles, onOutcome, onEvent, onOpinion }, changer.config);
     this.state.watching = watching;
     await watching.open(changer.config);
     this.ending.signal.throwIfAborted();
@@ -236,6 +238,11 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
     troubles.answered(outcome);
     if (outcome.frame !== null && outcome.status === 'ok') latency.add(performance.now() - outcome.frame.monotonicMs);
     if (outcome.error !== null) this.options.log.child('watch').warn({ watch: outcome.watch, code: outcome.error.code }, outcome.error.message);
+  }
+
+  private opined({ watch, error }: Opinion): void {
+    if (error === null) return;
+    this.options.log.child('watch').warn({ watch, code: error.code }, `the question that confirms its events: ${error.message}`);
   }
 
   /** Puts a changed configuration into force; while the model is being loaded, watch() takes what is in force then. */

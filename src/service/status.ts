@@ -16,6 +16,7 @@ import type { NodeState } from './node-state.js';
 import { own } from './own.js';
 import { checksOf } from './readiness.js';
 import type { System } from './system.js';
+import { timeZoneOf } from './watching.js';
 
 export interface StatusSources {
   state: NodeState;
@@ -80,6 +81,7 @@ export class Status {
         image_bytes: this.imageBytes,
       },
       schemas: [...schemaNames],
+      timezone: timeZoneOf(changer.config),
       restart_required: changer.restartRequired.length > 0,
       overrides: [...changer.overrides],
     };
@@ -103,6 +105,7 @@ export class Status {
       lifecycle: this.lifecycle(),
       uptime_s: Math.floor((performance.now() - state.begunMs) / 1000),
       cameras: Object.fromEntries(this.cameras().map((camera) => [camera.id, this.camera(camera, loop)])),
+      watches: Object.fromEntries(byId(loop?.watches ?? {}).map(([id, { events, suppressed }]) => [id, { events, suppressed }])),
       engine: {
         state: state.modelState,
         backend: engine?.backend ?? null,
@@ -147,6 +150,7 @@ export class Status {
           dropped: { ...lost, ...own(loop?.cameras, camera.id)?.skipped },
         };
       }),
+      watches: Object.entries(loop?.watches ?? {}).map(([id, { events, suppressed }]) => ({ id, events, suppressed })),
       queue: { waiting: (queries?.waiting ?? 0) + (queries?.running ?? 0), rejected: { full: queries?.rejected ?? 0 } },
       engine: { busyRatio: loop?.busyRatio ?? 0 },
       models: model === null ? [] : [{ id: model.name, sha256: model.revision }],

@@ -1,7 +1,9 @@
 /** Cameras, watches and queries on a loaded model: started, changed and stopped together. */
 import type { WatchEvent } from '../watch/events.js';
+import { processTimeZone } from '../watch/local-time.js';
 import { WatchLoop } from '../watch/loop.js';
 import { nothingKnown, type WatchOutcome } from '../watch/outcome.js';
+import type { Opinion } from '../watch/opinion.js';
 import { Queries } from '../watch/queries.js';
 import { Usage } from '../watch/usage.js';
 import type { BrokerSide } from './broker-side.js';
@@ -9,6 +11,7 @@ import type { CameraReporter } from './camera-reporter.js';
 import { CameraSet } from './cameras.js';
 import type { Config } from './config/config.js';
 import type { ConfigDiff } from './config/diff.js';
+import { SYSTEM_ZONE } from './config/schema.js';
 import { rethrow } from './last-words.js';
 import type { LoadedModel } from './model.js';
 import type { Troubles } from './troubles.js';
@@ -20,6 +23,12 @@ export interface WatchingOptions {
   troubles: Troubles;
   onOutcome: (outcome: WatchOutcome) => void;
   onEvent: (event: WatchEvent) => void;
+  onOpinion: (opinion: Opinion) => void;
+}
+
+/** Of the node's quiet hours. */
+export function timeZoneOf({ timezone }: Pick<Config, 'timezone'>): string {
+  return timezone === SYSTEM_ZONE ? processTimeZone() : timezone;
 }
 
 export class Watching {
@@ -31,9 +40,10 @@ export class Watching {
     private readonly options: WatchingOptions,
     config: Config,
   ) {
-    const { model, reporter, onOutcome, onEvent } = options;
+    const { model, reporter, onOutcome, onEvent, onOpinion } = options;
     const usage = new Usage(); // of the one engine that both use
-    const loop = new WatchLoop(model, { onOutcome, onEvent, onFault: rethrow, usage }); // an answer would be lost, uncounted
+    const onFault = rethrow; // an answer would be lost, uncounted
+    const loop = new WatchLoop(model, { onOutcome, onEvent, onOpinion, onFault, usage, timeZone: timeZoneOf(config) });
     this.loop = loop;
     this.queries = new Queries(model, { limit: config.requests.queue, usage });
     this.cameras = new CameraSet(model.imageSize, {

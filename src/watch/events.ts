@@ -36,10 +36,12 @@ export interface WatchEvent {
   frame: Frame | null;
   /** Null: none was needed. */
   confirmation: Confirmation | null;
+  /** When it is told, in milliseconds of the clock. */
+  atMs: number;
 }
 
 /** Told once for each reason that holds a change, an error or a reminder back. */
-export interface Suppressed extends Pick<WatchEvent, 'type' | 'previous' | 'outcome'> {
+export interface Suppressed extends Pick<WatchEvent, 'type' | 'previous' | 'outcome' | 'atMs'> {
   reason: SuppressReason;
 }
 
@@ -303,12 +305,12 @@ export class Events {
     if (counted.has(reason)) return;
     counted.add(reason);
     this.suppressed[reason]++;
-    this.reports.suppressed({ reason, type, previous: this.told, outcome });
+    this.reports.suppressed({ reason, type, previous: this.told, outcome, atMs: this.clock.now() });
   }
 
-  private tell(event: WatchEvent): void {
+  private tell(event: Omit<WatchEvent, 'atMs'>): void {
     this.count++;
-    this.reports.event(event);
+    this.reports.event({ ...event, atMs: this.clock.now() });
   }
 }
 

@@ -119,8 +119,8 @@ describe('discovery payloads', () => {
     expect(components(FRONT).mood).toMatchObject({ platform: 'sensor', device_class: 'enum', options: ['calm', 'busy'] });
     expect(components(BACK).people).toMatchObject({ platform: 'sensor', state_class: 'measurement', suggested_display_precision: 0 });
     expect(components(BACK).scene).toMatchObject({ platform: 'sensor' });
-    expect(components(FRONT)['door-open_event']).toMatchObject({ platform: 'event', event_types: ['triggered', 'cleared', 'error'] });
-    expect(components(BACK).people_event).toMatchObject({ event_types: ['changed', 'error'] });
+    expect(components(FRONT)['door-open_event']).toMatchObject({ platform: 'event', event_types: ['triggered', 'cleared', 'reminder', 'error'] });
+    expect(components(BACK).people_event).toMatchObject({ event_types: ['changed', 'reminder', 'error'] });
   });
 
   it('take the interval in seconds, as its topic does', () => {

@@ -24,6 +24,7 @@ async function metrics(): Promise<Map<string, { type: string; labels: Set<string
     version: '0',
     snapshot: () => ({
       cameras: [{ id: 'c', up: true, frames: 1, dropped: { newer: 1 }, frameAgeMs: 1, restarts: 1 }],
+      watches: [{ id: 'w', events: 1, suppressed: { quiet: 1 } }],
       queue: { waiting: 1, rejected: { QUEUE_FULL: 1 } },
       engine: { busyRatio: 1 },
       models: [{ id: 'm', sha256: 's' }],

@@ -35,7 +35,7 @@ describe('docs/configuration.md', () => {
 describe('examples/config.yaml', () => {
   it('is right', async () => {
     const { config } = await loadConfig({ file: CONFIG, env: {} });
-    expect(Object.keys(config.watches)).toEqual(['lamp', 'balls', 'cup', 'scene']);
+    expect(Object.keys(config.watches)).toEqual(['lamp', 'person', 'balls', 'cup', 'scene']);
   });
 
   it('has every setting, and is right with those that are commented out too', async () => {

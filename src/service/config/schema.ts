@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { BEGINNINGS } from '../../camera/schemes.js';
 import { isMqttText, isTopicFilter } from '../../mqtt/filters.js';
+import { isTimeZone } from '../../watch/local-time.js';
 import { idSchema, polygonsSchema, watchSpecSchema } from '../../watch/spec.js';
 import { checkCameraUri, checkTogether, DEFAULT_BROKER, isBrokerUrl, isTopicPrefix } from './checks.js';
 
@@ -23,6 +24,10 @@ export type Closable = (typeof CLOSABLE)[number];
 
 const CAMERA_WORDS = `an address that begins with ${BEGINNINGS.join(', ')}`;
 const BROKER_WORDS = 'mqtt://HOST:PORT or mqtts://HOST:PORT, without user and password';
+
+const ZONE_WORDS = 'a time zone of the IANA, e.g. Europe/Berlin, or system';
+/** The time zone of the process. */
+export const SYSTEM_ZONE = 'system';
 
 const NAME_WORDS = 'text without control characters';
 const PREFIX_WORDS = 'a topic without wildcards, control characters, $ in front or slashes at its ends';
@@ -69,6 +74,12 @@ export const configSchema = z
       .optional()
       .meta({ ...RESTART, ...LOCAL })
       .describe('where the client id and overrides (what was changed over MQTT) are kept; without it they end with the process'),
+    timezone: z
+      .string()
+      .refine((name) => name === SYSTEM_ZONE || isTimeZone(name), ZONE_WORDS)
+      .default(SYSTEM_ZONE)
+      .meta({ ...RESTART, ...words(ZONE_WORDS) })
+      .describe('of the quiet hours of watches: an IANA name such as Europe/Berlin; system: that of the process'),
     model: z
       .strictObject({
         folder: path.optional().meta(LOCAL).describe('a package; default: the shipped mipha-nano'),
