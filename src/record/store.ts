@@ -65,7 +65,7 @@ export class Store {
   /** Again after it failed. Throws ERR_BUSY while another process records there, and what the disk says. */
   async open(): Promise<void> {
     if (this.isOpen) return;
-    await makeFolder(this.path);
+    await makeFolder(this.path, 0o700); // pictures are for the owner alone
     this.unlock ??= (await lock(this.path, 'records into this folder')).release;
     const entries = await this.disk.readdir(this.path, { withFileTypes: true });
     for (const name of entries.filter((entry) => entry.isDirectory() && WATCH_NAME.test(entry.name)).map((entry) => entry.name)) {

@@ -236,6 +236,7 @@ export const watchSpecSchema = z
       .describe('look only here: polygons of points [x, y], fractions of the whole picture whatever the crop; all else is gray to the model'),
     ignore: polygonsSchema.optional().describe('do not look here: polygons likewise'),
     picture: pictureSpecSchema.prefault({}),
+    record: z.boolean().default(false).describe('keep what it sees, answers and tells, see `recorder`; needs `images` of the camera'),
     enabled: z.boolean().default(true),
     interval_ms: z.int().min(0).max(86_400_000).default(byDefault('interval_ms')).describe('least time between two inferences'),
     reask_ms: z.int().min(100).max(86_400_000).default(byDefault('reask_ms')).describe('ask at least this often, though the picture seems unchanged'),

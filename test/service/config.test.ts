@@ -6,6 +6,7 @@ import { MiphaError, type MiphaErrorOf } from '../../src/errors.js';
 import { mergeOptions, replaceWatch } from '../../src/service/config/change.js';
 import { type ConfigIssue, type ConfigSources, configOf, loadConfig, originOf } from '../../src/service/config/config.js';
 import { diffConfig, inForce } from '../../src/service/config/diff.js';
+import { recordFolderOf } from '../../src/service/config/record-folder.js';
 
 let folder = '';
 beforeEach(async () => {
@@ -416,6 +417,68 @@ describe('changes while running', () => {
     expect(replaceWatch(put, 'door', null).config.watches).toEqual({});
     expect(() => replaceWatch(loaded, 'door', { camera: 'roof', question: 'Why?' })).toThrow(/watches\.door\.camera/);
     expect(() => replaceWatch(loaded, 'Door', { camera: 'front', question: 'Why?' })).toThrow(/an id of lower-case/);
+  });
+});
+
+describe('recording', () => {
+  const watch = { camera: 'front', question: 'Is the door open?', record: true };
+  const values = (images: boolean, rest: object = { state_dir: '/tmp/state' }) => ({
+    node: 'n',
+    cameras: { front: { uri: 'csi://0', images } },
+    watches: { door: watch },
+    ...rest,
+  });
+  const issuesOf = async (work: () => unknown) => await issues((async () => work())());
+
+  it('is on with one line, where pictures may be shown and a folder is named', () => {
+    const { config } = configOf(values(true));
+    expect(config.recorder).toEqual({ bytes: 2 ** 30, days: 14, quality: 90 });
+    expect(recordFolderOf(config)).toBe('/tmp/state/record');
+    const named = configOf(values(true, { recorder: { folder: '/srv/record' } })).config;
+    expect(recordFolderOf(named)).toBe('/srv/record');
+    expect(recordFolderOf(configOf({ node: 'n' }).config)).toBeUndefined();
+    expect(configOf({ ...values(false), watches: { door: { ...watch, record: false } } }).config.watches.door?.record).toBe(false);
+  });
+
+  it('is refused where the images of the camera are off, and where no folder is named', async () => {
+    const path = 'watches.door.record';
+    expect(await issuesOf(() => configOf(values(false)))).toEqual([
+      expect.objectContaining({ path, expected: 'false while cameras.front.images is off', received: 'true' }),
+    ]);
+    expect(await issuesOf(() => configOf(values(true, {})))).toEqual([
+      expect.objectContaining({ path, expected: 'false where neither recorder.folder nor state_dir names a folder' }),
+    ]);
+    expect(await issuesOf(() => configOf(values(false, {})))).toHaveLength(2);
+  });
+
+  it('is refused over MQTT just so, and limits and folder cannot be changed there', async () => {
+    const closed = configOf({ ...values(false), watches: {} });
+    expect(await issuesOf(() => replaceWatch(closed, 'door', watch))).toEqual([
+      expect.objectContaining({ path: 'watches.door.record', origin: 'mqtt' }),
+    ]);
+    const open = configOf({ ...values(true), watches: { door: { ...watch, record: false } } });
+    expect(mergeOptions(open, { watches: { door: { record: true } } }).config.watches.door?.record).toBe(true);
+    for (const recorder of [{ folder: '/etc' }, { bytes: 2 ** 40 }, { days: 1 }, { quality: 1 }]) {
+      expect(() => mergeOptions(open, { recorder })).toThrow(
+        expect.objectContaining({ details: expect.objectContaining({ forbidden: expect.anything() }) }),
+      );
+    }
+  });
+
+  it.each([
+    ['bytes: 1000000', 'recorder.bytes', /^a whole number from 1048576/],
+    ['days: 0', 'recorder.days', /^a whole number from 1/],
+    ['quality: 101', 'recorder.quality', /^a whole number from 1 to 100/],
+    ['folder: 7', 'recorder.folder', /^a path/],
+  ])('names a wrong limit: %s', async (written, path, expected) => {
+    const found = await issues(load(`${KITCHEN}recorder: { ${written} }`));
+    expect(found).toEqual([expect.objectContaining({ path, expected: expect.stringMatching(expected) })]);
+  });
+
+  it('into a folder that cannot be written is a warning: it never keeps a node from starting', async () => {
+    const text = KITCHEN.replace('kitchen }', 'kitchen, images: true }').replace('open?', 'open?\n    record: true');
+    const { warnings } = await load(`${text}recorder: { folder: /etc/hostname }`);
+    expect(warnings).toEqual([expect.stringMatching(/^recorder: \/etc\/hostname cannot be written \(no folder\)/)]);
   });
 });
 

@@ -50,6 +50,7 @@ export function checkTogether(config: unknown, context: Pick<z.core.$RefinementC
   checkBroker(record(mqtt), issue);
   checkCameras(record(cameras), issue);
   checkWatches(record(watches), record(cameras), issue);
+  checkRecording(record(config), issue);
 }
 
 /** `known` are the names that could have been meant. */
@@ -104,6 +105,19 @@ function checkWatches(watches: Record<string, unknown>, cameras: Record<string, 
     if (typeof camera !== 'string' || Object.hasOwn(cameras, camera)) continue;
     const known = Object.keys(cameras);
     issue(['watches', id, 'camera'], `a camera of this configuration (${known.join(', ') || 'there is none'})`, camera, known);
+  }
+}
+
+/** What may not be published may not be kept either; and what is kept needs a place. */
+function checkRecording({ watches, cameras, recorder, state_dir }: Record<string, unknown>, issue: Issue): void {
+  const isNowhere = record(recorder).folder === undefined && state_dir === undefined;
+  for (const [id, watch] of Object.entries(record(watches))) {
+    const { camera, record: isRecorded } = record(watch);
+    if (isRecorded !== true) continue;
+    const path = ['watches', id, 'record'];
+    if (isNowhere) issue(path, 'false where neither recorder.folder nor state_dir names a folder', isRecorded);
+    const known = typeof camera === 'string' && Object.hasOwn(record(cameras), camera);
+    if (known && record(record(cameras)[camera]).images !== true) issue(path, `false while cameras.${camera}.images is off`, isRecorded);
   }
 }
 

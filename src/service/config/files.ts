@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { openSource } from '../../camera/source.js';
 import { decodePath, splitUri } from '../../camera/uri.js';
 import { checkSecretFile } from '../secrets.js';
+import { recordFolderOf } from './record-folder.js';
 import type { Config } from './schema.js';
 import { shown } from './secrets.js';
 import type { Path } from './shape.js';
@@ -18,8 +19,8 @@ export interface MissingFile {
 }
 
 /**
- * `missing` stops a node from starting. What cameras show may come and go (a stick, a network folder), so there it is a warning: the camera is
- * tried again for ever.
+ * `missing` stops a node from starting. What cameras show, and where watches are recorded, may come and go (a stick, a network folder), so there it is
+ * a warning: it is tried again for ever.
  */
 export async function fileIssues(config: Config): Promise<{ missing: MissingFile[]; warnings: string[] }> {
   const missing: MissingFile[] = [];
@@ -40,6 +41,9 @@ export async function fileIssues(config: Config): Promise<{ missing: MissingFile
   }
   await require(['model', 'folder'], model.folder, 'a package folder with manifest.json', (folder) => readableFile(join(folder, 'manifest.json')));
   await require(['state_dir'], stateDir, 'a folder that can be written, or one that can be made', writableFolder);
+  const recorded = Object.values(config.watches).some(({ record }) => record) ? recordFolderOf(config) : undefined;
+  const unfit = recorded === undefined ? null : await writableFolder(recorded);
+  if (unfit !== null) warnings.push(`recorder: ${recorded} cannot be written (${unfit}); nothing is recorded until it can, all else goes on`);
   for (const [id, { uri, enabled }] of Object.entries(config.cameras)) {
     const path = decodePath(splitUri(uri).rest);
     const file = /^(file|v4l2|images):/.test(uri) && !/[*[{]/.test(path) ? path : undefined; // patterns are left to the camera

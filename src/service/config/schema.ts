@@ -57,7 +57,7 @@ export const cameraConfigSchema = z
       .boolean()
       .default(false)
       .meta(LOCAL)
-      .describe('pictures of this camera may be published: on request (snapshot), and with the events of watches'),
+      .describe('pictures of this camera may be published, on request (snapshot) and with the events of watches, and recorded'),
   })
   .describe('a camera, by its id');
 export type CameraConfig = z.infer<typeof cameraConfigSchema>;
@@ -130,6 +130,21 @@ export const configSchema = z
       .meta(RESTART),
     cameras: z.record(idSchema, cameraConfigSchema).default({}),
     watches: z.record(idSchema, watchSpecSchema).default({}),
+    recorder: z
+      .strictObject({
+        folder: path.optional().describe('default: `record` in `state_dir`'),
+        bytes: z
+          .int()
+          .min(2 ** 20)
+          .max(2 ** 50)
+          .default(2 ** 30)
+          .describe('of all watches together; the oldest goes first'),
+        days: z.int().min(1).max(3650).default(14).describe('what is older is deleted'),
+        quality: z.int().min(1).max(100).default(90).describe('of the JPEGs'),
+      })
+      .prefault({})
+      .meta({ ...RESTART, ...LOCAL })
+      .describe('where watches with `record: true` are kept'),
     requests: z
       .strictObject({
         queries: z
