@@ -36,7 +36,7 @@ const LEAST_BYTES = 1 << 20;
 const FRAME_END_BYTES = 64; // `,"file":"000001.jpg","bytes":40000}` and a line feed
 
 export interface RecorderOptions {
-  /** Made where it is missing; nobody else records there. */
+  /** Made where it is missing; one process at a time records there. */
   folder: string;
   /** Of this process, unique. */
   session: string;
@@ -98,16 +98,16 @@ export class Recorder {
 
   private constructor(
     private readonly options: RecorderOptions,
-    onOpen: (error?: unknown) => void,
+    onTried: () => void,
   ) {
     this.clock = options.clock ?? systemClock;
     this.store = new Store(options.folder, options.session, options.limits, this.clock, options.disk ?? systemDisk);
-    this.running = this.run(onOpen);
+    this.running = this.run(onTried);
   }
 
   /**
-   * Throws ERR_BUSY when another process records there. A disk that cannot be written, or does not answer within 5 s, is tried again and again: that is
-   * `trouble`, not an error.
+   * A folder where another process records, a disk that cannot be written, or one that does not answer within 5 s, is tried again and again: that is
+   * `trouble`, not an error. Throws ERR_OPTION for limits that cannot be.
    */
   static async open(options: RecorderOptions): Promise<Recorder> {
     const { bytes, days, segmentBytes = 1 } = options.limits;
@@ -115,16 +115,12 @@ export class Recorder {
     if (!(days > 0)) throw optionError('limits.days', 'a number above 0', days);
     if (!(segmentBytes > 0)) throw optionError('limits.segmentBytes', 'a number above 0', segmentBytes);
     let recorder: Recorder | undefined;
-    const opened = new Promise<unknown>((resolve) => {
+    const opened = new Promise<void>((resolve) => {
       recorder = new Recorder(options, resolve);
     });
     const timeout = new AbortController();
-    const error = await Promise.race([opened, pause(OPEN_MS, undefined, { signal: timeout.signal }).catch(() => undefined)]);
+    await Promise.race([opened, pause(OPEN_MS, undefined, { signal: timeout.signal }).catch(() => {})]);
     timeout.abort();
-    if (error instanceof MiphaError && error.code === 'ERR_BUSY') {
-      await (recorder as Recorder).close(0);
-      throw error;
-    }
     return recorder as Recorder;
   }
 
@@ -226,11 +222,11 @@ export class Recorder {
     return { text, bytes: Buffer.byteLength(text) + 1, facts: factsOf(line), isFrame: false, jpeg: null, start: { camera, spec, model } };
   }
 
-  private async run(onOpen: (error?: unknown) => void): Promise<void> {
+  private async run(onTried: () => void): Promise<void> {
     for (let isFirst = true; !this.isAbandoned; isFirst = false) {
       try {
         await this.store.open();
-        if (isFirst) onOpen();
+        if (isFirst) onTried();
         await this.work();
         this.failing = null;
         if (this.isSettled) {
@@ -240,7 +236,7 @@ export class Recorder {
         await this.rest();
       } catch (error) {
         this.fail(error);
-        if (isFirst) onOpen(error);
+        if (isFirst) onTried();
         if (this.isClosing) break;
         await this.nap.for(this.options.retryMs ?? RETRY_MS, 'end', this.waiters.length > 0);
         await this.store.look().catch(() => {}); // the reason may be that somebody removed it
@@ -303,7 +299,9 @@ export class Recorder {
     this.failing = reasonOf(error);
     const now = this.clock.now();
     for (const { queue, losses } of this.lanes.values()) losses.add(this.failing, { frames: queue.dropPictures() }, now);
-    this.tell({ reason: this.failing, message: `${this.options.folder}: ${(error as Error).message}`, records: 'nothing' });
+    const { message } = error as Error;
+    const where = error instanceof MiphaError ? '' : `${this.options.folder}: `; // ours name it
+    this.tell({ reason: this.failing, message: `${where}${message}`, records: 'nothing' });
   }
 
   private isSlow(what: string): void {

@@ -65,9 +65,18 @@ it('begins every segment with what is true, and goes on in the last one', async 
 it('is for one process at a time', async () => {
   const folder = await newFolder();
   const recorder = await openRecorder({ folder });
-  await expect(openRecorder({ folder })).rejects.toMatchObject({ code: 'ERR_BUSY', message: expect.stringContaining(`process ${process.pid}`) });
+  const clock = new TestClock();
+  const waiting = await openRecorder({ folder, session: 'two', retryMs: 20 });
+  const trouble = { reason: 'locked', records: 'nothing', message: `${folder}: process ${process.pid} records into this folder` };
+  expect(waiting.status()).toMatchObject({ trouble, bytes: 0, segments: 0 });
+  const record = waiting.watch('door', START);
+  record.line(answerLine(1, clock));
+  record.frame(frameLine(2, clock), jpeg(1000));
   await recorder.close();
-  await openRecorder({ folder });
+  await waiting.flush();
+  expect(waiting.status()).toMatchObject({ trouble: null, lost: { locked: { frames: 1, lines: 0 } } });
+  const { all } = await readAll(folder);
+  expect(all.map(({ line }) => line.kind)).toEqual(['start', 'answer', 'frame', 'lost']);
 });
 
 it('refuses limits and names that cannot be', async () => {
