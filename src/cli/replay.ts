@@ -35,6 +35,7 @@ interface ReplayCommand extends ChangeOptions {
   positive: Value;
   missCost: number;
   out?: string;
+  timezone?: string;
   json?: boolean;
 }
 
@@ -59,6 +60,7 @@ export function addReplay(program: Command): void {
     .addOption(new Option('--positive <value>', 'the value that is an alarm, for precision and recall').argParser(json).default(true))
     .addOption(new Option('--miss-cost <factor>', 'what a miss costs where a false alarm costs 1').argParser(number(0, 1e9)).default(1))
     .option('--out <folder>', 'write report.html with pictures, report.json, and what an interrupted run goes on from')
+    .addOption(new Option('--timezone <zone>', "of quiet hours, e.g. Europe/Berlin; default: this machine's").argParser(zone))
     .option('--json', 'print the report as JSON')
     .addHelpText(
       'after',
@@ -75,7 +77,7 @@ Example:
 }
 
 async function run(watch: string, options: ReplayCommand): Promise<void> {
-  const { model: folder, backend, positive, missCost, out } = options;
+  const { model: folder, backend, positive, missCost, out, timezone } = options;
   const changes = changesOf(options);
   const { signal, release } = interruption();
   const bar = new ProgressBar();
@@ -88,7 +90,7 @@ async function run(watch: string, options: ReplayCommand): Promise<void> {
     const revision = await revisionOf(folder);
     await using source = await sourceOf(watch, options, changes, signal);
     const report = await replay({
-      ...{ watch, lines: source.lines, labels: source.labels, change: changes.apply, revision, positive, missCost, signal },
+      ...{ watch, lines: source.lines, labels: source.labels, change: changes.apply, revision, positive, missCost, timeZone: timezone, signal },
       model: () => (model ??= Mipha.load(folder, { backend, signal })),
       kept: out === undefined ? undefined : new KeptAnswers(join(out, 'answers.ndjson'), JSON.stringify([revision, changes.words])),
       onProgress: (at) => {
@@ -175,6 +177,14 @@ function moment(text: string): Date {
   const at = unit === undefined ? new Date(text) : new Date(Date.now() - Number(count) * UNITS[unit as keyof typeof UNITS]);
   if (Number.isNaN(at.getTime())) throw new InvalidArgumentError('Expected an age such as 7d, 12h or 30m, or a time such as 2026-11-28T07:00.');
   return at;
+}
+
+function zone(text: string): string {
+  try {
+    return new Intl.DateTimeFormat('en', { timeZone: text }).resolvedOptions().timeZone;
+  } catch {
+    throw new InvalidArgumentError('Expected the name of a time zone, such as Europe/Berlin.');
+  }
 }
 
 function number(min: number, max: number): (text: string) => number {

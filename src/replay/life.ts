@@ -21,6 +21,8 @@ export interface LifeOptions {
   /** Of the package that would answer now. */
   revision: string;
   model: () => Promise<Eyes>;
+  /** Of quiet hours; default: that of the process. */
+  timeZone?: string | undefined;
   /** Of an earlier run that was interrupted. */
   kept?: Pick<KeptAnswers, 'get' | 'add'> | undefined;
   /** Aborting rejects live() with its reason. */
@@ -98,6 +100,7 @@ export class Life {
     this.eyes = new RecordedEyes(this.clock, script, options.model);
     this.loop = new WatchLoop(this.eyes, {
       clock: this.clock,
+      timeZone: options.timeZone,
       onOutcome: (outcome) => this.outcome(outcome),
       onEvent: (event) => {
         if (!this.over) options.handlers.onEvent(event);

@@ -27,6 +27,8 @@ export interface ReplayOptions {
   revision: string;
   /** Called when the record does not have an answer. */
   model: () => Promise<Eyes>;
+  /** Of quiet hours; default: that of the process. */
+  timeZone?: string | undefined;
   kept?: Pick<KeptAnswers, 'get' | 'add'> | undefined;
   /** The value that is an alarm. Default: true. */
   positive?: Value | undefined;
@@ -39,7 +41,7 @@ export interface ReplayOptions {
 
 /** Throws ERR_OPTION for settings that do not fit together, what the model throws, and `signal.reason`. */
 export async function replay(options: ReplayOptions): Promise<ReplayReport> {
-  const { watch, lines, labels = new Map(), change, revision, model, kept, signal, positive = true, missCost = 1 } = options;
+  const { watch, lines, labels = new Map(), change, revision, model, timeZone, kept, signal, positive = true, missCost = 1 } = options;
   const judgements = new Judgements(labels);
   const events = new Differences();
   const report: ReplayReport = {
@@ -69,7 +71,7 @@ export async function replay(options: ReplayOptions): Promise<ReplayReport> {
   };
   let least = { before: 0, now: 0 };
   for await (const timeline of timelines(lines)) {
-    const life = new Life(timeline, { spec: change, revision, model, kept, signal, handlers });
+    const life = new Life(timeline, { spec: change, revision, model, timeZone, kept, signal, handlers });
     least = { before: life.before.min_confidence, now: life.spec.min_confidence };
     const counts = await life.live();
     report.lives++;

@@ -12,13 +12,14 @@ export interface Sameness {
 }
 
 /** Settings that change neither what is asked nor when. */
-const AFTERWARDS = ['camera', 'enabled', 'priority', 'picture', 'record'] as const;
+const AFTERWARDS = ['camera', 'enabled', 'priority', 'picture', 'record', 'events'] as const;
 
 export function samenessOf(then: WatchSpec, now: WatchSpec, sameModel: boolean): Sameness {
   const answers = sameModel && ['question', 'answer', 'crop', 'zone', 'ignore'].every((key) => alike(then, now, key));
   const keys = new Set([...Object.keys(then), ...Object.keys(now)]);
   for (const key of AFTERWARDS) keys.delete(key);
-  const decides = answers && [...keys].every((key) => alike(then, now, key));
+  const asksTwice = [then, now].some(({ events }) => events.confirm !== undefined); // second answers are not on record
+  const decides = answers && !asksTwice && [...keys].every((key) => alike(then, now, key));
   return { answers, decides, shows: decides ? wasCompared : wasFree };
 }
 

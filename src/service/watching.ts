@@ -2,8 +2,8 @@
 import type { WatchEvent } from '../watch/events.js';
 import { processTimeZone } from '../watch/local-time.js';
 import { WatchLoop } from '../watch/loop.js';
-import { nothingKnown, type WatchOutcome } from '../watch/outcome.js';
 import type { Opinion } from '../watch/opinion.js';
+import { nothingKnown, type WatchOutcome } from '../watch/outcome.js';
 import { Queries } from '../watch/queries.js';
 import { Usage } from '../watch/usage.js';
 import type { BrokerSide } from './broker-side.js';

@@ -123,7 +123,7 @@ async function liveDay(seed: number, watches: Record<string, WatchSpec>, frames:
   return { lines, events };
 }
 
-function wordsOf({ type, previous, outcome: { frame, value, confidence, atMs } }: WatchEvent): string {
+function wordsOf({ type, previous, atMs, outcome: { frame, value, confidence } }: WatchEvent): string {
   return `${atMs} ${type} ${previous} → ${value} ${confidence} ${frame?.id}`;
 }
 
@@ -156,6 +156,7 @@ const SETTINGS: Record<string, object> = {
   plain: {},
   'every new picture': { change_percent: 0, interval_ms: 0 },
   'two of three, sure ones': { agreement: { n: 2, of: 3 }, min_confidence: 0.7, keep_confidence: 0.55 },
+  'rules of events': { events: { for_ms: 800, gap_ms: 4000, remind_ms: 5000, quiet: [{ from: '22:10', to: '22:20' }] }, ttl_ms: 20_000 },
   'a pause after each change': { cooldown_ms: 3000, change_percent: 5 },
 };
 
