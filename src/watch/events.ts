@@ -142,7 +142,7 @@ export class Events {
     const againMs = Math.min(this.settleTrouble(nowMs), this.settleValue(nowMs));
     this.stopAlarm(); // whoever was told may have changed the rules
     const { standing } = this;
-    if (standing?.value === this.told && this.reminderMs === NEVER) release(standing);
+    if (standing !== null && standing.value === this.told && this.reminderMs === NEVER) release(standing);
     if (this.trouble !== null) this.trouble.frame = null;
     if (!this.closed && againMs < NEVER) this.stopAlarm = this.clock.after(Math.max(1, againMs - nowMs), () => this.settle());
   }
