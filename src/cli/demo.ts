@@ -27,6 +27,7 @@ interface DemoCommand {
   seed: number;
   broker?: string;
   protocol?: '5' | '3.1.1';
+  record?: string;
   set: [path: string, value: string][];
 }
 
@@ -40,6 +41,7 @@ export function addDemo(program: Command): void {
       new Option('--broker <url>', 'publish to this broker, mqtt://host:port (default: one inside this process, on loopback)').argParser(brokerUrl),
     )
     .addOption(new Option('--protocol <version>', 'of MQTT (default: 5 with --broker; the one inside speaks 3.1.1)').choices(['5', '3.1.1']))
+    .option('--record <folder>', 'record what the watches see and answer, for mipha replay')
     .option('--set <path=value>', 'a setting of the configuration, as often as needed, e.g. mqtt.username=me', assignment, [])
     .addHelpText(
       'after',
@@ -68,6 +70,7 @@ async function demo(options: DemoCommand): Promise<void> {
       protocol: options.protocol ?? (options.broker === undefined ? '3.1.1' : '5'),
       seed: options.seed,
       counted: options.frames !== undefined,
+      record: options.record,
       assignments: options.set,
     });
     await show(loaded, options, signal);

@@ -3,87 +3,28 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { kitchenStory } from '../../src/camera/animation.js';
-import type { Frame } from '../../src/camera/frame.js';
-import { jpegOf } from '../../src/camera/jpeg.js';
-import { renderScene, type Scene } from '../../src/camera/kitchen.js';
+import type { Scene } from '../../src/camera/kitchen.js';
 import { Mipha } from '../../src/index.js';
 import { addLabels, readLabels } from '../../src/record/labels.js';
 import { readRecord } from '../../src/record/read.js';
-import { Recorder } from '../../src/record/recorder.js';
-import { Film } from '../../src/replay/film.js';
 import { page } from '../../src/replay/page.js';
-import { RecordedEyes } from '../../src/replay/recorded-eyes.js';
 import { type ReplayOptions, replay } from '../../src/replay/replay.js';
 import type { ReplayReport } from '../../src/replay/report.js';
-import { VirtualClock } from '../../src/replay/virtual-clock.js';
-import { Recording } from '../../src/service/recording.js';
-import { WatchLoop } from '../../src/watch/loop.js';
 import { counts } from '../support/counts.js';
 import { NANO } from '../support/nano.js';
-import { spec } from '../watch/stage.js';
+import { type KitchenDay, recordKitchen } from './kitchen-day.js';
 
 const SCENES = counts(40, 300);
-const FRAMES_PER_SCENE = 4;
-const WATCH = spec({ question: 'Is the lamp on?', interval_ms: 100, reask_ms: 1000, ttl_ms: 5000 });
 
 let folder: string;
 let mipha: Mipha;
-const scenes = new Map<string, Scene>(); // by frame
-const events: string[] = [];
+let scenes: KitchenDay['scenes'];
+let events: KitchenDay['events'];
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'mipha-replay-'));
   mipha = await Mipha.load(NANO);
-  const clock = new VirtualClock(1000);
-  clock.setDate(new Date('2026-03-01T12:00:00Z'), 1000);
-  const nothing = { recorded: async () => null, kept: () => null, keep: () => {}, usualMs: () => 30 };
-  const eyes = new RecordedEyes(clock, nothing, async () => mipha);
-  const recorder = await Recorder.open({ folder, session: 's', limits: { bytes: 1e9, days: 100 }, clock });
-  const recording = new Recording({
-    open: (watch, start) => recorder.watch(watch, start),
-    model: { name: mipha.name, hash: mipha.revision },
-    encode: async (frame) => (await jpegOf(frame, { maxSidePx: 4096, quality: 90 })).data,
-  });
-  const loop = new WatchLoop(eyes, {
-    clock,
-    onDecision: (decision) => recording.decided(decision),
-    onOutcome: (outcome) => recording.answered(outcome),
-    onEvent: (event) => {
-      recording.told(event);
-      events.push(`${event.type} ${event.outcome.frame?.id}`);
-    },
-    onFault: (error) => {
-      throw error;
-    },
-  });
-  const camera = new Film('kitchen');
-  loop.addCamera(camera);
-  loop.put('lamp', WATCH);
-  loop.start();
-  const story = kitchenStory(7, 'any');
-  for (let scene = 0; scene < SCENES; scene++) {
-    const shown = story.next().value;
-    const picture = await renderScene(shown);
-    for (let i = 0; i < FRAMES_PER_SCENE; i++) {
-      const untilMs = clock.now() + 90;
-      do await eyes.settled();
-      while (clock.step(untilMs));
-      const frame: Frame = {
-        ...{ id: `kitchen-${scene}-${i}`, monotonicMs: clock.now(), at: clock.date(), format: 'rgb', content: scene * FRAMES_PER_SCENE + i },
-        ...picture,
-      };
-      scenes.set(frame.id, shown);
-      camera.show(frame);
-      await eyes.settled();
-    }
-  }
-  for (let i = 0; i < 10; i++) {
-    await eyes.settled();
-    clock.step(clock.now() + 10);
-  }
-  await recording.end();
-  await recorder.close();
+  ({ scenes, events } = await recordKitchen(folder, mipha, SCENES));
 }, 300_000);
 afterAll(async () => {
   await mipha?.dispose();

@@ -1,0 +1,128 @@
+/** `mipha replay` as a user runs it: on a record, and on pictures of a camera that is not there yet. */
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import sharp from 'sharp';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { kitchenStory } from '../../src/camera/animation.js';
+import { renderScene } from '../../src/camera/kitchen.js';
+import { answerSpecOf, changesOf } from '../../src/cli/replay-changes.js';
+import { Mipha } from '../../src/index.js';
+import { recordKitchen } from '../replay/kitchen-day.js';
+import { NANO } from '../support/nano.js';
+import { spec } from '../watch/stage.js';
+import { type Outcome, mipha as run } from './run.js';
+
+let folder: string;
+let events: string[];
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'mipha-replay-cli-'));
+  await using mipha = await Mipha.load(NANO);
+  ({ events } = await recordKitchen(join(folder, 'record'), mipha, 12));
+  mkdirSync(join(folder, 'stills'));
+  const story = kitchenStory(3, 'any');
+  for (let i = 0; i < 12; i++) {
+    const { data, width, height } = await renderScene(story.next().value);
+    await sharp(data, { raw: { width, height, channels: 3 } })
+      .jpeg({ quality: 95 })
+      .toFile(join(folder, 'stills', `${String(i).padStart(3, '0')}.jpg`));
+  }
+}, 120_000);
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const replay = (...args: string[]): Promise<Outcome> => run(['replay', ...args], { cwd: folder });
+
+it('with the settings on record asks nothing and finds the same events', async () => {
+  const { code, stdout } = await replay('lamp', '--record', 'record', '--json');
+  expect(code).toBe(0);
+  expect(JSON.parse(stdout)).toMatchObject({
+    ...{ watch: 'lamp', computed: 0, flipped: 0, onlyBefore: [], onlyNow: [] },
+    events: { before: events.length, now: events.length },
+  });
+});
+
+it('with another question shows what flips, and an interrupted run goes on from the answers it had', async () => {
+  const args = ['lamp', '--record', 'record', '--question', 'Is the door open?', '--out', 'try'];
+  const { code, stdout, stderr } = await replay(...args);
+  expect(stderr).toMatch(/lamp {2}\d+ %/);
+  expect([code, /answers +(\d+) compared, (\d+) flip; (\d+) computed now/.exec(stdout)?.slice(1).map(Number)]).toEqual([
+    0,
+    [expect.any(Number), expect.any(Number), expect.any(Number)],
+  ]);
+  const report = JSON.parse(readFileSync(join(folder, 'try/report.json'), 'utf8'));
+  expect(report).toMatchObject({ settings: ['question=Is the door open?'], labels: null });
+  expect(report.flipped).toBeGreaterThan(0);
+  const html = readFileSync(join(folder, 'try/report.html'), 'utf8');
+  for (const { picture } of report.flips) {
+    expect(existsSync(join(folder, 'try', picture))).toBe(true);
+    expect(html).toContain(`src="${picture}"`);
+  }
+  expect(readdirSync(join(folder, 'try/pictures'))).toHaveLength(report.flips.length);
+  const answers = readFileSync(join(folder, 'try/answers.ndjson'), 'utf8');
+  writeFileSync(join(folder, 'try/answers.ndjson'), answers.slice(0, -10)); // as power loss would leave it
+  const { stdout: again } = await replay(...args, '--json');
+  expect(JSON.parse(again)).toMatchObject({ flipped: report.flipped, computed: report.computed });
+  expect(readFileSync(join(folder, 'try/answers.ndjson'), 'utf8').split('\n').length).toBe(answers.split('\n').length + 1);
+});
+
+it('asks about a folder of pictures', async () => {
+  const { code, stdout } = await replay('door', '--on', 'stills', '--fps', '1', '--question', 'Is the door open?', '--json');
+  expect(code).toBe(0);
+  expect(JSON.parse(stdout)).toMatchObject({ frames: 12, compared: 0, questions: { before: 0 } });
+});
+
+it.each([
+  [['lamp'], /--record or --on, one of them/],
+  [['lamp', '--record', 'record', '--on', 'stills'], /one of them/],
+  [['none', '--record', 'record'], /expected a watch with something recorded in .*record in this time, received "none"/],
+  [['lamp', '--record', 'record', '--agreement', '2of3'], /expected N\/M, e.g. 2\/3/],
+  [['lamp', '--record', 'record', '--agreement', '3/2'], /n at most of/],
+  [['lamp', '--record', 'record', '--set', 'intervall_ms=5'], /intervall_ms/],
+  [['lamp', '--record', 'record', '--since', 'yesterday'], /Expected an age such as 7d/],
+  [['lamp', '--on', 'stills'], /expected a question, as --on has no watch on record/],
+  [['lamp', '--on', 'nowhere', '--question', 'x'], /nowhere: expected a film or a folder of pictures/],
+])('refuses %j in words', async (args, words) => {
+  const { code, stderr, stdout } = await replay(...args);
+  expect([code !== 0, stdout]).toEqual([true, '']);
+  expect(stderr).toMatch(words);
+  expect(stderr).not.toMatch(/\n {4}at /);
+});
+
+describe('settings', () => {
+  it('are those of a watch, nested ones too', () => {
+    const { apply, words } = changesOf({
+      ...{ question: 'Why?', as: 'int:0..9', minConfidence: 0.5, agreement: '2/3', zone: '[[[0,0],[1,0],[1,1]]]' },
+      set: [
+        ['events.for_ms', '500'],
+        ['interval_ms', '250'],
+      ],
+    });
+    const before = spec({});
+    expect(apply(before)).toEqual({
+      ...before,
+      ...{ question: 'Why?', answer: { type: 'number', min: 0, max: 9, decimals: 0 }, min_confidence: 0.5, agreement: { n: 2, of: 3 } },
+      ...{
+        zone: [
+          [
+            [0, 0],
+            [1, 0],
+            [1, 1],
+          ],
+        ],
+        interval_ms: 250,
+        events: { ...before.events, for_ms: 500 },
+      },
+    });
+    expect(words).toContain('events.for_ms=500');
+  });
+
+  it.each([
+    ['boolean', { type: 'boolean' }],
+    ['number:0..1', { type: 'number', min: 0, max: 1, decimals: 2 }],
+    ['choice:red, green', { type: 'choice', choices: ['red', 'green'] }],
+    ['text:80', { type: 'text', max_chars: 80 }],
+  ])('--as %s', (text, wanted) => {
+    expect(answerSpecOf(text)).toEqual(wanted);
+  });
+});
