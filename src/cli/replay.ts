@@ -60,7 +60,7 @@ export function addReplay(program: Command): void {
     .addOption(new Option('--positive <value>', 'the value that is an alarm, for precision and recall').argParser(json).default(true))
     .addOption(new Option('--miss-cost <factor>', 'what a miss costs where a false alarm costs 1').argParser(number(0, 1e9)).default(1))
     .option('--out <folder>', 'write report.html with pictures, report.json, and what an interrupted run goes on from')
-    .addOption(new Option('--timezone <zone>', "of quiet hours, e.g. Europe/Berlin; default: this machine's").argParser(zone))
+    .addOption(new Option('--timezone <zone>', 'of quiet hours, e.g. Europe/Berlin; default: the one on record').argParser(zone))
     .option('--json', 'print the report as JSON')
     .addHelpText(
       'after',

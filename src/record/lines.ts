@@ -29,6 +29,8 @@ const startSchema = z.object({
   camera: text,
   /** The watch as configured. */
   spec: z.record(text, z.unknown()),
+  /** Of its quiet hours, an IANA name. */
+  timezone: text,
   model: z.object({ name: text, hash: text }).loose().nullable(),
 });
 
@@ -100,7 +102,7 @@ export type SuppressedLine = z.infer<typeof suppressedSchema>;
 export type LostLine = z.infer<typeof lostSchema>;
 
 /** What is true of everything recorded until the next one. The store adds `kind`, `v`, `session`, `watch` and the times. */
-export type Start = Pick<StartLine, 'camera' | 'spec' | 'model'>;
+export type Start = Pick<StartLine, 'camera' | 'spec' | 'timezone' | 'model'>;
 
 /** A line out of its bytes, without the line feed; or what is wrong with it, in words. */
 export function parseLine(bytes: Buffer): RecordLine | string {

@@ -215,11 +215,11 @@ export class Recorder {
     this.nap.end(this.held.lineBytes + this.held.pictureBytes > MUCH_BYTES ? 'now' : 'work');
   }
 
-  private startItem(watch: string, { camera, spec, model }: Start): Item {
+  private startItem(watch: string, { camera, spec, timezone, model }: Start): Item {
     const times = { at: this.clock.date().toISOString(), mono_ms: this.clock.now() };
-    const line: RecordLine = { kind: 'start', v: 1, ...times, session: this.options.session, watch, camera, spec, model };
+    const line: RecordLine = { kind: 'start', v: 1, ...times, session: this.options.session, watch, camera, spec, timezone, model };
     const text = JSON.stringify(line);
-    return { text, bytes: Buffer.byteLength(text) + 1, facts: factsOf(line), isFrame: false, jpeg: null, start: { camera, spec, model } };
+    return { text, bytes: Buffer.byteLength(text) + 1, facts: factsOf(line), isFrame: false, jpeg: null, start: { camera, spec, timezone, model } };
   }
 
   private async run(onTried: () => void): Promise<void> {

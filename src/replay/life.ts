@@ -3,7 +3,7 @@ import type { Frame } from '../camera/frame.js';
 import type { AnswerLine, EventLine, FrameLine } from '../record/lines.js';
 import type { WatchEvent } from '../watch/events.js';
 import type { Comparison } from '../watch/gate.js';
-import { type FrameDecision, WatchLoop } from '../watch/loop.js';
+import { WatchLoop } from '../watch/loop.js';
 import type { Eyes, WatchOutcome } from '../watch/outcome.js';
 import { type WatchSpec, watchSpecSchema } from '../watch/spec.js';
 import { Film, recordedFrame } from './film.js';
@@ -21,7 +21,7 @@ export interface LifeOptions {
   /** Of the package that would answer now. */
   revision: string;
   model: () => Promise<Eyes>;
-  /** Of quiet hours; default: that of the process. */
+  /** Of quiet hours; default: the one on record. */
   timeZone?: string | undefined;
   /** Of an earlier run that was interrupted. */
   kept?: Pick<KeptAnswers, 'get' | 'add'> | undefined;
@@ -100,12 +100,14 @@ export class Life {
     this.eyes = new RecordedEyes(this.clock, script, options.model);
     this.loop = new WatchLoop(this.eyes, {
       clock: this.clock,
-      timeZone: options.timeZone,
       onOutcome: (outcome) => this.outcome(outcome),
       onEvent: (event) => {
         if (!this.over) options.handlers.onEvent(event);
       },
-      onDecision: (decision) => this.decided(decision),
+      onLook: ({ id }) => {
+        this.asking = id;
+      },
+      timeZone: options.timeZone ?? start.timezone,
       alarm: !this.same.decides, // moments are on record, and what else kept the engine busy is not
       onFault: (error) => {
         throw error;
@@ -189,10 +191,6 @@ export class Life {
   private async advance(untilMs: number): Promise<void> {
     do await this.eyes.settled();
     while (this.clock.step(untilMs));
-  }
-
-  private decided({ inspection, skipped }: FrameDecision): void {
-    if (skipped === null) this.asking = inspection.frame.id;
   }
 
   private async recorded(question: string): Promise<AnswerLine | 'never' | null> {

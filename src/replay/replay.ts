@@ -27,7 +27,7 @@ export interface ReplayOptions {
   revision: string;
   /** Called when the record does not have an answer. */
   model: () => Promise<Eyes>;
-  /** Of quiet hours; default: that of the process. */
+  /** Of quiet hours; default: the one on record. */
   timeZone?: string | undefined;
   kept?: Pick<KeptAnswers, 'get' | 'add'> | undefined;
   /** The value that is an alarm. Default: true. */
@@ -100,8 +100,8 @@ function flipOf({ frame, observed, confidence }: WatchOutcome, before: AnswerLin
   };
 }
 
-function nowOf({ type, previous, outcome: { value, frame } }: WatchEvent): ReplayedEvent {
-  return { at: frame?.at ?? new Date(0), type, value, previous, frame: frame === null ? null : original(frame.id) };
+function nowOf({ type, previous, outcome: { value, frame }, at }: WatchEvent): ReplayedEvent {
+  return { at, type, value, previous, frame: frame === null ? null : original(frame.id) };
 }
 
 function beforeOf({ at, event_type: type, value, previous, frame }: EventLine): ReplayedEvent {

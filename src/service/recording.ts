@@ -11,8 +11,10 @@ import { Sequence } from './sequence.js';
 
 export interface RecordingOptions {
   /** As Recorder.watch(). */
-  open: (watch: string, start: Pick<StartLine, 'camera' | 'spec' | 'model'>) => WatchRecord;
+  open: (watch: string, start: Pick<StartLine, 'camera' | 'spec' | 'timezone' | 'model'>) => WatchRecord;
   model: { name: string; hash: string };
+  /** Of quiet hours, an IANA name. */
+  timezone: string;
   /** A frame's pixels are valid until it is called again; rejects for what cannot be encoded. */
   encode: (frame: Frame) => Promise<Uint8Array>;
 }
@@ -120,7 +122,8 @@ export class Recording {
   private tape(watch: string, spec: WatchSpec): Tape {
     const known = this.tapes.get(watch);
     if (known?.spec === spec) return known;
-    const start = { camera: spec.camera, spec, model: this.options.model };
+    const { model, timezone } = this.options;
+    const start = { camera: spec.camera, spec, timezone, model };
     if (known === undefined) {
       const record = this.options.open(watch, start);
       const tape: Tape = { record, spec, sequence: new Sequence(), last: null, lastFrame: '', afterFlash: false };
@@ -156,8 +159,8 @@ export class Recording {
   }
 }
 
-function toldOf({ type, previous, outcome: { id, frame, value }, atMs }: WatchEvent | Suppressed) {
-  return { at: new Date().toISOString(), mono_ms: atMs, event_type: type, value, previous, frame: frame?.id ?? null, answer: id };
+function toldOf({ type, previous, outcome: { id, frame, value }, atMs, at }: WatchEvent | Suppressed) {
+  return { at: at.toISOString(), mono_ms: atMs, event_type: type, value, previous, frame: frame?.id ?? null, answer: id };
 }
 
 function isNew(share: number, { change_percent }: WatchSpec): boolean {

@@ -36,12 +36,13 @@ export interface WatchEvent {
   frame: Frame | null;
   /** Null: none was needed. */
   confirmation: Confirmation | null;
-  /** When it is told, in milliseconds of the clock. */
+  /** When it is told: milliseconds of the clock, and the same on the wall clock. */
   atMs: number;
+  at: Date;
 }
 
 /** Told once for each reason that holds a change, an error or a reminder back. */
-export interface Suppressed extends Pick<WatchEvent, 'type' | 'previous' | 'outcome' | 'atMs'> {
+export interface Suppressed extends Pick<WatchEvent, 'type' | 'previous' | 'outcome' | 'atMs' | 'at'> {
   reason: SuppressReason;
 }
 
@@ -305,12 +306,16 @@ export class Events {
     if (counted.has(reason)) return;
     counted.add(reason);
     this.suppressed[reason]++;
-    this.reports.suppressed({ reason, type, previous: this.told, outcome, atMs: this.clock.now() });
+    this.reports.suppressed({ reason, type, previous: this.told, outcome, ...this.moment() });
   }
 
-  private tell(event: Omit<WatchEvent, 'atMs'>): void {
+  private tell(event: Omit<WatchEvent, 'atMs' | 'at'>): void {
     this.count++;
-    this.reports.event({ ...event, atMs: this.clock.now() });
+    this.reports.event({ ...event, ...this.moment() });
+  }
+
+  private moment(): Pick<WatchEvent, 'atMs' | 'at'> {
+    return { atMs: this.clock.now(), at: this.clock.date() };
   }
 }
 

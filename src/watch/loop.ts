@@ -46,6 +46,8 @@ export interface LoopHandlers {
   onSuppressed?: ((suppressed: Suppressed) => void) | undefined;
   /** Every answer to a second question. */
   onOpinion?: ((opinion: Opinion) => void) | undefined;
+  /** A frame is about to be looked at. */
+  onLook?: ((frame: Frame) => void) | undefined;
   /** For whoever keeps a record: every decision about every frame. */
   onDecision?: ((decision: FrameDecision) => void) | undefined;
   /** False: frames alone make it look, never that an interval is over. Default true. */
@@ -315,6 +317,7 @@ export class WatchLoop {
       this.decided(watch, inspection, nowMs);
       return inquiry;
     });
+    this.safely(() => this.handlers.onLook?.(inspection.frame));
     post.passed = 0;
     post.lastMs = nowMs;
     post.status.lastAskedAt = this.clock.date();

@@ -6,7 +6,7 @@ import { Recorder } from '../../dist/record/recorder.js';
 const [mode, folder, session, flag, ms] = process.argv.slice(2);
 const limits = { bytes: 1 << 30, days: 14, segmentBytes: 150_000 };
 const recorder = await Recorder.open({ folder, session, limits });
-const door = recorder.watch('door', { camera: 'front', spec: {}, model: null });
+const door = recorder.watch('door', { camera: 'front', spec: {}, timezone: 'UTC', model: null });
 let number = 0;
 
 function record(bytes) {

@@ -10,7 +10,7 @@ import { type Reading, type Recorded, readRecord } from '../../src/record/read.j
 import { Recorder, type RecorderOptions } from '../../src/record/recorder.js';
 
 export const MIB = 1 << 20;
-export const START: Start = { camera: 'front', spec: { question: 'Is the door open?' }, model: { name: 'nano', hash: 'abc' } };
+export const START: Start = { camera: 'front', spec: { question: 'Is the door open?' }, timezone: 'UTC', model: { name: 'nano', hash: 'abc' } };
 
 export class TestClock implements RecordClock {
   ms = 1000;

@@ -34,6 +34,7 @@ export async function recordKitchen(folder: string, mipha: Mipha, sceneCount: nu
   const recording = new Recording({
     open: (watch, start) => recorder.watch(watch, start),
     model: { name: mipha.name, hash: mipha.revision },
+    timezone: 'UTC',
     encode: async (frame) => (await jpegOf(frame, { maxSidePx: 4096, quality: 90 })).data,
   });
   const loop = new WatchLoop(eyes, {

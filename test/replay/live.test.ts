@@ -16,6 +16,7 @@ import type { WatchSpec } from '../../src/watch/spec.js';
 import { counts } from '../support/counts.js';
 import { spec } from '../watch/stage.js';
 
+const ZONE = 'Asia/Kathmandu'; // 03:45:40 when the day begins
 const SIDE = 32;
 const START_MS = 1234.5678901;
 
@@ -46,7 +47,7 @@ const soon = () => new Promise((resolve) => setImmediate(resolve));
 async function liveDay(seed: number, watches: Record<string, WatchSpec>, frames: number): Promise<{ lines: RecordLine[]; events: string[] }> {
   const next = random(seed + 1);
   const clock = new VirtualClock(START_MS);
-  clock.setDate(new Date('2026-11-27T22:00:00Z'), START_MS);
+  clock.setDate(new Date('2026-11-27T22:00:40Z'), START_MS);
   const takes = async () => await new Promise<void>((resolve) => void clock.after(5 + next() * 700, resolve));
   const eyes: Eyes = {
     look: async (image: RawImage) => {
@@ -90,16 +91,19 @@ async function liveDay(seed: number, watches: Record<string, WatchSpec>, frames:
       };
     },
     model: { name: 'm', hash: 'h' },
+    timezone: ZONE,
     encode: async () => new Uint8Array(1),
   });
   const loop = new WatchLoop(eyes, {
     clock,
+    timeZone: ZONE,
     onDecision: (decision) => recording.decided(decision),
     onOutcome: (outcome) => recording.answered(outcome),
     onEvent: (event) => {
       recording.told(event);
       if (event.outcome.watch === 'lamp') events.push(wordsOf(event));
     },
+    onSuppressed: (news) => recording.suppressed(news),
     onFault: (error) => expect.unreachable(String(error)),
   });
   const camera = new Film('kitchen');
@@ -157,6 +161,10 @@ const SETTINGS: Record<string, object> = {
   'every new picture': { change_percent: 0, interval_ms: 0 },
   'two of three, sure ones': { agreement: { n: 2, of: 3 }, min_confidence: 0.7, keep_confidence: 0.55 },
   'rules of events': { events: { for_ms: 800, gap_ms: 4000, remind_ms: 5000, quiet: [{ from: '22:10', to: '22:20' }] }, ttl_ms: 20_000 },
+  'rules for events': {
+    off: { agreement: { n: 2, of: 3 }, min_confidence: 0.6 },
+    events: { for_ms: 700, gap_ms: 1500, remind_ms: 1000, quiet: [{ from: '03:45', to: '03:46' }] },
+  },
   'a pause after each change': { cooldown_ms: 3000, change_percent: 5 },
 };
 

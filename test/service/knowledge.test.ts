@@ -126,7 +126,7 @@ it('an outcome whose validity has passed is published as stale, and fires no eve
     ['error', outcome(true, new Date(Date.now() - 1), 'error')],
   ] as const) {
     results.watch(each);
-    results.event({ type, previous: null, outcome: each, frame: null, confirmation: null, atMs: 0 });
+    results.event({ type, previous: null, outcome: each, frame: null, confirmation: null, atMs: 0, at: new Date() });
   }
   expect(
     said.map(([topic, body]) => [topic.split('/').at(-1), (body as { status?: string }).status ?? body, (body as { value?: unknown }).value]),
