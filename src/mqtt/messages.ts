@@ -252,6 +252,16 @@ export const healthSchema = z.object({
     queued: count,
     pictures: z.object({ published: count, waiting_bytes: count, dropped: z.record(z.string(), count) }).describe('of events'),
   }),
+  recorder: z
+    .object({
+      bytes: count.describe('on the disk'),
+      segments: count,
+      queued: z.object({ lines: count, bytes: count }).describe('not on the disk yet'),
+      lost: z.record(z.string(), z.object({ frames: count, lines: count })).describe('not recorded: pictures and lines, by reason'),
+      pictures_dropped: count.describe('that were not encoded: too many at a time, or damaged'),
+    })
+    .nullable()
+    .describe('null: nothing has been recorded'),
   clock_synced: z.boolean().nullable().describe('null: this system does not tell'),
   errors: z
     .array(z.object({ id: z.string(), level: z.enum(['WARNING', 'URGENT', 'CRITICAL', 'FATAL']), message: z.string() }))

@@ -7,14 +7,17 @@ export interface LastWords {
   notify: ((status: string) => Promise<void>) | undefined;
   /** Says `offline`; likewise. */
   sayOffline: ((withinMs: number) => Promise<void>) | undefined;
+  /** Writes what is not in the record yet; likewise. */
+  closeRecord: ((withinMs: number) => Promise<void>) | undefined;
 }
 
 /** The error is logged, once, with its stack; then the others hear of it. Resolves within `withinMs`, never rejects; the process is to end then. */
-export async function sayLastWords(error: unknown, { log, notify, sayOffline }: LastWords, withinMs: number): Promise<void> {
+export async function sayLastWords(error: unknown, { log, notify, sayOffline, closeRecord }: LastWords, withinMs: number): Promise<void> {
   const err = error instanceof Error ? error : new Error(String(error)); // whatever was thrown, with a stack
   const others = [
     attempt(async () => log.fatal({ err }, `an error that nobody caught, the process ends: ${err.message}`)),
     attempt(async () => await sayOffline?.(withinMs)),
+    attempt(async () => await closeRecord?.(withinMs)),
     attempt(async () => await notify?.(`ended by an error that nobody caught: ${err.message}`)),
   ];
   let timer: NodeJS.Timeout | undefined;

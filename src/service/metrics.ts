@@ -18,6 +18,14 @@ export interface MetricsSnapshot {
   temperatures: Readonly<Record<string, number>>; // degrees Celsius by thermal zone
   watts: Readonly<Record<string, number>>; // by power rail; empty where none can be read
   memoryBytes: number;
+  /** Null: nothing has been recorded. */
+  recorder: {
+    bytes: number; // on the disk
+    segments: number;
+    queued: { lines: number; bytes: number };
+    lost: Readonly<Record<string, { frames: number; lines: number }>>; // by reason
+    picturesDropped: number;
+  } | null;
   log: { dropped: number };
 }
 
@@ -140,6 +148,11 @@ function snapshotMetrics(registry: Registry): (now: MetricsSnapshot) => void {
   const temperature = gauge('soc_temperature_celsius', 'Temperatures of the thermal zones', 'zone');
   const power = gauge('power_watts', 'Power drawn', 'rail');
   const memory = gauge('memory_used_bytes', 'Resident memory of the process');
+  const recordBytes = gauge('recorder_bytes', 'What the record takes of the disk');
+  const recordSegments = gauge('recorder_segments', 'Segments of the record');
+  const recordQueued = gauge('recorder_queued_bytes', 'What waits to be recorded');
+  const recordLines = counter('recorder_lost_lines_total', 'Lines that were not recorded', 'reason');
+  const recordPictures = counter('recorder_lost_pictures_total', 'Pictures that were not recorded', 'reason');
   const logDropped = counter('log_dropped_total', 'Lines of the log that nobody read in time');
   const all = [
     captured,
@@ -163,10 +176,15 @@ function snapshotMetrics(registry: Registry): (now: MetricsSnapshot) => void {
     temperature,
     power,
     memory,
+    recordBytes,
+    recordSegments,
+    recordQueued,
+    recordLines,
+    recordPictures,
     logDropped,
   ];
 
-  return ({ cameras, watches, queue, engine, models, mqtt, temperatures, watts, memoryBytes, log }) => {
+  return ({ cameras, watches, queue, engine, models, mqtt, temperatures, watts, memoryBytes, recorder, log }) => {
     for (const metric of all) metric.reset();
     for (const { id: camera, ...now } of cameras) {
       captured.inc({ camera }, now.frames);
@@ -194,5 +212,14 @@ function snapshotMetrics(registry: Registry): (now: MetricsSnapshot) => void {
     for (const [rail, value] of Object.entries(watts)) power.set({ rail }, value);
     memory.set(memoryBytes);
     logDropped.inc(log.dropped);
+    if (recorder === null) return;
+    recordBytes.set(recorder.bytes);
+    recordSegments.set(recorder.segments);
+    recordQueued.set(recorder.queued.bytes);
+    for (const [reason, { frames, lines }] of Object.entries(recorder.lost)) {
+      recordLines.inc({ reason }, lines);
+      recordPictures.inc({ reason }, frames);
+    }
+    recordPictures.inc({ reason: 'not_encoded' }, recorder.picturesDropped);
   };
 }

@@ -9,6 +9,7 @@ import type { NodeState } from './node-state.js';
 import { Notifier } from './notify.js';
 import { own } from './own.js';
 import { checksOf } from './readiness.js';
+import { RecordKeeper } from './record-keeper.js';
 import { Status } from './status.js';
 import { System } from './system.js';
 import { Troubles } from './troubles.js';
@@ -22,6 +23,7 @@ export interface NodeParts {
   status: Status;
   metrics: Metrics;
   notifier: Notifier;
+  record: RecordKeeper;
 }
 
 export interface PartsOptions {
@@ -41,7 +43,15 @@ export function nodeParts({ state, log, change, onCamera }: PartsOptions): NodeP
     clientSuffix: change.stateDir.clientSuffix,
     log,
   });
-  const status = new Status({ state, changer, side, latency, log, system: new System() });
+  const record = new RecordKeeper({
+    session: state.session,
+    model: () => ({ name: state.model?.name ?? '', hash: state.model?.revision ?? '' }),
+    alert: (message) => {
+      if (message !== null) log.child('recorder').warn(message);
+      side.node.alert('recorder', message, 'WARNING');
+    },
+  });
+  const status = new Status({ state, changer, side, latency, log, record, system: new System() });
   const metrics = new Metrics({ version: state.version, snapshot: () => status.metrics() });
   const troubles = new Troubles(side.node);
   const reporter = cameraReporter({
@@ -52,5 +62,5 @@ export function nodeParts({ state, log, change, onCamera }: PartsOptions): NodeP
     onChange: onCamera,
   });
   const notifier = new Notifier({ healthy: () => checksOf(state, changer.config, side.link.connected)[0].ok });
-  return { changer, side, troubles, reporter, latency, status, metrics, notifier };
+  return { changer, side, troubles, reporter, latency, status, metrics, notifier, record };
 }

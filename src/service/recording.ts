@@ -1,6 +1,9 @@
-/** What watches see, answer and tell, handed to the recorder: frames that were asked about or looked different, in the order of what happened. */
+/**
+ * What watches see, answer and tell, handed to the recorder in the order of what happened. Of frames those that were asked about, and some that looked
+ * different.
+ */
 import type { Frame } from '../camera/frame.js';
-import type { AnswerLine, FrameLine, StartLine } from '../record/lines.js';
+import type { AnswerLine, EventLine, FrameLine, StartLine, SuppressedLine } from '../record/lines.js';
 import type { WatchRecord } from '../record/recorder.js';
 import type { Pair } from '../watch/change.js';
 import type { Suppressed, WatchEvent } from '../watch/events.js';
@@ -19,8 +22,15 @@ export interface RecordingOptions {
   encode: (frame: Frame) => Promise<Uint8Array>;
 }
 
+/**
+ * Between two frames of a watch that are recorded only because they look different: they show what other settings would have asked about, and a picture
+ * that never stands still would otherwise take the disk, and the thread of the loop, at the speed of the camera.
+ */
+const NEW_MS = 200;
 /** Pictures being encoded at a time, of all watches: one more is recorded without. */
 const MOST_ENCODING = 4;
+
+const NOWHERE: WatchRecord = { start: () => {}, line: () => {}, frame: () => {} };
 
 interface Tape {
   record: WatchRecord;
@@ -29,6 +39,8 @@ interface Tape {
   sequence: Sequence;
   /** Of the last frame recorded, whole or without its picture. */
   last: Pair | null;
+  /** When it was captured. */
+  lastMs: number;
   /** The last frame recorded as it came: it is recorded once more when it is asked about, without its picture. */
   lastFrame: string;
   /** The gate took the last one for a flash, so what it made of the next frame counts, whatever that was. */
@@ -37,8 +49,8 @@ interface Tape {
 
 export class Recording {
   private readonly tapes = new Map<string, Tape>();
-  private readonly encoding = new Map<string, Promise<Uint8Array | null>>(); // by frame: watches share it
-  /** That were not encoded: too many at a time, or damaged. */
+  private readonly encoding = new Map<string, { camera: string; jpeg: Promise<Uint8Array | null>; isWithdrawn: boolean }>(); // by frame: watches share it
+  /** That were not encoded, being too many at a time or damaged, or were withdrawn. */
   droppedPictures = 0;
 
   constructor(private readonly options: RecordingOptions) {}
@@ -48,10 +60,11 @@ export class Recording {
     const tape = this.tape(watch.id, spec);
     const { frame } = inspection;
     const isAgain = tape.lastFrame === frame.id;
+    const isDue = frame.monotonicMs - tape.lastMs >= NEW_MS;
     const looksNew = () => tape.last === null || isNew(inspection.changedSince(tape.last, spec), spec);
     const isFlash = skipped === 'unchanged' && compared !== null && isNew(compared.share, spec);
     const counts = skipped === null || isFlash || (tape.afterFlash && compared !== null);
-    if (!counts && (isAgain || skipped === 'repeat' || skipped === 'age' || skipped === 'unchanged' || !looksNew())) return;
+    if (!counts && (isAgain || skipped === 'repeat' || skipped === 'age' || skipped === 'unchanged' || !isDue || !looksNew())) return;
     if (compared !== null || skipped === null) tape.afterFlash = isFlash;
     const line: Omit<FrameLine, 'file' | 'bytes'> = {
       kind: 'frame',
@@ -72,8 +85,9 @@ export class Recording {
       return;
     }
     tape.last = inspection.pair(spec);
+    tape.lastMs = frame.monotonicMs;
     tape.lastFrame = frame.id;
-    tape.sequence.add((jpeg) => tape.record.frame(line, jpeg), this.jpeg(frame));
+    tape.sequence.add((jpeg) => tape.record.frame(line, jpeg), this.jpeg(frame, spec.camera));
   }
 
   answered(outcome: WatchOutcome): void {
@@ -97,26 +111,35 @@ export class Recording {
   }
 
   told(event: WatchEvent): void {
-    const tape = this.tapes.get(event.outcome.watch);
-    if (tape === undefined) return;
-    const line = { kind: 'event' as const, ...toldOf(event) };
-    tape.sequence.add(() => tape.record.line(line));
+    this.news(event.outcome.watch, { kind: 'event', ...toldOf(event) });
   }
 
   suppressed(news: Suppressed): void {
-    const tape = this.tapes.get(news.outcome.watch);
-    if (tape === undefined) return;
-    const line = { kind: 'suppressed' as const, ...toldOf(news), reason: news.reason };
-    tape.sequence.add(() => tape.record.line(line));
+    this.news(news.outcome.watch, { kind: 'suppressed', ...toldOf(news), reason: news.reason });
   }
 
-  forget(watch: string): void {
-    this.tapes.delete(watch);
+  /** Watches of which this is not so are recorded no more, not even what is being encoded of them. */
+  retain(isRecorded: (watch: string, spec: WatchSpec) => boolean): void {
+    for (const [watch, tape] of this.tapes) {
+      if (isRecorded(watch, tape.spec)) continue;
+      tape.record = NOWHERE;
+      this.tapes.delete(watch);
+    }
+  }
+
+  /** Frames that are being encoded are recorded without their picture. */
+  withdrawPictures(cameras: readonly string[]): void {
+    for (const entry of this.encoding.values()) entry.isWithdrawn ||= cameras.includes(entry.camera);
   }
 
   /** Resolves when everything has been handed over. */
   async end(): Promise<void> {
     await Promise.all([...this.tapes.values()].map(({ sequence }) => sequence.done()));
+  }
+
+  private news(watch: string, line: EventLine | SuppressedLine): void {
+    const tape = this.tapes.get(watch);
+    tape?.sequence.add(() => tape.record.line(line));
   }
 
   private tape(watch: string, spec: WatchSpec): Tape {
@@ -126,7 +149,7 @@ export class Recording {
     const start = { camera: spec.camera, spec, timezone, model };
     if (known === undefined) {
       const record = this.options.open(watch, start);
-      const tape: Tape = { record, spec, sequence: new Sequence(), last: null, lastFrame: '', afterFlash: false };
+      const tape: Tape = { record, spec, sequence: new Sequence(), last: null, lastMs: Number.NEGATIVE_INFINITY, lastFrame: '', afterFlash: false };
       this.tapes.set(watch, tape);
       return tape;
     }
@@ -136,30 +159,37 @@ export class Recording {
     return known;
   }
 
-  private jpeg(frame: Frame): Promise<Uint8Array | null> {
+  private jpeg(frame: Frame, camera: string): Promise<Uint8Array | null> {
     const shared = this.encoding.get(frame.id);
-    if (shared !== undefined) return shared;
+    if (shared !== undefined) return shared.jpeg;
     if (this.encoding.size >= MOST_ENCODING) {
       this.droppedPictures++;
       return Promise.resolve(null);
     }
+    const entry = { camera, jpeg: this.encode(frame).finally(() => this.encoding.delete(frame.id)), isWithdrawn: false };
+    this.encoding.set(frame.id, entry);
+    entry.jpeg = entry.jpeg.then((jpeg) => {
+      if (jpeg === null || entry.isWithdrawn) this.droppedPictures++;
+      return entry.isWithdrawn ? null : jpeg;
+    });
+    return entry.jpeg;
+  }
+
+  /** Null: it cannot be. */
+  private async encode(frame: Frame): Promise<Uint8Array | null> {
     const letGo = frame.hold?.();
-    const jpeg = this.options
-      .encode(frame)
-      .catch(() => {
-        this.droppedPictures++;
-        return null;
-      })
-      .finally(() => {
-        letGo?.();
-        this.encoding.delete(frame.id);
-      });
-    this.encoding.set(frame.id, jpeg);
-    return jpeg;
+    try {
+      return await this.options.encode(frame);
+    } catch {
+      return null;
+    } finally {
+      letGo?.();
+    }
   }
 }
 
-function toldOf({ type, previous, outcome: { id, frame, value }, atMs, at }: WatchEvent | Suppressed) {
+/** What an event and one that is not told have in common. */
+function toldOf({ type, previous, outcome: { id, frame, value }, atMs, at }: WatchEvent | Suppressed): Omit<EventLine, 'kind'> {
   return { at: at.toISOString(), mono_ms: atMs, event_type: type, value, previous, frame: frame?.id ?? null, answer: id };
 }
 

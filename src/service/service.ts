@@ -133,10 +133,11 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
     const { log, parts } = this;
     const others =
       parts === null
-        ? { notify: undefined, sayOffline: undefined }
+        ? { notify: undefined, sayOffline: undefined, closeRecord: undefined }
         : {
             notify: (status: string) => parts.notifier.stopping(status),
             sayOffline: (ms: number) => parts.side.link.lastWords(ms),
+            closeRecord: (ms: number) => parts.record.close(ms),
           };
     await sayLastWords(error, { log, ...others }, withinMs);
     this.options.log.flushSync();
@@ -219,21 +220,26 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
   }
 
   private async watch(parts: NodeParts): Promise<void> {
-    const { side, reporter, troubles, changer } = parts;
+    const { side, reporter, troubles, changer, record } = parts;
     const model = this.state.model;
     if (model === null) throw new Error('the model is not loaded');
     const onOutcome = (outcome: WatchOutcome) => this.answered(outcome, parts);
-    const onEvent = (event: WatchEvent) => side.results.event(event);
+    const onEvent = (event: WatchEvent) => {
+      side.results.event(event);
+      record.told(event);
+    };
     const onOpinion = (opinion: Opinion) => this.opined(opinion);
-    const watching = new Watching({ model, side, reporter, troubles, onOutcome, onEvent, onOpinion }, changer.config);
+    const watching = new Watching({ model, side, reporter, troubles, record, onOutcome, onEvent, onOpinion }, changer.config);
     this.state.watching = watching;
+    await record.apply(changer.config);
     await watching.open(changer.config);
     this.ending.signal.throwIfAborted();
     watching.begin();
   }
 
-  private answered(outcome: WatchOutcome, { side, metrics, troubles, latency }: NodeParts): void {
+  private answered(outcome: WatchOutcome, { side, metrics, troubles, latency, record }: NodeParts): void {
     side.results.watch(outcome);
+    record.answered(outcome);
     metrics.answered(outcome);
     troubles.answered(outcome);
     if (outcome.frame !== null && outcome.status === 'ok') latency.add(performance.now() - outcome.frame.monotonicMs);
@@ -246,9 +252,16 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
   }
 
   /** Puts a changed configuration into force; while the model is being loaded, watch() takes what is in force then. */
-  private async apply(config: Config, diff: ConfigDiff, { side }: NodeParts): Promise<void> {
+  private async apply(config: Config, diff: ConfigDiff, { side, record, changer }: NodeParts): Promise<void> {
     this.options.log.setLevel(config.log.level);
-    await this.state.watching?.apply(config, diff);
+    const { watching } = this.state;
+    if (watching !== null) {
+      await record.apply(config, diff.cameras.changed); // first: cameras take their time, and what may not be recorded must not be meanwhile
+      await watching.apply(config, diff).catch(async (error: unknown) => {
+        await record.apply(changer.config);
+        throw error;
+      });
+    }
     side.withdrawPictures(config, diff.cameras.changed);
   }
 
@@ -287,17 +300,19 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
     clearTimeout(this.healthTimer);
     if (!this.ending.signal.aborted) this.ending.abort();
     if (parts !== null) {
-      const { side, notifier, reporter, status } = parts;
+      const { side, notifier, reporter, status, record } = parts;
       const notified = notifier.stopping();
       side.node.event('stopping', 'the node is being stopped');
       side.refuseRequests();
       await state.watching?.stop(left() / 2);
+      const recorded = record.close(left() / 2);
       await side.pictures.finish(left() / 2);
       reporter.stop();
       side.node.health(status.health());
       side.node.clearAlerts();
       await side.link.stop(left());
       await this.http?.stop();
+      await recorded;
       await notified;
     }
     const { model } = state;

@@ -15,8 +15,9 @@ import type { MetricsSnapshot } from './metrics.js';
 import type { NodeState } from './node-state.js';
 import { own } from './own.js';
 import { checksOf } from './readiness.js';
+import type { RecordKeeper } from './record-keeper.js';
 import type { System } from './system.js';
-import { timeZoneOf } from './watching.js';
+import { timeZoneOf } from './time-zone.js';
 
 export interface StatusSources {
   state: NodeState;
@@ -24,6 +25,7 @@ export interface StatusSources {
   side: BrokerSide;
   latency: Latency;
   log: Log;
+  record: Pick<RecordKeeper, 'status'>;
   system: System;
 }
 
@@ -127,6 +129,7 @@ export class Status {
         queued,
         pictures: this.pictures(),
       },
+      recorder: this.recorder(),
       clock_synced: readings.clockSynced,
       errors: [...side.node.standingAlerts].map(([id, { level, message }]) => ({ id, level, message })),
     };
@@ -158,6 +161,7 @@ export class Status {
       temperatures: readings.temperatures,
       watts: readings.watts,
       memoryBytes: sources.system.memory().rssBytes,
+      recorder: sources.record.status(),
       log: { dropped: sources.log.dropped },
     };
   }
@@ -169,6 +173,13 @@ export class Status {
     const all: Record<string, number> = { ...dropped };
     for (const [reason, count] of Object.entries(side.pictures.dropped)) all[reason] = (all[reason] ?? 0) + count;
     return { published, waiting_bytes: bytes, dropped: all };
+  }
+
+  private recorder(): Health['recorder'] {
+    const status = this.sources.record.status();
+    if (status === null) return null;
+    const { picturesDropped, ...rest } = status;
+    return { ...rest, pictures_dropped: picturesDropped };
   }
 
   private cameras(): Camera[] {

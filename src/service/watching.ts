@@ -1,6 +1,5 @@
 /** Cameras, watches and queries on a loaded model: started, changed and stopped together. */
 import type { WatchEvent } from '../watch/events.js';
-import { processTimeZone } from '../watch/local-time.js';
 import { WatchLoop } from '../watch/loop.js';
 import type { Opinion } from '../watch/opinion.js';
 import { nothingKnown, type WatchOutcome } from '../watch/outcome.js';
@@ -11,9 +10,10 @@ import type { CameraReporter } from './camera-reporter.js';
 import { CameraSet } from './cameras.js';
 import type { Config } from './config/config.js';
 import type { ConfigDiff } from './config/diff.js';
-import { SYSTEM_ZONE } from './config/schema.js';
 import { rethrow } from './last-words.js';
 import type { LoadedModel } from './model.js';
+import type { RecordKeeper } from './record-keeper.js';
+import { timeZoneOf } from './time-zone.js';
 import type { Troubles } from './troubles.js';
 
 export interface WatchingOptions {
@@ -24,11 +24,7 @@ export interface WatchingOptions {
   onOutcome: (outcome: WatchOutcome) => void;
   onEvent: (event: WatchEvent) => void;
   onOpinion: (opinion: Opinion) => void;
-}
-
-/** Of the node's quiet hours. */
-export function timeZoneOf({ timezone }: Pick<Config, 'timezone'>): string {
-  return timezone === SYSTEM_ZONE ? processTimeZone() : timezone;
+  record: Pick<RecordKeeper, 'onDecision' | 'suppressed'>;
 }
 
 export class Watching {
@@ -40,10 +36,20 @@ export class Watching {
     private readonly options: WatchingOptions,
     config: Config,
   ) {
-    const { model, reporter, onOutcome, onEvent, onOpinion } = options;
+    const { model, reporter, onOutcome, onEvent, onOpinion, record } = options;
     const usage = new Usage(); // of the one engine that both use
-    const onFault = rethrow; // an answer would be lost, uncounted
-    const loop = new WatchLoop(model, { onOutcome, onEvent, onOpinion, onFault, usage, timeZone: timeZoneOf(config) });
+    const loop = new WatchLoop(model, {
+      onOutcome,
+      onEvent,
+      onOpinion,
+      onSuppressed: (news) => record.suppressed(news),
+      get onDecision() {
+        return record.onDecision;
+      },
+      onFault: rethrow, // an answer would be lost, uncounted
+      usage,
+      timeZone: timeZoneOf(config),
+    });
     this.loop = loop;
     this.queries = new Queries(model, { limit: config.requests.queue, usage });
     this.cameras = new CameraSet(model.imageSize, {

@@ -9,40 +9,14 @@ import type { FrameLine } from '../../src/record/lines.js';
 import { counts } from '../support/counts.js';
 import { describeWith } from '../support/programs.js';
 import { Random } from '../support/random.js';
+import { canMount, mounted } from '../support/small-disk.js';
 import { answerLine, diskWith, frameLine, jpeg, MIB, newFolder, onDisk, openRecorder, readAll, START, TestClock } from './support.js';
 
 const CHILD = resolve('test/record/child.mjs');
 
-/** A file system of its own, of memory. */
-async function mounted(bytes: number, body: (path: string, mount: (options: string) => void) => Promise<void>): Promise<void> {
-  const path = await mkdtemp(join(tmpdir(), 'mipha-disk-'));
-  const mount = (options: string) => {
-    const { status, stderr } = spawnSync('mount', ['-t', 'tmpfs', '-o', `${options}size=${bytes}`, 'tmpfs', path], { encoding: 'utf8' });
-    if (status !== 0) throw new Error(stderr);
-  };
-  mount('');
-  try {
-    await body(path, mount);
-  } finally {
-    spawnSync('umount', ['-l', path]);
-    await rm(path, { recursive: true, force: true });
-  }
-}
+const canTest = canMount('recording on a small and on a read-only file system');
 
-function mountProblem(): string {
-  const path = join(tmpdir(), `mipha-probe-${process.pid}`);
-  spawnSync('mkdir', ['-p', path]);
-  const { status, stderr, error } = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', path], { encoding: 'utf8' });
-  if (status === 0) spawnSync('umount', [path]);
-  spawnSync('rmdir', [path]);
-  return status === 0 ? '' : (error?.message ?? stderr.trim());
-}
-
-const problem = process.env.CI ? '' : mountProblem(); // in CI the tests say themselves that they cannot
-if (problem !== '')
-  console.warn(`\nNOT TESTED HERE is recording on a small and on a read-only file system: it takes root to mount one (${problem})\n`);
-
-describe.skipIf(problem !== '')('a small file system', () => {
+describe.skipIf(!canTest)('a small file system', () => {
   it('is never filled: the record becomes what fits, its oldest part makes room, the newest is there', async () => {
     await mounted(2 * MIB, async (disk) => {
       const folder = join(disk, 'record');

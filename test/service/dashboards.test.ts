@@ -38,6 +38,7 @@ async function metrics(): Promise<Map<string, { type: string; labels: Set<string
       temperatures: { zone: 1 },
       watts: { rail: 1 },
       memoryBytes: 1,
+      recorder: { bytes: 1, segments: 1, queued: { lines: 1, bytes: 1 }, lost: { full: { frames: 1, lines: 1 } }, picturesDropped: 1 },
       log: { dropped: 1 },
     }),
   });

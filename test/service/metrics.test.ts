@@ -20,6 +20,7 @@ const snapshot: MetricsSnapshot = {
   temperatures: { 'cpu-thermal': 41.5 },
   watts: {},
   memoryBytes: 123_456,
+  recorder: { bytes: 5000, segments: 3, queued: { lines: 1, bytes: 700 }, lost: { full: { frames: 4, lines: 2 } }, picturesDropped: 6 },
   log: { dropped: 8 },
 };
 const timing = { queueMs: 1, prepMs: 2, visionMs: 3, prefillMs: 4, decodeMs: 5, totalMs: 15 };
@@ -69,6 +70,12 @@ describe('metrics', () => {
       mipha_event_pictures_waiting_bytes: 1200,
       'mipha_soc_temperature_celsius{zone="cpu-thermal"}': 41.5,
       mipha_memory_used_bytes: 123_456,
+      mipha_recorder_bytes: 5000,
+      mipha_recorder_segments: 3,
+      mipha_recorder_queued_bytes: 700,
+      'mipha_recorder_lost_lines_total{reason="full"}': 2,
+      'mipha_recorder_lost_pictures_total{reason="full"}': 4,
+      'mipha_recorder_lost_pictures_total{reason="not_encoded"}': 6,
       mipha_log_dropped_total: 8,
     };
     expect(samples((await metrics.scrape()).text)).toMatchObject(expected);
@@ -77,8 +84,10 @@ describe('metrics', () => {
     expect(samples(again.text)).not.toHaveProperty('mipha_frame_age_seconds{camera="back"}');
     expect(again.contentType).toContain('text/plain');
 
-    now = { ...snapshot, cameras: [] };
-    expect((await metrics.scrape()).text).not.toContain('camera="front"');
+    now = { ...snapshot, cameras: [], recorder: null };
+    const { text } = await metrics.scrape();
+    expect(text).not.toContain('camera="front"');
+    expect(samples(text)).not.toHaveProperty('mipha_recorder_lost_pictures_total{reason="full"}');
   });
 
   it('are named as Prometheus asks', async () => {
