@@ -40,7 +40,7 @@ export function summary(report: ReplayReport): [name: string, value: string][] {
   const rows: [string, string][] = [
     [
       'recorded',
-      from === null || to === null ? 'nothing in this time' : `${from.toISOString()} to ${to.toISOString()}, ${hours(days)} in ${lives} parts`,
+      from === null || to === null ? 'nothing in this time' : `${from.toISOString()} to ${to.toISOString()}, ${hours(days)}${lives === 1 ? '' : ` in ${lives} parts`}`,
     ],
     ['frames', String(frames)],
     ['questions a day', perDay(questions)],
@@ -66,7 +66,7 @@ function words({ precision, recall, hits, falseAlarms, misses }: Score): string 
 }
 
 function rate(count: number, days: number): string {
-  return days === 0 ? '–' : (count / days).toPrecision(3);
+  return days === 0 ? '–' : (count / days).toLocaleString('en', { maximumSignificantDigits: 3 });
 }
 
 function hours(days: number): string {
