@@ -40,7 +40,9 @@ export function summary(report: ReplayReport): [name: string, value: string][] {
   const rows: [string, string][] = [
     [
       'recorded',
-      from === null || to === null ? 'nothing in this time' : `${from.toISOString()} to ${to.toISOString()}, ${hours(days)}${lives === 1 ? '' : ` in ${lives} parts`}`,
+      from === null || to === null
+        ? 'nothing in this time'
+        : `${from.toISOString()} to ${to.toISOString()}, ${hours(days)}${lives === 1 ? '' : ` in ${lives} parts`}`,
     ],
     ['frames', String(frames)],
     ['questions a day', perDay(questions)],
