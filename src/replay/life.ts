@@ -128,6 +128,7 @@ export class Life {
       const atMs = line.kind === 'frame' ? line.decided_ms : line.mono_ms;
       this.clock.setDate(new Date(line.at), line.mono_ms);
       if (line.kind === 'answer' && line.frame === this.lastAsked.frame) this.usualMs = Math.max(1, line.mono_ms - this.lastAsked.atMs);
+      if (line.kind === 'answer' && line.frame !== null && line.status !== 'stale') this.answers.set(line.frame, line);
       if (line.kind === 'frame' && line.asked) this.askedBefore++;
       if (line.kind === 'frame' && line.asked) this.lastAsked = { frame: line.id, atMs: line.decided_ms };
       if (line.kind === 'event') this.options.handlers.onRecordedEvent(line);
@@ -196,7 +197,6 @@ export class Life {
   private async recorded(question: string): Promise<AnswerLine | 'never' | null> {
     const asking = original(this.asking);
     this.answered = this.answers.get(asking) ?? (await this.timeline.answerTo(asking));
-    if (this.answered !== null) this.answers.set(asking, this.answered);
     if (this.answered === null && this.same.decides) {
       this.isLost = true; // given up then: its camera went away, or the node stopped
       return 'never';

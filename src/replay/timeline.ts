@@ -6,7 +6,7 @@ import type { Recorded } from '../record/read.js';
 export type Step = Pick<Recorded, 'line' | 'picture'>;
 
 /** An answer comes within so many lines of its frame, or never: nothing is kept longer. */
-const FARTHEST = 10_000;
+const FARTHEST = 1000;
 
 /** One `start` and what follows it, up to the next. */
 export class Timeline {
@@ -28,7 +28,7 @@ export class Timeline {
     return step;
   }
 
-  /** What was answered about a frame that next() has given; null when that was not recorded. */
+  /** What was answered about a frame, if that comes after what next() has given; null when it was not recorded. */
   async answerTo(frame: string): Promise<AnswerLine | null> {
     for (;;) {
       const known = this.answers.get(frame);
