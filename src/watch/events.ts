@@ -251,9 +251,11 @@ export class Events {
     const stoodMs = standing.sinceMs + for_ms;
     if (nowMs < stoodMs) return stoodMs;
     standing.stood = true;
+    const isConfirmed = confirm === undefined || value === false || (standing.confirmation?.untilMs ?? 0) > nowMs;
+    if (!isConfirmed && (standing.wish !== null || standing.refused === outcome)) return NEVER; // nothing to decide before the next answer
     const heldMs = this.heldUntil(nowMs, this.valueToldMs, standing, type);
     if (heldMs !== null) return heldMs;
-    if (confirm !== undefined && value !== false && (standing.confirmation === null || standing.confirmation.untilMs <= nowMs)) {
+    if (!isConfirmed) {
       this.wish(standing, nowMs, confirm.after_ms);
       return NEVER;
     }
@@ -283,20 +285,20 @@ export class Events {
 
   /** Null: neither quiet hours nor the gap after the last event hold it back. */
   private heldUntil(nowMs: number, toldMs: number, news: News, type: EventType): number | null {
+    // The gap first: none begins in quiet hours, so what is counted does not depend on how often this is looked at.
+    const gapMs = toldMs + this.spec.events.gap_ms;
+    if (nowMs < gapMs) {
+      this.suppress('gap', news, type);
+      return gapMs;
+    }
     const wallMs = this.clock.date().getTime();
     const quietMs = this.quiet.until(wallMs);
-    if (quietMs !== null) {
-      this.suppress('quiet', news, type);
-      return nowMs + Math.min(quietMs - wallMs, LOOK_MS);
-    }
-    const gapMs = toldMs + this.spec.events.gap_ms;
-    if (nowMs >= gapMs) return null;
-    this.suppress('gap', news, type);
-    return gapMs;
+    if (quietMs === null) return null;
+    this.suppress('quiet', news, type);
+    return nowMs + Math.min(quietMs - wallMs, LOOK_MS);
   }
 
   private wish(standing: Standing, nowMs: number, afterMs: number): void {
-    if (standing.wish !== null || standing.refused === standing.outcome) return;
     const seenMs = standing.outcome.frame?.monotonicMs ?? nowMs;
     standing.wish = { fromMs: afterMs === 0 ? seenMs : nowMs + afterMs, asking: null };
     this.reports.wanted();

@@ -27,6 +27,8 @@ afterEach(() => {
 describe('any order of events', () => {
   const seeds = Array.from({ length: counts(10, 40) }, (_, seed) => seed);
 
+  const [events, reasons] = [new Set<string>(), new Set<string>()];
+
   it.each(seeds)('leaves nothing running and nothing untold (%i)', async (seed) => {
     const rand = random(seed);
     const some = (most: number) => Math.floor(rand() * most);
@@ -45,13 +47,24 @@ describe('any order of events', () => {
         expect(status === 'error').toBe(error !== null);
         if (value !== null) expect(validUntil?.getTime()).toBeGreaterThan(Date.now() - 1);
       },
+      onEvent: ({ type, outcome: { watch, validUntil } }) => {
+        expect(stopped).toBe(false);
+        expect(alive.has(watch)).toBe(true);
+        if (type !== 'error') expect(validUntil?.getTime()).toBeGreaterThan(Date.now() - 1);
+        events.add(type);
+      },
+      onSuppressed: ({ outcome: { watch }, reason }) => {
+        expect(stopped).toBe(false);
+        expect(alive.has(watch)).toBe(true);
+        reasons.add(reason);
+      },
       onFault: (fault) => unhandled.push(fault),
     });
     const queries = new Queries(eyes, { limit: 3 });
     const asked: Promise<unknown>[] = [];
     let settled = 0;
     const crops = [undefined, { width: 0.5 }, { x: 0.5, width: 0.5 }];
-    const events: (() => void)[] = [
+    const happenings: (() => void)[] = [
       () => pick(rand, cameras).show(blank(some(256))),
       () => pick(rand, cameras).show(blank(9)),
       () => pick(rand, cameras).show(blank(some(256))),
@@ -68,6 +81,14 @@ describe('any order of events', () => {
             reask_ms: 400,
             ttl_ms: 500 + some(2000),
             agreement: { n: 1, of: 2 },
+            off: { agreement: { n: 1 + some(3), of: 3 } },
+            events: {
+              ...(rand() < 0.5 ? {} : { for_ms: some(300) }),
+              ...(rand() < 0.5 ? {} : { gap_ms: some(500) }),
+              ...(rand() < 0.5 ? {} : { remind_ms: 1000 }),
+              ...(rand() < 0.8 ? {} : { quiet: [{ from: '00:00', to: '24:00' }] }),
+              ...(rand() < 0.5 ? {} : { confirm: { question: 'sure?', after_ms: pick(rand, [0, 0, 200]) } }),
+            },
             ...(crop && { crop }),
           }),
         );
@@ -106,7 +127,7 @@ describe('any order of events', () => {
     for (const camera of cameras) loop.addCamera(camera);
     loop.start();
     for (let i = 0; i < 400; i++) {
-      pick(rand, events)();
+      pick(rand, happenings)();
       expect(eyes.views).toBeLessThanOrEqual(2); // the loop's and a query's
       if (rand() < 0.7) await vi.advanceTimersByTimeAsync(some(120));
     }
@@ -117,11 +138,17 @@ describe('any order of events', () => {
     for (const camera of cameras) camera.show();
     await vi.advanceTimersByTimeAsync(10_000);
     expect(told).toBeGreaterThan(10);
+    expect(cameras.map(({ held }) => held)).toEqual([0, 0, 0]);
     expect(settled).toBe(asked.length);
     expect([eyes.running, eyes.views, vi.getTimerCount()]).toEqual([0, 0, 0]);
     expect(cameras.map((camera) => camera.listenerCount('frame'))).toEqual([0, 0, 0]);
     await new Promise((resolve) => realImmediate(resolve));
     expect(unhandled).toEqual([]);
+  });
+
+  it('had events, and some that were held back', () => {
+    expect([...events]).toEqual(expect.arrayContaining(['cleared', 'error', 'triggered']));
+    expect([...reasons].sort()).toEqual(['for', 'gap', 'quiet', 'unconfirmed']);
   });
 });
 

@@ -78,8 +78,8 @@ class Twin {
   look(second: number): void {
     const quiet = this.isQuiet(second);
     const free = (toldAt: number, what: 'value' | 'error' | 'reminder') => {
-      if (quiet) this.hold(second, what, 'quiet');
-      else if (second < toldAt + this.rules.gap_ms / 1000) this.hold(second, what, 'gap');
+      if (second < toldAt + this.rules.gap_ms / 1000) this.hold(second, what, 'gap');
+      else if (quiet) this.hold(second, what, 'quiet');
       else return true;
       return false;
     };
@@ -91,10 +91,12 @@ class Twin {
     if (this.value !== this.told) {
       if (second < this.since + this.rules.for_ms / 1000) return;
       this.waited = true;
-      if (!free(this.valueToldAt, 'value')) return;
       const { confirm } = this.rules;
-      if (confirm !== undefined && this.value !== false && second >= this.confirmedUntil) {
-        if (this.refusedAnswer !== this.answer) this.wishFrom ??= second + confirm.after_ms / 1000;
+      const confirmed = confirm === undefined || this.value === false || second < this.confirmedUntil;
+      if (!confirmed && (this.wishFrom !== null || this.refusedAnswer === this.answer)) return;
+      if (!free(this.valueToldAt, 'value')) return;
+      if (!confirmed) {
+        this.wishFrom = second + confirm.after_ms / 1000;
         return;
       }
       this.log.push(`${second} ${this.type} ${this.told}`);

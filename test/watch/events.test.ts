@@ -146,9 +146,9 @@ describe('quiet', () => {
   });
 
   it('and a gap are counted each', () => {
-    const rules = { quiet: [{ from: '12:00', to: '12:01' }], gap_ms: 120_000 };
+    const rules = { quiet: [{ from: '12:01', to: '12:04' }], gap_ms: 120_000 };
     const desk = new Desk(rules, NOON - 10_000).see('a').see('b').until(20).see('c').until(999);
-    expect(desk.log).toEqual(['0 changed a', '20 quiet: changed', '70 gap: changed', '120 changed b']);
+    expect(desk.log).toEqual(['0 changed a', '20 gap: changed', '120 quiet: changed', '250 changed b']);
   });
 });
 

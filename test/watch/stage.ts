@@ -23,6 +23,7 @@ export class FakeCamera extends EventEmitter implements Watched {
   newest: Frame | undefined;
   frames = 0;
   content = 0;
+  held = 0; // frames, by anybody
   readonly slot = { newest: () => this.newest };
 
   constructor(readonly id: string) {
@@ -34,7 +35,11 @@ export class FakeCamera extends EventEmitter implements Watched {
     if (this.newest === undefined || Buffer.compare(this.newest.data, picture.data) !== 0) this.content++;
     const { width, height, format, data } = picture;
     const id = `${this.id}-${++this.frames}`;
-    this.newest = { id, monotonicMs: performance.now(), at: new Date(), width, height, format, data, content: this.content };
+    const hold = () => {
+      this.held++;
+      return () => void this.held--;
+    };
+    this.newest = { id, monotonicMs: performance.now(), at: new Date(), width, height, format, data, content: this.content, hold };
     this.emit('frame', this.newest);
     return this.newest;
   }
