@@ -24,6 +24,7 @@ if (values.targets !== undefined && !/^\d{2,3}(,\d{2,3})*$/.test(values.targets)
 }
 const folder = resolve(given);
 if (existsSync(folder) && readdirSync(folder).length > 0) refuse(USAGE, `FOLDER: expected a new or empty folder, ${given} has files`);
+if (!existsSync(join(ROOT, 'dist/addon/load.js'))) refuse(USAGE, 'npm run setup comes first: nothing is compiled here');
 const nvcc = compiler();
 const usual = process.arch === 'x64' ? ON_X64 : TARGETS.filter((target) => makes(nvcc.version, target));
 const targets = values.targets?.split(',') ?? usual;
