@@ -28,6 +28,16 @@ export function wholeNumber(min: number, max: number): (text: string) => number 
   };
 }
 
+const UNITS = { d: 86_400_000, h: 3_600_000, m: 60_000, s: 1000 };
+
+/** A parser for commander: a time, or how long ago. */
+export function moment(text: string): Date {
+  const [, count, unit] = /^(\d+(?:\.\d+)?)([dhms])$/.exec(text) ?? [];
+  const at = unit === undefined ? new Date(text) : new Date(Date.now() - Number(count) * UNITS[unit as keyof typeof UNITS]);
+  if (Number.isNaN(at.getTime())) throw new InvalidArgumentError('Expected an age such as 7d, 12h or 30m, or a time such as 2026-11-28T07:00.');
+  return at;
+}
+
 /** For commander: collects `--set a.b=value`. */
 export function assignment(text: string, earlier: [path: string, value: string][]): [path: string, value: string][] {
   const split = text.indexOf('=');

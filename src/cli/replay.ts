@@ -18,7 +18,7 @@ import type { ReplayReport } from '../replay/report.js';
 import { recordOf } from '../replay/stills.js';
 import { type Value, watchSpecSchema } from '../watch/spec.js';
 import { interruption } from './failure.js';
-import { assignment, backendOption, SHIPPED_MODEL } from './options.js';
+import { assignment, backendOption, moment, SHIPPED_MODEL } from './options.js';
 import { milliseconds, notes, ProgressBar, printJson, table } from './output.js';
 import { type ChangeOptions, type Changes, changesOf } from './replay-changes.js';
 
@@ -168,15 +168,6 @@ function words(report: ReplayReport, tookMs: number, out: string | undefined): s
 /** Of the weights, as Mipha.revision. Throws what openPackage throws about a manifest. */
 async function revisionOf(folder: string): Promise<string> {
   return (await readManifest(folder)).files[WEIGHTS_FILE]?.sha256.slice(0, 12) ?? '';
-}
-
-const UNITS = { d: 86_400_000, h: 3_600_000, m: 60_000, s: 1000 };
-
-function moment(text: string): Date {
-  const [, count, unit] = /^(\d+(?:\.\d+)?)([dhms])$/.exec(text) ?? [];
-  const at = unit === undefined ? new Date(text) : new Date(Date.now() - Number(count) * UNITS[unit as keyof typeof UNITS]);
-  if (Number.isNaN(at.getTime())) throw new InvalidArgumentError('Expected an age such as 7d, 12h or 30m, or a time such as 2026-11-28T07:00.');
-  return at;
 }
 
 function zone(text: string): string {

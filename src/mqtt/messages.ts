@@ -26,6 +26,7 @@ export const errorCodes = [
   'UNKNOWN_VERB',
   'UNKNOWN_CAMERA',
   'UNKNOWN_WATCH',
+  'UNKNOWN_ANSWER', // the record has no such answer, or not any more
   'NO_FRAME', // the camera has not delivered any
   'STALE_FRAME', // the newest frame is older than max_age_ms
   'QUEUE_FULL', // see retry_after_ms

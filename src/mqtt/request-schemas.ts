@@ -1,6 +1,6 @@
 /** What may be asked of a node: one schema per verb. Unknown fields are ignored on the way in too, so that newer clients can talk to older nodes. */
 import { z } from 'zod';
-import { answerSpecSchema, cropSchema, idSchema, questionSchema, watchSpecSchema } from '../watch/spec.js';
+import { answerSpecSchema, cropSchema, idSchema, questionSchema, valueSchema, watchSpecSchema } from '../watch/spec.js';
 import { healthSchema, infoSchema, resultSchema } from './messages.js';
 
 export const TRANSACTION_CHARS = 128;
@@ -89,13 +89,22 @@ export const verbSchemas = {
       persisted: z.boolean(),
     }),
   },
+  label: {
+    request: z.object({
+      watch: idSchema,
+      answer: z.string().min(1).max(200).describe('`id` of a result of this watch, or `result` of an event'),
+      verdict: z.enum(['right', 'wrong']),
+      value: valueSchema.optional().describe('with `wrong`: what would have been right'),
+    }),
+    response: z.object({ watch: idSchema, answer: z.string() }),
+  },
   'camera/restart': { request: z.object({ camera: idSchema }), response: z.object({ camera: idSchema }) },
   restart: { request: z.object({}), response: z.object({ session: z.string().describe('the one that ends') }) },
 } as const;
 export type Verb = keyof typeof verbSchemas;
 export const VERBS = Object.keys(verbSchemas) as Verb[];
 /** What changes the node. Their responses are repeated for the whole dedupe window; the others' only while they are no old news. */
-export const CHANGING_VERBS: readonly Verb[] = ['watch/put', 'watch/delete', 'options', 'overrides/drop', 'camera/restart', 'restart'];
+export const CHANGING_VERBS: readonly Verb[] = ['watch/put', 'watch/delete', 'options', 'overrides/drop', 'label', 'camera/restart', 'restart'];
 /** What may be asked of all nodes at once. */
 export const BROADCAST_VERBS: readonly Verb[] = ['health', 'announce', 'snapshot'];
 export type RequestOf<V extends Verb> = z.infer<(typeof verbSchemas)[V]['request']>;

@@ -7,6 +7,7 @@ import { isSegmentName, LOG_FILE } from './segment.js';
 import { byNumber } from './survey.js';
 
 const ANSWER = Buffer.from('"answer"');
+const FEW = 16;
 
 /** Of each id that is found the name of its segment. `folder`: the watch's. Newest segments first, and no further than needed. */
 export async function findAnswers(folder: string, ids: ReadonlySet<string>): Promise<Map<string, string>> {
@@ -23,8 +24,10 @@ export async function findAnswers(folder: string, ids: ReadonlySet<string>): Pro
 }
 
 async function search(log: string, ids: ReadonlySet<string>, tell: (id: string) => void): Promise<void> {
+  // parsing a line takes a tenth of a millisecond, looking for some bytes in it a thousandth
+  const signs = ids.size > FEW ? [ANSWER] : [...ids].map((id) => Buffer.from(JSON.stringify(id)));
   for await (const { bytes, whole } of logLines(log)) {
-    if (bytes === null || !whole || !bytes.includes(ANSWER)) continue;
+    if (bytes === null || !whole || !signs.some((sign) => bytes.includes(sign))) continue;
     const line = parseLine(bytes);
     if (typeof line !== 'string' && line.kind === 'answer' && ids.has(line.id)) tell(line.id);
   }

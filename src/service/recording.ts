@@ -23,10 +23,11 @@ export interface RecordingOptions {
 }
 
 /**
- * Between two frames of a watch that are recorded only because they look different: they show what other settings would have asked about, and a picture
- * that never stands still would otherwise take the disk, and the thread of the loop, at the speed of the camera.
+ * How often a frame that need not be recorded is looked at, whether it differs from the last one recorded: such frames show what other settings would
+ * have asked about. A picture that never stands still would otherwise take the disk and the event loop at the speed of the camera. All watches look
+ * at the same frames, so that they share the work.
  */
-const NEW_MS = 200;
+const LOOK_MS = 500;
 /** Pictures being encoded at a time, of all watches: one more is recorded without. */
 const MOST_ENCODING = 4;
 
@@ -39,8 +40,8 @@ interface Tape {
   sequence: Sequence;
   /** Of the last frame recorded, whole or without its picture. */
   last: Pair | null;
-  /** When it was captured. */
-  lastMs: number;
+  /** Which stretch of LOOK_MS the last frame that was looked at is of. */
+  looked: number;
   /** The last frame recorded as it came: it is recorded once more when it is asked about, without its picture. */
   lastFrame: string;
   /** The gate took the last one for a flash, so what it made of the next frame counts, whatever that was. */
@@ -60,11 +61,13 @@ export class Recording {
     const tape = this.tape(watch.id, spec);
     const { frame } = inspection;
     const isAgain = tape.lastFrame === frame.id;
-    const isDue = frame.monotonicMs - tape.lastMs >= NEW_MS;
+    const stretch = Math.floor(frame.monotonicMs / LOOK_MS);
     const looksNew = () => tape.last === null || isNew(inspection.changedSince(tape.last, spec), spec);
     const isFlash = skipped === 'unchanged' && compared !== null && isNew(compared.share, spec);
     const counts = skipped === null || isFlash || (tape.afterFlash && compared !== null);
-    if (!counts && (isAgain || skipped === 'repeat' || skipped === 'age' || skipped === 'unchanged' || !isDue || !looksNew())) return;
+    if (!counts && (isAgain || skipped === 'repeat' || skipped === 'age' || skipped === 'unchanged' || tape.looked === stretch)) return;
+    tape.looked = stretch;
+    if (!counts && !looksNew()) return;
     if (compared !== null || skipped === null) tape.afterFlash = isFlash;
     const line: Omit<FrameLine, 'file' | 'bytes'> = {
       kind: 'frame',
@@ -85,7 +88,6 @@ export class Recording {
       return;
     }
     tape.last = inspection.pair(spec);
-    tape.lastMs = frame.monotonicMs;
     tape.lastFrame = frame.id;
     tape.sequence.add((jpeg) => tape.record.frame(line, jpeg), this.jpeg(frame, spec.camera));
   }
@@ -149,7 +151,7 @@ export class Recording {
     const start = { camera: spec.camera, spec, timezone, model };
     if (known === undefined) {
       const record = this.options.open(watch, start);
-      const tape: Tape = { record, spec, sequence: new Sequence(), last: null, lastMs: Number.NEGATIVE_INFINITY, lastFrame: '', afterFlash: false };
+      const tape: Tape = { record, spec, sequence: new Sequence(), last: null, looked: -1, lastFrame: '', afterFlash: false };
       this.tapes.set(watch, tape);
       return tape;
     }

@@ -196,7 +196,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
   }
 
   private connect(parts: NodeParts): void {
-    const { side, changer, status, metrics } = parts;
+    const { side, changer, status, metrics, record } = parts;
     side.on('online', () => void this.tick(parts)); // health is not kept for later, so it is told now
     side.on('outdated', () => this.republish(parts));
     side.on('failed', (error) => {
@@ -207,7 +207,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
     this.publishInfo(parts);
     this.publishIgnorance(parts);
     const restart = () => setImmediate(() => this.emit('restart')); // after the response is on its way
-    side.connect(handlersOf({ state: this.state, side, changer, status, metrics, restart }));
+    side.connect(handlersOf({ state: this.state, side, changer, status, metrics, record, restart }));
   }
 
   private async loadModel({ changer }: NodeParts): Promise<void> {

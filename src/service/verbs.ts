@@ -14,9 +14,12 @@ import type { AnswerSpec, WatchSpec } from '../watch/spec.js';
 import type { BrokerSide } from './broker-side.js';
 import type { Changer } from './changer.js';
 import type { ConfigIssue } from './config/config.js';
+import { recordFolderOf } from './config/record-folder.js';
+import { labelAnswer } from './label-answer.js';
 import type { Metrics } from './metrics.js';
 import type { NodeState } from './node-state.js';
 import { own } from './own.js';
+import type { RecordKeeper } from './record-keeper.js';
 import type { Status } from './status.js';
 import type { Watching } from './watching.js';
 
@@ -27,6 +30,7 @@ export interface VerbContext {
   changer: Changer;
   status: Status;
   metrics: Metrics;
+  record: Pick<RecordKeeper, 'settle'>;
   restart(): void;
 }
 
@@ -93,6 +97,10 @@ function openHandlers(context: VerbContext): Handlers {
       loaded(context);
       const { dropped, restart, persisted } = await context.changer.drop(paths).catch(refuse);
       return { dropped: [...dropped], restart_required: [...restart], persisted };
+    },
+    label: async (request) => {
+      const spec = knownWatch(context, request.watch);
+      return await labelAnswer(request, spec, recordFolderOf(context.changer.config), context.record);
     },
     'camera/restart': async ({ camera }) => {
       const found = cameraOf(context, camera);

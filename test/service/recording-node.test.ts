@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { healthSchema } from '../../src/mqtt/messages.js';
+import { readLabels } from '../../src/record/labels.js';
 import { type Recorded, readRecord } from '../../src/record/read.js';
 import { Recorder } from '../../src/record/recorder.js';
 import type { ConfigInput, LoadedConfig } from '../../src/service/config/config.js';
@@ -95,9 +96,13 @@ describeWith(['mosquitto'], 'a node that records', () => {
     expect(eventLines.map(({ answer, event_type, value, previous }) => ({ answer, event_type, value, previous }))).toEqual(
       events().map(({ result, event_type, value, previous }) => ({ answer: result, event_type, value, previous })),
     );
-    for (const { line, picture } of recorded) {
-      if (line.kind !== 'frame') continue;
-      const { format, width, height } = await sharp(picture as string).metadata();
+    // a frame that was recorded for its looks, and asked about later, has two lines and one picture
+    const pictures = new Map(
+      recorded.flatMap(({ line, picture }) => (line.kind === 'frame' && picture !== null ? [[line.id, { line, picture }] as const] : [])),
+    );
+    expect([...frames.keys()].filter((id) => !pictures.has(id))).toEqual([]);
+    for (const { line, picture } of pictures.values()) {
+      const { format, width, height } = await sharp(picture).metadata();
       expect({ format, width, height }).toEqual({ format: 'jpeg', width: line.width, height: line.height });
     }
     expect(await lines(record(), 'door')).toEqual([]);
@@ -220,6 +225,36 @@ describeWith(['mosquitto'], 'a node that records', () => {
         await until('more on record', async () => (await kinds()).length > length + 5);
       });
     }, 90_000);
+  });
+
+  it('takes labels for answers that it has, with values that could be answers, unless it is closed to them', async () => {
+    let closed: string[] = [];
+    const values = () => ({ state_dir: folder, cameras: { kitchen: CAMERA }, watches: { lamp: RECORDED, door: LAMP }, requests: { closed } });
+    await using node = await start(values(), async () => config(mosquitto.url, values()));
+    const { id: answer } = await until('an answer', () => results().find(({ frame }) => frame !== null));
+    let asked = 0;
+    const label = async (body: object) => {
+      const transaction = `label-${asked++}`;
+      await ear.request('label', { watch: 'lamp', answer, verdict: 'wrong', ...body, transaction });
+      const { status, data, error } = await ear.response(transaction);
+      return status === 'ok' ? data : `${error?.code}: ${error?.message}`;
+    };
+    expect(await label({})).toEqual({ watch: 'lamp', answer }); // at once: the answer may not be on the disk yet
+    expect((await readLabels(record(), 'lamp')).labels.get(answer)).toMatchObject({ verdict: 'wrong' });
+    expect(await label({ value: false })).toEqual({ watch: 'lamp', answer });
+    expect(await label({ verdict: 'right' })).toEqual({ watch: 'lamp', answer });
+    const { labels } = await readLabels(record(), 'lamp');
+    expect([...labels.values()]).toEqual([{ answer, verdict: 'right', at: expect.any(String) }]);
+    expect(await label({ value: 'off' })).toBe('SCHEMA: value: expected true or false, received "off"');
+    expect(await label({ verdict: 'right', value: true })).toBe('SCHEMA: value: expected none with the verdict right, received true');
+    expect(await label({ verdict: 'maybe' })).toMatch(/^SCHEMA: .*verdict/);
+    expect(await label({ answer: 'x-1' })).toBe('UNKNOWN_ANSWER: answer: expected the id of a recorded answer of the watch lamp, received "x-1"');
+    expect(await label({ watch: 'door' })).toMatch(/^UNKNOWN_ANSWER: .* of the watch door/);
+    expect(await label({ watch: 'roof' })).toMatch(/^UNKNOWN_WATCH: /);
+    closed = ['label'];
+    await node.service.reload();
+    expect(await label({})).toMatch(/^FORBIDDEN: label is closed/);
+    expect((await readLabels(record(), 'lamp')).labels.size).toBe(1);
   });
 
   it('opens its folder for its owner alone', async () => {

@@ -19,7 +19,7 @@ const words = (text: string) => ({ words: text });
 const path = z.string().min(1).meta(PATH);
 
 /** Everything over MQTT that changes a node: verbs, and the settable topics. */
-export const CLOSABLE = ['options', 'overrides/drop', 'watch/put', 'watch/delete', 'camera/restart', 'restart', 'set'] as const;
+export const CLOSABLE = ['options', 'overrides/drop', 'watch/put', 'watch/delete', 'label', 'camera/restart', 'restart', 'set'] as const;
 export type Closable = (typeof CLOSABLE)[number];
 
 const CAMERA_WORDS = `an address that begins with ${BEGINNINGS.join(', ')}`;
