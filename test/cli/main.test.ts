@@ -17,6 +17,7 @@ const COMMANDS = [
   'print-config',
   'drop-overrides',
   'mask',
+  'label',
   'schema',
 ];
 
