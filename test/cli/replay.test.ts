@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { kitchenStory } from '../../src/camera/animation.js';
 import { renderScene } from '../../src/camera/kitchen.js';
 import { answerSpecOf, changesOf } from '../../src/cli/replay-changes.js';
@@ -13,16 +13,18 @@ import { NANO } from '../support/nano.js';
 import { spec } from '../watch/stage.js';
 import { type Outcome, mipha as run } from './run.js';
 
+vi.setConfig({ testTimeout: 300_000 }); // it runs at a low priority, and other tests beside it do not
+
 let folder: string;
 let events: string[];
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'mipha-replay-cli-'));
   await using mipha = await Mipha.load(NANO);
-  ({ events } = await recordKitchen(join(folder, 'record'), mipha, 12));
+  ({ events } = await recordKitchen(join(folder, 'record'), mipha, 8));
   mkdirSync(join(folder, 'stills'));
   const story = kitchenStory(3, 'any');
-  for (let i = 0; i < 12; i++) {
+  for (let i = 0; i < 8; i++) {
     const { data, width, height } = await renderScene(story.next().value);
     await sharp(data, { raw: { width, height, channels: 3 } })
       .jpeg({ quality: 95 })
@@ -69,7 +71,7 @@ it('with another question shows what flips, and an interrupted run goes on from 
 it('asks about a folder of pictures', async () => {
   const { code, stdout } = await replay('door', '--on', 'stills', '--fps', '1', '--question', 'Is the door open?', '--json');
   expect(code).toBe(0);
-  expect(JSON.parse(stdout)).toMatchObject({ frames: 12, compared: 0, questions: { before: 0 } });
+  expect(JSON.parse(stdout)).toMatchObject({ frames: 8, compared: 0, questions: { before: 0 } });
 });
 
 it.each([
