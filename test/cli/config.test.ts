@@ -23,7 +23,7 @@ describe('mipha check-config', () => {
   it('says that a right one is right, on one line', async () => {
     const { code, stdout, stderr } = await mipha('check-config', EXAMPLE);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-    expect(stdout).toBe(`${EXAMPLE} is right: node kitchen-1, 1 camera, 4 watches\n`);
+    expect(stdout).toBe(`${EXAMPLE} is right: node kitchen-1, 1 camera, 5 watches\n`);
   });
 
   it('lists everything that is wrong', async () => {
