@@ -1,26 +1,48 @@
-/**
- * How many times faster than it was recorded a day is lived again: mipha-nano before the synthetic kitchen, one watch, a question a second.
- * node bench/replay.mjs [MINUTES]
- */
+// A recorded day, lived again: how many times faster than it was recorded, with the settings on record and with others.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { kitchenStory } from '../dist/camera/animation.js';
-import { jpegOf } from '../dist/camera/jpeg.js';
-import { renderScene } from '../dist/camera/kitchen.js';
-import { Mipha } from '../dist/index.js';
-import { readRecord } from '../dist/record/read.js';
-import { Recorder } from '../dist/record/recorder.js';
-import { Film } from '../dist/replay/film.js';
-import { RecordedEyes } from '../dist/replay/recorded-eyes.js';
-import { replay } from '../dist/replay/replay.js';
-import { VirtualClock } from '../dist/replay/virtual-clock.js';
-import { Recording } from '../dist/service/recording.js';
-import { shippedModel } from '../dist/shipped.js';
-import { WatchLoop } from '../dist/watch/loop.js';
-import { watchSpecSchema } from '../dist/watch/spec.js';
+import { fromDist, readArguments, wholeNumber } from '../scripts/arguments.mjs';
 
-const minutes = Number(process.argv[2] ?? 10);
+const USAGE = `node bench/replay.mjs [MINUTES]      after npm run setup
+
+Records mipha-nano before the synthetic kitchen for MINUTES (10), one watch, a question a second, on a clock of its own; then replays it.`;
+
+const { positionals } = readArguments(USAGE, { positionals: 1 });
+const minutes = wholeNumber(USAGE, 'MINUTES', positionals[0], 10);
+const [
+  { kitchenStory },
+  { jpegOf },
+  { renderScene },
+  { Mipha },
+  { readRecord },
+  { Recorder },
+  { Film },
+  { RecordedEyes },
+  { replay },
+  { VirtualClock },
+  { Recording },
+  { shippedModel },
+  { WatchLoop },
+  { watchSpecSchema },
+] = await Promise.all(
+  [
+    'camera/animation.js',
+    'camera/jpeg.js',
+    'camera/kitchen.js',
+    'index.js',
+    'record/read.js',
+    'record/recorder.js',
+    'replay/film.js',
+    'replay/recorded-eyes.js',
+    'replay/replay.js',
+    'replay/virtual-clock.js',
+    'service/recording.js',
+    'shipped.js',
+    'watch/loop.js',
+    'watch/spec.js',
+  ].map(fromDist),
+);
 const CHANGE_MS = 4000;
 const FRAME_MS = 200;
 const spec = watchSpecSchema.parse({ camera: 'kitchen', question: 'Is the lamp on?', change_percent: 0 });
