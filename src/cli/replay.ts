@@ -1,4 +1,4 @@
-import { copyFile, writeFile } from 'node:fs/promises';
+import { copyFile, stat, writeFile } from 'node:fs/promises';
 import { constants, setPriority } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
@@ -92,7 +92,7 @@ async function run(watch: string, options: ReplayCommand): Promise<void> {
     const report = await replay({
       ...{ watch, lines: source.lines, labels: source.labels, change: changes.apply, revision, positive, missCost, timeZone: timezone, signal },
       model: () => (model ??= Mipha.load(folder, { backend, signal })),
-      kept: out === undefined ? undefined : new KeptAnswers(join(out, 'answers.ndjson'), JSON.stringify([revision, changes.words])),
+      kept: out === undefined ? undefined : new KeptAnswers(join(out, 'answers.ndjson'), JSON.stringify([revision, changes.words, source.frames])),
       onProgress: (at) => {
         first ??= at.getTime();
         bar.update(`${watch} `, (at.getTime() - first) / Math.max(1, source.endMs - first), at.toISOString().slice(0, 16));
@@ -112,6 +112,8 @@ async function run(watch: string, options: ReplayCommand): Promise<void> {
 
 interface ReplaySource extends AsyncDisposable {
   name: string;
+  /** Where ids of frames are unique: a record's are everywhere, a film's only in it. */
+  frames: string;
   lines: Lines;
   labels: ReadonlyMap<string, Label>;
   endMs: number; // Unix time at which it ends, or about
@@ -125,7 +127,7 @@ async function sourceOf(watch: string, options: ReplayCommand, changes: Changes,
     const lines = readRecord(record, { watch, ...(since && { since }), ...(until && { until }) });
     const { labels } = await readLabels(record, watch);
     const endMs = (until ?? new Date()).getTime();
-    return { name: resolve(record), lines, labels, endMs, [Symbol.asyncDispose]: async () => {} };
+    return { name: resolve(record), frames: '', lines, labels, endMs, [Symbol.asyncDispose]: async () => {} };
   }
   if (options.question === undefined) throw optionError('--question', 'a question, as --on has no watch on record', options.question);
   const path = on as string;
@@ -133,7 +135,8 @@ async function sourceOf(watch: string, options: ReplayCommand, changes: Changes,
   const { stills, [Symbol.asyncDispose]: dispose } = await stillsOf(path, { fps, sidePx: STILL_SIDE_PX, signal });
   const begin = new Date();
   const lines = recordOf(stills, watch, spec, begin);
-  return { name: path, lines, labels: new Map(), endMs: begin.getTime() + (stills.at(-1)?.atMs ?? 0), [Symbol.asyncDispose]: dispose };
+  const frames = `${resolve(path)} ${(await stat(path)).mtimeMs}`;
+  return { name: path, frames, lines, labels: new Map(), endMs: begin.getTime() + (stills.at(-1)?.atMs ?? 0), [Symbol.asyncDispose]: dispose };
 }
 
 async function write(out: string, report: ReplayReport, settings: readonly string[]): Promise<void> {

@@ -1,13 +1,12 @@
 /** Answers of the model that an interrupted replay leaves behind, so that the next one goes on where it was: one file, a line an answer. */
 import { createHash } from 'node:crypto';
 import { appendFileSync, existsSync, readFileSync } from 'node:fs';
-import type { WatchSpec } from '../watch/spec.js';
 import type { KeptAnswer } from './recorded-eyes.js';
 
 export class KeptAnswers {
   private readonly answers = new Map<string, KeptAnswer>();
 
-  /** `about`: what else an answer depends on. Throws what reading says; a line that was cut off counts for nothing. */
+  /** `about`: what an answer depends on besides frame and question. Throws what reading says; a line that was cut off counts for nothing. */
   constructor(
     private readonly path: string,
     private readonly about: string,
@@ -36,9 +35,4 @@ export class KeptAnswers {
       .digest('base64url')
       .slice(0, 16);
   }
-}
-
-/** Of the model and the watch. */
-export function aboutAnswers(revision: string, { answer, crop, zone, ignore }: WatchSpec): string {
-  return JSON.stringify([revision, answer, crop ?? null, zone ?? null, ignore ?? null]);
 }
