@@ -71,7 +71,7 @@ describeWith(['mosquitto'], 'an error that nobody caught', () => {
     // Said by the node itself: the broker's will would take two seconds, as that of the node before may have.
     const since = () => ear.all.slice(ear.all.findLastIndex(({ topic, text }) => topic.endsWith('availability') && text === 'online'));
     const offline = () => since().findIndex(({ topic, text }) => topic.endsWith('availability') && text === 'offline');
-    await until('offline', () => offline() > 0, 1500);
+    await until('offline', () => offline() > 0, 1900);
     const after = since().slice(offline() + 1);
     const late = ({ topic, text }: { topic: string; text: string }) => topic.endsWith('availability') && text === 'offline'; // the will of a node before
     expect(after.filter((message) => !late(message) && !message.topic.includes('request/'))).toEqual([]);
