@@ -13,7 +13,7 @@ function project(name: Project | 'tensorrt', groupOrder: number, maxWorkers: num
 const WORKERS = THOROUGH ? 2 : 4;
 const SHARED = 'test/support/shared-nano.ts';
 /** For files that leave no timer, no socket and no handle of the addon behind: a process of its own takes a second to begin. */
-const IN_ONE_PROCESS = { isolate: false, setupFiles: ['test/support/no-secrets.ts'] };
+const IN_ONE_PROCESS = { isolate: false, setupFiles: ['test/support/no-secrets.ts', 'test/support/own-timers.ts'] };
 
 /** Kernels are interpreted there: limits of time are longer. */
 const CUDA = { globalSetup: ['test/support/machine.ts'], setupFiles: ['test/support/only-cuda.ts'], env: MACHINE_ENV, testTimeout: 900_000 };

@@ -31,6 +31,9 @@ export interface BestThreshold {
   score: Score;
 }
 
+/** Costs that differ by less than this share are equal: five misses at 0.2 cost one false alarm, whatever their sum is in binary. */
+const SAME_COST = 1e-9;
+
 /** Of saying `positive` with at least this confidence. */
 export function scoreOf(judged: readonly Judged[], positive: Value, minConfidence: number): Score {
   const counts = { hits: 0, falseAlarms: 0, misses: 0, undecided: 0 };
@@ -55,12 +58,15 @@ export function bestThreshold(judged: readonly Judged[], positive: Value, missCo
   const decided = judged.map((each) => ({ ...each, is: isPositive(each, positive) })).filter(({ is }) => is !== null);
   const said = decided.filter(({ observed }) => observed === positive).map(({ confidence, is }) => ({ confidence: confidence ?? 1, is }));
   said.sort((a, b) => b.confidence - a.confidence);
-  let cost = decided.filter(({ is }) => is).length * missCost;
-  let best: { minConfidence: number | null; cost: number } = { minConfidence: null, cost };
+  let falseAlarms = 0;
+  let misses = decided.filter(({ is }) => is).length;
+  let best: { minConfidence: number | null; cost: number } = { minConfidence: null, cost: misses * missCost };
   for (const [index, { confidence, is }] of said.entries()) {
-    cost += is ? -missCost : 1;
+    if (is) misses--;
+    else falseAlarms++;
     if (said[index + 1]?.confidence === confidence) continue; // equals are told together or not at all
-    if (cost < best.cost) best = { minConfidence: confidence, cost };
+    const cost = falseAlarms + missCost * misses;
+    if (cost < best.cost - SAME_COST * (1 + best.cost)) best = { minConfidence: confidence, cost };
   }
   return { ...best, score: scoreOf(judged, positive, best.minConfidence ?? Number.POSITIVE_INFINITY) };
 }

@@ -121,6 +121,8 @@ describeWith(['mosquitto'], 'when the network fails, a link', () => {
       await node.start();
       const rounds = counts(6, 15);
       for (let round = 0; round < rounds; round++) {
+        // What three broken connections in a row leave unacknowledged is refused, and rightly: on a slow machine no acknowledgement comes in between.
+        if (round % 2 === 0) await until('all out', () => node.stats().queued === 0);
         for (let i = 0; i < 10; i++) node.outbox.event(topics.event, { id: `${round}-${i}`, replayed: false });
         if (round % 3 === 0) proxy.hold('down');
         await sleep(5 + 10 * (round % 4));

@@ -2,7 +2,7 @@
 import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach } from 'vitest';
+import { onTestFinished } from 'vitest';
 import type { RecordClock } from '../../src/record/age.js';
 import { type Disk, type DiskFile, systemDisk } from '../../src/record/disk.js';
 import type { AnswerLine, FrameLine, RecordLine, Start } from '../../src/record/lines.js';
@@ -61,22 +61,15 @@ export function answerLine(number: number, clock: RecordClock, text = 'yes', ses
   };
 }
 
-const opened: Recorder[] = [];
-const folders: string[] = [];
-afterEach(async () => {
-  for (const recorder of opened.splice(0)) await recorder.close();
-  for (const folder of folders.splice(0)) await rm(folder, { recursive: true, force: true });
-});
-
 export async function newFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'mipha-record-'));
-  folders.push(folder);
+  onTestFinished(() => rm(folder, { recursive: true, force: true }));
   return join(folder, 'record');
 }
 
 export async function openRecorder(options: Partial<RecorderOptions> & { folder: string }): Promise<Recorder> {
   const recorder = await Recorder.open({ session: 'one', limits: { bytes: 64 * MIB, days: 14 }, ...options });
-  opened.push(recorder);
+  onTestFinished(async () => void (await recorder.close()));
   return recorder;
 }
 

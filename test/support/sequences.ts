@@ -63,6 +63,8 @@ export async function runSequences<Op>(count: number, { make, run }: Trial<Op>):
     let operations = make(dice(seed));
     let failure = await failureOf(operations, seed);
     if (failure === undefined) continue;
+    const { message } = failure as Error;
+    const again = (await failureOf(operations, seed)) === undefined ? ' (once, and not when run again)' : '';
     for (let size = Math.ceil(operations.length / 2); size >= 1; size = Math.floor(size / 2)) {
       for (let at = 0; at + size <= operations.length; ) {
         const fewer = [...operations.slice(0, at), ...operations.slice(at + size)];
@@ -72,6 +74,6 @@ export async function runSequences<Op>(count: number, { make, run }: Trial<Op>):
       }
     }
     const steps = operations.map((operation, i) => `${i + 1}. ${JSON.stringify(operation)}`).join('\n');
-    throw new Error(`seed ${seed}, ${operations.length} operations:\n${steps}\n${(failure as Error)?.stack ?? failure}`);
+    throw new Error(`${message}${again}; seed ${seed}, ${operations.length} operations:\n${steps}\n${(failure as Error)?.stack ?? failure}`);
   }
 }
