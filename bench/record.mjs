@@ -19,7 +19,17 @@ picture.writeUInt16BE(0xffd8, 0);
 picture.writeUInt16BE(0xffd9, picture.length - 2);
 
 const ANSWER = { observed: true, confidence: 0.9731, text: 'yes', value: true, status: 'ok', error: null };
-const FRAME = { decided_ms: 0, width: 1280, height: 720, content: 1, share: 0.021, against: 'bench-1a2b3c4d-0', asked: true, skipped: null };
+const FRAME = {
+  decided_ms: 0,
+  width: 1280,
+  height: 720,
+  content: 1,
+  share: 0.021,
+  against: 'bench-1a2b3c4d-0',
+  asked: true,
+  skipped: null,
+  confirms: false,
+};
 
 try {
   console.log(`${cpus()[0].model.trim()}, Node ${process.versions.node}, ${COUNT} of each\n`);

@@ -48,6 +48,8 @@ const frameSchema = z.object({
   against: text.nullable(),
   asked: z.boolean(),
   skipped: text.nullable(),
+  /** It was looked at for the second question alone. */
+  confirms: z.boolean(),
   /** The JPEG in this segment; null: there is none, or it was dropped. */
   file: text.nullable(),
   bytes: count, // of the file
@@ -64,6 +66,22 @@ const answerSchema = z.object({
   text,
   value: z.json(),
   status: z.enum(['ok', 'error', 'stale']),
+  error: z.json(),
+});
+
+/** To the second question, asked before an event goes out. */
+const opinionSchema = z.object({
+  kind: z.literal('opinion'),
+  ...when,
+  frame: text,
+  question: text,
+  /** The answer that would agree. */
+  expect: z.boolean(),
+  observed: z.boolean().nullable(),
+  confidence: z.number().nullable(),
+  text,
+  /** The event might go out. */
+  agrees: z.boolean(),
   error: z.json(),
 });
 
@@ -87,16 +105,18 @@ export const lineSchema = z.discriminatedUnion('kind', [
   startSchema.loose(),
   frameSchema.loose(),
   answerSchema.loose(),
+  opinionSchema.loose(),
   eventSchema.loose(),
   suppressedSchema.loose(),
   lostSchema.loose(),
 ]);
 
 /** As read. Further keys are kept. */
-export type RecordLine = StartLine | FrameLine | AnswerLine | EventLine | SuppressedLine | LostLine;
+export type RecordLine = StartLine | FrameLine | AnswerLine | OpinionLine | EventLine | SuppressedLine | LostLine;
 export type StartLine = z.infer<typeof startSchema>;
 export type FrameLine = z.infer<typeof frameSchema>;
 export type AnswerLine = z.infer<typeof answerSchema>;
+export type OpinionLine = z.infer<typeof opinionSchema>;
 export type EventLine = z.infer<typeof eventSchema>;
 export type SuppressedLine = z.infer<typeof suppressedSchema>;
 export type LostLine = z.infer<typeof lostSchema>;

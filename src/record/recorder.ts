@@ -14,6 +14,7 @@ import {
   type FrameLine,
   type LossReason,
   MOST_LINE_BYTES,
+  type OpinionLine,
   type RecordLine,
   type Start,
   type SuppressedLine,
@@ -68,7 +69,7 @@ export interface RecorderStatus {
   lost: Partial<Record<LossReason, Loss>>;
 }
 
-type NewLine = AnswerLine | EventLine | SuppressedLine;
+type NewLine = AnswerLine | OpinionLine | EventLine | SuppressedLine;
 
 /** One watch of a recorder. */
 export interface WatchRecord {

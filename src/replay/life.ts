@@ -1,7 +1,7 @@
 /** One recorded life of a watch, lived again: the live loop with the recorded frames before it and another clock. */
 import type { Frame } from '../camera/frame.js';
-import type { AnswerLine, EventLine, FrameLine } from '../record/lines.js';
-import type { WatchEvent } from '../watch/events.js';
+import type { AnswerLine, EventLine, FrameLine, OpinionLine, RecordLine, SuppressedLine } from '../record/lines.js';
+import type { Suppressed, WatchEvent } from '../watch/events.js';
 import type { Comparison } from '../watch/gate.js';
 import { WatchLoop } from '../watch/loop.js';
 import type { Eyes, WatchOutcome } from '../watch/outcome.js';
@@ -34,8 +34,9 @@ export interface LifeHandlers {
   /** Every outcome that is about a frame; `before`: what the record has about the same one; `picture`: the path of its JPEG. */
   onAnswer: (outcome: WatchOutcome, before: AnswerLine | null, picture: string | null) => void;
   onEvent: (event: WatchEvent) => void;
-  /** Events of the record. */
-  onRecordedEvent: (event: EventLine) => void;
+  onSuppressed: (news: Suppressed) => void;
+  /** Of the record: what was told, and what was not. */
+  onRecordedEvent: (event: EventLine | SuppressedLine) => void;
   /** Milliseconds of the recorded day that have passed since the last call, and how late it is then. */
   onPassed: (ms: number, at: Date) => void;
 }
@@ -53,6 +54,8 @@ export interface LifeCounts {
 /** What the camera showed between two frames on record looked like the first of them. */
 const LEAST_REPEAT_MS = 200;
 const REPEATED = '~';
+/** By the clock on the wall, of which the record has whole milliseconds, rules let go so much later than they did. */
+const LATE_MS = 1;
 const FIRST_GUESS_MS = 200; // of how long an answer takes
 
 export class Life {
@@ -68,16 +71,19 @@ export class Life {
   readonly before: WatchSpec;
   readonly spec: WatchSpec;
   private asking = ''; // the frame
+  private isSecond = false; // the next question about it
+  private asked = ''; // the last one: words, and whether it is the second
+  private confirming = ''; // the frame that was looked at for the second question alone, until it is again
   private answered: AnswerLine | null = null; // on record, about that frame
   private lastAsked = { frame: '', atMs: 0 }; // on record
   private usualMs = FIRST_GUESS_MS;
   private frames = 0;
   private askedBefore = 0;
   private unknown = 0;
-  private isLost = false; // what is being asked
   private stopRepeating = () => {};
   private repeats = 0;
   private readonly answers = new Recent<AnswerLine>(); // on record, by frame
+  private readonly opinions = new Recent<OpinionLine>(); // likewise, by frame and question
   private over = false;
 
   constructor(
@@ -93,8 +99,8 @@ export class Life {
     this.film = new Film(start.camera);
     const script: Script = {
       recorded: (question) => this.recorded(question),
-      kept: (question) => options.kept?.get(this.asking, question) ?? null,
-      keep: (question, answer) => options.kept?.add(this.asking, question, answer),
+      kept: () => options.kept?.get(this.asking, this.asked) ?? null,
+      keep: (answer) => options.kept?.add(this.asking, this.asked, answer),
       usualMs: () => this.usualMs,
     };
     this.eyes = new RecordedEyes(this.clock, script, options.model);
@@ -104,9 +110,15 @@ export class Life {
       onEvent: (event) => {
         if (!this.over) options.handlers.onEvent(event);
       },
-      onLook: ({ id }) => {
-        this.asking = id;
+      onSuppressed: (news) => {
+        if (!this.over) options.handlers.onSuppressed(news);
       },
+      onLook: ({ id }, confirms) => {
+        this.asking = id;
+        this.isSecond = confirms;
+        this.confirming = '';
+      },
+      mayConfirm: ({ id }) => !this.same.decides || id === this.confirming,
       timeZone: options.timeZone ?? start.timezone,
       alarm: !this.same.decides, // moments are on record, and what else kept the engine busy is not
       onFault: (error) => {
@@ -129,10 +141,12 @@ export class Life {
       this.clock.setDate(new Date(line.at), line.mono_ms);
       if (line.kind === 'answer' && line.frame === this.lastAsked.frame) this.usualMs = Math.max(1, line.mono_ms - this.lastAsked.atMs);
       if (line.kind === 'answer' && line.frame !== null && line.status !== 'stale') this.answers.set(line.frame, line);
-      if (line.kind === 'frame' && line.asked) this.askedBefore++;
+      if (line.kind === 'opinion') this.opinions.set(opinionKey(line.frame, line.question), line);
+      if (line.kind === 'opinion' || (line.kind === 'frame' && line.asked)) this.askedBefore++;
       if (line.kind === 'frame' && line.asked) this.lastAsked = { frame: line.id, atMs: line.decided_ms };
-      if (line.kind === 'event') this.options.handlers.onRecordedEvent(line);
+      if (line.kind === 'event' || line.kind === 'suppressed') this.options.handlers.onRecordedEvent(line);
       if (line.kind === 'frame') await this.frame(line, step);
+      if (line.kind === 'answer' && line.status === 'stale' && this.same.decides) await this.stale(line.mono_ms);
       this.options.handlers.onPassed(Math.max(0, atMs - passedMs), new Date(line.at));
       passedMs = Math.max(passedMs, atMs);
     }
@@ -150,13 +164,18 @@ export class Life {
     if (picture !== null) this.pictures.set(line.id, picture);
     if (!this.same.shows(line) || (this.shown.get(line.id) && !this.same.decides)) return;
     await this.advance(line.decided_ms);
-    if (this.isLost) await this.giveUp();
+    if (this.eyes.isLost) await this.giveUp();
     const frame = await recordedFrame(line, this.same.decides ? null : this.pictureOf(line.id));
     this.shown.set(line.id, true);
     this.compared.clear();
     if (line.share !== null && line.against !== null) this.compared.set(line.id, { share: line.share, against: line.against });
     this.frames++;
+    this.confirming = line.confirms ? line.id : '';
     this.film.show(frame);
+    if (line.confirms && this.confirming !== '' && this.same.decides) {
+      await this.advance(line.decided_ms + LATE_MS);
+      this.film.show(frame);
+    }
     await this.eyes.settled();
     this.stopRepeating();
     if (!this.same.decides) this.repeat(frame, 1);
@@ -178,8 +197,14 @@ export class Life {
     });
   }
 
+  /** What was believed then was not any more: where it would have been for longer, its camera went away, or the node stopped. */
+  private async stale(atMs: number): Promise<void> {
+    await this.advance(atMs);
+    if (this.loop.status().watches[this.timeline.start.watch]?.validUntil !== null) await this.giveUp();
+  }
+
+  /** Also what is being asked. */
   private async giveUp(): Promise<void> {
-    this.isLost = false;
     this.loop.removeCamera(this.film.id);
     this.loop.addCamera(this.film);
     await this.eyes.settled();
@@ -194,14 +219,26 @@ export class Life {
     while (this.clock.step(untilMs));
   }
 
-  private async recorded(question: string): Promise<AnswerLine | 'never' | null> {
+  private async recorded(question: string): Promise<AnswerLine | OpinionLine | 'never' | null> {
+    const { isSecond, same } = this;
+    this.isSecond = true; // a look asks the first question once
+    this.asked = `${isSecond ? 'second' : 'first'} ${question}`;
+    const line = isSecond ? await this.recordedOpinion(question) : await this.recordedAnswer();
+    if (line === null && same.decides) return 'never';
+    return (isSecond ? same.opinions : same.answers) ? line : null;
+  }
+
+  private async recordedAnswer(): Promise<AnswerLine | null> {
     const asking = original(this.asking);
-    this.answered = this.answers.get(asking) ?? (await this.timeline.answerTo(asking));
-    if (this.answered === null && this.same.decides) {
-      this.isLost = true; // given up then: its camera went away, or the node stopped
-      return 'never';
-    }
-    return this.same.answers && question === this.before.question ? this.answered : null;
+    const known = this.same.decides ? undefined : this.answers.get(asking); // a frame may have been asked about before, in vain
+    this.answered = known ?? (await this.timeline.find((line) => isAnswerTo(asking, line)));
+    return this.answered;
+  }
+
+  private async recordedOpinion(question: string): Promise<OpinionLine | null> {
+    const asking = original(this.asking);
+    const isIt = (line: RecordLine) => line.kind === 'opinion' && line.frame === asking && line.question === question;
+    return this.opinions.get(opinionKey(asking, question)) ?? (await this.timeline.find((line): line is OpinionLine => isIt(line)));
   }
 
   private outcome(outcome: WatchOutcome): void {
@@ -209,6 +246,15 @@ export class Life {
     const { answered } = this;
     this.options.handlers.onAnswer(outcome, answered?.frame === outcome.frame.id ? answered : null, this.pictureOf(outcome.frame.id));
   }
+}
+
+/** That a look gave, or why it gave none; what merely expired is no answer to a frame. */
+function isAnswerTo(frame: string, line: RecordLine): line is AnswerLine {
+  return line.kind === 'answer' && line.frame === frame && line.status !== 'stale';
+}
+
+function opinionKey(frame: string, question: string): string {
+  return `${frame} ${question}`;
 }
 
 /** Of a frame that may be shown again. */

@@ -1,4 +1,5 @@
 /** A report as a page: no scripts, nothing from elsewhere, pictures in a folder beside it. */
+import { SUPPRESS_REASONS } from '../watch/events.js';
 import type { Both, Flip, ReplayedEvent, ReplayReport } from './report.js';
 import type { Score } from './score.js';
 
@@ -35,7 +36,7 @@ export function page(report: ReplayReport, settings: readonly string[], pictures
 
 /** The numbers, for people: name and value. */
 export function summary(report: ReplayReport): [name: string, value: string][] {
-  const { from, to, days, lives, frames, questions, computed, compared, flipped, events, labels, damaged, missingPictures } = report;
+  const { from, to, days, lives, frames, questions, computed, compared, flipped, events, suppressed, labels, damaged, missingPictures } = report;
   const perDay = ({ before, now }: Both<number>) => `${rate(before, days)} on record, ${rate(now, days)} now`;
   const rows: [string, string][] = [
     [
@@ -50,6 +51,10 @@ export function summary(report: ReplayReport): [name: string, value: string][] {
     ['events', `${events.before} on record, ${events.now} now`],
     ['events a day', perDay(events)],
   ];
+  for (const reason of SUPPRESS_REASONS) {
+    const [before, now] = [suppressed.before[reason], suppressed.now[reason]];
+    if (before + now > 0) rows.push([`suppressed: ${reason}`, `${before} on record, ${now} now`]);
+  }
   if (labels !== null) {
     const { positive, score, best, missCost, notAsked } = labels;
     rows.push(['labels', `${score.now.labelled} used, ${notAsked} of answers that are not asked for now`]);

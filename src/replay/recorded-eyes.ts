@@ -2,19 +2,19 @@
 import type { Answer } from '../engine/answer.js';
 import type { RawImage } from '../engine/image.js';
 import { type ErrorCode, MiphaError } from '../errors.js';
-import type { AnswerLine } from '../record/lines.js';
+import type { AnswerLine, OpinionLine } from '../record/lines.js';
 import type { Eyes, Sight } from '../watch/outcome.js';
 import type { VirtualClock } from './virtual-clock.js';
 
 export interface Script {
   /**
    * What the record has about the frame that is looked at. Null: nothing that holds for this question, so the model must be asked. `never`: it was
-   * asked then too, and nothing came of it.
+   * asked then too, and nothing came of it. Called once for each question, before the others.
    */
-  recorded: (question: string) => Promise<AnswerLine | 'never' | null>;
-  /** What the model answered about this frame in an earlier run that was interrupted. */
-  kept: (question: string) => KeptAnswer | null;
-  keep: (question: string, answer: KeptAnswer) => void;
+  recorded: (question: string) => Promise<AnswerLine | OpinionLine | 'never' | null>;
+  /** What the model answered to that in an earlier run that was interrupted. */
+  kept: () => KeptAnswer | null;
+  keep: (answer: KeptAnswer) => void;
   /** How long a question takes that the record has no answer to, in milliseconds of the replay's clock. */
   usualMs: () => number;
 }
@@ -32,6 +32,7 @@ export class RecordedEyes implements Eyes {
   /** Of this machine, for the answers that it computed. */
   machineMs = 0;
   private readonly computing = new Set<Promise<unknown>>();
+  private lost = 0;
 
   constructor(
     private readonly clock: VirtualClock,
@@ -48,6 +49,11 @@ export class RecordedEyes implements Eyes {
     } while (this.computing.size > 0);
   }
 
+  /** Something is being asked that nothing came of then. */
+  get isLost(): boolean {
+    return this.lost > 0;
+  }
+
   async look(image: RawImage): Promise<Sight> {
     const beganMs = this.clock.now();
     let seen: Promise<Sight> | null = null;
@@ -56,9 +62,10 @@ export class RecordedEyes implements Eyes {
       timings: NO_TIME,
       ask: async <T>(question: string, options?: Parameters<Sight['ask']>[1]) => {
         const given = (options ?? {}) as AskOptions;
-        const { atMs, give } = await this.compute(this.answer<T>(question, given, look, beganMs));
-        await this.until(atMs, given.signal);
-        return give();
+        const answer = await this.compute(this.answer<T>(question, given, look, beganMs));
+        if (answer === 'never') return await this.nothing(given.signal);
+        await this.until(answer.atMs, given.signal);
+        return answer.give();
       },
       stream: () => {
         throw new Error('a watch does not stream');
@@ -75,9 +82,9 @@ export class RecordedEyes implements Eyes {
     { as }: AskOptions,
     look: () => Promise<Sight>,
     beganMs: number,
-  ): Promise<{ atMs: number; give: () => Answer<T> }> {
+  ): Promise<{ atMs: number; give: () => Answer<T> } | 'never'> {
     const recorded = await this.script.recorded(question);
-    if (recorded === 'never') return { atMs: Number.POSITIVE_INFINITY, give: unreachable };
+    if (recorded === 'never') return 'never';
     if (recorded !== null) {
       this.reused++;
       const atMs = recorded.mono_ms > beganMs ? recorded.mono_ms : beganMs + this.script.usualMs(); // of a picture that is shown once more
@@ -85,14 +92,28 @@ export class RecordedEyes implements Eyes {
     }
     this.asked++;
     const { script } = this;
-    let answer = script.kept(question);
+    let answer = script.kept();
     if (answer === null) {
       const sight = await look();
       const { text, value, confidence, finish } = await this.timed(() => sight.ask(question, { as }));
       answer = { text, value, confidence, finish };
-      script.keep(question, answer);
+      script.keep(answer);
     }
     return { atMs: beganMs + script.usualMs(), give: () => answerOf<T>(answer) };
+  }
+
+  /** Rejects when the question is given up. */
+  private async nothing(signal: AbortSignal | undefined): Promise<never> {
+    this.lost++;
+    try {
+      return await new Promise<never>((_, reject) => {
+        const abort = () => reject(signal?.reason);
+        signal?.addEventListener('abort', abort, { once: true });
+        if (signal?.aborted) abort();
+      });
+    } finally {
+      this.lost--;
+    }
   }
 
   /** Rejects when the question is given up before. */
@@ -127,8 +148,8 @@ export class RecordedEyes implements Eyes {
 }
 
 /** As it was given then. Throws what was thrown then. */
-function again<T>({ status, error, observed, confidence, text }: AnswerLine): Answer<T> {
-  if (status === 'error') {
+function again<T>({ error, observed, confidence, text }: AnswerLine | OpinionLine): Answer<T> {
+  if (error !== null) {
     const { code, message, retryable } = error as { code: ErrorCode; message: string; retryable: boolean };
     throw new MiphaError(code, message, { retryable });
   }
@@ -137,8 +158,4 @@ function again<T>({ status, error, observed, confidence, text }: AnswerLine): An
 
 function answerOf<T>(kept: KeptAnswer): Answer<T> {
   return { ...kept, value: kept.value as T, tokens: { prompt: 0, reused: 0, answer: 0 }, timings: { ...NO_TIME, decodeMs: 0, totalMs: 0 } };
-}
-
-function unreachable(): never {
-  throw new Error('nothing came of it');
 }

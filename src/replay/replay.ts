@@ -1,9 +1,9 @@
 /** Everything a record has about a watch, lived again with other settings, and what that changes. */
 
 import type { Label } from '../record/labels.js';
-import type { AnswerLine, EventLine } from '../record/lines.js';
+import type { AnswerLine, EventLine, SuppressedLine } from '../record/lines.js';
 import type { Recorded } from '../record/read.js';
-import type { WatchEvent } from '../watch/events.js';
+import { SUPPRESS_REASONS, type Suppressed, type SuppressReason, type WatchEvent } from '../watch/events.js';
 import type { Eyes, WatchOutcome } from '../watch/outcome.js';
 import type { Value, WatchSpec } from '../watch/spec.js';
 import { Differences } from './differences.js';
@@ -47,6 +47,7 @@ export async function replay(options: ReplayOptions): Promise<ReplayReport> {
   const report: ReplayReport = {
     ...{ watch, lives: 0, from: null, to: null, days: 0, frames: 0, questions: { before: 0, now: 0 }, computed: 0, machineMs: 0 },
     ...{ compared: 0, flipped: 0, flips: [], events: { before: 0, now: 0 }, onlyBefore: [], onlyNow: [] },
+    suppressed: { before: noneSuppressed(), now: noneSuppressed() },
     ...{ labels: null, damaged: 0, missingPictures: 0 },
   };
   const onAnswer = (outcome: WatchOutcome, before: AnswerLine | null, picture: string | null) => {
@@ -67,7 +68,11 @@ export async function replay(options: ReplayOptions): Promise<ReplayReport> {
     onAnswer,
     onPassed,
     onEvent: (event: WatchEvent) => events.add('now', nowOf(event)),
-    onRecordedEvent: (line: EventLine) => events.add('before', beforeOf(line)),
+    onSuppressed: ({ reason }: Suppressed) => report.suppressed.now[reason]++,
+    onRecordedEvent: (line: EventLine | SuppressedLine) => {
+      if (line.kind === 'event') events.add('before', beforeOf(line));
+      else report.suppressed.before[line.reason as SuppressReason]++;
+    },
   };
   let least = { before: 0, now: 0 };
   for await (const timeline of timelines(lines)) {
@@ -88,6 +93,10 @@ export async function replay(options: ReplayOptions): Promise<ReplayReport> {
   report.missingPictures = lines.missingPictures ?? 0;
   report.labels = judgements.result(positive, missCost, least);
   return report;
+}
+
+function noneSuppressed(): Record<SuppressReason, number> {
+  return Object.fromEntries(SUPPRESS_REASONS.map((reason) => [reason, 0])) as Record<SuppressReason, number>;
 }
 
 function flipOf({ frame, observed, confidence }: WatchOutcome, before: AnswerLine, picture: string | null): Flip {

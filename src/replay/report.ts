@@ -1,4 +1,5 @@
 /** What a replay tells. */
+import type { SuppressReason } from '../watch/events.js';
 import type { EventType, Value } from '../watch/spec.js';
 import type { BestThreshold, Score } from './score.js';
 
@@ -45,6 +46,8 @@ export interface ReplayReport {
   /** The first thousand. */
   flips: Flip[];
   events: Both<number>;
+  /** Changes, errors and reminders that were not told when they came, by what held them back. */
+  suppressed: Both<Record<SuppressReason, number>>;
   /** The first thousand that the other does not have. */
   onlyBefore: ReplayedEvent[];
   onlyNow: ReplayedEvent[];

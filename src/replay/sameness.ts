@@ -5,22 +5,25 @@ import type { WatchSpec } from '../watch/spec.js';
 export interface Sameness {
   /** The same is asked about the same pictures by the same model: answers on record are those it would give. */
   answers: boolean;
+  /** So are those to a second question with the same words. */
+  opinions: boolean;
   /** Besides, everything that decides about frames is the same: those that were asked about then are asked about now. */
   decides: boolean;
   /** Whether the watch sees this frame. */
   shows: (line: FrameLine) => boolean;
 }
 
-/** Settings that change neither what is asked nor when. */
+/** Settings that change neither what is asked nor when, as long as nothing is asked a second time. */
 const AFTERWARDS = ['camera', 'enabled', 'priority', 'picture', 'record', 'events'] as const;
 
 export function samenessOf(then: WatchSpec, now: WatchSpec, sameModel: boolean): Sameness {
-  const answers = sameModel && ['question', 'answer', 'crop', 'zone', 'ignore'].every((key) => alike(then, now, key));
+  const opinions = sameModel && ['crop', 'zone', 'ignore'].every((key) => alike(then, now, key));
+  const answers = opinions && ['question', 'answer'].every((key) => alike(then, now, key));
   const keys = new Set([...Object.keys(then), ...Object.keys(now)]);
   for (const key of AFTERWARDS) keys.delete(key);
-  const asksTwice = [then, now].some(({ events }) => events.confirm !== undefined); // second answers are not on record
-  const decides = answers && !asksTwice && [...keys].every((key) => alike(then, now, key));
-  return { answers, decides, shows: decides ? wasCompared : wasFree };
+  if ([then, now].some(({ events }) => events.confirm !== undefined)) keys.add('events'); // they say when it is asked a second time
+  const decides = answers && [...keys].every((key) => alike(then, now, key));
+  return { answers, opinions, decides, shows: decides ? wasCompared : wasFree };
 }
 
 function alike(a: object, b: object, key: string): boolean {
@@ -28,8 +31,8 @@ function alike(a: object, b: object, key: string): boolean {
 }
 
 /** The gate went into it. Others could not be asked about, for reasons that lie outside this watch: the engine's other work among them. */
-function wasCompared({ asked, share }: FrameLine): boolean {
-  return asked || share !== null;
+function wasCompared({ asked, share, confirms }: FrameLine): boolean {
+  return asked || confirms || share !== null;
 }
 
 /** The engine had time for it. */

@@ -12,7 +12,7 @@ export async function* recordOf(stills: readonly Still[], watch: string, spec: W
   yield recorded({ kind: 'start', v: 1, at: at(0), mono_ms: 0, session: 'stills', watch, camera, spec: { ...spec }, timezone, model: null }, 1, null);
   for (const [index, { path, atMs }] of stills.entries()) {
     const when = { at: at(atMs), mono_ms: atMs, decided_ms: atMs };
-    const unseen = { share: null, against: null, asked: false, skipped: null, width: 0, height: 0, file: null, bytes: 0 };
+    const unseen = { share: null, against: null, asked: false, skipped: null, confirms: false, width: 0, height: 0, file: null, bytes: 0 };
     yield recorded({ kind: 'frame', id: `${camera}-${index + 1}`, content: index + 1, ...when, ...unseen }, index + 2, path);
   }
 }

@@ -1,17 +1,16 @@
 /** What was recorded of one life of a watch, in the order of time, read only as far ahead as an answer lies behind its frame. */
-import type { AnswerLine, RecordLine, StartLine } from '../record/lines.js';
+import type { RecordLine, StartLine } from '../record/lines.js';
 import type { Recorded } from '../record/read.js';
 
 /** A line, and the path of the picture of a frame. */
 export type Step = Pick<Recorded, 'line' | 'picture'>;
 
-/** An answer comes within so many lines of its frame, or never: nothing is kept longer. */
+/** An answer, to either question, comes within so many lines of its frame, or never: nothing is kept longer. */
 const FARTHEST = 1000;
 
 /** One `start` and what follows it, up to the next. */
 export class Timeline {
   private readonly ahead: Step[] = [];
-  private readonly answers = new Map<string, AnswerLine>(); // of lines in `ahead` and of the last frame given
   private ended = false;
 
   constructor(
@@ -23,22 +22,21 @@ export class Timeline {
 
   /** Null: no more. */
   async next(): Promise<Step | null> {
-    const step = this.ahead.shift() ?? (await this.read());
-    if (step?.line.kind === 'answer' && step.line.frame !== null) this.answers.delete(step.line.frame);
-    return step;
+    return this.ahead.shift() ?? (await this.read());
   }
 
-  /** What was answered about a frame, if that comes after what next() has given; null when it was not recorded. */
-  async answerTo(frame: string): Promise<AnswerLine | null> {
-    for (;;) {
-      const known = this.answers.get(frame);
-      if (known !== undefined) return known;
-      if (this.ahead.length >= FARTHEST) return null;
-      const step = await this.read();
-      if (step === null) return null;
-      this.ahead.push(step);
-      if (isAnswer(step.line) && step.line.frame !== null) this.answers.set(step.line.frame, step.line);
+  /** The first such line after what next() has given; null: there is none so near. */
+  async find<T extends RecordLine>(isIt: (line: RecordLine) => line is T): Promise<T | null> {
+    for (let at = 0; at < FARTHEST; at++) {
+      if (at === this.ahead.length) {
+        const step = await this.read();
+        if (step === null) return null;
+        this.ahead.push(step);
+      }
+      const { line } = this.ahead[at] as Step;
+      if (isIt(line)) return line;
     }
+    return null;
   }
 
   private async read(): Promise<Step | null> {
@@ -51,11 +49,6 @@ export class Timeline {
     }
     return value;
   }
-}
-
-/** That a look gave, or why it gave none; what merely expired is no answer to a frame. */
-function isAnswer(line: RecordLine): line is AnswerLine {
-  return line.kind === 'answer' && line.status !== 'stale';
 }
 
 /** Each life of the watch in turn; one must be read to its end before the next is. */

@@ -6,6 +6,7 @@ import { jpegOf } from '../camera/jpeg.js';
 import { Recorder, type RecorderStatus, type RecorderTrouble } from '../record/recorder.js';
 import type { Suppressed, WatchEvent } from '../watch/events.js';
 import type { FrameDecision } from '../watch/loop.js';
+import type { Opinion } from '../watch/opinion.js';
 import type { WatchOutcome } from '../watch/outcome.js';
 import type { WatchSpec } from '../watch/spec.js';
 import { within } from '../watch/within.js';
@@ -70,6 +71,10 @@ export class RecordKeeper {
 
   answered(outcome: WatchOutcome): void {
     this.recording?.answered(outcome);
+  }
+
+  opined(opinion: Opinion): void {
+    this.recording?.opined(opinion);
   }
 
   told(event: WatchEvent): void {

@@ -3,11 +3,12 @@
  * different.
  */
 import type { Frame } from '../camera/frame.js';
-import type { AnswerLine, EventLine, FrameLine, StartLine, SuppressedLine } from '../record/lines.js';
+import type { AnswerLine, EventLine, FrameLine, OpinionLine, StartLine, SuppressedLine } from '../record/lines.js';
 import type { WatchRecord } from '../record/recorder.js';
 import type { Pair } from '../watch/change.js';
 import type { Suppressed, WatchEvent } from '../watch/events.js';
 import type { FrameDecision } from '../watch/loop.js';
+import type { Opinion } from '../watch/opinion.js';
 import type { WatchOutcome } from '../watch/outcome.js';
 import type { WatchSpec } from '../watch/spec.js';
 import { Sequence } from './sequence.js';
@@ -20,6 +21,8 @@ export interface RecordingOptions {
   timezone: string;
   /** A frame's pixels are valid until it is called again; rejects for what cannot be encoded. */
   encode: (frame: Frame) => Promise<Uint8Array>;
+  /** The clock on the wall. Default: the process's. */
+  date?: () => Date;
 }
 
 /**
@@ -56,7 +59,7 @@ export class Recording {
 
   constructor(private readonly options: RecordingOptions) {}
 
-  decided({ watch, inspection, atMs, skipped, compared }: FrameDecision): void {
+  decided({ watch, inspection, atMs, skipped, compared, confirms }: FrameDecision): void {
     const { spec } = watch;
     const tape = this.tape(watch.id, spec);
     const { frame } = inspection;
@@ -64,7 +67,7 @@ export class Recording {
     const stretch = Math.floor(frame.monotonicMs / LOOK_MS);
     const looksNew = () => tape.last === null || isNew(inspection.changedSince(tape.last, spec), spec);
     const isFlash = skipped === 'unchanged' && compared !== null && isNew(compared.share, spec);
-    const counts = skipped === null || isFlash || (tape.afterFlash && compared !== null);
+    const counts = skipped === null || confirms || isFlash || (tape.afterFlash && compared !== null);
     if (!counts && (isAgain || skipped === 'repeat' || skipped === 'age' || skipped === 'unchanged' || tape.looked === stretch)) return;
     tape.looked = stretch;
     if (!counts && !looksNew()) return;
@@ -82,6 +85,7 @@ export class Recording {
       against: compared?.against ?? null,
       asked: skipped === null,
       skipped,
+      confirms,
     };
     if (isAgain) {
       tape.sequence.add(() => tape.record.frame(line, null));
@@ -93,12 +97,10 @@ export class Recording {
   }
 
   answered(outcome: WatchOutcome): void {
-    const tape = this.tapes.get(outcome.watch);
-    if (tape === undefined) return;
     const { id, atMs, frame, observed, confidence, answer, value, status, error } = outcome;
-    const line: AnswerLine = {
+    this.line(outcome.watch, {
       kind: 'answer',
-      at: new Date().toISOString(),
+      at: this.now(),
       mono_ms: atMs,
       id,
       frame: frame?.id ?? null,
@@ -108,16 +110,31 @@ export class Recording {
       value,
       status,
       error: error && { ...error },
-    };
-    tape.sequence.add(() => tape.record.line(line));
+    });
+  }
+
+  opined({ watch, atMs, frame, question, expect, value, confidence, answer, agrees, error }: Opinion): void {
+    this.line(watch, {
+      kind: 'opinion',
+      at: this.now(),
+      mono_ms: atMs,
+      frame: frame.id,
+      question,
+      expect,
+      observed: value,
+      confidence,
+      text: answer,
+      agrees,
+      error: error && { ...error },
+    });
   }
 
   told(event: WatchEvent): void {
-    this.news(event.outcome.watch, { kind: 'event', ...toldOf(event) });
+    this.line(event.outcome.watch, { kind: 'event', ...toldOf(event) });
   }
 
   suppressed(news: Suppressed): void {
-    this.news(news.outcome.watch, { kind: 'suppressed', ...toldOf(news), reason: news.reason });
+    this.line(news.outcome.watch, { kind: 'suppressed', ...toldOf(news), reason: news.reason });
   }
 
   /** Watches of which this is not so are recorded no more, not even what is being encoded of them. */
@@ -139,9 +156,13 @@ export class Recording {
     await Promise.all([...this.tapes.values()].map(({ sequence }) => sequence.done()));
   }
 
-  private news(watch: string, line: EventLine | SuppressedLine): void {
+  private line(watch: string, line: AnswerLine | OpinionLine | EventLine | SuppressedLine): void {
     const tape = this.tapes.get(watch);
     tape?.sequence.add(() => tape.record.line(line));
+  }
+
+  private now(): string {
+    return (this.options.date?.() ?? new Date()).toISOString();
   }
 
   private tape(watch: string, spec: WatchSpec): Tape {

@@ -228,7 +228,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
       side.results.event(event);
       record.told(event);
     };
-    const onOpinion = (opinion: Opinion) => this.opined(opinion);
+    const onOpinion = (opinion: Opinion) => this.opined(opinion, parts);
     const watching = new Watching({ model, side, reporter, troubles, record, onOutcome, onEvent, onOpinion }, changer.config);
     this.state.watching = watching;
     await record.apply(changer.config);
@@ -246,9 +246,10 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
     if (outcome.error !== null) this.options.log.child('watch').warn({ watch: outcome.watch, code: outcome.error.code }, outcome.error.message);
   }
 
-  private opined({ watch, error }: Opinion): void {
-    if (error === null) return;
-    this.options.log.child('watch').warn({ watch, code: error.code }, `the question that confirms its events: ${error.message}`);
+  private opined(opinion: Opinion, { record }: NodeParts): void {
+    record.opined(opinion);
+    const { watch, error } = opinion;
+    if (error !== null) this.options.log.child('watch').warn({ watch, code: error.code }, `the question that confirms its events: ${error.message}`);
   }
 
   /** Puts a changed configuration into force; while the model is being loaded, watch() takes what is in force then. */

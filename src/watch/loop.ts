@@ -36,6 +36,8 @@ export interface FrameDecision {
   /** Why it is not asked about, so far: it may still be when an interval has passed or the engine is free. Null: it is being asked about. */
   skipped: SkipReason | null;
   compared: Comparison | null;
+  /** It is being looked at for the second question alone. */
+  confirms: boolean;
 }
 
 export interface LoopHandlers {
@@ -46,12 +48,14 @@ export interface LoopHandlers {
   onSuppressed?: ((suppressed: Suppressed) => void) | undefined;
   /** Every answer to a second question. */
   onOpinion?: ((opinion: Opinion) => void) | undefined;
-  /** A frame is about to be looked at. */
-  onLook?: ((frame: Frame) => void) | undefined;
+  /** A frame is about to be looked at; `confirms`: for second questions alone. */
+  onLook?: ((frame: Frame, confirms: boolean) => void) | undefined;
   /** For whoever keeps a record: every decision about every frame. */
   onDecision?: ((decision: FrameDecision) => void) | undefined;
-  /** False: frames alone make it look, never that an interval is over. Default true. */
+  /** False: that a frame comes makes it look, and nothing else: not that an interval or a look is over. Default true. */
   alarm?: boolean | undefined;
+  /** Whether a frame may be looked at for second questions alone. Default: any may. */
+  mayConfirm?: ((frame: Frame) => boolean) | undefined;
   /** Makes what gates look at. Default: an Inspection of the frame's pixels. */
   inspect?: ((frame: Frame) => Inspection) | undefined;
   /** What the others threw; the loop goes on. Must not throw. Default: a warning of the process. */
@@ -152,7 +156,7 @@ export class WatchLoop {
     const post: Post = { camera, listener, inspection: null, passed: 0, lastMs: Number.NEGATIVE_INFINITY, status };
     this.posts.set(camera.id, post);
     camera.on('frame', listener);
-    this.next();
+    this.wake();
   }
 
   /** Its watches stay, without anything to look at: what is under way about it is cancelled, what is believed becomes `stale`. */
@@ -181,7 +185,7 @@ export class WatchLoop {
       known?.end();
       this.watches.set(id, new Watch(id, spec, this.clock, this.time, this.reports));
     }
-    this.next();
+    this.wake();
     return known === undefined;
   }
 
@@ -196,14 +200,14 @@ export class WatchLoop {
     const watch = this.watches.get(id);
     if (watch === undefined) return false;
     watch.change({ ...watch.spec, enabled });
-    this.next();
+    this.wake();
     return true;
   }
 
   start(): void {
     if (this.state !== 'new') return;
     this.state = 'running';
-    this.next();
+    this.wake();
   }
 
   /**
@@ -253,11 +257,20 @@ export class WatchLoop {
 
   /** Told once for each frame, and again when it is decided otherwise. */
   private decided(watch: Watch, inspection: Inspection, atMs: number): void {
-    const { reason: skipped, compared } = watch.gate;
-    const decision = `${inspection.frame.id} ${skipped}`;
+    const decision = `${inspection.frame.id} ${watch.gate.reason}`;
     if (watch.decision === decision) return;
     watch.decision = decision;
-    this.safely(() => this.handlers.onDecision?.({ watch, inspection, atMs, skipped, compared }));
+    this.tellDecision(watch, inspection, atMs, false);
+  }
+
+  private tellDecision(watch: Watch, inspection: Inspection, atMs: number, confirms: boolean): void {
+    const { reason: skipped, compared } = watch.gate;
+    this.safely(() => this.handlers.onDecision?.({ watch, inspection, atMs, skipped, compared, confirms }));
+  }
+
+  /** Something else than a new frame may be a reason to look. */
+  private wake(): void {
+    if (this.handlers.alarm !== false) this.next();
   }
 
   /** Looks, if the engine is free and there is a reason to; otherwise sets the alarm for when time alone may bring one. */
@@ -279,7 +292,7 @@ export class WatchLoop {
         .during(() => this.look(chosen, now))
         .finally(() => {
           this.running = null;
-          this.next();
+          this.wake();
         });
       return;
     }
@@ -294,12 +307,13 @@ export class WatchLoop {
     if (frame === undefined) return { due: null, againMs };
     const inspection = this.inspectionOf(post, frame);
     const seconds = new Set<Watch>();
+    const mayConfirm = this.handlers.mayConfirm?.(frame) ?? true;
     const asking = watches.filter((watch) => {
       const decision = watch.gate.decide(inspection, nowMs);
       if (decision.ask) return true;
       if (decision.againMs !== null) againMs = Math.min(againMs, decision.againMs);
       this.decided(watch, inspection, nowMs);
-      if (watch.wantsSecond(frame, nowMs)) seconds.add(watch);
+      if (mayConfirm && watch.wantsSecond(frame, nowMs)) seconds.add(watch);
       return seconds.has(watch);
     });
     return { due: asking.length > 0 ? { post, inspection, watches: asking, seconds } : null, againMs };
@@ -312,12 +326,16 @@ export class WatchLoop {
     const asked = watches.filter(({ spec }) => partKey(spec) === key);
     for (const watch of watches) watch.passed++;
     const inquiries = asked.flatMap((watch) => {
-      if (seconds.has(watch)) return watch.second(inspection.frame) ?? [];
+      if (seconds.has(watch)) {
+        this.tellDecision(watch, inspection, nowMs, true);
+        return watch.second(inspection.frame) ?? [];
+      }
       const inquiry = watch.begin(inspection, nowMs);
       this.decided(watch, inspection, nowMs);
       return inquiry;
     });
-    this.safely(() => this.handlers.onLook?.(inspection.frame));
+    const confirms = asked.every((watch) => seconds.has(watch));
+    this.safely(() => this.handlers.onLook?.(inspection.frame, confirms));
     post.passed = 0;
     post.lastMs = nowMs;
     post.status.lastAskedAt = this.clock.date();
@@ -338,7 +356,7 @@ export class WatchLoop {
     event: (event: WatchEvent) => this.safely(() => this.handlers.onEvent?.(event)),
     suppressed: (suppressed: Suppressed) => this.safely(() => this.handlers.onSuppressed?.(suppressed)),
     opinion: (opinion: Opinion) => this.safely(() => this.handlers.onOpinion?.(opinion)),
-    wanted: () => this.next(),
+    wanted: () => this.wake(),
   };
 
   private inspectionOf(post: Post, frame: Frame): Inspection {

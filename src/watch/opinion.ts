@@ -12,6 +12,8 @@ import type { Inquiry, Watch } from './watch.js';
 export interface Opinion {
   watch: string;
   question: string;
+  /** The answer that would agree. */
+  expect: boolean;
   frame: SeenFrame;
   atMs: number; // of the clock
   /** Null: there was no answer, see `error`. */
@@ -31,7 +33,7 @@ export function secondInquiry(watch: Watch, events: Events, clock: Clock, frame:
   const { question, expect, min_confidence } = confirm;
   const { signal, settle } = events.ask();
   const untilMs = frame.monotonicMs + watch.spec.ttl_ms;
-  const base = () => ({ watch: watch.id, question, frame: seenFrame(frame, watch.spec.crop), atMs: clock.now() });
+  const base = () => ({ watch: watch.id, question, expect, frame: seenFrame(frame, watch.spec.crop), atMs: clock.now() });
   return {
     watch,
     frame,

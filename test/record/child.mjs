@@ -14,7 +14,7 @@ function record(bytes) {
   const picture = Buffer.alloc(bytes, number);
   picture.writeUInt16BE(0xffd8, 0);
   picture.writeUInt16BE(0xffd9, bytes - 2);
-  const more = { width: 1, height: 1, share: null, against: null, asked: true, skipped: null, decided_ms: 0 };
+  const more = { width: 1, height: 1, share: null, against: null, asked: true, skipped: null, confirms: false, decided_ms: 0 };
   door.frame({ kind: 'frame', id: `${session}-${number}`, content: number, ...times, ...more }, picture);
   const value = { observed: true, value: true, confidence: 1, text: 'x'.repeat(number % 700), status: 'ok', error: null };
   door.line({ kind: 'answer', id: `${session}-${number}`, frame: `${session}-${number}`, ...times, ...value });

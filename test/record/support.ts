@@ -41,7 +41,7 @@ export function jpeg(bytes: number, which = 0): Buffer {
 
 export function frameLine(number: number, clock: RecordClock, more: Partial<FrameLine> = {}): Omit<FrameLine, 'file' | 'bytes'> {
   const times = { at: clock.date().toISOString(), mono_ms: clock.now(), decided_ms: clock.now() + 1 };
-  const content = { width: 1280, height: 720, content: number, share: null, against: null, asked: true, skipped: null };
+  const content = { width: 1280, height: 720, content: number, share: null, against: null, asked: true, skipped: null, confirms: false };
   return { kind: 'frame', id: `front-1-${number}`, ...times, ...content, ...more };
 }
 

@@ -10,6 +10,7 @@ import { RecordedEyes } from '../../src/replay/recorded-eyes.js';
 import { VirtualClock } from '../../src/replay/virtual-clock.js';
 import { Recording } from '../../src/service/recording.js';
 import { WatchLoop } from '../../src/watch/loop.js';
+import type { WatchSpec } from '../../src/watch/spec.js';
 import { spec } from '../watch/stage.js';
 
 const FRAMES_PER_SCENE = 4;
@@ -23,7 +24,7 @@ export interface KitchenDay {
 }
 
 /** Of the watch `lamp`. */
-export async function recordKitchen(folder: string, mipha: Mipha, sceneCount: number): Promise<KitchenDay> {
+export async function recordKitchen(folder: string, mipha: Mipha, sceneCount: number, more: Partial<WatchSpec> = {}): Promise<KitchenDay> {
   const scenes = new Map<string, Scene>();
   const events: string[] = [];
   const clock = new VirtualClock(1000);
@@ -36,6 +37,7 @@ export async function recordKitchen(folder: string, mipha: Mipha, sceneCount: nu
     model: { name: mipha.name, hash: mipha.revision },
     timezone: 'UTC',
     encode: async (frame) => (await jpegOf(frame, { maxSidePx: 4096, quality: 90 })).data,
+    date: () => clock.date(),
   });
   const loop = new WatchLoop(eyes, {
     clock,
@@ -45,13 +47,15 @@ export async function recordKitchen(folder: string, mipha: Mipha, sceneCount: nu
       recording.told(event);
       events.push(`${event.type} ${event.outcome.frame?.id}`);
     },
+    onSuppressed: (news) => recording.suppressed(news),
+    onOpinion: (opinion) => recording.opined(opinion),
     onFault: (error) => {
       throw error;
     },
   });
   const camera = new Film('kitchen');
   loop.addCamera(camera);
-  loop.put('lamp', WATCH);
+  loop.put('lamp', { ...WATCH, ...more });
   loop.start();
   const story = kitchenStory(7, 'any');
   for (let scene = 0; scene < sceneCount; scene++) {

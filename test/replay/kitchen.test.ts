@@ -10,8 +10,10 @@ import { readRecord } from '../../src/record/read.js';
 import { page } from '../../src/replay/page.js';
 import { type ReplayOptions, replay } from '../../src/replay/replay.js';
 import type { ReplayReport } from '../../src/replay/report.js';
+import type { EventRules, WatchSpec } from '../../src/watch/spec.js';
 import { counts } from '../support/counts.js';
 import { NANO } from '../support/nano.js';
+import { spec } from '../watch/stage.js';
 import { type KitchenDay, recordKitchen } from './kitchen-day.js';
 
 const SCENES = counts(40, 300);
@@ -31,12 +33,12 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-async function again(options: Partial<ReplayOptions> = {}): Promise<ReplayReport> {
+async function again(options: Partial<ReplayOptions> = {}, record = folder): Promise<ReplayReport> {
   const unasked = () => Promise.reject(new Error('nothing needs to be asked'));
-  const { labels } = await readLabels(folder, 'lamp');
+  const { labels } = await readLabels(record, 'lamp');
   return await replay({
     watch: 'lamp',
-    lines: readRecord(folder, { watch: 'lamp' }),
+    lines: readRecord(record, { watch: 'lamp' }),
     labels,
     change: (before) => before,
     revision: mipha.revision,
@@ -76,6 +78,47 @@ it('stricter rules for the value make fewer events, or later ones, and ask nothi
   expect(report.computed).toBe(0);
   expect(report.events.now).toBeLessThanOrEqual(report.events.before);
   expect(report.events.now).toBeGreaterThan(0); // a picture that stands still is asked about again
+});
+
+describe('with a second question', () => {
+  const { events: rules } = spec({ events: { confirm: { question: 'Is the door open?' } } });
+  let record: string;
+  let day: KitchenDay;
+  beforeAll(async () => {
+    record = mkdtempSync(join(tmpdir(), 'mipha-replay-confirm-'));
+    day = await recordKitchen(record, mipha, SCENES, { events: rules });
+  }, 300_000);
+  afterAll(() => rmSync(record, { recursive: true, force: true }));
+
+  it('answers to both are those on record, and what they hold back is counted', async () => {
+    const report = await again({}, record);
+    for (const event of day.events) {
+      const [type, frame = ''] = event.split(' ');
+      if (type === 'triggered') expect(day.scenes.get(frame)).toMatchObject({ lampOn: true, doorOpen: true });
+    }
+    expect(report).toMatchObject({ computed: 0, onlyBefore: [], onlyNow: [], events: { before: day.events.length, now: day.events.length } });
+    expect(report.questions.now).toBe(report.questions.before);
+    expect(report.suppressed.before.unconfirmed).toBeGreaterThan(0);
+    expect(report.suppressed.now).toEqual(report.suppressed.before);
+    expect(page(report, [], new Map())).toContain(`unconfirmed<td>${report.suppressed.now.unconfirmed} on record`);
+  });
+
+  it('other words are asked now, about the recorded pictures; the other answer is mostly on record', async () => {
+    const change = (confirm: object) => (before: WatchSpec) => ({
+      ...before,
+      events: { ...rules, confirm: { ...rules.confirm, ...confirm } } as EventRules,
+    });
+    const model = async () => mipha;
+    const words = await again({ model, change: change({ question: 'Is the lamp on?' }) }, record);
+    expect(words.suppressed.now.unconfirmed).toBe(0); // it says the same twice
+    expect(words.computed).toBeGreaterThan(0);
+    const opposite = await again({ model, change: change({ expect: false }) }, record);
+    expect(opposite.computed).toBeLessThan(opposite.questions.now / 10);
+    expect(opposite.onlyNow.length).toBeGreaterThan(0);
+    for (const { type, frame } of opposite.onlyNow) {
+      if (type === 'triggered') expect(day.scenes.get(frame ?? '')).toMatchObject({ lampOn: true, doorOpen: false });
+    }
+  });
 });
 
 describe('with labels drawn from what the scenes show', () => {
