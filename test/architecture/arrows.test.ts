@@ -26,6 +26,7 @@ const SRC: Record<string, string[]> = {
   service: ['watch', 'camera', 'mqtt', 'engine', 'record', 'lock', 'make-folder', 'errors', 'address', 'redact', 'utf8'],
   record: ['lock', 'make-folder', 'errors'],
   replay: ['record', 'watch', 'camera', 'picture', 'engine', 'errors'], // of camera and engine only types
+  eval: [],
   messages: ['mqtt', 'watch'],
   shipped: ['addon'],
   index: ['camera', 'engine', 'package', 'addon', 'shipped', 'errors', 'error-details'],
