@@ -1,15 +1,18 @@
 /** `mipha replay` as a user runs it: on a record, and on pictures of a camera that is not there yet. */
+import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { kitchenStory } from '../../src/camera/animation.js';
-import { renderScene } from '../../src/camera/kitchen.js';
+import { renderScene, type Scene } from '../../src/camera/kitchen.js';
 import { answerSpecOf, changesOf } from '../../src/cli/replay-changes.js';
 import { Mipha } from '../../src/index.js';
+import type { ReplayReport } from '../../src/replay/report.js';
 import { recordKitchen } from '../replay/kitchen-day.js';
 import { NANO } from '../support/nano.js';
+import { describeWith } from '../support/programs.js';
 import { spec } from '../watch/stage.js';
 import { type Outcome, mipha as run } from './run.js';
 
@@ -41,6 +44,7 @@ it('with the settings on record asks nothing and finds the same events', async (
   expect(JSON.parse(stdout)).toMatchObject({
     ...{ watch: 'lamp', computed: 0, flipped: 0, onlyBefore: [], onlyNow: [] },
     events: { before: events.length, now: events.length },
+    suppressed: { before: { unconfirmed: 0 }, now: { unconfirmed: 0 } },
   });
 });
 
@@ -73,6 +77,75 @@ it('asks about a folder of pictures', async () => {
   expect(code).toBe(0);
   expect(JSON.parse(stdout)).toMatchObject({ frames: 8, compared: 0, questions: { before: 0 } });
 });
+
+describeWith(['gstreamer'], 'a film', () => {
+  const FPS = 4;
+  /** Whether the door is open, second by second. */
+  const DOORS = { 'monday.mp4': '00110011', 'tuesday.mp4': '01100010' };
+  type Name = keyof typeof DOORS;
+
+  /** A scene a second. */
+  async function film(name: Name): Promise<void> {
+    const story = kitchenStory(3, 'any');
+    for (const [i, door] of [...DOORS[name]].entries()) {
+      let scene: Scene;
+      do scene = story.next().value as Scene;
+      while (scene.doorOpen !== (door === '1'));
+      const { data, width, height } = await renderScene(scene);
+      const file = join(folder, `${name}-${i}.png`);
+      await sharp(data, { raw: { width, height, channels: 3 } })
+        .resize(512)
+        .png()
+        .toFile(file);
+    }
+    const pictures = ['multifilesrc', `location=${join(folder, name)}-%d.png`, 'caps=image/png,framerate=1/1', '!', 'pngdec', '!', 'videoconvert'];
+    const encoder = ['x264enc', 'quantizer=10', 'pass=quant', '!', 'mp4mux', '!', 'filesink', `location=${join(folder, name)}`];
+    execFileSync('gst-launch-1.0', ['-q', ...pictures, '!', ...encoder]);
+  }
+
+  beforeAll(async () => {
+    await film('monday.mp4');
+    await film('tuesday.mp4');
+  });
+
+  const on = async (name: Name, ...more: string[]): Promise<ReplayReport> => {
+    const args = ['door', '--on', name, '--fps', String(FPS), '--question', 'Is the door open?', '--json', ...more];
+    const { code, stdout, stderr } = await replay(...args);
+    expect([code, stderr.replace(/^.*%.*$/gm, '').trim()]).toEqual([0, '']);
+    return JSON.parse(stdout);
+  };
+  /** What is told: which second of the film, and what the door is then. */
+  const told = ({ onlyNow }: ReplayReport) => onlyNow.map(({ frame, value }) => [Math.round((frameNumber(frame) - 1) / FPS), value]);
+  const changes = (name: Name) => {
+    const doors = [...DOORS[name]];
+    return doors.flatMap((door, second) => (second > 0 && door !== doors[second - 1] ? [[second, door === '1']] : []));
+  };
+
+  it('tells of every change that it shows, about a picture of that second', async () => {
+    const report = await on('monday.mp4', '--set', 'interval_ms=0', '--set', 'reask_ms=1000');
+    expect(told(report)).toEqual(changes('monday.mp4'));
+    expect(report).toMatchObject({ lives: 1, events: { before: 0 }, questions: { before: 0 }, compared: 0 });
+    expect(report.frames).toBeGreaterThanOrEqual(7 * FPS);
+    expect(report.computed).toBeGreaterThan(changes('monday.mp4').length);
+  });
+
+  it('keeps its answers apart from those of another in the same folder', async () => {
+    const settings = ['--set', 'interval_ms=0', '--set', 'reask_ms=1000', '--out', 'films'];
+    const answers = () => readFileSync(join(folder, 'films/answers.ndjson'), 'utf8').trim().split('\n').length;
+    await on('monday.mp4', ...settings);
+    const first = answers();
+    const tuesday = await on('tuesday.mp4', ...settings);
+    expect(told(tuesday)).toEqual(changes('tuesday.mp4'));
+    const both = answers();
+    expect(both).toBeGreaterThan(first);
+    expect(told(await on('monday.mp4', ...settings))).toEqual(changes('monday.mp4'));
+    expect(answers()).toBe(both); // what it was asked before it is not asked again
+  });
+});
+
+function frameNumber(id: string | null): number {
+  return Number(/-(\d+)$/.exec(id ?? '')?.[1]);
+}
 
 it.each([
   [['lamp'], /--record or --on, one of them/],
