@@ -4,6 +4,7 @@ import { MiphaError, nearestKey, optionError } from '../errors.js';
 import { addLabels, type Label, readLabels } from '../record/labels.js';
 import { exportLabels, importLabels } from '../record/labels-csv.js';
 import { latestStart } from '../record/latest-start.js';
+import type { StartLine } from '../record/lines.js';
 import { readRecord } from '../record/read.js';
 import { loadConfig } from '../service/config/config.js';
 import { recordFolderOf } from '../service/config/record-folder.js';
@@ -117,12 +118,21 @@ async function say(
 
 /** Of the type that the watch had when it was last recorded. */
 async function valueIn(folder: string, watch: string, text: string): Promise<Value> {
-  const { data: answer } = answerSpecSchema.safeParse((await latestStart(folder, watch))?.spec.answer);
-  const isWord = answer?.type === 'choice' || answer?.type === 'text' || !/^(true|false|-?\d+(\.\d+)?)$/.test(text);
-  const value: Value = isWord ? text : JSON.parse(text);
-  const expected = answer === undefined ? null : misfit(answer, value);
-  if (expected !== null) throw optionError('value', expected, text);
-  return value;
+  const value: Value = /^(true|false|-?\d+(\.\d+)?)$/.test(text) ? JSON.parse(text) : text;
+  const start = await latestStart(folder, watch);
+  const found = start === null ? { value } : accepted(start.spec, value, text);
+  if ('expected' in found) throw optionError('value', found.expected, text);
+  return found.value as Value;
+}
+
+/** Whether a value could have been an answer of a watch on record; what reads as a number may be a word. */
+function accepted({ answer }: StartLine['spec'], value: unknown, text: string): { value: unknown } | { expected: string } {
+  const { data } = answerSpecSchema.safeParse(answer);
+  if (data === undefined) return { value };
+  const isWord = typeof value !== 'string' && (data.type === 'choice' || data.type === 'text');
+  const meant = isWord ? text : value;
+  const expected = misfit(data, meant);
+  return expected === null ? { value: meant } : { expected };
 }
 
 async function list(folder: string, watch: string, since: Date | undefined, asJson: boolean): Promise<void> {
@@ -163,7 +173,7 @@ async function importFrom(file: string, folder: string, watch: string, asJson: b
   const csv = await readFile(file, 'utf8').catch(({ code }: NodeJS.ErrnoException) => {
     throw optionError('import', `a file that can be read (${code})`, file);
   });
-  const { added, unknown } = await importLabels(folder, watch, csv);
+  const { added, unknown } = await importLabels(folder, watch, csv, { accept: accepted });
   if (asJson) printJson({ added, unknown });
   else print(`${added} labels added\n`);
   if (!asJson && unknown.length > 0)

@@ -1,40 +1,59 @@
-/** Labels as a table: answer, verdict, value, at, by. */
+/** Labels as a table: answer, verdict, value, at. */
 import { MiphaError } from '../errors.js';
 import { CsvError, parseCsv, writeCsv } from './csv.js';
 import { addLabels, type Label, labelSchema, readLabels } from './labels.js';
+import type { StartLine } from './lines.js';
 
-const COLUMNS = ['answer', 'verdict', 'value', 'at', 'by'] as const;
+const COLUMNS = ['answer', 'verdict', 'value', 'at'] as const;
 type Column = (typeof COLUMNS)[number];
 
 export async function exportLabels(folder: string, watch: string): Promise<string> {
   const { labels } = await readLabels(folder, watch);
-  const rows = [...labels.values()].map(({ answer, verdict, value, at, by }) => [answer, verdict, writeCell(value), at, writeCell(by)]);
+  const rows = [...labels.values()].map(({ answer, verdict, value, at }) => [answer, verdict, writeCell(value), at]);
   return writeCsv([COLUMNS, ...rows]);
+}
+
+export interface ImportOptions {
+  /** Whether a value, given as it reads and as it stands in the table, could have been an answer of a watch; in words what could, or the value that is meant. */
+  accept: (spec: StartLine['spec'], value: unknown, cell: string) => { value: unknown } | { expected: string };
+  now?: Date;
+}
+
+/** A label, and where it stands in the table. */
+interface Row {
+  label: Label;
+  line: number;
+  cell: string; // of the value
 }
 
 /**
  * Adds the labels of a table as exportLabels() writes it: columns in any order, `answer` and `verdict` at least; a row without a verdict is none. `at` is
  * now where it is missing. Nothing is added when anything is wrong: throws ERR_OPTION, which names the line. Gives how many were added, and the answers
- * that the record does not have.
+ * that the record does not have, whose values nobody can check.
  */
 export async function importLabels(
   folder: string,
   watch: string,
   csv: string,
-  now: Date = new Date(),
+  { accept, now = new Date() }: ImportOptions,
 ): Promise<{ added: number; unknown: string[] }> {
-  let labels: Label[];
   try {
-    labels = labelsOf(csv, now.toISOString());
+    const rows = new Map(rowsOf(csv, now.toISOString()).map((row) => [row.label, row]));
+    const { unknown } = await addLabels(folder, watch, [...rows.keys()], (label, { spec }) => {
+      if (label.value === undefined || spec === null) return label;
+      const { line, cell } = rows.get(label) as Row;
+      const found = accept(spec, label.value, cell);
+      if ('expected' in found) throw new CsvError(line, `value: expected ${found.expected}, received ${JSON.stringify(cell)}`);
+      return labelSchema.parse({ ...label, value: found.value });
+    });
+    return { added: rows.size - unknown.length, unknown };
   } catch (cause) {
     if (!(cause instanceof CsvError)) throw cause;
     throw new MiphaError('ERR_OPTION', `Labels, ${cause.message}`, { details: { option: 'labels' }, cause });
   }
-  const { unknown } = await addLabels(folder, watch, labels);
-  return { added: labels.length - unknown.length, unknown };
 }
 
-function labelsOf(csv: string, now: string): Label[] {
+function rowsOf(csv: string, now: string): Row[] {
   const [header, ...rows] = parseCsv(csv);
   if (header === undefined) throw new CsvError(1, `expected the names of columns, ${COLUMNS.join(',')}, received nothing`);
   const names = header.cells.map((name) => name.trim().toLowerCase());
@@ -46,15 +65,14 @@ function labelsOf(csv: string, now: string): Label[] {
     if (cells.length !== names.length) throw new CsvError(line, `expected ${names.length} cells, received ${cells.length}`);
     const row = Object.fromEntries(names.map((name, at) => [name, cells[at] as string])) as Record<Column, string | undefined>;
     if (row.verdict === '') return [];
-    const [value, by] = [readCell(row.value), readCell(row.by)];
+    const value = readCell(row.value);
     const parsed = labelSchema.safeParse({
       answer: row.answer,
       verdict: row.verdict?.trim().toLowerCase(),
       ...(value === undefined ? {} : { value }),
       at: row.at || now,
-      ...(by === undefined ? {} : { by: String(by) }),
     });
-    if (parsed.success) return [parsed.data];
+    if (parsed.success) return [{ label: parsed.data, line, cell: row.value ?? '' }];
     const [issue] = parsed.error.issues;
     const column = String(issue?.path[0]) as Column;
     throw new CsvError(line, `${column}: expected ${EXPECTED[column] ?? issue?.message}, received ${JSON.stringify(row[column])}`);
@@ -65,7 +83,6 @@ const EXPECTED: Partial<Record<Column, string>> = {
   answer: 'the id of an answer',
   verdict: 'right or wrong',
   at: 'a time as 2026-01-31T12:00:00Z',
-  by: 'at most 200 characters',
 };
 
 /** Text as it is, unless it would be read as something else, here or, as a formula, in a spreadsheet; all else as JSON. */

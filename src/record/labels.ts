@@ -8,7 +8,7 @@ import { z } from 'zod';
 import { MiphaError } from '../errors.js';
 import { lock } from '../lock.js';
 import { type Disk, ifThere, syncPath, systemDisk } from './disk.js';
-import { findAnswers } from './find-answers.js';
+import { type FoundAnswer, findAnswers } from './find-answers.js';
 import { logLines } from './log-lines.js';
 
 export const LABELS_FILE = 'labels.ndjson';
@@ -22,7 +22,6 @@ export const labelSchema = z.strictObject({
   /** What would have been right. */
   value: z.json().optional(),
   at: z.iso.datetime(),
-  by: z.string().max(200).optional(),
 });
 export type Label = z.infer<typeof labelSchema>;
 
@@ -45,13 +44,22 @@ export async function readLabels(folder: string, watch: string): Promise<Labels>
 /**
  * Resolves once they are on the disk. Gives the answers that the record does not have (any more); their labels are not kept. Throws what the disk says, and
  * ERR_BUSY where others add labels without end.
+ *
+ * `settle` makes what is kept of each label whose answer is on record; what it throws is thrown, and nothing is kept.
  */
-export async function addLabels(folder: string, watch: string, labels: readonly Label[]): Promise<{ unknown: string[] }> {
+export async function addLabels(
+  folder: string,
+  watch: string,
+  labels: readonly Label[],
+  settle: (label: Label, answer: FoundAnswer) => Label = (label) => label,
+): Promise<{ unknown: string[] }> {
   const path = join(folder, watch);
   for (const label of labels) labelSchema.parse(label);
-  const segments = await findAnswers(path, new Set(labels.map(({ answer }) => answer)));
-  const known = labels.filter(({ answer }) => segments.has(answer));
-  const lines = known.map((label) => `${JSON.stringify({ ...label, segment: segments.get(label.answer) })}\n`);
+  const found = await findAnswers(path, new Set(labels.map(({ answer }) => answer)));
+  const lines = labels.flatMap((label) => {
+    const answer = found.get(label.answer);
+    return answer === undefined ? [] : [`${JSON.stringify({ ...settle(label, answer), segment: answer.segment })}\n`];
+  });
   if (lines.length > 0) {
     await locked(path, async () => {
       const file = await systemDisk.open(join(path, LABELS_FILE), 'a+');
@@ -66,7 +74,7 @@ export async function addLabels(folder: string, watch: string, labels: readonly 
       await syncPath(systemDisk, path);
     });
   }
-  return { unknown: labels.filter(({ answer }) => !segments.has(answer)).map(({ answer }) => answer) };
+  return { unknown: labels.filter(({ answer }) => !found.has(answer)).map(({ answer }) => answer) };
 }
 
 /** Leaves the last label of each answer whose segment is there. */

@@ -12,7 +12,7 @@ let record = '';
 let config = '';
 let closeRecorder = async () => {};
 
-/** A record that is being written: of a watch that says yes or no, and of one that counts. */
+/** A record that is being written: of a watch that says yes or no, of one that counts, and of one that chose and now says yes or no. */
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'mipha-label-'));
   record = join(folder, 'record');
@@ -28,6 +28,10 @@ beforeAll(async () => {
     door.line({ ...answerLine(n, clock), frame: frameLine(n, clock).id });
   }
   recorder.watch('balls', spec({ type: 'number', min: 0, max: 9, decimals: 0 })).line({ ...answerLine(7, clock), observed: 2, confidence: null });
+  const lights = recorder.watch('lights', spec({ type: 'choice', choices: ['1', '2', '3'] }));
+  lights.line({ ...answerLine(8, clock), observed: '1' });
+  lights.start(spec({ type: 'boolean' }));
+  lights.line(answerLine(9, clock));
   await recorder.flush();
 });
 afterAll(async () => {
@@ -86,6 +90,29 @@ describe('mipha label', () => {
     expect(stderr).toContain('1 are about answers that are not on record (any more): gone-9');
     await writeFile(csv, 'answer,verdict\none-3,maybe\n');
     expect(await refused('door', '--import', csv, '--record', record)).toContain('line 2: verdict: expected right or wrong, received "maybe"');
+  });
+
+  it('imports values that the watch could have answered when it did, all or none', async () => {
+    const csv = join(folder, 'values.csv');
+    const imported = async (watch: string, ...rows: string[]) => {
+      await writeFile(csv, ['answer,verdict,value', ...rows, ''].join('\n'));
+      return ['--import', csv, '--record', record].concat(watch);
+    };
+    const labels = async (watch: string) => [...(await readLabels(record, watch)).labels.values()].map(({ answer, value }) => [answer, value]);
+    expect(await label(...(await imported('lights', 'one-8,wrong,2', 'one-9,wrong,FALSE')))).toMatchObject({ code: 0, stdout: '2 labels added\n' });
+    expect(await labels('lights')).toEqual([
+      ['one-8', '2'], // a word of a choice
+      ['one-9', false], // it said yes or no later
+    ]);
+    const wrong = await imported('lights', 'one-9,wrong,true', 'one-8,wrong,4');
+    expect(await refused(...wrong)).toContain('line 3: value: expected one of 1, 2, 3, received "4"');
+    expect(await refused(...(await imported('lights', 'one-8,wrong,1', 'one-9,wrong,2')))).toContain(
+      'line 3: value: expected true or false, received "2"',
+    );
+    expect(await labels('lights')).toEqual([
+      ['one-8', '2'],
+      ['one-9', false],
+    ]);
   });
 
   it.each([

@@ -11,6 +11,10 @@ import { answerLine, frameLine, jpeg, MIB, newFolder, openRecorder, START, TestC
 const AT = '2026-03-01T12:00:00.000Z';
 const right = (answer: string, more: Partial<Label> = {}): Label => ({ answer, verdict: 'right', at: AT, ...more });
 
+/** Any value could be an answer; numbers alone could. */
+const ANY = { accept: (_: object, value: unknown) => ({ value }) };
+const NUMBERS = { accept: (_: object, value: unknown) => (typeof value === 'number' ? { value } : { expected: 'a number' }) };
+
 /** A record with the answers one-0 to one-99. */
 async function recorded() {
   const folder = await newFolder();
@@ -25,7 +29,7 @@ async function recorded() {
 it('keeps the last label of an answer, and says which answers there are not', async () => {
   const { folder } = await recorded();
   expect(await addLabels(folder, 'door', [right('one-1'), right('one-2'), right('two-1')])).toEqual({ unknown: ['two-1'] });
-  const wrong: Label = { answer: 'one-1', verdict: 'wrong', value: { count: 2 }, at: AT, by: 'me' };
+  const wrong: Label = { answer: 'one-1', verdict: 'wrong', value: { count: 2 }, at: AT };
   expect(await addLabels(folder, 'door', [wrong])).toEqual({ unknown: [] });
   const { labels, damaged } = await readLabels(folder, 'door');
   expect([...labels.values()]).toEqual([right('one-2'), wrong]);
@@ -91,22 +95,20 @@ it('writes a table and reads it back, whatever the values are', async () => {
     [1, 'a'],
     {},
   ];
-  const labels = values.map((value, n) =>
-    right(`one-${n}`, { verdict: n % 2 === 0 ? 'right' : 'wrong', value, ...(n % 3 === 0 ? { by: '@me, myself' } : {}) }),
-  );
+  const labels = values.map((value, n) => right(`one-${n}`, { verdict: n % 2 === 0 ? 'right' : 'wrong', value }));
   await addLabels(folder, 'door', labels);
   const csv = await exportLabels(folder, 'door');
-  expect(csv.split('\r\n')[0]).toBe('answer,verdict,value,at,by');
+  expect(csv.split('\r\n')[0]).toBe('answer,verdict,value,at');
   expect(csv).not.toMatch(/(^|,)[=+@]/m);
   await writeFile(join(folder, 'door', 'labels.ndjson'), '');
-  expect(await importLabels(folder, 'door', csv)).toEqual({ added: values.length, unknown: [] });
+  expect(await importLabels(folder, 'door', csv, ANY)).toEqual({ added: values.length, unknown: [] });
   expect([...(await readLabels(folder, 'door')).labels.values()]).toEqual(labels);
 });
 
 it('reads what a spreadsheet makes of a table', async () => {
   const { folder } = await recorded();
   const csv = '\ufeffVerdict,answer,value\nRight,one-1,TRUE\n,one-2,\n\nwrong,one-3,"left, far"\nright,gone-1,\n';
-  expect(await importLabels(folder, 'door', csv, new Date(AT))).toEqual({ added: 2, unknown: ['gone-1'] });
+  expect(await importLabels(folder, 'door', csv, { ...ANY, now: new Date(AT) })).toEqual({ added: 2, unknown: ['gone-1'] });
   expect([...(await readLabels(folder, 'door')).labels.values()]).toEqual([
     right('one-1', { value: true }),
     right('one-3', { verdict: 'wrong', value: 'left, far' }),
@@ -116,16 +118,17 @@ it('reads what a spreadsheet makes of a table', async () => {
 it.each([
   ['', 'line 1: expected the names of columns'],
   ['answer,value\n', 'line 1: expected a column verdict'],
-  ['answer,verdict,colour\n', 'line 1: expected the columns answer, verdict, value, at, by, each once, received "colour"'],
+  ['answer,verdict,colour\n', 'line 1: expected the columns answer, verdict, value, at, each once, received "colour"'],
   ['answer,verdict,verdict\n', 'line 1: expected the columns'],
   ['answer,verdict\none-1,right\none-2,perhaps\n', 'line 3: verdict: expected right or wrong, received "perhaps"'],
   ['answer,verdict\n"one-\n1",right\none-2\n', 'line 4: expected 2 cells, received 1'],
   ['answer,verdict\none-1,"right', 'line 2: expected a quoted cell'],
   ['answer,verdict\none-1,ri"ght', 'line 2: expected a cell without quotes'],
   ['answer,verdict,at\none-1,right,yesterday\n', 'line 2: at: expected a time as'],
+  ['answer,verdict,value\none-1,wrong,3\n"one-\n2",right,\none-3,wrong,many\n', 'line 5: value: expected a number, received "many"'],
 ])('refuses a table that is wrong, naming the line, and adds nothing: %j', async (csv, problem) => {
   const { folder } = await recorded();
-  await expect(importLabels(folder, 'door', csv)).rejects.toMatchObject({ code: 'ERR_OPTION', message: expect.stringContaining(problem) });
+  await expect(importLabels(folder, 'door', csv, NUMBERS)).rejects.toMatchObject({ code: 'ERR_OPTION', message: expect.stringContaining(problem) });
   expect((await readLabels(folder, 'door')).labels.size).toBe(0);
 });
 
