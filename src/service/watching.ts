@@ -93,12 +93,12 @@ export class Watching {
       troubles.watchFine(id); // it is tried anew
       this.loop.put(id, watches[id] as Config['watches'][string]);
     }
-    this.queries.setLimit(requests.queue);
+    this.queries.lane.setLimit(requests.queue);
   }
 
   /** For good; what is under way may finish within the budget. */
   async stop(budgetMs: number): Promise<void> {
-    await Promise.all([this.loop.stop(budgetMs), this.queries.stop(budgetMs)]);
+    await Promise.all([this.loop.stop(budgetMs), this.queries.lane.stop(budgetMs)]);
     await this.cameras.stop();
   }
 }

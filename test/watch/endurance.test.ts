@@ -131,7 +131,7 @@ describe('any order of events', () => {
       expect(eyes.views).toBeLessThanOrEqual(2); // the loop's and a query's
       if (rand() < 0.7) await vi.advanceTimersByTimeAsync(some(120));
     }
-    const stopping = Promise.all([loop.stop(some(400)), queries.stop(some(400))]);
+    const stopping = Promise.all([loop.stop(some(400)), queries.lane.stop(some(400))]);
     await vi.advanceTimersByTimeAsync(1000);
     await stopping;
     stopped = true;
@@ -183,7 +183,7 @@ describe('thousands of frames', () => {
     gc();
     expect(loop.status().watches.lamp?.asked).toBeGreaterThan(FRAMES / 10);
     expect(frames.filter((frame) => frame.deref() !== undefined).length).toBeLessThanOrEqual(3);
-    const stopping = Promise.all([loop.stop(0), queries.stop(0)]);
+    const stopping = Promise.all([loop.stop(0), queries.lane.stop(0)]);
     await vi.advanceTimersByTimeAsync(1000);
     await stopping;
   });

@@ -76,7 +76,7 @@ describe('the shipped model', () => {
       expect(description.text).toContain(scene.lampOn ? 'lamp is on' : 'lamp is off');
     }
     await loop.stop(10_000);
-    await queries.stop(10_000);
+    await queries.lane.stop(10_000);
     const answered = new Set(outcomes.map(({ watch }) => watch));
     const last = outcomes.splice(-answered.size); // that nothing is known any more
     expect(last.map(({ watch, status }) => [watch, status]).sort()).toEqual([...answered].sort().map((watch) => [watch, 'stale']));

@@ -232,6 +232,6 @@ describe('watches', () => {
     await vi.advanceTimersByTimeAsync(10);
     await asking;
     expect(eyes.looks[0]?.image.data[63]).toBe(NEUTRAL);
-    await queries.stop(0);
+    await queries.lane.stop(0);
   });
 });

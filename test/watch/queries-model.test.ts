@@ -223,19 +223,19 @@ async function run(operations: readonly Operation[]): Promise<void> {
           break;
         case 'limit':
           limit = operation.limit;
-          queries.setLimit(limit);
+          queries.lane.setLimit(limit);
           break;
         case 'stop':
           if (stopped !== undefined) break;
           stoppedMs = performance.now();
           stopBudgetMs = operation.budgetMs;
-          stopped = queries.stop(stopBudgetMs);
+          stopped = queries.lane.stop(stopBudgetMs);
           break;
       }
       await settle();
     }
     stoppedMs ??= performance.now();
-    stopped ??= queries.stop(0);
+    stopped ??= queries.lane.stop(0);
     let over = false;
     void stopped.then(() => {
       over = true;

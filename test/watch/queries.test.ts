@@ -149,7 +149,7 @@ describe('the lane', () => {
     await vi.advanceTimersByTimeAsync(1000);
     expect(ledger).toEqual(['d ERR_BUSY', 'a ok', 'b ok', 'c ok', 'e ok']);
     expect(queries.status).toEqual({ waiting: 0, running: 0, limit: 3, rejected: 1 });
-    queries.setLimit(1);
+    queries.lane.setLimit(1);
     void ask('f');
     expect(await ask('g')).toMatchObject({ code: 'ERR_BUSY', details: { limit: 1 } });
     await vi.advanceTimersByTimeAsync(200);
@@ -309,7 +309,7 @@ describe('stop', () => {
     void ask('running');
     void ask('waiting');
     await vi.advanceTimersByTimeAsync(10);
-    const stopping = queries.stop(500);
+    const stopping = queries.lane.stop(500);
     await vi.advanceTimersByTimeAsync(0);
     expect(ledger).toEqual(['waiting ERR_DISPOSED']);
     await vi.advanceTimersByTimeAsync(200);
@@ -321,7 +321,7 @@ describe('stop', () => {
   it('cancels it after the budget', async () => {
     const { ask, ledger, queries, eyes } = stage({ lookMs: 5000 });
     void ask('running');
-    const stopping = queries.stop(500);
+    const stopping = queries.lane.stop(500);
     await vi.advanceTimersByTimeAsync(501);
     await stopping;
     expect(ledger).toEqual(['running ERR_DISPOSED']);
@@ -333,7 +333,7 @@ describe('stop', () => {
     eyes.look = () => new Promise(() => {});
     void ask('running');
     let stopped = false;
-    void queries.stop(500).then(() => (stopped = true));
+    void queries.lane.stop(500).then(() => (stopped = true));
     await vi.advanceTimersByTimeAsync(1600);
     expect(stopped).toBe(true);
     expect(ledger).toEqual(['running ERR_DISPOSED']);
