@@ -1,4 +1,5 @@
 /** Addresses, `scheme://user:password@host/path?name=value`, as settings that are taken apart: what of one may be shown, and what of it is secret. */
+import { isIPv4 } from 'node:net';
 import { encodeAll, HIDDEN } from './redact.js';
 
 /** Scheme with its colon, and slashes where there are any. */
@@ -11,6 +12,11 @@ const CREDENTIAL = /pass|pw|secret|token|key|auth|cred|cookie|header|pin$/i;
 /** Flags, numbers, sizes, paths and words of a vocabulary: as secrets they would hide words of ordinary texts. */
 const ORDINARY = /^([a-z]+([_-][a-z]+)*|[a-z]{0,8}[\d.,/:x+-]*|\.{0,2}(\/[\w.-]+)+)$/i;
 const PLAIN_NAME = /^[\w-]*$/;
+
+/** Of this machine, for itself alone: a name or a number. */
+export function isLoopback(host: string): boolean {
+  return host.toLowerCase() === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'));
+}
 
 export interface AddressParts {
   /** `rtsp://`; empty where there is none. */

@@ -1,6 +1,5 @@
 /** Where the broker is, and what must not be said on the way to it. */
-import { isIPv4 } from 'node:net';
-import { showAddress } from '../address.js';
+import { isLoopback, showAddress } from '../address.js';
 import { MiphaError } from '../errors.js';
 
 export interface BrokerAddress {
@@ -30,10 +29,6 @@ export function checkPlaintext(url: string, allow: boolean): void {
   const { tls, host } = parseAddress(url);
   if (tls || allow || isLoopback(host)) return;
   throw refused('mqtts:// for another machine than this one, or mqtt.allow_plaintext', url);
-}
-
-function isLoopback(host: string): boolean {
-  return host.toLowerCase() === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'));
 }
 
 function refused(expected: string, received: string): MiphaError {

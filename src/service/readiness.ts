@@ -1,6 +1,6 @@
 /** Whether a node does its work: what /readyz answers, the watchdog asks and `health` calls degraded. */
+import type { Check } from '../http/health.js';
 import type { Config } from './config/config.js';
-import type { Check } from './http.js';
 import type { NodeState } from './node-state.js';
 import { own } from './own.js';
 

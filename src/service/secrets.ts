@@ -1,4 +1,4 @@
-/** Whether the file of a password or key can be used. Its content is read at every connection, see src/mqtt/client.ts. */
+/** Whether the file of a password, key or token can be used. Who needs its content reads it, see src/mqtt/client.ts and src/http/tokens.ts. */
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { MiphaError } from '../errors.js';

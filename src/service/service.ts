@@ -5,6 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import type { MiphaError } from '../errors.js';
+import type { HttpServer } from '../http/server.js';
 import type { Health } from '../mqtt/messages.js';
 import type { WatchEvent } from '../watch/events.js';
 import type { Opinion } from '../watch/opinion.js';
@@ -12,13 +13,13 @@ import { nothingKnown, type WatchOutcome } from '../watch/outcome.js';
 import type { CameraSet } from './cameras.js';
 import type { Config, LoadedConfig } from './config/config.js';
 import type { ConfigDiff } from './config/diff.js';
-import { HttpServer } from './http.js';
 import { sayLastWords } from './last-words.js';
 import type { Log } from './log.js';
 import type { LoadModel } from './model.js';
 import { type NodeParts, nodeParts } from './node-parts.js';
 import type { NodeState } from './node-state.js';
 import { OverrideGuard } from './override-guard.js';
+import { openPort } from './port.js';
 import { checksOf } from './readiness.js';
 import { StateDir } from './state-dir.js';
 import { handlersOf } from './verbs.js';
@@ -183,16 +184,13 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
   }
 
   private async listen({ changer, side, metrics }: NodeParts): Promise<void> {
-    const { enabled, host, port } = changer.config.http;
-    if (!enabled) return;
-    this.http = new HttpServer({
-      host,
-      port,
+    const { http } = changer.config;
+    if (!http.enabled) return;
+    this.http = await openPort(http, this.options.log, {
       live: () => [{ name: 'process', ok: true }],
       ready: () => checksOf(this.state, changer.config, side.link.connected),
       metrics: () => metrics.scrape(),
     });
-    await this.http.start();
   }
 
   private connect(parts: NodeParts): void {

@@ -23,7 +23,8 @@ const SRC: Record<string, string[]> = {
   camera: ['picture', 'signals', 'backoff', 'errors', 'address', 'redact'],
   watch: ['engine', 'addon', 'camera', 'decimal', 'spelling', 'errors'], // of engine and addon only types: asking goes through an interface
   mqtt: ['watch', 'backoff', 'errors', 'address', 'redact'], // of watch only the schemas of questions and the types of outcomes
-  service: ['watch', 'camera', 'mqtt', 'engine', 'record', 'lock', 'make-folder', 'errors', 'address', 'redact', 'utf8'],
+  http: ['errors', 'address', 'redact'], // what it serves is handed in
+  service: ['http', 'watch', 'camera', 'mqtt', 'engine', 'record', 'lock', 'make-folder', 'errors', 'address', 'redact', 'utf8'],
   record: ['lock', 'make-folder', 'errors'],
   replay: ['record', 'watch', 'camera', 'picture', 'engine', 'errors'], // of camera and engine only types
   eval: [],
@@ -128,6 +129,8 @@ describe('arrows between the rooms of src', () => {
       yaml: ['service'],
       pino: ['service'],
       'prom-client': ['service'],
+      hono: ['http'],
+      '@hono/node-server': ['http'],
     };
     const strays = src.flatMap(({ path, text }) =>
       specifiers(text)

@@ -261,6 +261,12 @@ log: { level: inf }`;
     ['mqtt: { reply_topics: [a+/b] }', 'mqtt.reply_topics.0', 'a topic filter'],
     ['mqtt: { username: "a\\0b" }', 'mqtt.username', 'text without control characters'],
     ['http: { host: "a\\ud800" }', 'http.host', 'half of a surrogate pair'],
+    ['http: { host: 0.0.0.0 }', 'http.host', 'a loopback address, or tokens for other machines'],
+    ['http: { host: "::" }', 'http.host', 'a loopback address'],
+    ['http: { host: localhost.example.com }', 'http.host', 'a loopback address'],
+    ['http: { viewer_token_file: absent }', 'http.viewer_token_file', 'a readable file'],
+    ['http: { host: 0.0.0.0, operator_token_file: /etc/hostname }', 'http.operator_token_file', 'tokens of 256 bits'],
+    ['http: { allowed_hosts: ["http://kitchen.local"] }', 'http.allowed_hosts.0', 'a name or number without port'],
     ['watches: { w: { camera: front, question: "x\\udc00?" } }', 'watches.w.question', 'half of a surrogate pair'],
     [
       'watches: { w: { camera: front, question: "x?", answer: { type: choice, choices: [a, "b\\ud83d"] } } }',

@@ -1,5 +1,6 @@
 /** What the configuration's schema asks of single texts, and of settings that only make sense together. */
 import type { z } from 'zod';
+import { isLoopback } from '../../address.js';
 import { openSource } from '../../camera/source.js';
 import { splitUri } from '../../camera/uri.js';
 import type { MiphaErrorOf } from '../../errors.js';
@@ -45,9 +46,10 @@ export function checkCameraUri(uri: string, context: Pick<z.core.$RefinementCtx,
 /** `config` may be anything: checked or as written, so that a wrong value elsewhere need not hide these. */
 export function checkTogether(config: unknown, context: Pick<z.core.$RefinementCtx, 'addIssue'>): void {
   const issue: Issue = (path, expected, input, known = []) => context.addIssue({ code: 'custom', path, message: expected, input, params: { known } });
-  const { mqtt, cameras, watches } = record(config);
+  const { mqtt, cameras, watches, http } = record(config);
   checkTexts(config, [], issue);
   checkBroker(record(mqtt), issue);
+  checkPort(record(http), issue);
   checkCameras(record(cameras), issue);
   checkWatches(record(watches), record(cameras), issue);
   checkRecording(record(config), issue);
@@ -74,6 +76,13 @@ function checkBroker(mqtt: Record<string, unknown>, issue: Issue): void {
     issue(['mqtt', 'key_file'], `the private key to mqtt.cert_file, which is ${cert_file}`, key_file);
   if (key_file !== undefined && cert_file === undefined)
     issue(['mqtt', 'cert_file'], `the certificate to mqtt.key_file, which is ${key_file}`, cert_file);
+}
+
+/** Whoever can reach the port from elsewhere must show who he is. */
+function checkPort({ enabled, host, viewer_token_file, operator_token_file }: Record<string, unknown>, issue: Issue): void {
+  if (enabled === false || typeof host !== 'string' || isLoopback(host) || viewer_token_file !== undefined || operator_token_file !== undefined)
+    return;
+  issue(['http', 'host'], 'a loopback address, or tokens for other machines (http.viewer_token_file, http.operator_token_file)', host);
 }
 
 /** Half of a surrogate pair, which an escape in YAML or JSON can make, cannot be sent: it would arrive as another character. */

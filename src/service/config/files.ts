@@ -4,6 +4,8 @@ import { access, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openSource } from '../../camera/source.js';
 import { decodePath, splitUri } from '../../camera/uri.js';
+import type { MiphaErrorOf } from '../../errors.js';
+import { type Role, readTokens } from '../../http/tokens.js';
 import { checkSecretFile } from '../secrets.js';
 import { recordFolderOf } from './record-folder.js';
 import type { Config } from './schema.js';
@@ -11,6 +13,11 @@ import { shown } from './secrets.js';
 import type { Path } from './shape.js';
 
 const ANY_SIDE_PX = 384;
+/** Who may come in with the tokens of which file. */
+export const TOKEN_FILES = [
+  { key: 'viewer_token_file', role: 'viewer' },
+  { key: 'operator_token_file', role: 'operator' },
+] as const;
 
 export interface MissingFile {
   path: Path;
@@ -29,15 +36,20 @@ export async function fileIssues(config: Config): Promise<{ missing: MissingFile
     const problem = file === undefined ? null : await test(file);
     if (problem !== null) missing.push({ path, expected, received: `${file} (${problem})` });
   };
-  const { mqtt, model, state_dir: stateDir } = config;
-  for (const key of ['ca_file', 'cert_file'] as const) await require(['mqtt', key], mqtt[key], 'a readable file', readableFile);
-  for (const key of ['key_file', 'password_file'] as const) {
-    await require(['mqtt', key], mqtt[key], 'a readable file', async (file) => {
+  const secret = async (path: Path, file: string | undefined) =>
+    await require(path, file, 'a readable file', async (file) => {
       const problem = await readableFile(file);
-      const warning = problem === null ? await checkSecretFile(file, `mqtt.${key}`) : null;
+      const warning = problem === null ? await checkSecretFile(file, path.join('.')) : null;
       if (warning !== null) warnings.push(warning);
       return problem;
     });
+  const { mqtt, http, model, state_dir: stateDir } = config;
+  for (const key of ['ca_file', 'cert_file'] as const) await require(['mqtt', key], mqtt[key], 'a readable file', readableFile);
+  for (const key of ['key_file', 'password_file'] as const) await secret(['mqtt', key], mqtt[key]);
+  for (const { key, role } of TOKEN_FILES) {
+    const [path, file] = [['http', key], http[key]];
+    await secret(path, file);
+    if (file !== undefined && (await readableFile(file)) === null) missing.push(...(await unfitTokens(path, file, role)));
   }
   await require(['model', 'folder'], model.folder, 'a package folder with manifest.json', (folder) => readableFile(join(folder, 'manifest.json')));
   await require(['state_dir'], stateDir, 'a folder that can be written, or one that can be made', writableFolder);
@@ -55,6 +67,16 @@ export async function fileIssues(config: Config): Promise<{ missing: MissingFile
       warnings.push(`cameras.${id}.uri: ends after one pass and stays offline then; ${afterEnd}`);
   }
   return { missing, warnings };
+}
+
+async function unfitTokens(path: Path, file: string, role: Role): Promise<MissingFile[]> {
+  try {
+    await readTokens(file, role, path.join('.'));
+    return [];
+  } catch (error) {
+    const { issues = [] } = (error as MiphaErrorOf<'ERR_CONFIG'>).details;
+    return issues.map(({ expected, received }) => ({ path, expected, received }));
+  }
 }
 
 async function readableFile(file: string): Promise<string | null> {

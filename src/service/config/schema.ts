@@ -31,6 +31,8 @@ export const SYSTEM_ZONE = 'system';
 
 const NAME_WORDS = 'text without control characters';
 const PREFIX_WORDS = 'a topic without wildcards, control characters, $ in front or slashes at its ends';
+const HOST_WORDS = 'a name or number without port, e.g. kitchen.local';
+const HOST_NAME = /^([a-z0-9]([a-z0-9._-]*[a-z0-9])?|[0-9a-f:]+)$/;
 const FILTER_WORDS = 'a topic filter (+ for a level, # for the rest, no control characters, no $ in front)';
 
 export const cameraConfigSchema = z
@@ -167,8 +169,27 @@ export const configSchema = z
     http: z
       .strictObject({
         enabled: z.boolean().default(true).describe('/livez, /readyz and /metrics'),
-        host: z.string().min(1).default('127.0.0.1').describe('address to listen on; 0.0.0.0 lets other machines in'),
+        host: z.string().min(1).default('127.0.0.1').describe('address to listen on; 0.0.0.0 lets other machines in, which need a token then'),
         port: z.int().min(1).max(65_535).default(9464),
+        viewer_token_file: path.optional().describe('tokens, one a line, of those who may see and ask; with any token nobody comes in without one'),
+        operator_token_file: path.optional().describe('tokens of those who may change the node too'),
+        allowed_hosts: z
+          .array(
+            z
+              .string()
+              .refine((name) => HOST_NAME.test(name), HOST_WORDS)
+              .meta(words(HOST_WORDS)),
+          )
+          .max(64)
+          .default([])
+          .describe('names under which browsers and clients may come, besides localhost, host and the number of the address'),
+        behind_tls: z.boolean().default(false).describe('a proxy in front of it speaks TLS: cookies are sent over that alone'),
+        body_bytes: z
+          .int()
+          .min(65_536)
+          .max(67_108_864)
+          .default(8_388_608)
+          .describe('longer requests are refused; eight of the longest are held at once'),
       })
       .prefault({})
       .meta({ ...RESTART, ...LOCAL }),

@@ -1,7 +1,8 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
-import { type Check, HttpServer } from '../../src/service/http.js';
+import type { Check } from '../../src/http/health.js';
+import { HttpServer } from '../../src/http/server.js';
 
 const servers: HttpServer[] = [];
 afterEach(async () => {
