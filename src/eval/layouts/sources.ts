@@ -1,0 +1,51 @@
+/** Where people get each benchmark, and under which licence: said where it is missing. Nothing is downloaded. */
+import type { Benchmark } from '../item.js';
+
+export interface Source {
+  title: string;
+  from: string;
+  /** As its makers state it; "see there" where they state none that is short. */
+  licence: string;
+}
+
+const VLMEVALKIT = 'the table of VLMEvalKit (github.com/open-compass/VLMEvalKit fetches it into ~/LMUData)';
+const LLAVA = "LLaVA's eval.zip (github.com/haotian-liu/LLaVA, docs/Evaluation.md)";
+
+export const SOURCES: Record<Exclude<Benchmark, 'kitchen'>, Source> = {
+  vqav2: {
+    title: 'VQAv2 test-dev',
+    from: `${LLAVA} and COCO's test2015 pictures (cocodataset.org)`,
+    licence: 'CC BY 4.0; pictures under the terms of Flickr',
+  },
+  gqa: {
+    title: 'GQA testdev-balanced',
+    from: `${VLMEVALKIT}, or ${LLAVA} with questions and pictures of cs.stanford.edu/people/dorarad/gqa`,
+    licence: 'CC BY 4.0',
+  },
+  vizwiz: { title: 'VizWiz test', from: `${LLAVA} with the pictures of vizwiz.org`, licence: 'CC BY 4.0' },
+  'vizwiz-val': { title: 'VizWiz val', from: `${VLMEVALKIT}, or val.json and val/ of vizwiz.org`, licence: 'CC BY 4.0' },
+  scienceqa: {
+    title: 'ScienceQA, items with a picture',
+    from: `${VLMEVALKIT}, or ${LLAVA} with github.com/lupantech/ScienceQA`,
+    licence: 'CC BY-NC-SA 4.0',
+  },
+  textvqa: {
+    title: 'TextVQA val',
+    from: `${VLMEVALKIT}, without OCR tokens; with them, as in the paper: ${LLAVA} with textvqa.org`,
+    licence: 'CC BY 4.0; pictures CC BY 2.0',
+  },
+  pope: {
+    title: 'POPE',
+    from: `${VLMEVALKIT}, or ${LLAVA} with github.com/AoiDragon/POPE and COCO's val2014`,
+    licence: 'MIT; pictures under the terms of Flickr',
+  },
+  mme: { title: 'MME', from: `${VLMEVALKIT}, or ${LLAVA} with the pictures that its authors send on request`, licence: 'for research, see there' },
+  mmbench: { title: 'MMBench', from: `${VLMEVALKIT}, or mmbench.opencompass.org.cn`, licence: 'see there' },
+  'mmbench-cn': { title: 'MMBench-CN', from: `${VLMEVALKIT}, or mmbench.opencompass.org.cn`, licence: 'see there' },
+  seed: {
+    title: 'SEED-Bench, pictures',
+    from: `${VLMEVALKIT}, or ${LLAVA} with huggingface.co/datasets/AILab-CVC/SEED-Bench`,
+    licence: 'CC BY-NC 4.0',
+  },
+  'mm-vet': { title: 'MM-Vet', from: `${VLMEVALKIT}, or ${LLAVA} with github.com/yuweihao/MM-Vet`, licence: 'see there' },
+};
