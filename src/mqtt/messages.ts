@@ -30,6 +30,7 @@ export const errorCodes = [
   'NO_FRAME', // the camera has not delivered any
   'STALE_FRAME', // the newest frame is older than max_age_ms
   'QUEUE_FULL', // see retry_after_ms
+  'DRAINING', // the node takes no new queries: ask another one
   'EXPIRED', // the deadline had passed when it came, or before it was admitted; or the answer had lost its validity before it was there
   'TIMEOUT', // the deadline passed after it was admitted
   'CANCELLED',
@@ -177,6 +178,8 @@ export const infoSchema = z.object({
   version: z.string(),
   api: z.literal('v1').describe('the version in the topic names'),
   protocol: z.enum(['5', '3.1.1']),
+  labels: z.record(z.string(), z.string()).describe('what the owner says about the node, by name: where it is, what its camera sees'),
+  draining: z.boolean().describe('it takes no new queries'),
   models: z.array(modelSchema.extend({ state: z.enum(['loading', 'ready', 'failed']) })),
   cameras: z.array(z.object({ id: idSchema, uri: z.string().describe('secrets masked'), enabled: z.boolean(), images: z.boolean() })),
   watches: z.array(
@@ -204,6 +207,26 @@ export const infoSchema = z.object({
   overrides: z.array(z.string()).describe('paths of the settings that were changed over MQTT and go over the file'),
 });
 export type Info = z.infer<typeof infoSchema>;
+
+const queueSchema = z.object({
+  waiting: count.describe('queries waiting and under way'),
+  limit: count,
+  rejected: count,
+  usual_ms: ms.nullable().describe('how long the last queries took once their turn had come, the median; null: none was answered yet'),
+});
+const busyRatioSchema = z.number().min(0).max(1).describe('share of the last minute');
+const drainingSchema = z.boolean().describe('new queries are refused with DRAINING; what was admitted is finished, and watches go on');
+
+export const loadSchema = z.object({
+  v: version,
+  ts: time,
+  session: z.string(),
+  node: idSchema,
+  queue: queueSchema,
+  busy_ratio: busyRatioSchema,
+  draining: drainingSchema,
+});
+export type Load = z.infer<typeof loadSchema>;
 
 export const CAMERA_STATES = ['starting', 'online', 'stalled', 'offline', 'disabled'] as const;
 
@@ -239,10 +262,11 @@ export const healthSchema = z.object({
   engine: z.object({
     state: z.enum(['loading', 'ready', 'failed']),
     backend: z.string().nullable(),
-    busy_ratio: z.number().min(0).max(1).describe('share of the last minute'),
+    busy_ratio: busyRatioSchema,
     memory_bytes: count,
   }),
-  queue: z.object({ waiting: count, limit: count, rejected: count }),
+  queue: queueSchema,
+  draining: drainingSchema,
   latency_ms: z.object({ p50: ms, p95: ms, p99: ms }).nullable().describe('from capture to publishing, over the last results'),
   memory: z.object({ rss_bytes: count, heap_bytes: count }),
   temperature_c: z.record(z.string(), z.number()),

@@ -7,6 +7,7 @@ const RETRYABLE: ReadonlySet<RequestErrorCode> = new Set([
   'NO_FRAME',
   'STALE_FRAME',
   'QUEUE_FULL',
+  'DRAINING',
   'EXPIRED',
   'TIMEOUT',
   'MODEL_LOADING',

@@ -1,6 +1,16 @@
 /** Every payload by name: what `mipha schema` writes and `info` lists. */
 import type { z } from 'zod';
-import { alertSchema, healthSchema, infoSchema, logSchema, nodeEventSchema, responseSchema, resultSchema, watchEventSchema } from './messages.js';
+import {
+  alertSchema,
+  healthSchema,
+  infoSchema,
+  loadSchema,
+  logSchema,
+  nodeEventSchema,
+  responseSchema,
+  resultSchema,
+  watchEventSchema,
+} from './messages.js';
 import { envelopeSchema, verbSchemas } from './request-schemas.js';
 
 /** `query-request` and `query-response` and so on: the payload of a request besides its envelope, and `data` of its `ok` response. */
@@ -19,6 +29,7 @@ export const payloadSchemas: Readonly<Record<string, z.ZodType>> = {
   alert: alertSchema,
   info: infoSchema,
   health: healthSchema,
+  load: loadSchema,
   log: logSchema,
   request: envelopeSchema,
   response: responseSchema,

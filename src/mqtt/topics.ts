@@ -26,6 +26,7 @@ export interface Topics {
   availability: string;
   info: string;
   health: string;
+  load: string;
   event: string;
   log: string;
   alert(id: string): string;
@@ -50,6 +51,7 @@ export function topicsOf(base: string, node: string): Topics {
     availability,
     info: `${root}/info`,
     health: `${root}/health`,
+    load: `${root}/load`,
     event: `${root}/event`,
     log: `${root}/log`,
     alert: (id) => `${root}/alert/${checkId('alert', id)}`,

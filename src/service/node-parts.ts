@@ -3,6 +3,7 @@ import { BrokerSide } from './broker-side.js';
 import { type CameraReporter, cameraReporter } from './camera-reporter.js';
 import { Changer, type ChangerOptions } from './changer.js';
 import { Latency } from './latency.js';
+import { LoadReporter } from './load-reporter.js';
 import type { Log } from './log.js';
 import { Metrics } from './metrics.js';
 import type { NodeState } from './node-state.js';
@@ -21,6 +22,7 @@ export interface NodeParts {
   reporter: CameraReporter;
   latency: Latency;
   status: Status;
+  load: LoadReporter;
   metrics: Metrics;
   notifier: Notifier;
   record: RecordKeeper;
@@ -52,6 +54,9 @@ export function nodeParts({ state, log, change, onCamera }: PartsOptions): NodeP
     },
   });
   const status = new Status({ state, changer, side, latency, log, record, system: new System() });
+  const load = new LoadReporter(() => {
+    if (side.link.connected) side.node.load(status.load());
+  });
   const metrics = new Metrics({ version: state.version, snapshot: () => status.metrics() });
   const troubles = new Troubles(side.node);
   const reporter = cameraReporter({
@@ -62,5 +67,5 @@ export function nodeParts({ state, log, change, onCamera }: PartsOptions): NodeP
     onChange: onCamera,
   });
   const notifier = new Notifier({ healthy: () => checksOf(state, changer.config, side.link.connected)[0].ok });
-  return { changer, side, troubles, reporter, latency, status, metrics, notifier, record };
+  return { changer, side, troubles, reporter, latency, status, load, metrics, notifier, record };
 }

@@ -1,7 +1,7 @@
 /** What the node says about itself and its cameras. */
 import type { CameraState } from '../camera/camera.js';
 import type { LinkAlert } from '../mqtt/link.js';
-import { type Alert, type Health, type Info, type NodeEvent, SCHEMA_VERSION, type Stamp } from '../mqtt/messages.js';
+import { type Alert, type Health, type Info, type Load, type NodeEvent, SCHEMA_VERSION, type Stamp } from '../mqtt/messages.js';
 import { type Topics, WATCH_SETTINGS, type WatchSetting } from '../mqtt/topics.js';
 import type { WatchSpec } from '../watch/spec.js';
 import type { Outlet } from './outlet.js';
@@ -31,6 +31,10 @@ export class NodePublisher {
 
   health(health: Health): void {
     this.outlet.health(this.topics.health, health);
+  }
+
+  load(load: Load): void {
+    this.outlet.health(this.topics.load, load);
   }
 
   event(event_type: NodeEvent['event_type'], message: string, refs: Record<string, string> = {}): void {

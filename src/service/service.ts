@@ -218,7 +218,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
   }
 
   private async watch(parts: NodeParts): Promise<void> {
-    const { side, reporter, troubles, changer, record } = parts;
+    const { side, reporter, troubles, changer, record, load } = parts;
     const model = this.state.model;
     if (model === null) throw new Error('the model is not loaded');
     const onOutcome = (outcome: WatchOutcome) => this.answered(outcome, parts);
@@ -227,7 +227,8 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
       record.told(event);
     };
     const onOpinion = (opinion: Opinion) => this.opined(opinion, parts);
-    const watching = new Watching({ model, side, reporter, troubles, record, onOutcome, onEvent, onOpinion }, changer.config);
+    const onLoad = () => load.changed();
+    const watching = new Watching({ model, side, reporter, troubles, record, onOutcome, onEvent, onOpinion, onLoad }, changer.config);
     this.state.watching = watching;
     await record.apply(changer.config);
     await watching.open(changer.config);
@@ -278,14 +279,16 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
     this.publishInfo(parts);
     for (const [id, spec] of Object.entries(parts.changer.config.watches)) parts.side.node.watchSettings(id, spec);
     for (const camera of this.state.watching?.cameras.all() ?? []) parts.reporter.publish(camera);
+    parts.load.changed();
   }
 
   /** Health now, and again after the interval. */
   private async tick(parts: NodeParts): Promise<void> {
-    const { status, side, reporter, changer } = parts;
+    const { status, side, reporter, changer, load } = parts;
     await status.refresh();
     if (this.stopping !== undefined) return;
     side.node.health(status.health());
+    load.changed();
     reporter.repeatMotion();
     clearTimeout(this.healthTimer);
     this.healthTimer = setTimeout(() => void this.tick(parts), changer.config.health_interval_ms);
@@ -299,7 +302,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
     clearTimeout(this.healthTimer);
     if (!this.ending.signal.aborted) this.ending.abort();
     if (parts !== null) {
-      const { side, notifier, reporter, status, record } = parts;
+      const { side, notifier, reporter, status, record, load } = parts;
       const notified = notifier.stopping();
       side.node.event('stopping', 'the node is being stopped');
       side.refuseRequests();
@@ -307,6 +310,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
       const recorded = record.close(left() / 2);
       await side.pictures.finish(left() / 2);
       reporter.stop();
+      load.stop();
       side.node.health(status.health());
       side.node.clearAlerts();
       await side.link.stop(left());

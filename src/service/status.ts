@@ -1,7 +1,7 @@
 /** The node as others see it: its factsheet, its health, and what a scrape of the metrics shows. Reads the parts, changes none. */
 import type { Camera } from '../camera/camera.js';
 import { mask } from '../camera/mask.js';
-import { type Health, type Info, SCHEMA_VERSION } from '../mqtt/messages.js';
+import { type Health, type Info, type Load, SCHEMA_VERSION } from '../mqtt/messages.js';
 import { VERBS } from '../mqtt/request-schemas.js';
 import { schemaNames } from '../mqtt/schemas.js';
 import { PICTURE_OVERHEAD_BYTES } from '../mqtt/wire.js';
@@ -52,7 +52,7 @@ export class Status {
   info(): Info {
     const { sources } = this;
     const { state, changer } = sources;
-    const { node, mqtt, requests, cameras, watches } = changer.config;
+    const { node, labels, draining, mqtt, requests, cameras, watches } = changer.config;
     const { model } = state;
     return {
       v: SCHEMA_VERSION,
@@ -63,6 +63,8 @@ export class Status {
       version: state.version,
       api: 'v1',
       protocol: mqtt.protocol,
+      labels,
+      draining,
       models: [{ id: model?.name ?? '', rev: model?.revision ?? '', state: state.modelState }],
       cameras: byId(cameras).map(([id, { uri, enabled, images }]) => ({ id, uri: mask(uri), enabled, images })),
       watches: byId(watches).map(([id, { camera, question, answer, enabled, interval_ms, ttl_ms }]) => ({
@@ -92,9 +94,9 @@ export class Status {
   health(): Health {
     const { sources, readings } = this;
     const { state, changer, side } = sources;
-    const { node, requests } = changer.config;
+    const { node } = changer.config;
     const loop = state.watching?.loop.status() ?? null;
-    const queries = state.watching?.queries.status;
+    const { queue, busy_ratio, draining } = this.load();
     const { published, dropped, queued, reconnects } = side.link.stats();
     const { rssBytes, heapBytes } = sources.system.memory();
     const now = new Date().toISOString();
@@ -111,14 +113,11 @@ export class Status {
       engine: {
         state: state.modelState,
         backend: engine?.backend ?? null,
-        busy_ratio: loop?.busyRatio ?? 0,
+        busy_ratio,
         memory_bytes: engine?.memory.reduce((sum, { bytes }) => sum + bytes, 0) ?? 0,
       },
-      queue: {
-        waiting: (queries?.waiting ?? 0) + (queries?.running ?? 0),
-        limit: requests.queue,
-        rejected: queries?.rejected ?? 0,
-      },
+      queue,
+      draining,
       latency_ms: sources.latency.quantiles(),
       memory: { rss_bytes: rssBytes, heap_bytes: heapBytes },
       temperature_c: readings.temperatures,
@@ -132,6 +131,22 @@ export class Status {
       recorder: this.recorder(),
       clock_synced: readings.clockSynced,
       errors: [...side.node.standingAlerts].map(([id, { level, message }]) => ({ id, level, message })),
+    };
+  }
+
+  /** The part of health that changes with every query: what a pool chooses by. */
+  load(): Load {
+    const { state, changer } = this.sources;
+    const { node, requests, draining } = changer.config;
+    const { waiting = 0, running = 0, rejected = 0, usualMs = null } = state.watching?.queries.status ?? {};
+    return {
+      v: SCHEMA_VERSION,
+      ts: new Date().toISOString(),
+      session: state.session,
+      node,
+      queue: { waiting: waiting + running, limit: requests.queue, rejected, usual_ms: usualMs },
+      busy_ratio: state.watching?.loop.status().busyRatio ?? 0,
+      draining,
     };
   }
 

@@ -116,6 +116,8 @@ function openHandlers(context: VerbContext): Handlers {
 }
 
 async function query(context: VerbContext, request: RequestOf<'query'>, call: RequestContext) {
+  if (context.changer.config.draining)
+    throw new RequestError('DRAINING', 'This node takes no new queries (its option draining is on): ask another one');
   const watch = request.watch === undefined ? undefined : knownWatch(context, request.watch);
   if (watch === undefined && !context.changer.config.requests.queries) {
     throw new RequestError('FORBIDDEN', 'This node answers only the questions of its watches: name one in `watch`');

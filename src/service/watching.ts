@@ -24,6 +24,8 @@ export interface WatchingOptions {
   onOutcome: (outcome: WatchOutcome) => void;
   onEvent: (event: WatchEvent) => void;
   onOpinion: (opinion: Opinion) => void;
+  /** Another number of queries is waiting or under way. */
+  onLoad: () => void;
   record: Pick<RecordKeeper, 'onDecision' | 'suppressed'>;
 }
 
@@ -36,7 +38,7 @@ export class Watching {
     private readonly options: WatchingOptions,
     config: Config,
   ) {
-    const { model, reporter, onOutcome, onEvent, onOpinion, record } = options;
+    const { model, reporter, onOutcome, onEvent, onOpinion, onLoad, record } = options;
     const usage = new Usage(); // of the one engine that both use
     const loop = new WatchLoop(model, {
       onOutcome,
@@ -51,7 +53,7 @@ export class Watching {
       timeZone: timeZoneOf(config),
     });
     this.loop = loop;
-    this.queries = new Queries(model, { limit: config.requests.queue, usage });
+    this.queries = new Queries(model, { limit: config.requests.queue, usage, onChange: onLoad });
     this.cameras = new CameraSet(model.imageSize, {
       added: (camera) => {
         reporter.added(camera);

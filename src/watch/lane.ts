@@ -33,11 +33,14 @@ export interface LaneOptions {
   limit: number;
   /** Shared with others that use the same engine. */
   usage?: Usage | undefined;
+  /** Another number of requests is waiting or under way. */
+  onChange?: (() => void) | undefined;
 }
 
 /** Above every watch. */
 const PRIORITY = 100;
 const FIRST_GUESS_MS = 1000; // of how long a request takes
+const REMEMBERED = 31; // durations, for the median
 
 interface Entry {
   request: LaneRequest;
@@ -53,17 +56,22 @@ export class Lane {
   private current: { entry: Entry; done: Promise<void> } | null = null;
   private stopped = false;
   private rejected = 0;
-  private usualMs = FIRST_GUESS_MS;
+  /** How long the last requests took once their turn had come; ms. */
+  private readonly lately: number[] = [];
   private readonly usage: Usage;
+  private readonly onChange: () => void;
   private limit: number;
 
-  constructor({ limit, usage = new Usage() }: LaneOptions) {
+  constructor({ limit, usage = new Usage(), onChange = () => {} }: LaneOptions) {
     this.limit = limit;
     this.usage = usage;
+    this.onChange = onChange;
   }
 
-  get status(): { waiting: number; running: number; limit: number; rejected: number } {
-    return { waiting: this.waiting.length, running: this.current === null ? 0 : 1, limit: this.limit, rejected: this.rejected };
+  /** `usualMs`: how long a request takes once its turn has come, the median of the last ones; null before the first. */
+  get status(): { waiting: number; running: number; limit: number; rejected: number; usualMs: number | null } {
+    const { waiting, current, limit, rejected, usualMs } = this;
+    return { waiting: waiting.length, running: current === null ? 0 : 1, limit, rejected, usualMs };
   }
 
   /** For requests that come from now on. */
@@ -78,7 +86,7 @@ export class Lane {
     if (this.waiting.length + (this.current === null ? 0 : 1) < limit) return undefined;
     this.rejected++;
     return new MiphaError('ERR_BUSY', `All ${limit} places for queries are taken`, {
-      details: { limit, retryAfterMs: Math.max(1, Math.round(this.usualMs)) },
+      details: { limit, retryAfterMs: Math.max(1, Math.round(this.usualMs ?? FIRST_GUESS_MS)) },
     });
   }
 
@@ -106,12 +114,16 @@ export class Lane {
         this.waiting.push(entry);
         request.onAdmitted?.();
         this.next();
+        this.onChange();
       });
     } finally {
       clearTimeout(timer);
       request.signal?.removeEventListener('abort', abort);
       const place = this.waiting.indexOf(entry);
-      if (place >= 0) this.waiting.splice(place, 1);
+      if (place >= 0) {
+        this.waiting.splice(place, 1);
+        this.onChange();
+      }
     }
   }
 
@@ -137,11 +149,17 @@ export class Lane {
     entry.started = true;
     const beganMs = performance.now();
     const done = this.usage.during(entry.run).finally(() => {
-      this.usualMs += (performance.now() - beganMs - this.usualMs) / 4;
+      this.lately.push(performance.now() - beganMs);
+      if (this.lately.length > REMEMBERED) this.lately.shift();
       this.current = null;
       this.next();
+      this.onChange();
     });
     this.current = { entry, done };
+  }
+
+  private get usualMs(): number | null {
+    return [...this.lately].sort((a, b) => a - b)[this.lately.length >> 1] ?? null;
   }
 
   private first(): Entry | undefined {

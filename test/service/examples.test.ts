@@ -47,7 +47,7 @@ describe('examples/config.yaml', () => {
       const file = join(folder, 'whole.yaml');
       await writeFile(file, whole);
       const { input } = await loadConfig({ file, env: {}, checkFiles: false });
-      const written = new Set(leaves(input).map((path) => path.replace(/^(cameras|watches)\.[^.]+/, '$1')));
+      const written = new Set(leaves(input).map((path) => path.replace(/^(cameras|watches|labels)\.[^.]+/, '$1')));
       expect(settings().filter((path) => !written.has(path))).toEqual([]);
     } finally {
       await rm(folder, { recursive: true });

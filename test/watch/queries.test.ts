@@ -143,12 +143,12 @@ describe('the lane', () => {
     for (const name of ['a', 'b', 'c']) void ask(name);
     const refused = await ask('d');
     expect(refused).toMatchObject({ code: 'ERR_BUSY', retryable: true, details: { limit: 3, retryAfterMs: expect.any(Number) } });
-    expect(queries.status).toEqual({ waiting: 2, running: 1, limit: 3, rejected: 1 });
+    expect(queries.status).toEqual({ waiting: 2, running: 1, limit: 3, rejected: 1, usualMs: null });
     await vi.advanceTimersByTimeAsync(130);
     void ask('e');
     await vi.advanceTimersByTimeAsync(1000);
     expect(ledger).toEqual(['d ERR_BUSY', 'a ok', 'b ok', 'c ok', 'e ok']);
-    expect(queries.status).toEqual({ waiting: 0, running: 0, limit: 3, rejected: 1 });
+    expect(queries.status).toEqual({ waiting: 0, running: 0, limit: 3, rejected: 1, usualMs: expect.any(Number) });
     queries.lane.setLimit(1);
     void ask('f');
     expect(await ask('g')).toMatchObject({ code: 'ERR_BUSY', details: { limit: 1 } });

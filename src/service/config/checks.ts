@@ -10,6 +10,7 @@ import { isPublishable } from '../../mqtt/filters.js';
 export const DEFAULT_BROKER = 'mqtt://127.0.0.1:1883';
 const MOST_CAMERAS = 64;
 const MOST_WATCHES = 256;
+const MOST_LABELS = 16;
 const ANY_SIDE_PX = 384;
 
 export function isBrokerUrl(text: string): boolean {
@@ -46,8 +47,10 @@ export function checkCameraUri(uri: string, context: Pick<z.core.$RefinementCtx,
 /** `config` may be anything: checked or as written, so that a wrong value elsewhere need not hide these. */
 export function checkTogether(config: unknown, context: Pick<z.core.$RefinementCtx, 'addIssue'>): void {
   const issue: Issue = (path, expected, input, known = []) => context.addIssue({ code: 'custom', path, message: expected, input, params: { known } });
-  const { mqtt, cameras, watches, http } = record(config);
+  const { mqtt, labels, cameras, watches, http } = record(config);
   checkTexts(config, [], issue);
+  const count = Object.keys(record(labels)).length;
+  if (count > MOST_LABELS) issue(['labels'], `at most ${MOST_LABELS} labels`, count);
   checkBroker(record(mqtt), issue);
   checkPort(record(http), issue);
   checkCameras(record(cameras), issue);

@@ -48,7 +48,7 @@ export function configReference(): string {
   const sections: string[] = [];
   for (const [key, shape] of Object.entries(properties)) {
     const row = rowOf([key], shape, required.includes(key), { restart: false, local: false });
-    if (shape.type !== 'object') {
+    if (shape.type !== 'object' || isTextsByName(shape)) {
       plain.push(row);
       continue;
     }
@@ -58,6 +58,11 @@ export function configReference(): string {
     sections.push(`## ${title}${inner.description === undefined ? '' : `: ${inner.description}`}\n\n${table(rowsOf(inner, start))}`);
   }
   return `${[INTRODUCTION, `## The node\n\n${table(plain)}`, ...sections].join('\n')}\n`.replace(/\n+$/, '\n');
+}
+
+/** Words that the user names: a row, not a section. */
+function isTextsByName({ additionalProperties }: SettingShape): boolean {
+  return typeof additionalProperties === 'object' && additionalProperties.type === 'string';
 }
 
 function rowOf(path: Path, shape: SettingShape, required: boolean, above: Pick<Row, 'restart' | 'local'>): Row {

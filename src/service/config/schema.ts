@@ -72,6 +72,14 @@ export const configSchema = z
       .meta({ ...RESTART, ...LOCAL })
       .describe('first part of all topics'),
     node: idSchema.meta({ ...RESTART, ...LOCAL }).describe('name of this device in all topics'),
+    labels: z
+      .record(idSchema, z.string().min(1).max(64).refine(isMqttText, NAME_WORDS).meta(words(NAME_WORDS)))
+      .default({})
+      .describe('what a pool may choose the node by, at most 16, e.g. `site: hall-2`; told in `info`'),
+    draining: z
+      .boolean()
+      .default(false)
+      .describe('true: new queries are refused with DRAINING, so that a pool asks other nodes; those admitted are finished, watches go on'),
     state_dir: path
       .optional()
       .meta({ ...RESTART, ...LOCAL })
