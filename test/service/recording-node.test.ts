@@ -175,6 +175,20 @@ describeWith(['mosquitto'], 'a node that records', () => {
     expect(late).toEqual([]);
   });
 
+  it('refuses whole what turns images off and goes on recording, and says what to do', async () => {
+    let images = true;
+    const values = () => ({ state_dir: folder, cameras: { kitchen: { ...CAMERA, images } }, watches: { lamp: RECORDED } });
+    await using node = await start(values(), async () => config(mosquitto.url, values()));
+    images = false;
+    await node.service.reload();
+    const { message } = JSON.parse(await until('an alert', () => ear.on('alert/config').at(-1)?.text));
+    expect(message).toContain('is refused, the old one stays in force');
+    expect(message).toContain('(watches.lamp.record): expected false while cameras.kitchen.images is off');
+    expect(message).toContain('to keep no pictures turn off both, to record turn on cameras.kitchen.images');
+    const seen = (await lines(record())).length;
+    await until('more on record', async () => (await lines(record())).length > seen); // the old one is in force
+  });
+
   it('runs, says why, and records once it can, where another process records into its folder', async () => {
     const other = await Recorder.open({ folder: record(), session: 'other', limits: { bytes: 1 << 20, days: 1 } });
     await using node = await start();

@@ -129,7 +129,8 @@ function checkRecording({ watches, cameras, recorder, state_dir }: Record<string
     const path = ['watches', id, 'record'];
     if (isNowhere) issue(path, 'false where neither recorder.folder nor state_dir names a folder', isRecorded);
     const known = typeof camera === 'string' && Object.hasOwn(record(cameras), camera);
-    if (known && record(record(cameras)[camera]).images !== true) issue(path, `false while cameras.${camera}.images is off`, isRecorded);
+    const remedy = `to keep no pictures turn off both, to record turn on cameras.${camera}.images`;
+    if (known && record(record(cameras)[camera]).images !== true) issue(path, `false while cameras.${camera}.images is off (${remedy})`, isRecorded);
   }
 }
 
