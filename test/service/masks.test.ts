@@ -1,13 +1,14 @@
 /** Masks hold in a whole node: no pixel of what is private reaches the model or the broker, whatever is asked and while masks change. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { ConfigInput } from '../../src/service/config/config.js';
-import { type Mosquitto, sleep, startMosquitto, until } from '../support/mosquitto.js';
+import { freePort, type Mosquitto, sleep, startMosquitto, until } from '../support/mosquitto.js';
 import { leaning, MASK, secret } from '../support/private-part.js';
 import { describeWith } from '../support/programs.js';
+import { traceIn } from '../support/traces.js';
 import { config, fakeModel, listen, ROOT, startNode } from './support.js';
 
 /** Of the scale: what JPEG does to colours without the secret is less. */
@@ -102,6 +103,76 @@ describeWith(['mosquitto'], 'a node with a privacy mask', () => {
     await snapshot('last');
     await until('the secret', async () => leaning({ data: await sharp(images().at(-1)).raw().toBuffer() }) > 0.8);
   });
+
+  it('is told by no topic, no body of HTTP, no line of the log and no file that is kept', async () => {
+    await using broker = await startMosquitto();
+    /** By where it came from, everything that a node with this mask says and keeps. */
+    const saidBy = async (privacy: unknown): Promise<Map<string, Buffer[]>> => {
+      const kept = mkdtempSync(join(tmpdir(), 'mipha-masks-kept-'));
+      const said = new Map<string, Buffer[]>();
+      const add = (where: string, bytes: Buffer) => said.set(where, [...(said.get(where) ?? []), bytes]);
+      const port = await freePort();
+      const watch = { camera: 'yard', question: 'a?', interval_ms: 0, change_percent: 0, record: true, events: { confirm: { question: 'sure?' } } };
+      let asked = 0;
+      const log: string[] = [];
+      await using ear = await listen(broker.url, ['#']);
+      {
+        await using node = await startNode(
+          broker.url,
+          {
+            ...{ state_dir: kept, http: { port }, log: { level: 'trace' }, mqtt: { discovery: { enabled: true } } },
+            cameras: { yard: { uri: `images://${folder}?fps=25&loop=true`, images: true, privacy } },
+            watches: { whole: watch, part: { ...watch, crop: BESIDE }, zone: { ...watch, zone: [MASK] } },
+          },
+          { loadModel: async () => fakeModel({ answer: () => Math.floor(asked++ / 7) % 2 === 0 }), log },
+        );
+        await until('online', () => ear.on('availability').at(-1)?.text === 'online');
+        await until('events', () => ['whole', 'part', 'zone'].every((id) => ear.on(`watch/${id}/event`).length > 2));
+        for (const [verb, body] of Object.entries({
+          ...{
+            snapshot: { max_age_ms: 60_000 },
+            query: { question: 'q?', crop: BESIDE },
+            health: {},
+            announce: {},
+            'watch/put': { watch: 'more', spec: { ...watch, enabled: false } },
+          },
+          ...{ label: { watch: 'whole', answer: 'none-1', verdict: 'right' }, nonsense: {} },
+        })) {
+          await ear.request(verb, { transaction: `ask-${verb}`, ...body });
+          if (verb !== 'nonsense') await ear.response(`ask-${verb}`);
+        }
+        for (const path of ['/livez', '/livez?verbose', '/readyz', '/readyz?verbose', '/metrics', '/', '/camera/yard.jpg']) {
+          add(`http ${path}`, Buffer.from(await (await fetch(`http://127.0.0.1:${port}${path}`)).arrayBuffer()));
+        }
+        await node.service.reload();
+      }
+      for (const { topic, packet } of ear.all) add(topic, packet.payload as Buffer);
+      for (const line of log) add('log', Buffer.from(line));
+      for (const entry of readdirSync(kept, { recursive: true, withFileTypes: true })) {
+        if (entry.isFile()) add(`file ${entry.name}`, readFileSync(join(entry.parentPath, entry.name)));
+      }
+      rmSync(kept, { recursive: true });
+      return said;
+    };
+    const traces = async (said: Map<string, Buffer[]>) => {
+      const found = new Set<string>();
+      for (const [where, all] of said) if (Math.max(...(await Promise.all(all.map(traceIn)))) >= TRACE) found.add(where.replace(/\d+\.jpg/, 'N.jpg'));
+      return [...found].sort();
+    };
+
+    const said = await saidBy([MASK]);
+    expect(said.get('log')?.length).toBeGreaterThan(5);
+    expect([...said.keys()]).toEqual(expect.arrayContaining(['file log.ndjson', `${ROOT}/health`, `${ROOT}/watch/part/picture`, 'http /metrics']));
+    expect(await traces(said)).toEqual([]);
+    const pictures = ['camera/yard/image', ...['part', 'whole', 'zone'].map((id) => `watch/${id}/picture`)].map((topic) => `${ROOT}/${topic}`);
+    expect(await traces(await saidBy([]))).toEqual(['file N.jpg', ...pictures]); // or the search would see nothing
+    const { data, width, height } = secret(64, 48);
+    const png = await sharp(data, { raw: { width, height, channels: 3 } })
+      .png()
+      .toBuffer();
+    for (const text of [`{"x":"${png.toString('base64')}"}`, `[${[...data].join(', ')}]`, Buffer.from(data).toString('base64')])
+      expect(await traceIn(Buffer.from(text))).toBeGreaterThan(0.8);
+  }, 60_000);
 
   it('gives nobody a frame of the mask before once a new one is in force', async () => {
     const values = (privacy: unknown): ConfigInput => ({

@@ -83,10 +83,11 @@ export function config(url: string, values: ConfigInput = {}): LoadedConfig {
 export async function startNode(
   url: string,
   values: ConfigInput = {},
-  { loadModel = modelLoader(NANO), load }: { loadModel?: LoadModel; load?: () => Promise<LoadedConfig> } = {},
+  { loadModel = modelLoader(NANO), load, log }: { loadModel?: LoadModel; load?: () => Promise<LoadedConfig>; log?: string[] } = {},
 ): Promise<Node> {
   const loaded = config(url, values);
-  const service = new Service({ loaded, load: load ?? (async () => loaded), loadModel, log: new Log(loaded.config.log), version: '0.0.0-test' });
+  const lines = new Log(loaded.config.log, log === undefined ? {} : { sink: { write: (line) => void log.push(line) } });
+  const service = new Service({ loaded, load: load ?? (async () => loaded), loadModel, log: lines, version: '0.0.0-test' });
   await service.start();
   return { service, loaded, [Symbol.asyncDispose]: () => service.stop() };
 }
