@@ -2,15 +2,16 @@
  * What waits for the broker, with limits. Nothing is handed to MQTT.js while there is no connection, and never more than a few unacknowledged
  * messages while there is one: MQTT.js keeps what it is given for ever.
  *
- * States (retained): the newest per topic, all of them again on every connection. Events: a ring, kept through outages while they are news; one that
- * names a picture goes out when the broker has that picture, and without it where that would cost the event.
+ * States (retained): the newest per topic, all of them again on every connection. Events wait through outages, see events.ts.
  * Responses: sent at once or not at all. Transient messages (QoS 0): likewise, and only on a link that keeps up.
  *
  * Whoever is told something (refusals, states settled, nothing left) may publish at once: it is told between two messages, never inside one.
  */
-import { type Kept, type Picture, type PictureStats, Pictures } from './pictures.js';
+import { type EventBody, Events, type Parcel } from './events.js';
+import type { Picture, PictureStats } from './pictures.js';
 import { Ring } from './ring.js';
 import { type State, States } from './states.js';
+import { BARRED_MS, REFUSED, SUSPICIONS, SUSPICIOUS_MS } from './suspicion.js';
 import { type Properties, type Publish, packetBytes, type ResponseProperties, type Wire } from './wire.js';
 
 export interface OutboxOptions {
@@ -37,55 +38,21 @@ export interface OutboxStats {
   pictures: PictureStats;
 }
 
-/** The body of an event; `replayed` is filled in here, and `picture` becomes null where the picture did not go out. */
-export type EventBody = { id: string; replayed: boolean } & Record<string, unknown>;
-
 interface Waiting {
   message: Publish;
 }
-interface Event {
-  topic: string;
-  body: EventBody;
-  at: number; // monotonic ms
-  /** The count of connections when it happened. */
-  connection: number;
-  /** How often a connection broke right after it. */
-  suspicion: number;
-  /** Goes out before it. */
-  picture: Kept | null;
-}
-type Sent = { at: number } & (
-  | { kind: 'state'; state: State }
-  | { kind: 'event'; event: Event; bytes: number }
-  | { kind: 'picture'; picture: Kept }
-  | { kind: 'response' }
-);
+type Sent = { at: number } & ({ kind: 'state'; state: State } | { kind: 'response' } | Parcel);
 
 const WINDOW = 16;
 const STATES = 4096;
-const RING = { count: 256, bytes: 4 * 2 ** 20 };
 const RESPONSES = { count: 1024, bytes: 16 * 2 ** 20 };
 /** More waiting responses than this leave no room for progress. */
 const OPTIONAL_RESPONSES = 128;
-/** An older event is no news. */
-const EVENT_LIFE_MS = 60_000;
-/** A connection that breaks this soon after a message may have broken because of it ... */
-const SUSPICIOUS_MS = 2000;
-/** ... and after so many times, sent alone, it certainly has. */
-const SUSPICIONS = 3;
-/** It may have been the network after all: its topic is tried again after this. */
-const BARRED_MS = 600_000;
-/** With more events than this none waits for its picture: they would be lost for it. */
-const PATIENT_EVENTS = 128;
-const REFUSED = `the broker broke the connection ${SUSPICIONS} times when it came`;
 
 export class Outbox {
   private readonly states = new States({ count: STATES, suspicions: SUSPICIONS, barredMs: BARRED_MS });
-  private readonly pictures = new Pictures(SUSPICIONS);
-  private readonly events = new Ring<Event>(RING, (event) => this.dropEvent(event, 'overflow'));
+  private readonly events = new Events({ onDropped: (reason) => this.drop(reason), onRefused: (...refusal) => this.refusals.push(refusal) });
   private readonly responses = new Ring<Waiting>(RESPONSES, () => this.drop(this.wire === undefined ? 'offline' : 'overflow'));
-  /** Topics of events that broke the connection, and when; monotonic ms. */
-  private readonly barred = new Map<string, number>();
   private readonly inFlight = new Map<number, Sent>();
   private readonly published = { qos0: 0, qos1: 0 };
   private readonly dropped: Record<DropReason, number> = { offline: 0, overflow: 0, expired: 0, too_large: 0, refused: 0, slow_link: 0 };
@@ -137,26 +104,16 @@ export class Outbox {
     this.onSettled = undefined;
     this.alone = false;
     const now = performance.now();
-    const events: { value: Event; bytes: number }[] = [];
     for (const sent of this.inFlight.values()) {
       const suspicious = now - sent.at < SUSPICIOUS_MS && this.lastAckAt <= sent.at;
       if (sent.kind === 'response') this.drop('offline');
       else if (sent.kind === 'state') {
         if (this.states.lost(sent.state, suspicious)) this.refuse('refused', sent.state.topic, REFUSED);
-      } else if (sent.kind === 'picture') {
-        if (this.pictures.lost(sent.picture, suspicious)) this.bar(sent.picture.message.topic, now);
-      } else {
-        if (suspicious) sent.event.suspicion++;
-        if (sent.event.suspicion >= SUSPICIONS) {
-          this.bar(sent.event.topic, now);
-          this.dropEvent(sent.event, 'refused');
-        } else events.push({ value: sent.event, bytes: sent.bytes });
-      }
+      } else this.events.lost(sent, suspicious, now);
     }
     this.inFlight.clear();
-    this.pictures.rewind();
     this.states.abandon();
-    this.events.putBack(events);
+    this.events.rewind();
     this.responses.dropAll();
     this.pump();
   }
@@ -182,16 +139,13 @@ export class Outbox {
 
   /** QoS 1, not retained. The broker has the picture before the event is sent; see EventBody. */
   event(topic: string, body: EventBody, picture: Picture | null = null): void {
-    const now = performance.now();
-    this.expireEvents(now);
-    const kept = picture && this.pictures.keep(picture);
-    this.events.push({ topic, body, at: now, connection: this.connections, suspicion: 0, picture: kept }, JSON.stringify(body).length);
+    this.events.push(topic, body, picture, this.connections);
     this.pump();
   }
 
   /** Pictures that wait and may not be shown any more do not go out. */
   withdrawPictures(isShown: (picture: Publish) => boolean): void {
-    this.pictures.withdraw(isShown);
+    this.events.withdrawPictures(isShown);
     this.pump();
   }
 
@@ -247,7 +201,7 @@ export class Outbox {
       published: { ...this.published },
       dropped: { ...this.dropped },
       queued: this.states.due + this.events.size + this.responses.size + this.inFlight.size,
-      pictures: this.pictures.stats(),
+      pictures: this.events.pictureStats(),
     };
   }
 
@@ -277,8 +231,7 @@ export class Outbox {
     if (this.inFlight.size === 0) return true;
     if (this.alone || this.inFlight.size >= Math.min(WINDOW, receiveMaximum)) return false;
     // A suspect is sent alone; what comes before it must not keep it waiting for ever.
-    const event = this.eventsFlow ? this.events.peek() : undefined;
-    return !(this.statesFlow && this.states.suspects) && !((event?.suspicion ?? 0) > 0 || (event?.picture?.suspicion ?? 0) > 0);
+    return !(this.statesFlow && this.states.suspects) && !(this.eventsFlow && this.events.isSuspect);
   }
 
   /** Responses first, states and events by turns. False when there is nothing to send now. */
@@ -321,53 +274,10 @@ export class Outbox {
   /** Likewise. */
   private sendEvent(wire: Wire): boolean {
     if (!this.eventsFlow) return false;
-    const now = performance.now();
-    this.expireEvents(now);
-    const event = this.events.peek();
-    if (event === undefined) return false;
-    const { picture } = event;
-    if (picture?.state === 'under way') {
-      if (this.events.size <= PATIENT_EVENTS) return false;
-      this.pictures.drop(picture, 'slow_link');
-    }
-    if (picture?.state === 'waiting' && !this.isBarred(event.topic, now)) return this.sendPicture(wire, event, picture, now);
-    if (event.suspicion > 0 && this.inFlight.size > 0) return false;
-    this.events.shift();
-    if (this.isBarred(event.topic, now)) {
-      this.dropEvent(event, 'refused');
-      return true;
-    }
-    // It may have gone out over an earlier connection, or an outage held it up.
-    const replayed = event.body.replayed || event.connection !== this.connections;
-    const payload = Buffer.from(JSON.stringify({ ...event.body, replayed, ...(picture?.state === 'gone' ? { picture: null } : {}) }));
-    const message: Publish = {
-      topic: event.topic,
-      payload,
-      qos: 1,
-      retain: false,
-      expiryS: lifeS(event, now),
-      contentType: 'application/json',
-    };
-    if (this.fits(message)) this.send(wire, message, { kind: 'event', event, bytes: payload.length, at: now }, event.suspicion > 0);
-    else this.pictures.release(picture);
-    return true;
-  }
-
-  /** The picture of the event whose turn it is. Likewise. */
-  private sendPicture(wire: Wire, event: Event, picture: Kept, now: number): boolean {
-    if (picture.suspicion > 0 && this.inFlight.size > 0) return false;
-    const message: Publish = { ...picture.message, expiryS: lifeS(event, now) };
-    const tooLarge = this.excess(message);
-    if (tooLarge !== null) {
-      this.refusals.push([message.topic, tooLarge]);
-      this.pictures.drop(picture, 'too_large');
-    } else if (this.isBarred(message.topic, now)) this.pictures.drop(picture, 'refused');
-    else if (this.isSlow(wire)) this.pictures.drop(picture, 'slow_link');
-    else {
-      picture.state = 'under way';
-      this.send(wire, message, { kind: 'picture', picture, at: now }, picture.suspicion > 0);
-    }
-    return true;
+    const { connections: connection, inFlight } = this;
+    const next = this.events.next({ connection, isIdle: inFlight.size === 0, isSlow: this.isSlow(wire), excess: (message) => this.excess(message) });
+    if (next !== null && next !== 'again') this.send(wire, next.message, { ...next.parcel, at: performance.now() }, next.alone);
+    return next !== null;
   }
 
   private send(wire: Wire, message: Publish, sent: Sent, alone: boolean): void {
@@ -379,16 +289,13 @@ export class Outbox {
       this.lastAckAt = performance.now();
       this.alone = false;
       if (refusal === null) this.published.qos1++;
-      // Where responses go is the choice of whoever asked: no business of the operator.
-      else if (sent.kind === 'response') this.drop('refused');
-      else if (sent.kind === 'picture') this.refusals.push([message.topic, refusal.message]);
-      else this.refuse('refused', message.topic, refusal.message);
-      if (sent.kind === 'state') this.states[refusal === null ? 'acknowledged' : 'refused'](sent.state);
-      else if (sent.kind === 'event') this.pictures.release(sent.event.picture);
-      else if (sent.kind === 'picture') {
-        if (refusal === null) this.pictures.arrived(sent.picture);
-        else this.pictures.drop(sent.picture, 'refused');
+      else {
+        // Where responses go is the choice of whoever asked: no business of the operator.
+        if (sent.kind !== 'response') this.refusals.push([message.topic, refusal.message]);
+        if (sent.kind === 'response' || sent.kind === 'state') this.drop('refused'); // the others count themselves
       }
+      if (sent.kind === 'state') this.states[refusal === null ? 'acknowledged' : 'refused'](sent.state);
+      else if (sent.kind !== 'response') this.events[refusal === null ? 'arrived' : 'refused'](sent);
       this.pump();
     });
   }
@@ -404,13 +311,6 @@ export class Outbox {
     if (this.again || this.idle.size === 0 || (this.wire !== undefined && this.inFlight.size + waiting() > 0)) return;
     for (const resolve of this.idle) resolve();
     this.idle.clear();
-  }
-
-  private expireEvents(now: number): void {
-    for (let event = this.events.peek(); event !== undefined && event.at + EVENT_LIFE_MS <= now; event = this.events.peek()) {
-      this.events.shift();
-      this.dropEvent(event, 'expired');
-    }
   }
 
   private fits(message: Publish): boolean {
@@ -429,23 +329,6 @@ export class Outbox {
     return backlogBytes > 2 * this.options.maxPacketBytes;
   }
 
-  private bar(topic: string, now: number): void {
-    this.barred.set(topic, now);
-    this.refusals.push([topic, REFUSED]);
-  }
-
-  private isBarred(topic: string, now: number): boolean {
-    const since = this.barred.get(topic);
-    if (since === undefined || now < since + BARRED_MS) return since !== undefined;
-    this.barred.delete(topic);
-    return false;
-  }
-
-  private dropEvent({ picture }: Event, reason: 'overflow' | 'expired' | 'refused'): void {
-    this.drop(reason);
-    this.pictures.drop(picture, reason);
-  }
-
   private refuse(reason: DropReason, topic: string, text: string): false {
     this.refusals.push([topic, text]);
     return this.drop(reason);
@@ -455,9 +338,4 @@ export class Outbox {
     this.dropped[reason]++;
     return false;
   }
-}
-
-/** Seconds in which it is still news. */
-function lifeS({ at }: Event, now: number): number {
-  return (at + EVENT_LIFE_MS - now) / 1000;
 }

@@ -1,5 +1,6 @@
 /** Objects and words → payloads for the outbox: JSON without secrets, expiry in seconds, the properties each class of message has. */
-import type { EventBody, Outbox } from '../mqtt/outbox.js';
+import type { EventBody } from '../mqtt/events.js';
+import type { Outbox } from '../mqtt/outbox.js';
 import type { Picture } from '../mqtt/pictures.js';
 import type { Properties } from '../mqtt/wire.js';
 import { redactor } from '../redact.js';
