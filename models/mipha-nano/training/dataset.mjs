@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import { createWriteStream, mkdirSync } from 'node:fs';
 import sharp from 'sharp';
 import { COLORS, drawScene, makeScene, SHAPES } from '../../../dist/camera/kitchen.js';
-import { askAbout } from './questions.mjs';
+import { askAbout } from '../../../dist/camera/kitchen-questions.js';
 
 const BATCH = 64;
 const [out, scenes, first, questions = '12'] = process.argv.slice(2);
@@ -32,7 +32,11 @@ for (let done = 0; done < Number(scenes); done += BATCH) {
   const batch = seeds.map((seed) => makeScene(seed));
   const pixels = await Promise.all(batch.map(render));
   if (!frames.write(Buffer.concat(pixels))) await once(frames, 'drain');
-  qa.write(batch.map((scene, i) => `${JSON.stringify(askAbout(scene, seeds[i], Number(questions)))}\n`).join(''));
+  qa.write(
+    batch
+      .map((scene, i) => `${JSON.stringify(askAbout(scene, seeds[i], Number(questions)).map(({ prompt, answer }) => [prompt, answer]))}\n`)
+      .join(''),
+  );
   objects.write(batch.map((scene) => `${JSON.stringify(labels(scene))}\n`).join(''));
 }
 for (const file of [frames, qa, objects]) file.end();
