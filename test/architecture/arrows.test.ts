@@ -27,7 +27,7 @@ const SRC: Record<string, string[]> = {
   service: ['http', 'watch', 'camera', 'mqtt', 'engine', 'record', 'lock', 'make-folder', 'errors', 'address', 'redact', 'utf8'],
   record: ['lock', 'make-folder', 'errors'],
   replay: ['record', 'watch', 'camera', 'picture', 'engine', 'errors'], // of camera and engine only types
-  eval: ['camera', 'picture', 'errors', 'utf8'], // of camera only the kitchen
+  eval: ['camera', 'engine', 'package', 'addon', 'picture', 'errors', 'utf8'], // of camera only the kitchen; of engine only types
   messages: ['mqtt', 'watch'],
   shipped: ['addon'],
   index: ['camera', 'engine', 'package', 'addon', 'shipped', 'errors', 'error-details'],
