@@ -61,6 +61,13 @@ const frameSchema = z.object({
 
 const modelSchema = z.object({ id: z.string(), rev: z.string() });
 
+const compareSchema = z.object({
+  changed: z.boolean().describe('`value` of the message is another'),
+  value: valueSchema,
+  confidence: z.number().min(0).max(1).nullable(),
+  frame: z.object({ id: z.string(), ts: time.describe('of capture') }).describe('of the answer that decided it'),
+});
+
 export const resultSchema = z.object({
   id: z.string().describe('of this message, for dropping duplicates'),
   v: version,
@@ -81,6 +88,7 @@ export const resultSchema = z.object({
   changed: z.boolean().describe('`value` differs from the result before'),
   stable_count: count.describe('answers in a row that gave `observed`'),
   valid_until: time.nullable().describe('after this, `value` must not be relied upon'),
+  compare: compareSchema.nullable().describe('what was believed then, see `compare` of the watch; null: not known, or nothing is compared'),
   frame: frameSchema.nullable(),
   model: modelSchema,
   timing: z.object({ queue_ms: ms, prep_ms: ms, vision_ms: ms, prefill_ms: ms, decode_ms: ms, total_ms: ms }).nullable(),
@@ -115,7 +123,7 @@ export const watchEventSchema = z.object({
   camera: idSchema,
   event_type: z.enum(EVENT_TYPES).describe('boolean watches trigger and clear, others change; a reminder comes once while a value stays'),
   value: valueSchema.nullable(),
-  previous: valueSchema.nullable(),
+  previous: valueSchema.nullable().describe('what was told before; of a watch with `compare` what was believed then'),
   confidence: z.number().min(0).max(1).nullable(),
   result: z.string().describe('`id` of the result that brought it about'),
   frame: frameSchema.nullable(),
@@ -123,6 +131,7 @@ export const watchEventSchema = z.object({
     .object({ confidence: z.number().min(0).max(1).nullable(), frame: z.string().describe('`id` of the frame that was asked about') })
     .nullable()
     .describe('by the second question of the watch; null: none was asked'),
+  compare: compareSchema.nullable().describe('what was believed then, see `compare` of the watch; null: nothing is compared, or it is an error'),
   picture: pictureSchema.nullable().describe('of `frame`; null: pictures of this camera are off, or this one did not go out'),
   error: errorSchema.nullable(),
   replayed: z.boolean().describe('may have been delivered before; `id` and `ts` are those of the first attempt'),

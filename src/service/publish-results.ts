@@ -5,6 +5,7 @@ import { requestErrorOf } from '../mqtt/request-error.js';
 import type { Topics } from '../mqtt/topics.js';
 import type { WatchEvent as Happening } from '../watch/events.js';
 import type { SeenFrame, Timing, WatchOutcome } from '../watch/outcome.js';
+import type { Compared } from '../watch/past.js';
 import type { QueryOutcome } from '../watch/queries.js';
 import type { EventPictures } from './event-pictures.js';
 import type { Outlet } from './outlet.js';
@@ -30,7 +31,7 @@ export class ResultPublisher {
     this.outlet.state(this.topics.watch(watch, 'state'), state, state === '' ? {} : life);
   }
 
-  event({ type, previous, outcome, frame: seen, confirmation }: Happening): void {
+  event({ type, previous, outcome, frame: seen, confirmation, compare }: Happening): void {
     const { id, watch, camera, value, confidence, frame, error, validUntil } = outcome;
     if (type !== 'error' && hasPassed(validUntil)) return; // and the result said so
     const topic = this.topics.watch(watch, 'event');
@@ -45,6 +46,7 @@ export class ResultPublisher {
       result: id,
       frame: frame === null ? null : frameOf(frame),
       confirmed: confirmation && { confidence: confirmation.confidence, frame: confirmation.frame },
+      compare: compareOf(compare),
       error: errorOf(error),
       replayed: false,
     };
@@ -75,6 +77,7 @@ export class ResultPublisher {
       changed: false,
       stable_count: 1,
       valid_until: new Date(frame.at.getTime() + request.ttlMs).toISOString(),
+      compare: null,
       frame: frameOf(frame),
       model: this.model(),
       timing: timingOf(timing),
@@ -85,7 +88,7 @@ export class ResultPublisher {
   }
 
   private result(topic: string, outcome: WatchOutcome): Result {
-    const { id, watch, camera, status, type, value, observed, answer, confidence, changed, stableCount, validUntil } = outcome;
+    const { id, watch, camera, status, type, value, observed, answer, confidence, changed, stableCount, validUntil, compare } = outcome;
     const { frame, timing, tokens, truncated, error } = outcome;
     return {
       ...this.stamp.next(topic),
@@ -103,6 +106,7 @@ export class ResultPublisher {
       changed,
       stable_count: stableCount,
       valid_until: validUntil?.toISOString() ?? null,
+      compare: compareOf(compare),
       frame: frame === null ? null : frameOf(frame),
       model: this.model(),
       timing: timing === null ? null : timingOf(timing),
@@ -120,13 +124,19 @@ function hasPassed(validUntil: Date | null): boolean {
 /** What must not be relied upon any more is not told as if it could be. */
 function worthless(outcome: WatchOutcome): WatchOutcome {
   const { status, previous } = outcome;
-  const gone = { value: null, changed: previous !== null };
+  const gone = { value: null, changed: previous !== null, compare: null };
   if (status !== 'ok') return { ...outcome, ...gone };
   return { ...outcome, ...gone, status: 'stale', observed: null, confidence: null, stableCount: 0, answer: '', truncated: false };
 }
 
 function frameOf({ id, at, monotonicMs, width, height, crop }: SeenFrame): NonNullable<Result['frame']> {
   return { id, ts: at.toISOString(), age_ms: Math.max(0, performance.now() - monotonicMs), width, height, crop };
+}
+
+function compareOf(compare: Compared | null): Result['compare'] {
+  if (compare === null) return null;
+  const { changed, value, confidence, frame } = compare;
+  return { changed, value, confidence, frame: { id: frame.id, ts: frame.at.toISOString() } };
 }
 
 function timingOf({ queueMs, prepMs, visionMs, prefillMs, decodeMs, totalMs }: Timing): NonNullable<Result['timing']> {

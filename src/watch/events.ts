@@ -2,11 +2,14 @@
  * Which outcomes of a watch are news, and when they are told. What was last told is compared with what is true now, whenever something changes and
  * whenever a rule ends: so a value that a rule has held back is told as soon as none does, if it is still true then, and never if it is not.
  * The first value is what news are measured by, and none itself; so is a value that comes back unchanged after an outage.
+ * With `compare` a pair is told, of what is believed now and what was believed then, if they differ; that they are equal again ends it, and is told by
+ * nobody.
  */
 import type { Frame } from '../camera/frame.js';
 import type { Clock } from './clock.js';
 import type { LocalTime } from './local-time.js';
 import type { WatchOutcome } from './outcome.js';
+import { type Belief, type Compared, compared, type Past } from './past.js';
 import { QuietHours } from './quiet.js';
 import type { EventType, Value, WatchSpec } from './spec.js';
 
@@ -28,7 +31,7 @@ export interface Confirmation {
 
 export interface WatchEvent {
   type: EventType;
-  /** The value told before; of a reminder the same. */
+  /** The value told before, of a reminder the same; with `compare` the value of then, but for an error. */
   previous: Value | null;
   /** The last answer that spoke for the value, or the error: value, frame. */
   outcome: WatchOutcome;
@@ -36,6 +39,8 @@ export interface WatchEvent {
   frame: Frame | null;
   /** Null: none was needed. */
   confirmation: Confirmation | null;
+  /** Null: nothing is compared, or it is an error. */
+  compare: Compared | null;
   /** When it is told: milliseconds of the clock, and the same on the wall clock. */
   atMs: number;
   at: Date;
@@ -62,6 +67,8 @@ interface News {
 /** The present value. */
 interface Standing extends News {
   value: Value;
+  /** Null: not known, or nothing is compared. */
+  former: Belief | null;
   sinceMs: number; // of the clock, as all below
   untilMs: number; // not to be relied upon after that
   /** What `outcome`, the last that spoke for it, is about; held. */
@@ -74,6 +81,11 @@ interface Standing extends News {
   wish: { fromMs: number; asking: AbortController | null } | null;
   /** The answer that the second opinion did not agree to. */
   refused: WatchOutcome | null;
+}
+
+interface Told {
+  value: Value;
+  former: Value | null; // null: nothing is compared
 }
 
 interface Trouble extends News {
@@ -89,7 +101,8 @@ export class Events {
   readonly suppressed = Object.fromEntries(SUPPRESS_REASONS.map((reason) => [reason, 0])) as Record<SuppressReason, number>;
   /** Events that were told. */
   count = 0;
-  private told: Value | null = null;
+  /** Last, also that now was as then. */
+  private told: Told | null = null;
   private valueToldMs = Number.NEGATIVE_INFINITY;
   private errorToldMs = Number.NEGATIVE_INFINITY;
   private standing: Standing | null = null;
@@ -99,12 +112,15 @@ export class Events {
   private quiet: QuietHours;
   private stopAlarm = () => {};
   private closed = false;
+  private settling: 'no' | 'once' | 'again' = 'no';
 
+  /** `past`: what is compared with; null: nothing. */
   constructor(
     private spec: Pick<WatchSpec, 'events' | 'enabled'>,
     private readonly clock: Clock,
     private readonly time: LocalTime,
     private readonly reports: EventReports,
+    private past: Past | null = null,
   ) {
     this.quiet = new QuietHours(spec.events.quiet, time);
   }
@@ -123,11 +139,12 @@ export class Events {
     this.settle();
   }
 
-  /** Takes over other rules. A disabled watch tells nothing, and what has waited is not told later. */
-  change(spec: Pick<WatchSpec, 'events' | 'enabled'>): void {
+  /** Takes over other rules. A disabled watch tells nothing, and what has waited is not told later. With another `past` nothing has been told yet. */
+  change(spec: Pick<WatchSpec, 'events' | 'enabled'>, past = this.past): void {
     const confirmsAlike = JSON.stringify(spec.events.confirm) === JSON.stringify(this.spec.events.confirm);
     this.spec = spec;
     this.quiet = new QuietHours(spec.events.quiet, this.time);
+    if (past !== this.past) this.compareWith(past);
     if (!spec.enabled) this.rest();
     else if (!confirmsAlike && this.standing !== null) {
       this.standing.wish?.asking?.abort();
@@ -138,14 +155,32 @@ export class Events {
 
   /** Tells what is due. Also before anything new is observed: a busy process may not have come to it at its time. */
   settle(): void {
-    if (this.closed) return;
-    const nowMs = this.clock.now();
+    if (this.settling !== 'no') this.settling = 'again'; // whoever was told has changed something
+    if (this.closed || this.settling !== 'no') return;
+    try {
+      do {
+        this.settling = 'once';
+        this.settleOnce(this.clock.now());
+      } while (this.isDisturbed && !this.closed);
+    } finally {
+      this.settling = 'no';
+    }
+  }
+
+  private get isDisturbed(): boolean {
+    return this.settling === 'again';
+  }
+
+  private settleOnce(nowMs: number): void {
+    this.lookBack(nowMs);
     const againMs = Math.min(this.settleTrouble(nowMs), this.settleValue(nowMs));
-    this.stopAlarm(); // whoever was told may have changed the rules
+    this.stopAlarm();
     const { standing } = this;
-    if (standing !== null && standing.value === this.told && this.reminderMs === NEVER) release(standing);
+    const otherMs = standing === null ? NEVER : (this.past?.nextMs(nowMs) ?? NEVER);
+    if (standing !== null && !this.isNews(standing) && Math.min(this.reminderMs, otherMs) === NEVER) release(standing);
     if (this.trouble !== null) this.trouble.frame = null;
-    if (!this.closed && againMs < NEVER) this.stopAlarm = this.clock.after(Math.max(1, againMs - nowMs), () => this.settle());
+    const nextMs = Math.min(againMs, otherMs);
+    if (!this.closed && nextMs < NEVER) this.stopAlarm = this.clock.after(Math.max(1, nextMs - nowMs), () => this.settle());
   }
 
   /** Leaves no timer, no frame held and nothing under way; nothing is told any more. */
@@ -172,7 +207,7 @@ export class Events {
       standing.confirmation = confirmation;
       if (confirmation === null) {
         standing.refused = standing.outcome;
-        this.suppress('unconfirmed', standing, typeOf(standing.value));
+        this.suppress('unconfirmed', standing, typeOf(standing.value), this.previousOf(standing));
       }
       this.settle();
     };
@@ -181,9 +216,10 @@ export class Events {
 
   private rise(value: Value, outcome: WatchOutcome, frame: Frame | null, untilMs: number): void {
     this.fall();
-    this.told ??= value;
+    if (this.past === null) this.told ??= { value, former: null };
     this.standing = {
       value,
+      former: this.past?.belief(this.clock.now()) ?? null,
       outcome,
       sinceMs: this.clock.now(),
       untilMs,
@@ -206,11 +242,49 @@ export class Events {
   private fall(): void {
     const { standing } = this;
     if (standing === null) return;
-    if (standing.value !== this.told) {
-      if (!standing.stood) this.suppress('for', standing, typeOf(standing.value));
-      else if (standing.wish !== null) this.suppress('unconfirmed', standing, typeOf(standing.value));
-    }
+    this.countMissed(standing);
     this.forget();
+  }
+
+  private countMissed(standing: Standing): void {
+    if (!this.isNews(standing) || (standing.stood && standing.wish === null)) return;
+    this.suppress(standing.stood ? 'unconfirmed' : 'for', standing, typeOf(standing.value), this.previousOf(standing));
+  }
+
+  /** What was believed then may be another by now: what there is to tell is another, then, and has stood since now. */
+  private lookBack(nowMs: number): void {
+    const { standing, past } = this;
+    if (standing === null || past === null) return;
+    const former = past.belief(nowMs);
+    if (former?.value === standing.former?.value) standing.former = former;
+    else this.beginAnew(standing, former);
+  }
+
+  private beginAnew(standing: Standing, former: Belief | null): void {
+    this.countMissed(standing);
+    standing.wish?.asking?.abort();
+    Object.assign(standing, { former, sinceMs: this.clock.now(), stood: false, confirmation: null, wish: null, refused: null, counted: new Set() });
+  }
+
+  private compareWith(past: Past | null): void {
+    const { standing } = this;
+    if (standing !== null) this.beginAnew(standing, past?.belief(this.clock.now()) ?? null);
+    this.past = past;
+    this.told = past === null && standing !== null ? { value: standing.value, former: null } : null;
+    this.reminder = null;
+  }
+
+  private isNews(standing: Standing): boolean {
+    const { value, former } = standing;
+    return !this.isTold(standing) && (this.past === null || (former !== null && former.value !== value));
+  }
+
+  private isTold({ value, former }: Standing): boolean {
+    return this.told !== null && this.told.value === value && this.told.former === (former?.value ?? null);
+  }
+
+  private previousOf({ former }: Standing): Value | null {
+    return this.past === null ? (this.told?.value ?? null) : (former?.value ?? null);
   }
 
   private forget(): void {
@@ -233,48 +307,58 @@ export class Events {
   private settleTrouble(nowMs: number): number {
     const { trouble } = this;
     if (trouble === null || trouble.told) return NEVER;
-    const heldMs = this.heldUntil(nowMs, this.errorToldMs, trouble, 'error');
+    const previous = this.told?.value ?? null;
+    const heldMs = this.heldUntil(nowMs, this.errorToldMs, trouble, 'error', previous);
     if (heldMs !== null) return heldMs;
     trouble.told = true;
     this.errorToldMs = nowMs;
-    this.tell({ type: 'error', previous: this.told, outcome: trouble.outcome, frame: trouble.frame, confirmation: null });
+    this.tell({ type: 'error', previous, outcome: trouble.outcome, frame: trouble.frame, confirmation: null, compare: null });
     return NEVER;
   }
 
   private settleValue(nowMs: number): number {
-    const { standing, told } = this;
-    if (standing === null || standing.untilMs <= nowMs) return NEVER;
-    const { value, outcome, frame } = standing;
-    if (value === told) return this.settleReminder(standing, nowMs);
+    const { standing } = this;
+    if (standing === null || standing.untilMs <= nowMs || (this.past !== null && standing.former === null)) return NEVER;
+    const { value, former, outcome, frame } = standing;
+    if (this.isTold(standing)) return this.settleReminder(standing, nowMs);
     const { for_ms, confirm } = this.spec.events;
     const type = typeOf(value);
     const stoodMs = standing.sinceMs + for_ms;
     if (nowMs < stoodMs) return stoodMs;
     standing.stood = true;
+    const told = { value, former: former?.value ?? null };
+    if (value === former?.value) {
+      this.told = told;
+      this.reminder = null;
+      return NEVER;
+    }
+    const previous = this.previousOf(standing);
     const isConfirmed = confirm === undefined || value === false || (standing.confirmation?.untilMs ?? 0) > nowMs;
     if (!isConfirmed && (standing.wish !== null || standing.refused === outcome)) return NEVER; // nothing to decide before the next answer
-    const heldMs = this.heldUntil(nowMs, this.valueToldMs, standing, type);
+    const heldMs = this.heldUntil(nowMs, this.valueToldMs, standing, type, previous);
     if (heldMs !== null) return heldMs;
     if (!isConfirmed) {
       this.wish(standing, nowMs, confirm.after_ms);
       return NEVER;
     }
-    this.told = value;
+    this.told = told;
     this.valueToldMs = nowMs;
     this.reminder = value === false ? null : { sinceMs: nowMs, counted: new Set() };
-    this.tell({ type, previous: told, outcome, frame, confirmation: confirm === undefined ? null : standing.confirmation });
+    const confirmation = confirm === undefined ? null : standing.confirmation;
+    this.tell({ type, previous, outcome, frame, confirmation, compare: compared(value, former) });
     return this.reminderMs;
   }
 
   private settleReminder(standing: Standing, nowMs: number): number {
-    const { reminder, reminderMs, told } = this;
+    const { reminder, reminderMs } = this;
     if (reminder === null || nowMs < reminderMs) return reminderMs;
-    const { outcome, frame } = standing;
-    const heldMs = this.heldUntil(nowMs, this.valueToldMs, { outcome, counted: reminder.counted }, 'reminder');
+    const { outcome, frame, value, former } = standing;
+    const previous = this.previousOf(standing);
+    const heldMs = this.heldUntil(nowMs, this.valueToldMs, { outcome, counted: reminder.counted }, 'reminder', previous);
     if (heldMs !== null) return heldMs;
     this.reminder = null;
     this.valueToldMs = nowMs;
-    this.tell({ type: 'reminder', previous: told, outcome, frame, confirmation: null });
+    this.tell({ type: 'reminder', previous, outcome, frame, confirmation: null, compare: compared(value, former) });
     return NEVER;
   }
 
@@ -284,17 +368,17 @@ export class Events {
   }
 
   /** Null: neither quiet hours nor the gap after the last event hold it back. */
-  private heldUntil(nowMs: number, toldMs: number, news: News, type: EventType): number | null {
+  private heldUntil(nowMs: number, toldMs: number, news: News, type: EventType, previous: Value | null): number | null {
     // The gap first: none begins in quiet hours, so what is counted does not depend on how often this is looked at.
     const gapMs = toldMs + this.spec.events.gap_ms;
     if (nowMs < gapMs) {
-      this.suppress('gap', news, type);
+      this.suppress('gap', news, type, previous);
       return gapMs;
     }
     const wallMs = this.clock.date().getTime();
     const quietMs = this.quiet.until(wallMs);
     if (quietMs === null) return null;
-    this.suppress('quiet', news, type);
+    this.suppress('quiet', news, type, previous);
     return nowMs + Math.min(quietMs - wallMs, LOOK_MS);
   }
 
@@ -304,11 +388,11 @@ export class Events {
     this.reports.wanted();
   }
 
-  private suppress(reason: SuppressReason, { outcome, counted }: News, type: EventType): void {
+  private suppress(reason: SuppressReason, { outcome, counted }: News, type: EventType, previous: Value | null): void {
     if (counted.has(reason)) return;
     counted.add(reason);
     this.suppressed[reason]++;
-    this.reports.suppressed({ reason, type, previous: this.told, outcome, ...this.moment() });
+    this.reports.suppressed({ reason, type, previous, outcome, ...this.moment() });
   }
 
   private tell(event: Omit<WatchEvent, 'atMs' | 'at'>): void {

@@ -1,4 +1,5 @@
 /** Whether a frame is worth an inference for one watch. Every frame that is not is counted under the reason. */
+import type { Frame } from '../camera/frame.js';
 import { longestWindow } from './agreement.js';
 import type { Pair } from './change.js';
 import type { Inspection } from './inspection.js';
@@ -38,6 +39,8 @@ export class Gate {
   private rechecks = 0;
   private recheckNext = 0; // `rechecks` once the frame decided upon has been asked about
   private settled = true;
+  private wantedMs: number | null = null;
+  private failedFrame = ''; // the last that asking failed about
 
   constructor(private spec: WatchSpec) {}
 
@@ -62,7 +65,9 @@ export class Gate {
     if (nowMs - frame.monotonicMs > max_age_ms) return this.skip('age', null);
     const { asked } = this;
     const recheck = !this.settled && this.rechecks > 0;
-    if (asked !== null && (asked.frame === frame.id || (asked.content === frame.content && !recheck))) return this.skip('repeat', null);
+    if (asked?.frame === frame.id) return this.skip('repeat', null);
+    if (this.wants(frame, nowMs)) return this.pass(this.rechecks);
+    if (asked?.content === frame.content && !recheck) return this.skip('repeat', null);
     if (nowMs < this.cooledMs) return this.skip('cooldown', this.cooledMs);
     if (nowMs < this.blockedMs) return this.skip('interval', this.blockedMs);
     if (recheck) return this.pass(this.rechecks - 1);
@@ -77,15 +82,34 @@ export class Gate {
     return this.pass(longestWindow(this.spec) - 1);
   }
 
+  /** A frame of this moment or later is to be asked about, once, whatever it shows and when; null: no more. */
+  want(fromMs: number | null): void {
+    this.wantedMs = fromMs;
+  }
+
+  wants({ id, monotonicMs }: Frame, nowMs: number): boolean {
+    if (this.wantedMs === null || monotonicMs < this.wantedMs) return false;
+    return this.asked?.frame !== id && this.failedFrame !== id && nowMs - monotonicMs <= this.spec.max_age_ms;
+  }
+
   /** The frame, for which decide() has just said so, is being asked about. */
   ask(inspection: Inspection, nowMs: number): void {
     const { frame } = inspection;
     const { interval_ms } = this.spec;
     this.rechecks = this.recheckNext;
+    this.wantedMs = null;
     this.asked = { frame: frame.id, content: frame.content, atMs: nowMs, pair: inspection.pair(this.spec) };
     this.blockedMs = nowMs + interval_ms;
     this.flash = null;
     this.open = null;
+  }
+
+  /** The same, but wants() has said so. One that is not the newest any more was counted already. */
+  askBesides(inspection: Inspection, nowMs: number, isNewest: boolean): void {
+    const { open } = this;
+    this.recheckNext = this.rechecks;
+    this.ask(inspection, nowMs);
+    if (!isNewest) this.open = open;
   }
 
   /** An answer came. Not settled: it spoke against the agreed value, or there is none yet. */
@@ -97,6 +121,7 @@ export class Gate {
 
   /** Asking failed: the same picture may be tried again, after a pause. */
   failed(nowMs: number): void {
+    this.failedFrame = this.asked?.frame ?? '';
     this.forget();
     this.blockedMs = Math.max(this.blockedMs, nowMs + Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(this.errors, 16)));
     this.errors++;

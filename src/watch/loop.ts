@@ -6,17 +6,18 @@ import type { Frame } from '../camera/frame.js';
 import { optionError } from '../errors.js';
 import { type Clock, processClock } from './clock.js';
 import type { Suppressed, SuppressReason, WatchEvent } from './events.js';
-import type { Comparison } from './gate.js';
+import type { Comparison, Gate } from './gate.js';
 import { Inspection } from './inspection.js';
 import { LocalTime, processTimeZone } from './local-time.js';
 import type { Opinion } from './opinion.js';
 import { type Eyes, SKIP_REASONS, type SkipReason, type WatchOutcome } from './outcome.js';
 import { partKey } from './part.js';
+import type { Mark } from './past.js';
 import { round } from './round.js';
 import type { Value, WatchSpec } from './spec.js';
 import { nextTurn } from './turns.js';
 import { Usage } from './usage.js';
-import { Watch } from './watch.js';
+import { type Inquiry, Watch } from './watch.js';
 import { GRACE_MS, within } from './within.js';
 
 /** What the loop needs of a camera. */
@@ -44,6 +45,8 @@ export interface LoopHandlers {
   onOutcome: (outcome: WatchOutcome) => void;
   /** Called right after onOutcome for an outcome that is news; or later, when what held it back is over. */
   onEvent?: ((event: WatchEvent) => void) | undefined;
+  /** Called right after onEvent, for each other watch that compares with what was seen then. */
+  onMark?: ((watch: string, mark: Mark) => void) | undefined;
   /** What was not told when it came, once for each reason. */
   onSuppressed?: ((suppressed: Suppressed) => void) | undefined;
   /** Every answer to a second question. */
@@ -118,6 +121,8 @@ interface Due {
   /** Those of them that want to ask nothing but their second question. */
   seconds: ReadonlySet<Watch>;
 }
+
+type Verdict = Pick<Gate, 'reason' | 'compared'>;
 
 const MOST_WATCHES = 256;
 
@@ -204,6 +209,12 @@ export class WatchLoop {
     return true;
   }
 
+  /** That another watch, which this one compares with, told something; one that is in this loop says so itself. */
+  mark(id: string, mark: Pick<Mark, 'fromMs'>): void {
+    this.watches.get(id)?.mark(mark);
+    if (this.handlers.alarm !== false) this.next();
+  }
+
   start(): void {
     if (this.state !== 'new') return;
     this.state = 'running';
@@ -260,11 +271,10 @@ export class WatchLoop {
     const decision = `${inspection.frame.id} ${watch.gate.reason}`;
     if (watch.decision === decision) return;
     watch.decision = decision;
-    this.tellDecision(watch, inspection, atMs, false);
+    this.tellDecision(watch, inspection, atMs, watch.gate);
   }
 
-  private tellDecision(watch: Watch, inspection: Inspection, atMs: number, confirms: boolean): void {
-    const { reason: skipped, compared } = watch.gate;
+  private tellDecision(watch: Watch, inspection: Inspection, atMs: number, { reason: skipped, compared }: Verdict, confirms = false): void {
     this.safely(() => this.handlers.onDecision?.({ watch, inspection, atMs, skipped, compared, confirms }));
   }
 
@@ -327,7 +337,7 @@ export class WatchLoop {
     for (const watch of watches) watch.passed++;
     const inquiries = asked.flatMap((watch) => {
       if (seconds.has(watch)) {
-        this.tellDecision(watch, inspection, nowMs, true);
+        this.tellDecision(watch, inspection, nowMs, watch.gate, true);
         return watch.second(inspection.frame) ?? [];
       }
       const inquiry = watch.begin(inspection, nowMs);
@@ -341,7 +351,24 @@ export class WatchLoop {
     post.status.lastAskedAt = this.clock.date();
     post.status.looks++;
     post.status.asked += asked.filter((watch) => !seconds.has(watch)).length;
-    if (!(await round(this.eyes, this.clock, inspection.frame, first.spec, inquiries))) this.end();
+    const besides = () => this.besides(post, inspection, key);
+    if (!(await round(this.eyes, this.clock, inspection.frame, first.spec, inquiries, besides))) this.end();
+  }
+
+  /** Watches that want to ask of a look at this part what they compare with. */
+  private besides(post: Post, inspection: Inspection, key: string): Inquiry[] {
+    const { frame } = inspection;
+    const { camera, status } = post;
+    if (this.state !== 'running' || this.posts.get(camera.id) !== post) return [];
+    const nowMs = this.clock.now();
+    const asking = this.of(camera.id).filter((watch) => watch.wantsLook(frame, nowMs) && partKey(watch.spec) === key);
+    status.asked += asking.length;
+    return asking.map((watch) => {
+      const inquiry = watch.beginBesides(inspection, nowMs, camera.slot.newest() === frame);
+      watch.decision = `${frame.id} null`;
+      this.tellDecision(watch, inspection, nowMs, { reason: null, compared: null });
+      return inquiry;
+    });
   }
 
   private end(): void {
@@ -353,11 +380,30 @@ export class WatchLoop {
   /** Of every watch. */
   private readonly reports = {
     outcome: (outcome: WatchOutcome) => this.safely(() => this.handlers.onOutcome(outcome)),
-    event: (event: WatchEvent) => this.safely(() => this.handlers.onEvent?.(event)),
+    event: (event: WatchEvent) => {
+      this.safely(() => this.handlers.onEvent?.(event));
+      this.markOthers(event);
+    },
     suppressed: (suppressed: Suppressed) => this.safely(() => this.handlers.onSuppressed?.(suppressed)),
     opinion: (opinion: Opinion) => this.safely(() => this.handlers.onOpinion?.(opinion)),
     wanted: () => this.wake(),
   };
+
+  private markOthers({ type, outcome, atMs, at }: WatchEvent): void {
+    const { watch: teller, id: answer, frame, confidence } = outcome;
+    const value = outcome.value;
+    if (type === 'error' || type === 'reminder' || frame === null || value === null) return;
+    for (const watch of this.watches.values()) {
+      if (watch.spec.compare?.event !== teller) continue;
+      if (watch.id === teller) {
+        watch.markOwn({ value, confidence, frame });
+        continue;
+      }
+      const mark = { watch: teller, answer, frame: frame.id, fromMs: frame.monotonicMs, atMs, at };
+      this.safely(() => this.handlers.onMark?.(watch.id, mark));
+      this.mark(watch.id, mark);
+    }
+  }
 
   private inspectionOf(post: Post, frame: Frame): Inspection {
     if (post.inspection?.frame !== frame) post.inspection = this.handlers.inspect?.(frame) ?? new Inspection(frame);

@@ -7,6 +7,7 @@ import type { QuestionSpec } from '../engine/asker.js';
 import type { CallOptions } from '../engine/call.js';
 import type { RawImage } from '../engine/image.js';
 import type { ErrorCode } from '../errors.js';
+import type { Compared } from './past.js';
 import type { AnswerType, Value, WatchSpec } from './spec.js';
 
 /** What watches and queries need of a Mipha; tests put something else in its place. */
@@ -75,6 +76,8 @@ export interface WatchOutcome {
    * passed. Null when nothing was answered yet, or that has expired.
    */
   validUntil: Date | null;
+  /** What was believed then, beside `value`; null: one of them is not known, or the watch compares nothing. */
+  compare: Compared | null;
   /** Null only for `stale` and `error` without a frame. */
   frame: SeenFrame | null;
   timing: Timing | null;
@@ -100,6 +103,7 @@ export function nothingKnown(watch: string, { camera, answer }: Pick<WatchSpec, 
     answer: '',
     truncated: false,
     validUntil: null,
+    compare: null,
     frame: null,
     timing: null,
     tokens: null,

@@ -6,13 +6,23 @@ import type { Eyes, Sight } from './outcome.js';
 import { type Part, pictureOf } from './part.js';
 import type { Inquiry } from './watch.js';
 
-/** Never rejects, and settles when nothing is under way any more: false when the engine has been disposed. Answers and errors go to the watches. */
-export async function round(eyes: Eyes, clock: Clock, frame: Frame, part: Part, inquiries: readonly Inquiry[]): Promise<boolean> {
+/**
+ * Never rejects, and settles when nothing is under way any more: false when the engine has been disposed. Answers and errors go to the watches.
+ * `besides`: what an answer makes others want to know of the same view.
+ */
+export async function round(
+  eyes: Eyes,
+  clock: Clock,
+  frame: Frame,
+  part: Part,
+  inquiries: readonly Inquiry[],
+  besides: () => readonly Inquiry[],
+): Promise<boolean> {
   const beganMs = clock.now();
   const letGo = frame.hold?.(); // until everybody has told what came of it: an event may want the picture
   try {
     const seen = await look(eyes, clock, frame, part, inquiries);
-    const asked = await Promise.all(inquiries.map((inquiry) => askAll(seen, clock, inquiry, beganMs)));
+    const asked = await Promise.all(inquiries.map((inquiry) => askAll(seen, clock, inquiry, beganMs, besides)));
     await seen.dispose().catch(() => {}); // only an engine that is gone, and the view with it
     return asked.every(Boolean);
   } catch (error) {
@@ -41,11 +51,13 @@ async function look(eyes: Eyes, clock: Clock, frame: Frame, part: Part, inquirie
   }
 }
 
-/** And the second question, where the answer brings one up: the view is still there. */
-async function askAll(seen: Sight, clock: Clock, inquiry: Inquiry, beganMs: number): Promise<boolean> {
+/** And the second question, where the answer brings one up, and those of others: the view is still there. */
+async function askAll(seen: Sight, clock: Clock, inquiry: Inquiry, beganMs: number, besides: () => readonly Inquiry[]): Promise<boolean> {
   const asked = await ask(seen, clock, inquiry, beganMs);
   const second = asked ? inquiry.watch.second(inquiry.frame) : null;
-  return second === null ? asked : await ask(seen, clock, second, beganMs);
+  if (!(second === null ? asked : await ask(seen, clock, second, beganMs))) return false;
+  const others = await Promise.all(besides().map((other) => askAll(seen, clock, other, beganMs, besides)));
+  return others.every(Boolean);
 }
 
 async function ask(seen: Sight, clock: Clock, inquiry: Inquiry, beganMs: number): Promise<boolean> {

@@ -201,6 +201,21 @@ const eventsSchema = z
   .describe('which changes of the value are told as events; the value itself is always published');
 export type EventRules = z.infer<typeof eventsSchema>;
 
+const compareSchema = z
+  .strictObject({
+    ago_ms: z
+      .int()
+      .min(1000)
+      .max(604_800_000)
+      .optional()
+      .describe('what was believed so long ago; known to 1/254 of that, and not before so much time has passed'),
+    event: idSchema.optional().describe('or what was seen when this watch, which may be the same, last told a new value'),
+  })
+  .refine((compare) => (compare.ago_ms === undefined) !== (compare.event === undefined), {
+    error: ({ input }) => `ago_ms or event, ${Object.keys(input as object).length === 0 ? 'one of them' : 'not both'}`,
+  })
+  .describe('tell as events what differs from then, not from what was last told');
+
 interface Confidences {
   min_confidence: number;
   keep_confidence?: number | undefined;
@@ -255,6 +270,7 @@ export const watchSpecSchema = z
     keep_confidence: fraction.optional().describe('the present value counts with at least this confidence; default: min_confidence'),
     off: offSchema.optional(),
     events: eventsSchema.prefault({}),
+    compare: compareSchema.optional(),
   })
   .refine(({ reask_ms, interval_ms }) => reask_ms >= interval_ms, together('reask_ms', 'reask_ms at least interval_ms', ['reask_ms', 'interval_ms']))
   .refine(

@@ -13,8 +13,9 @@ import type { LocalTime } from './local-time.js';
 import { type Opinion, secondInquiry } from './opinion.js';
 import { nothingKnown, type Sight, type WatchOutcome } from './outcome.js';
 import { partKey } from './part.js';
+import { type Belief, compared, type Mark, type Past, pastOf, SinceEvent } from './past.js';
 import { seenFrame, timingOf } from './seen.js';
-import type { Value, WatchSpec } from './spec.js';
+import { confidencesOf, type Value, type WatchSpec } from './spec.js';
 
 /** Whom a watch tells. */
 export interface Reports {
@@ -42,6 +43,15 @@ export interface Inquiry {
   fail: (cause: unknown) => void;
 }
 
+/** One answer, as far as it is remembered. */
+interface Remembered {
+  belief: Belief;
+  /** It has the confidence that a new value needs. */
+  isSure: boolean;
+  /** For what is believed. */
+  speaks: boolean;
+}
+
 export class Watch {
   readonly gate: Gate;
   /** Looks that others got since this one was due. */
@@ -57,6 +67,7 @@ export class Watch {
   private type: AnswerType<Value>;
   private present: WatchSpec;
   readonly events: Events;
+  private past: Past | null;
   /** What was said last. */
   private reported: WatchOutcome['status'] | null = null;
   private inquiry: AbortController | null = null;
@@ -74,7 +85,8 @@ export class Watch {
     this.type = answerType(spec.answer);
     this.gate = new Gate(spec);
     this.agreement = new Agreement(...rulesOf(spec));
-    this.events = new Events(spec, clock, time, reports);
+    this.past = pastOf(id, spec);
+    this.events = new Events(spec, clock, time, reports, this.past);
   }
 
   get spec(): WatchSpec {
@@ -98,16 +110,49 @@ export class Watch {
 
   /** Takes over intervals, limits and the like of a spec that asks the same. */
   change(spec: WatchSpec): void {
+    if (JSON.stringify(spec.compare) !== JSON.stringify(this.present.compare)) {
+      this.past = pastOf(this.id, spec);
+      this.gate.want(null);
+    }
     this.present = spec;
     this.gate.change(spec);
     this.agreement.change(...rulesOf(spec));
     if (!spec.enabled) this.cancel();
-    this.events.change(spec);
+    this.events.change(spec, this.past);
   }
 
   begin(inspection: Inspection, nowMs: number): Inquiry {
-    const { frame } = inspection;
     this.gate.ask(inspection, nowMs);
+    return this.inquire(inspection, nowMs);
+  }
+
+  /** A frame that is being looked at for others; see wantsLook(). */
+  beginBesides(inspection: Inspection, nowMs: number, isNewest: boolean): Inquiry {
+    this.gate.askBesides(inspection, nowMs, isNewest);
+    return this.inquire(inspection, nowMs);
+  }
+
+  /** What was told elsewhere is to be compared with this frame, or a later one. */
+  wantsLook(frame: Frame, nowMs: number): boolean {
+    return this.present.enabled && this.inquiry === null && this.gate.wants(frame, nowMs);
+  }
+
+  /** Another watch, which this one compares with, has told something. */
+  mark({ fromMs }: Pick<Mark, 'fromMs'>): void {
+    if (!(this.past instanceof SinceEvent)) return;
+    this.past.mark(fromMs);
+    this.gate.want(this.past.waitsForMs);
+    this.events.settle();
+  }
+
+  /** This one has, and compares with that. */
+  markOwn(answer: Belief): void {
+    if (!(this.past instanceof SinceEvent)) return;
+    this.past.begin(answer);
+    this.events.settle();
+  }
+
+  private inquire({ frame }: Inspection, nowMs: number): Inquiry {
     this.inquiry = new AbortController();
     this.passed = 0;
     this.lastAskedMs = nowMs;
@@ -165,7 +210,9 @@ export class Watch {
       timing: timingOf(seen, timings, this.clock.now() - beganMs),
       tokens: { in: tokens.prompt, out: tokens.answer },
     };
-    this.report(outcome, frame);
+    const isSure = confidence === null || confidence >= confidencesOf(this.present, value).minConfidence;
+    const belief = { value, confidence, frame: { id: frame.id, at: frame.at, monotonicMs: frame.monotonicMs } };
+    this.report(outcome, frame, { belief, isSure, speaks: verdict.supported });
   }
 
   private fail({ frame }: Inquiry, cause: unknown): void {
@@ -237,11 +284,25 @@ export class Watch {
     this.expiry = null;
   }
 
-  private report(outcome: WatchOutcome, frame: Frame | null = null): void {
+  private report(given: WatchOutcome, frame: Frame | null = null, answer: Remembered | null = null): void {
     this.events.settle();
+    const outcome = { ...given, compare: this.compare(given, answer) };
     this.reported = outcome.status;
     this.reports.outcome(outcome);
     this.events.observe(outcome, frame, this.expiry?.untilMs ?? Number.NEGATIVE_INFINITY);
+  }
+
+  /** Remembers this moment, and looks back. */
+  private compare({ value, atMs }: WatchOutcome, answer: Remembered | null): WatchOutcome['compare'] {
+    const { past } = this;
+    if (past === null) return null;
+    if (value === null) past.believe(null, atMs);
+    else if (answer?.speaks) past.believe(answer.belief, atMs);
+    if (past instanceof SinceEvent && answer?.isSure) {
+      past.answered(answer.belief);
+      if (past.waitsForMs === null) this.gate.want(null);
+    }
+    return compared(value, past.belief(atMs));
   }
 
   private base(status: WatchOutcome['status'], atMs: number): WatchOutcome {

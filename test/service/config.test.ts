@@ -278,6 +278,14 @@ log: { level: inf }`;
     ['state_dir: /etc/hostname', 'state_dir', 'a folder that can be written'],
     ['watches: { x: { camera: front, question: Why?, interval_ms: 20000 } }', 'watches.x.reask_ms', 'reask_ms at least interval_ms'],
     ['watches: { x: { camera: toString, question: Why? } }', 'watches.x.camera', 'an id of lower-case letters'],
+    ['watches: { x: { camera: front, question: Why?, compare: { event: y } } }', 'watches.x.compare.event', 'a watch of this configuration (x)'],
+    ['watches: { x: { camera: front, question: Why?, compare: { event: toString } } }', 'watches.x.compare.event', 'an id of lower-case letters'],
+    [
+      'watches: { x: { camera: front, question: Why?, compare: { event: constructor } } }',
+      'watches.x.compare.event',
+      'a watch of this configuration',
+    ],
+    ['watches: { x: { camera: front, question: Why?, compare: {} } }', 'watches.x.compare', 'ago_ms or event, one of them'],
     ['watches: { x: { camera: constructor, question: Why? } }', 'watches.x.camera', 'a camera of this configuration'],
   ])('is found in %s', async (text, path, expected) => {
     const found = await issues(load(`node: n\ncameras: { front: { uri: synthetic://kitchen } }\n${text}`));

@@ -51,7 +51,8 @@ function pictures(options: Partial<EventPicturesOptions> = {}, spec: Partial<Pic
       `watch/${watch}/event`,
       {
         ...{ id, v: 1, seq: number, session: 's', ts: new Date().toISOString(), node: 'n', watch, camera: 'k', event_type: 'triggered' },
-        ...{ value: true, previous: false, confidence: 1, result: 'r', frame: null, confirmed: null, error: null, replayed: false },
+        ...{ value: true, previous: false, confidence: 1, result: 'r', frame: null, confirmed: null, compare: null, error: null },
+        replayed: false,
       },
       seen,
       crop,

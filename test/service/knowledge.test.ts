@@ -118,7 +118,7 @@ it('an outcome whose validity has passed is published as stale, and fires no eve
       confidence: 1,
       stableCount: 1,
     },
-    ...{ answer: 'Yes', truncated: false, validUntil, frame: null, timing: null, tokens: null, error: null },
+    ...{ answer: 'Yes', truncated: false, validUntil, compare: null, frame: null, timing: null, tokens: null, error: null },
   });
   for (const [type, each] of [
     ['triggered', outcome(true, new Date(Date.now() + 60_000))],
@@ -126,7 +126,7 @@ it('an outcome whose validity has passed is published as stale, and fires no eve
     ['error', outcome(true, new Date(Date.now() - 1), 'error')],
   ] as const) {
     results.watch(each);
-    results.event({ type, previous: null, outcome: each, frame: null, confirmation: null, atMs: 0, at: new Date() });
+    results.event({ type, previous: null, outcome: each, frame: null, confirmation: null, compare: null, atMs: 0, at: new Date() });
   }
   expect(
     said.map(([topic, body]) => [topic.split('/').at(-1), (body as { status?: string }).status ?? body, (body as { value?: unknown }).value]),

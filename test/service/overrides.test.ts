@@ -76,6 +76,16 @@ describe('overrides', () => {
     expect((await apply({ 'cameras.roof.uri': 'synthetic://kitchen' }, overrides)).config.watches.cat?.camera).toBe('roof');
   });
 
+  it('of watches that name each other fit in any order, beside others that do not', async () => {
+    const overrides = {
+      watches: { a: spec({ compare: { event: 'b' } }), b: spec({ compare: { event: 'c' } }), c: spec(), d: spec({ compare: { event: 'e' } }) },
+    };
+    const { config, warnings, unfit } = await apply({}, overrides);
+    expect(Object.keys(config.watches).sort()).toEqual(['a', 'b', 'c', 'door']);
+    expect(unfit).toEqual({ watches: { d: overrides.watches.d } });
+    expect(warnings).toEqual([expect.stringMatching(/^The override watches\.d .*expected a watch of this configuration/)]);
+  });
+
   it.each([
     { mqtt: { url: 'mqtt://127.0.0.1:1' } },
     { mqtt: { discovery: { prefix: 'x' } } },

@@ -155,6 +155,7 @@ describe('outcomes', () => {
         truncated: false,
         validUntil: new Date(frame.at.getTime() + 20_000),
         frame: { id: 'kitchen-1', at: frame.at, monotonicMs: frame.monotonicMs, width: 16, height: 16, crop: null },
+        compare: null,
         timing: { queueMs: 2, prepMs: 2, visionMs: 30, prefillMs: 7, decodeMs: 12, totalMs: 42 },
         tokens: { in: 10, out: 1 },
         error: null,

@@ -45,6 +45,12 @@ describe('a watch whose settings contradict each other', () => {
     [{ events: { confirm: { question: ' ' } } }, 'events.confirm.question', 'a question in words'],
     [{ events: { confirm: {} } }, 'events.confirm.question', 'expected string'],
     [{ events: { confirm: { question: 'Why?', after_ms: 600_001 } } }, 'events.confirm.after_ms', 'Too big'],
+    [{ compare: {} }, 'compare', 'ago_ms or event, one of them'],
+    [{ compare: { ago_ms: 5000, event: 'door' } }, 'compare', 'ago_ms or event, not both'],
+    [{ compare: { ago_ms: 999 } }, 'compare.ago_ms', 'Too small'],
+    [{ compare: { ago_ms: 604_800_001 } }, 'compare.ago_ms', 'Too big'],
+    [{ compare: { event: 'Door' } }, 'compare.event', 'an id of lower-case letters'],
+    [{ compare: { ago_ms: 5000, since: 'door' } }, 'compare', 'Unrecognized key'],
   ])('rules that are none: %j', (more, path, words) => {
     const issues = watchSpecSchema.safeParse({ ...SPEC, ...more }).error?.issues ?? [];
     expect(issues.map((each) => each.path.join('.'))).toEqual([path]);
@@ -65,6 +71,10 @@ describe('a watch whose settings contradict each other', () => {
     };
     expect(watchSpecSchema.parse({ ...SPEC, events }).events).toEqual(events);
     expect(watchSpecSchema.parse({ ...SPEC, min_confidence: 0.8, off: { min_confidence: 0.5 } }).off).toEqual({ min_confidence: 0.5 });
+  });
+
+  it.each([{ ago_ms: 1000 }, { ago_ms: 604_800_000 }, { event: 'door' }])('compares with %j', (compare) => {
+    expect(watchSpecSchema.parse({ ...SPEC, compare }).compare).toEqual(compare);
   });
 
   const LEFT = [

@@ -113,7 +113,10 @@ function checkWatches(watches: Record<string, unknown>, cameras: Record<string, 
   const ids = Object.keys(watches);
   if (ids.length > MOST_WATCHES) issue(['watches'], `at most ${MOST_WATCHES} watches`, ids.length);
   for (const id of ids) {
-    const { camera } = record(watches[id]);
+    const { camera, compare } = record(watches[id]);
+    const { event } = record(compare);
+    if (typeof event === 'string' && !Object.hasOwn(watches, event))
+      issue(['watches', id, 'compare', 'event'], `a watch of this configuration (${ids.join(', ')})`, event, ids);
     if (typeof camera !== 'string' || Object.hasOwn(cameras, camera)) continue;
     const known = Object.keys(cameras);
     issue(['watches', id, 'camera'], `a camera of this configuration (${known.join(', ') || 'there is none'})`, camera, known);

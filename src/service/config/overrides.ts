@@ -26,7 +26,7 @@ export interface Override {
   over: { value: unknown; source: string } | undefined;
 }
 
-/** Each of these stands or falls alone: a section, one camera, one watch. */
+/** Each of these stands or falls alone, or with those before it: a section, one camera, one watch. */
 function parts(overrides: ConfigInput): ConfigInput[] {
   const byId = new Set(['cameras', 'watches']); // last, and cameras first: watches name them
   const sections = Object.entries(overrides).filter(([key]) => !byId.has(key));
@@ -50,17 +50,23 @@ export function withOverrides(base: LoadedConfig, overrides: ConfigInput, source
 
 function withFitting(base: LoadedConfig, overrides: ConfigInput, source: string): Overridden {
   let current = base;
-  let unfit: ConfigInput = {};
-  const warnings: string[] = [];
-  for (const part of parts(overrides)) {
-    try {
-      current = merge(current, part, { source });
-    } catch (error) {
-      unfit = patchOver(unfit, part);
-      const names = overridePaths(part).join(', ');
-      warnings.push(`The override ${names} (${source}) does not fit the configuration and is not in force: ${(error as Error).message}`);
+  let failed: { part: ConfigInput; error: Error }[] = [];
+  for (let [left, isNew] = [parts(overrides), true]; isNew; left = failed.map(({ part }) => part)) {
+    failed = []; // watches name each other, so one that does not fit alone may fit after another
+    for (const part of left) {
+      try {
+        current = merge(current, part, { source });
+      } catch (error) {
+        failed.push({ part, error: error as Error });
+      }
     }
+    isNew = failed.length > 0 && failed.length < left.length;
   }
+  let unfit: ConfigInput = {};
+  const warnings = failed.map(({ part, error }) => {
+    unfit = patchOver(unfit, part);
+    return `The override ${overridePaths(part).join(', ')} (${source}) does not fit the configuration and is not in force: ${error.message}`;
+  });
   return { ...current, warnings: [...base.warnings, ...warnings], unfit };
 }
 
