@@ -89,6 +89,18 @@ const told = { ...when, event_type: text, value: z.json(), previous: z.json(), f
 const eventSchema = z.object({ kind: z.literal('event'), ...told });
 const suppressedSchema = z.object({ kind: z.literal('suppressed'), ...told, reason: text });
 
+/** Another watch, which this one compares with (`compare.event`), told a new value. */
+const markSchema = z.object({
+  kind: z.literal('mark'),
+  ...when,
+  /** That told it. */
+  watch: text,
+  /** Its answer, and the frame of that. */
+  answer: text,
+  frame: text,
+  frame_ms: z.number(), // capture, as mono_ms
+});
+
 const lostSchema = z.object({
   kind: z.literal('lost'),
   ...when,
@@ -108,17 +120,19 @@ export const lineSchema = z.discriminatedUnion('kind', [
   opinionSchema.loose(),
   eventSchema.loose(),
   suppressedSchema.loose(),
+  markSchema.loose(),
   lostSchema.loose(),
 ]);
 
 /** As read. Further keys are kept. */
-export type RecordLine = StartLine | FrameLine | AnswerLine | OpinionLine | EventLine | SuppressedLine | LostLine;
+export type RecordLine = StartLine | FrameLine | AnswerLine | OpinionLine | EventLine | SuppressedLine | MarkLine | LostLine;
 export type StartLine = z.infer<typeof startSchema>;
 export type FrameLine = z.infer<typeof frameSchema>;
 export type AnswerLine = z.infer<typeof answerSchema>;
 export type OpinionLine = z.infer<typeof opinionSchema>;
 export type EventLine = z.infer<typeof eventSchema>;
 export type SuppressedLine = z.infer<typeof suppressedSchema>;
+export type MarkLine = z.infer<typeof markSchema>;
 export type LostLine = z.infer<typeof lostSchema>;
 
 /** What is true of everything recorded until the next one. The store adds `kind`, `v`, `session`, `watch` and the times. */

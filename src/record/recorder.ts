@@ -13,6 +13,7 @@ import {
   type EventLine,
   type FrameLine,
   type LossReason,
+  type MarkLine,
   MOST_LINE_BYTES,
   type OpinionLine,
   type RecordLine,
@@ -69,7 +70,7 @@ export interface RecorderStatus {
   lost: Partial<Record<LossReason, Loss>>;
 }
 
-type NewLine = AnswerLine | OpinionLine | EventLine | SuppressedLine;
+type NewLine = AnswerLine | OpinionLine | EventLine | SuppressedLine | MarkLine;
 
 /** One watch of a recorder. */
 export interface WatchRecord {

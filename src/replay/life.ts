@@ -1,6 +1,7 @@
 /** One recorded life of a watch, lived again: the live loop with the recorded frames before it and another clock. */
 import type { Frame } from '../camera/frame.js';
-import type { AnswerLine, EventLine, FrameLine, OpinionLine, RecordLine, SuppressedLine } from '../record/lines.js';
+import { optionError } from '../errors.js';
+import type { AnswerLine, EventLine, FrameLine, MarkLine, OpinionLine, RecordLine, SuppressedLine } from '../record/lines.js';
 import type { Suppressed, WatchEvent } from '../watch/events.js';
 import type { Comparison } from '../watch/gate.js';
 import { WatchLoop } from '../watch/loop.js';
@@ -93,6 +94,12 @@ export class Life {
     const { start } = timeline;
     this.before = watchSpecSchema.parse(start.spec);
     this.spec = { ...options.spec(this.before), camera: start.camera, enabled: true };
+    const { watch } = start;
+    const event = this.spec.compare?.event;
+    if (event !== undefined && event !== watch && event !== this.before.compare?.event) {
+      const recorded = this.before.compare?.event ?? 'none';
+      throw optionError('watch.compare.event', `${watch} itself, or a watch whose events are on record with it (${recorded})`, event);
+    }
     this.same = samenessOf(this.before, this.spec, start.model?.hash === options.revision);
     this.clock = new VirtualClock(start.mono_ms);
     this.clock.setDate(new Date(start.at), start.mono_ms);
@@ -147,6 +154,7 @@ export class Life {
       if (line.kind === 'event' || line.kind === 'suppressed') this.options.handlers.onRecordedEvent(line);
       if (line.kind === 'frame') await this.frame(line, step);
       if (line.kind === 'answer' && line.status === 'stale' && this.same.decides) await this.stale(line.mono_ms);
+      if (line.kind === 'mark') await this.mark(line);
       this.options.handlers.onPassed(Math.max(0, atMs - passedMs), new Date(line.at));
       passedMs = Math.max(passedMs, atMs);
     }
@@ -179,6 +187,13 @@ export class Life {
     await this.eyes.settled();
     this.stopRepeating();
     if (!this.same.decides) this.repeat(frame, 1);
+  }
+
+  private async mark({ watch, mono_ms, frame_ms }: MarkLine): Promise<void> {
+    if (watch !== this.spec.compare?.event) return;
+    await this.advance(mono_ms);
+    this.loop.mark(this.timeline.start.watch, { fromMs: frame_ms });
+    await this.eyes.settled();
   }
 
   /** For as long as the live loop would have had another frame recorded. */

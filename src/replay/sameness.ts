@@ -14,15 +14,16 @@ export interface Sameness {
 }
 
 /** Settings that change neither what is asked nor when, as long as nothing is asked a second time. */
-const AFTERWARDS = ['camera', 'enabled', 'priority', 'picture', 'record', 'events'] as const;
+const AFTERWARDS = ['camera', 'enabled', 'priority', 'picture', 'record', 'events', 'compare'] as const;
 
 export function samenessOf(then: WatchSpec, now: WatchSpec, sameModel: boolean): Sameness {
   const opinions = sameModel && ['crop', 'zone', 'ignore'].every((key) => alike(then, now, key));
   const answers = opinions && ['question', 'answer'].every((key) => alike(then, now, key));
   const keys = new Set([...Object.keys(then), ...Object.keys(now)]);
   for (const key of AFTERWARDS) keys.delete(key);
-  if ([then, now].some(({ events }) => events.confirm !== undefined)) keys.add('events'); // they say when it is asked a second time
-  const decides = answers && [...keys].every((key) => alike(then, now, key));
+  if ([then, now].some(({ events }) => events.confirm !== undefined)) for (const key of ['events', 'compare']) keys.add(key); // they say when it is asked a second time
+  const sameMarks = then.compare?.event === now.compare?.event; // which make it ask
+  const decides = answers && sameMarks && [...keys].every((key) => alike(then, now, key));
   return { answers, opinions, decides, shows: decides ? wasCompared : wasFree };
 }
 

@@ -8,6 +8,7 @@ import type { Suppressed, WatchEvent } from '../watch/events.js';
 import type { FrameDecision } from '../watch/loop.js';
 import type { Opinion } from '../watch/opinion.js';
 import type { WatchOutcome } from '../watch/outcome.js';
+import type { Mark } from '../watch/past.js';
 import type { WatchSpec } from '../watch/spec.js';
 import { within } from '../watch/within.js';
 import type { Config } from './config/config.js';
@@ -83,6 +84,10 @@ export class RecordKeeper {
 
   suppressed(news: Suppressed): void {
     this.recording?.suppressed(news);
+  }
+
+  marked(watch: string, mark: Mark): void {
+    this.recording?.marked(watch, mark);
   }
 
   /** Null while nothing has been recorded. */

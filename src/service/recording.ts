@@ -3,13 +3,14 @@
  * different.
  */
 import type { Frame } from '../camera/frame.js';
-import type { AnswerLine, EventLine, FrameLine, OpinionLine, StartLine, SuppressedLine } from '../record/lines.js';
+import type { AnswerLine, EventLine, FrameLine, MarkLine, OpinionLine, StartLine, SuppressedLine } from '../record/lines.js';
 import type { WatchRecord } from '../record/recorder.js';
 import type { Pair } from '../watch/change.js';
 import type { Suppressed, WatchEvent } from '../watch/events.js';
 import type { FrameDecision } from '../watch/loop.js';
 import type { Opinion } from '../watch/opinion.js';
 import type { WatchOutcome } from '../watch/outcome.js';
+import type { Mark } from '../watch/past.js';
 import type { WatchSpec } from '../watch/spec.js';
 import { Sequence } from './sequence.js';
 
@@ -137,6 +138,11 @@ export class Recording {
     this.line(news.outcome.watch, { kind: 'suppressed', ...toldOf(news), reason: news.reason });
   }
 
+  /** Of the watch that compares. */
+  marked(watch: string, { watch: teller, answer, frame, fromMs, atMs, at }: Mark): void {
+    this.line(watch, { kind: 'mark', at: at.toISOString(), mono_ms: atMs, watch: teller, answer, frame, frame_ms: fromMs });
+  }
+
   /** Watches of which this is not so are recorded no more, not even what is being encoded of them. */
   retain(isRecorded: (watch: string, spec: WatchSpec) => boolean): void {
     for (const [watch, tape] of this.tapes) {
@@ -156,7 +162,7 @@ export class Recording {
     await Promise.all([...this.tapes.values()].map(({ sequence }) => sequence.done()));
   }
 
-  private line(watch: string, line: AnswerLine | OpinionLine | EventLine | SuppressedLine): void {
+  private line(watch: string, line: AnswerLine | OpinionLine | EventLine | SuppressedLine | MarkLine): void {
     const tape = this.tapes.get(watch);
     tape?.sequence.add(() => tape.record.line(line));
   }

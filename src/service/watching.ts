@@ -26,7 +26,7 @@ export interface WatchingOptions {
   onOpinion: (opinion: Opinion) => void;
   /** Another number of queries is waiting or under way. */
   onLoad: () => void;
-  record: Pick<RecordKeeper, 'onDecision' | 'suppressed'>;
+  record: Pick<RecordKeeper, 'onDecision' | 'suppressed' | 'marked'>;
 }
 
 export class Watching {
@@ -45,6 +45,7 @@ export class Watching {
       onEvent,
       onOpinion,
       onSuppressed: (news) => record.suppressed(news),
+      onMark: (watch, mark) => record.marked(watch, mark),
       get onDecision() {
         return record.onDecision;
       },

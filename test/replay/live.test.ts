@@ -115,6 +115,7 @@ async function liveDay(seed: number, watches: Record<string, WatchSpec>, frames:
       if (news.outcome.watch === 'lamp') events.push(wordsOf(news));
     },
     onOpinion: (opinion) => recording.opined(opinion),
+    onMark: (watch, mark) => recording.marked(watch, mark),
     onFault: (error) => expect.unreachable(String(error)),
   });
   let camera = new Film('kitchen');
@@ -150,7 +151,7 @@ async function liveDay(seed: number, watches: Record<string, WatchSpec>, frames:
 function wordsOf(told: WatchEvent | Suppressed): string {
   const { type, previous, atMs, outcome } = told;
   const { frame, value, confidence } = outcome;
-  const how = 'reason' in told ? told.reason : JSON.stringify(told.confirmation);
+  const how = 'reason' in told ? told.reason : `${JSON.stringify(told.confirmation)} ${told.compare?.confidence} ${told.compare?.frame.id}`;
   return `${atMs} ${type} ${previous} → ${value} ${confidence} ${frame?.id} ${how}`;
 }
 
@@ -198,20 +199,36 @@ const SETTINGS: Record<string, object> = {
     events: { for_ms: 900, remind_ms: 3000, quiet: [{ from: '03:45', to: '03:46' }], confirm: { question: SECOND } },
   },
   'the same question once more': { events: { confirm: { question: LAMP.question, min_confidence: 0.75, after_ms: 1200 } } },
+  'against five seconds ago': { compare: { ago_ms: 5000 }, ttl_ms: 3000 },
+  'against a second ago, with rules': {
+    compare: { ago_ms: 1000 },
+    agreement: { n: 2, of: 3 },
+    change_percent: 0,
+    events: { for_ms: 300, gap_ms: 2000, remind_ms: 1500 },
+  },
+  'since the door told something': { compare: { event: 'door' }, change_percent: 20, reask_ms: 5000 },
+  'since the shelf did, elsewhere in the picture': { compare: { event: 'shelf' }, change_percent: 20, min_confidence: 0.7 },
+  'since the door did, late': { compare: { event: 'late' }, max_age_ms: 300, cooldown_ms: 1500, agreement: { n: 2, of: 3 } },
+  'since it told something itself': { compare: { event: 'lamp' } },
 };
 
-/** The lamp beside a door that shares the engine. */
+/** The lamp beside a door that shares the engine, and what else it is compared with. */
 const dayOf = (settings: object, seed: number) => {
+  const lamp = spec({ ...LAMP, ...settings });
+  const asked = lamp.compare?.event;
   const watches = {
-    lamp: spec({ ...LAMP, ...settings }),
+    lamp,
     door: spec({ question: 'Open?', interval_ms: 900 + seed, change_percent: 0, priority: 2 }),
+    ...(asked === 'shelf' && { shelf: spec({ question: 'Full?', interval_ms: 700, change_percent: 0, crop: { x: 0.25, width: 0.5 } }) }),
+    ...(asked === 'late' && { late: spec({ question: 'Open?', interval_ms: 800, change_percent: 0, events: { for_ms: 450, gap_ms: 1500 } }) }),
   };
   return liveDay(seed * 1000, watches, 400);
 };
 
 describe.each(Object.entries(SETTINGS))('%s', (_, settings) => {
   it.each(Array.from({ length: counts(4, 60) }, (_, seed) => seed))('day %i', async (seed) => {
-    const { events: rules } = spec(settings);
+    const { events: rules, compare } = spec({ ...LAMP, ...settings });
+    const asked = compare?.event;
     const { lines, events } = await dayOf(settings, seed);
     const { events: replayed, counted } = await again(lines);
     const moment = (told: string) => Number(told.split(' ', 1)[0]);
@@ -221,6 +238,7 @@ describe.each(Object.entries(SETTINGS))('%s', (_, settings) => {
     for (const [index, told] of replayed.entries()) {
       expect(Math.abs(moment(told) - moment(events[index] as string))).toBeLessThanOrEqual(quiet ? 1 : 0);
     }
+    if (asked !== undefined && asked !== 'lamp') expect(lines.filter(({ kind }) => kind === 'mark').length).toBeGreaterThan(0);
     expect(counted.unknown).toBe(0);
     expect(counted.reused).toBeGreaterThanOrEqual(10);
   });
@@ -230,7 +248,7 @@ it.each(Object.entries(SETTINGS))('%s: these days have something to tell, and se
   const days = await Promise.all([0, 1, 2, 3].map((seed) => dayOf(settings, seed)));
   const lines = days.flatMap(({ lines }) => lines);
   expect(lines.filter(({ kind }) => kind === 'event').length).toBeGreaterThan(2);
-  const { for_ms, confirm } = spec(settings).events;
+  const { for_ms, confirm } = spec({ ...LAMP, ...settings }).events;
   const opinions = lines.filter((line) => line.kind === 'opinion');
   expect(new Set(opinions.map(({ agrees }) => agrees))).toEqual(new Set(confirm === undefined ? [] : [true, false]));
   const ofLater = confirm !== undefined && (for_ms > 0 || confirm.after_ms > 0); // else it is asked about the same view
