@@ -132,6 +132,8 @@ async function sourceOf(watch: string, options: ReplayCommand, changes: Changes,
   if (options.question === undefined) throw optionError('--question', 'a question, as --on has no watch on record', options.question);
   const path = on as string;
   const spec = changes.apply(watchSpecSchema.parse({ camera: 'film', question: options.question }));
+  const event = spec.compare?.event ?? watch;
+  if (event !== watch) throw optionError('watch.compare.event', `${watch} itself, as a film has no other watch`, event);
   const { stills, [Symbol.asyncDispose]: dispose } = await stillsOf(path, { fps, sidePx: STILL_SIDE_PX, signal });
   const begin = new Date();
   const lines = recordOf(stills, watch, spec, begin);

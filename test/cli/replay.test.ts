@@ -157,6 +157,7 @@ it.each([
   [['lamp', '--record', 'record', '--since', 'yesterday'], /Expected an age such as 7d/],
   [['lamp', '--on', 'stills'], /expected a question, as --on has no watch on record/],
   [['lamp', '--on', 'nowhere', '--question', 'x'], /nowhere: expected a film or a folder of pictures/],
+  [['lamp', '--on', 'stills', '--question', 'x', '--set', 'compare.event=door'], /watch.compare.event.*lamp itself, as a film has no other watch/],
 ])('refuses %j in words', async (args, words) => {
   const { code, stderr, stdout } = await replay(...args);
   expect([code !== 0, stdout]).toEqual([true, '']);

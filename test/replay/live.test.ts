@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { Frame } from '../../src/camera/frame.js';
 import { random } from '../../src/camera/kitchen.js';
 import type { RawImage } from '../../src/engine/image.js';
-import type { RecordLine } from '../../src/record/lines.js';
+import { parseLine, type RecordLine } from '../../src/record/lines.js';
 import { Film } from '../../src/replay/film.js';
 import { Life } from '../../src/replay/life.js';
 import { timelines } from '../../src/replay/timeline.js';
@@ -254,3 +254,39 @@ it.each(Object.entries(SETTINGS))('%s: these days have something to tell, and se
   const ofLater = confirm !== undefined && (for_ms > 0 || confirm.after_ms > 0); // else it is asked about the same view
   expect(lines.some((line) => line.kind === 'frame' && line.confirms)).toBe(ofLater);
 });
+
+describe('what is compared with', () => {
+  const watches = (compare: object) => ({
+    lamp: spec({ ...LAMP, compare: compare as never }),
+    door: spec({ question: 'Open?', interval_ms: 700, change_percent: 0, crop: { x: 0.25, width: 0.5 } }),
+  });
+
+  it('may be another time, or nothing, and no question is computed for it', async () => {
+    const { lines } = await liveDay(77, watches({ ago_ms: 3000 }), 400);
+    const { events: other } = await again(lines, { compare: { ago_ms: 1000 } });
+    const { lines: before, events } = await liveDay(77, watches({ ago_ms: 1000 }), 400);
+    expect(before.length).toBe(lines.length - kinds(lines, 'event') + kinds(before, 'event'));
+    expect(other).toEqual(events);
+    expect(other.length).toBeGreaterThan(0);
+    const { lines: plain, events: told } = await liveDay(77, { ...watches({ ago_ms: 1000 }), lamp: spec(LAMP) }, 400);
+    expect((await again(lines, { compare: undefined })).events).toEqual(told);
+    expect((await again(plain, { compare: { ago_ms: 1000 } })).events).toEqual(events);
+  });
+
+  it('is what another watch told, as lines that can be read, or what the watch itself tells; what is not on record is refused with words', async () => {
+    const { lines } = await liveDay(78, watches({ event: 'door' }), 400);
+    const marks = lines.filter(({ kind }) => kind === 'mark');
+    expect(marks.length).toBeGreaterThan(3);
+    for (const mark of marks) expect(parseLine(Buffer.from(JSON.stringify(mark)))).toEqual(mark);
+    await expect(again(lines, { compare: { event: 'gate' } })).rejects.toThrow(
+      /watch\.compare\.event.*lamp itself, or a watch whose events are on record with it \(door\).*gate/,
+    );
+    const { lines: plain } = await liveDay(78, watches({ event: 'lamp' }), 400);
+    expect(kinds(plain, 'mark')).toBe(0);
+    expect((await again(plain, { compare: undefined })).events.length).toBeGreaterThan(0);
+  });
+});
+
+function kinds(lines: readonly RecordLine[], wanted: RecordLine['kind']): number {
+  return lines.filter(({ kind }) => kind === wanted).length;
+}
