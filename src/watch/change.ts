@@ -4,6 +4,7 @@
  * blocks scatter around it.
  */
 import type { Blocks } from './blocks.js';
+import { middleOf } from './middle.js';
 
 /** Blocks of the whole picture, and of the part that matters (the same object where that is everything). */
 export interface Pair {
@@ -67,10 +68,7 @@ function mark(changed: Uint8Array, before: Blocks, now: Blocks, channel: number,
  * Blocks that are black in both, as a privacy mask makes them, tell nothing about exposure or noise and have no say.
  */
 function shiftOf(before: Blocks, now: Blocks, channel: number): Shift {
-  const begin = channel * before.count;
-  const told = (_: number, i: number) => before.mean[begin + i] !== 0 || now.mean[begin + i] !== 0;
-  const old = before.mean.subarray(begin, begin + before.count).filter(told);
-  const values = now.mean.subarray(begin, begin + before.count).filter(told);
+  const [old, values] = told(before, now, channel);
   const middle = median(old);
   const dark = where(old, (value) => value <= middle);
   const bright = where(old, (value) => value > middle);
@@ -96,8 +94,23 @@ function shiftOf(before: Blocks, now: Blocks, channel: number): Shift {
     offset = 0;
   }
   measure();
-  const scatter = 1.4826 * median(residuals.map(Math.abs)) * Math.sqrt(before.samples[0] ?? 1); // of a whole picture: the same everywhere
+  for (let i = 0; i < residuals.length; i++) residuals[i] = Math.abs(residuals[i] as number);
+  const scatter = 1.4826 * middleOf(residuals) * Math.sqrt(before.samples[0] ?? 1); // of a whole picture: the same everywhere
   return { gain, offset, sigma: Math.min(scatter, MOST_NOISE * Math.SQRT2) };
+}
+
+/** The means of a channel, before and now, of all blocks but those that are black in both. */
+function told(before: Blocks, now: Blocks, channel: number): [old: Float32Array, values: Float32Array] {
+  const { count } = before;
+  const [old, values] = [new Float32Array(count), new Float32Array(count)];
+  let found = 0;
+  for (let index = channel * count; index < (channel + 1) * count; index++) {
+    const [was, is] = [before.mean[index] as number, now.mean[index] as number];
+    if (was === 0 && is === 0) continue;
+    old[found] = was;
+    values[found++] = is;
+  }
+  return [old.subarray(0, found), values.subarray(0, found)];
 }
 
 function where(values: Float32Array, test: (value: number) => boolean): Int32Array {
@@ -115,9 +128,4 @@ function medianAt(values: Float32Array, indices: Int32Array): number {
 
 function median(values: Float32Array): number {
   return middleOf(values.slice());
-}
-
-/** Sorts in place; 0 for none. */
-function middleOf(values: Float32Array): number {
-  return values.sort()[values.length >> 1] ?? 0;
 }
