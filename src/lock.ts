@@ -16,10 +16,13 @@ function processOf(pid: number): string | undefined {
   }
 }
 
-/** `doing` is what whoever holds the lock does, in words. Throws ERR_BUSY while another one holds it. */
-export async function lock(folder: string, doing: string): Promise<{ release: () => Promise<void> }> {
+/**
+ * `doing` is what whoever holds the lock does, in words. `name`: a part of this process that is known to be alone; its lock is left by one that ended
+ * without a word. Throws ERR_BUSY while another one holds it.
+ */
+export async function lock(folder: string, doing: string, name?: string): Promise<{ release: () => Promise<void> }> {
   const path = join(folder, LOCK_FILE);
-  const own = processOf(process.pid) as string;
+  const own = `${processOf(process.pid)}${name === undefined ? '' : ` ${name}`}`;
   for (;;) {
     try {
       await writeFile(path, own, { flag: 'wx' });
@@ -28,8 +31,10 @@ export async function lock(folder: string, doing: string): Promise<{ release: ()
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
     }
     const holder = await readFile(path, 'utf8').catch(() => '');
-    const pid = Number(holder.split(' ')[0]);
-    if (holder !== '' && processOf(pid) === holder) {
+    const [number, since] = holder.split(' ');
+    const pid = Number(number);
+    const isOwn = name !== undefined && holder === own;
+    if (holder !== '' && !isOwn && processOf(pid) === `${number} ${since}`) {
       throw new MiphaError('ERR_BUSY', `${folder}: process ${pid} ${doing}`, { details: { path, pid } });
     }
     await rm(path, { force: true });

@@ -9,6 +9,11 @@ export interface JpegOptions {
   part?: { x: number; y: number; width: number; height: number } | undefined;
 }
 
+/** Takes up to a second. The main thread does it before other threads do: its libraries must not be unloaded with the thread that loaded them. */
+export async function loadEncoder(): Promise<void> {
+  await import('sharp');
+}
+
 /** `width` and `height` are those of the file. */
 export async function jpegOf(
   { data, width, height, format }: Pick<Frame, 'data' | 'width' | 'height' | 'format'>,

@@ -41,6 +41,11 @@ export class Losses {
     }
   }
 
+  /** What no line tells of yet. */
+  get all(): [LossReason, Loss][] {
+    return [...this.untold].map(([reason, { frames, lines }]) => [reason, { frames, lines }]);
+  }
+
   get isTold(): boolean {
     return this.untold.size === 0;
   }

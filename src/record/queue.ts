@@ -37,6 +37,10 @@ export class Queue {
     return this.items.filter(({ start }) => start === undefined).length;
   }
 
+  get pictures(): number {
+    return this.items.filter(({ jpeg }) => jpeg !== null).length;
+  }
+
   fits(bytes: number): boolean {
     return this.held.lineBytes + bytes + ITEM_BYTES <= LINE_QUEUE_BYTES;
   }

@@ -8,23 +8,12 @@ import { MiphaError, optionError } from '../errors.js';
 import type { RecordClock } from './age.js';
 import { type Lane, type Moment, writeBatch } from './batch.js';
 import { codeOf, type Disk, systemDisk } from './disk.js';
-import {
-  type AnswerLine,
-  type EventLine,
-  type FrameLine,
-  type LossReason,
-  type MarkLine,
-  MOST_LINE_BYTES,
-  type OpinionLine,
-  type RecordLine,
-  type Start,
-  type SuppressedLine,
-} from './lines.js';
+import { frameItem, lineItem, type NewFrame, type NewLine, startItem } from './items.js';
+import { type LossReason, MOST_LINE_BYTES, type Start } from './lines.js';
 import { type Loss, Losses } from './losses.js';
 import { Nap } from './nap.js';
 import { SYNC_BUDGET_MS } from './open-segment.js';
 import { type Held, type Item, LINE_QUEUE_BYTES, PICTURE_QUEUE_BYTES, Queue } from './queue.js';
-import { factsOf } from './segment.js';
 import { type RecordLimits, Store, WATCH_NAME } from './store.js';
 
 const GATHER_MS = 100; // lines that come together are written together
@@ -35,7 +24,6 @@ const HOUSE_MS = 60_000;
 const SYNC_MS = 5000;
 const OPEN_MS = 5000;
 const LEAST_BYTES = 1 << 20;
-const FRAME_END_BYTES = 64; // `,"file":"000001.jpg","bytes":40000}` and a line feed
 
 export interface RecorderOptions {
   /** Made where it is missing; one process at a time records there. */
@@ -46,7 +34,11 @@ export interface RecorderOptions {
   clock?: RecordClock;
   /** Called when it changes; null: all is well again. */
   onTrouble?: (trouble: RecorderTrouble | null) => void;
+  /** Called after each attempt to write what waits: at least once a second unless the disk stands still. */
+  onRound?: () => void;
   disk?: Disk;
+  /** Of the lock: a lock of this process with the same name is that of a predecessor who is gone. Default: there is none. */
+  lockName?: string;
   /** How long after a failure the disk is tried again; default 1000. */
   retryMs?: number;
 }
@@ -70,7 +62,10 @@ export interface RecorderStatus {
   lost: Partial<Record<LossReason, Loss>>;
 }
 
-type NewLine = AnswerLine | OpinionLine | EventLine | SuppressedLine | MarkLine;
+/** Of one watch: pictures and lines that are not on the disk, and losses that no line tells of. */
+export interface Pending extends Loss {
+  untold: [LossReason, Loss][];
+}
 
 /** One watch of a recorder. */
 export interface WatchRecord {
@@ -78,7 +73,7 @@ export interface WatchRecord {
   start(start: Start): void;
   line(line: NewLine): void;
   /** `jpeg` must not be changed afterwards; null: the frame is recorded without a picture. */
-  frame(line: Omit<FrameLine, 'file' | 'bytes'>, jpeg: Uint8Array | null): void;
+  frame(line: NewFrame, jpeg: Uint8Array | null): void;
 }
 
 const systemClock: RecordClock = { now: () => performance.now(), date: () => new Date() };
@@ -103,7 +98,7 @@ export class Recorder {
     onTried: () => void,
   ) {
     this.clock = options.clock ?? systemClock;
-    this.store = new Store(options.folder, options.session, options.limits, this.clock, options.disk ?? systemDisk);
+    this.store = new Store(options.folder, options.session, options.limits, this.clock, options.disk ?? systemDisk, options.lockName);
     this.running = this.run(onTried);
   }
 
@@ -128,27 +123,28 @@ export class Recorder {
 
   /** For a watch that is recorded already: as its start(). */
   watch(name: string, start: Start): WatchRecord {
-    if (!WATCH_NAME.test(name)) throw optionError('watch', 'a name of lower-case letters, digits and hyphens', name);
-    let lane = this.lanes.get(name);
-    if (lane === undefined) {
-      lane = { watch: name, queue: new Queue(this.held), losses: new Losses(), start: null, startedIn: null };
-      this.lanes.set(name, lane);
-    }
-    const to = lane;
     const record: WatchRecord = {
-      start: (next) => this.hand(to, this.startItem(name, next)),
-      line: (line) => {
-        const text = JSON.stringify(line);
-        this.hand(to, { text, bytes: Buffer.byteLength(text) + 1, facts: factsOf(line), isFrame: false, jpeg: null });
-      },
-      frame: (line, jpeg) => {
-        const text = JSON.stringify(line).slice(0, -1);
-        const facts = { kind: 'frame' as const, at: line.at, monoMs: line.mono_ms };
-        this.hand(to, { text, bytes: Buffer.byteLength(text) + FRAME_END_BYTES, facts, isFrame: true, jpeg });
-      },
+      start: (next) => this.hand(name, startItem(this.options.session, name, next, this.moment())),
+      line: (line) => this.hand(name, lineItem(line)),
+      frame: (line, jpeg) => this.hand(name, frameItem(line, jpeg)),
     };
     record.start(start);
     return record;
+  }
+
+  /** An item that was made elsewhere; the first one of a watch is a `start`. */
+  hand(watch: string, item: Item): void {
+    this.take(this.lane(watch), item);
+  }
+
+  /** What was lost before it came here. */
+  addLoss(watch: string, reason: LossReason, loss: Loss): void {
+    this.lane(watch).losses.add(reason, loss, this.clock.now());
+  }
+
+  /** By watch: what is not on the disk yet, and what no `lost` line tells of yet. */
+  pending(): [watch: string, Pending][] {
+    return [...this.lanes.values()].map(({ watch, queue, losses }) => [watch, { frames: queue.pictures, lines: queue.lines, untold: losses.all }]);
   }
 
   status(): RecorderStatus {
@@ -193,7 +189,20 @@ export class Recorder {
     return this.status();
   }
 
-  private hand({ queue, losses }: Lane, item: Item): void {
+  private lane(watch: string): Lane {
+    if (!WATCH_NAME.test(watch)) throw optionError('watch', 'a name of lower-case letters, digits and hyphens', watch);
+    const known = this.lanes.get(watch);
+    if (known !== undefined) return known;
+    const lane: Lane = { watch, queue: new Queue(this.held), losses: new Losses(), start: null, startedIn: null };
+    this.lanes.set(watch, lane);
+    return lane;
+  }
+
+  private moment(): { at: string; mono_ms: number } {
+    return { at: this.clock.date().toISOString(), mono_ms: this.clock.now() };
+  }
+
+  private take({ queue, losses }: Lane, item: Item): void {
     const now = this.clock.now();
     const frames = item.jpeg === null ? 0 : 1;
     const reason: LossReason | null = this.isClosing
@@ -217,13 +226,6 @@ export class Recorder {
     this.nap.end(this.held.lineBytes + this.held.pictureBytes > MUCH_BYTES ? 'now' : 'work');
   }
 
-  private startItem(watch: string, { camera, spec, timezone, model }: Start): Item {
-    const times = { at: this.clock.date().toISOString(), mono_ms: this.clock.now() };
-    const line: RecordLine = { kind: 'start', v: 1, ...times, session: this.options.session, watch, camera, spec, timezone, model };
-    const text = JSON.stringify(line);
-    return { text, bytes: Buffer.byteLength(text) + 1, facts: factsOf(line), isFrame: false, jpeg: null, start: { camera, spec, timezone, model } };
-  }
-
   private async run(onTried: () => void): Promise<void> {
     for (let isFirst = true; !this.isAbandoned; isFirst = false) {
       try {
@@ -238,6 +240,7 @@ export class Recorder {
         await this.rest();
       } catch (error) {
         this.fail(error);
+        this.options.onRound?.();
         if (isFirst) onTried();
         if (this.isClosing) break;
         await this.nap.for(this.options.retryMs ?? RETRY_MS, 'end', this.waiters.length > 0);
@@ -255,10 +258,12 @@ export class Recorder {
       const now = this.clock.now();
       const tellAll = this.isClosing || this.waiters.length > 0;
       if (lane.queue.length === 0 && lane.losses.due(now, tellAll).length === 0) continue;
-      const moment: Moment = { monoMs: now, at: this.clock.date().toISOString(), tellAll, startItem: (start) => this.startItem(lane.watch, start) };
+      const repeat = (start: Start) => startItem(this.options.session, lane.watch, start, this.moment());
+      const moment: Moment = { monoMs: now, at: this.clock.date().toISOString(), tellAll, startItem: repeat };
       const room = await writeBatch(this.store, lane, moment);
       pictures = pictures === false ? false : (room ?? pictures);
     }
+    this.options.onRound?.(); // what follows may take much longer
     if (this.clock.now() - this.houseAt >= HOUSE_MS) {
       await this.store.keepHouse();
       this.houseAt = this.clock.now();

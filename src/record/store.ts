@@ -56,6 +56,7 @@ export class Store {
     private readonly limits: RecordLimits,
     private readonly clock: RecordClock,
     private readonly disk: Disk,
+    private readonly lockName?: string,
   ) {
     this.budgetBytes = limits.bytes;
     this.openedMs = clock.now();
@@ -66,7 +67,7 @@ export class Store {
   async open(): Promise<void> {
     if (this.isOpen) return;
     await makeFolder(this.path, 0o700); // pictures are for the owner alone
-    this.unlock ??= (await lock(this.path, 'records into this folder')).release;
+    this.unlock ??= (await lock(this.path, 'records into this folder', this.lockName)).release;
     const entries = await this.disk.readdir(this.path, { withFileTypes: true });
     for (const name of entries.filter((entry) => entry.isDirectory() && WATCH_NAME.test(entry.name)).map((entry) => entry.name)) {
       if (!this.folders.has(name)) this.folders.set(name, await WatchFolder.open(this.disk, join(this.path, name)));

@@ -2,8 +2,7 @@
  * The record of a node: a recorder, opened where any watch is recorded, and what is handed to it. Nothing that happens to it keeps the node from running:
  * what is wrong with it is an alert.
  */
-import { jpegOf } from '../camera/jpeg.js';
-import { Recorder, type RecorderStatus, type RecorderTrouble } from '../record/recorder.js';
+import type { RecorderTrouble } from '../record/recorder.js';
 import type { Suppressed, WatchEvent } from '../watch/events.js';
 import type { FrameDecision } from '../watch/loop.js';
 import type { Opinion } from '../watch/opinion.js';
@@ -14,6 +13,7 @@ import { within } from '../watch/within.js';
 import type { Config } from './config/config.js';
 import { recordFolderOf } from './config/record-folder.js';
 import { own } from './own.js';
+import { RecordThread, type RecordThreadStatus } from './record-thread.js';
 import { Recording } from './recording.js';
 import { timeZoneOf } from './time-zone.js';
 
@@ -28,16 +28,14 @@ export interface RecordKeeperOptions {
   wellMs?: number;
 }
 
-export interface KeeperStatus extends Pick<RecorderStatus, 'bytes' | 'segments' | 'queued' | 'lost'> {
-  picturesDropped: number;
-}
+export type KeeperStatus = Omit<RecordThreadStatus, 'trouble'>;
 
 const WELL_MS = 5000;
 const NO_FOLDER = 'Nothing is recorded: that recorder.folder or state_dir names a folder takes a restart';
 
 export class RecordKeeper {
   private opening: Promise<void> | null = null;
-  private recorder: Recorder | null = null;
+  private thread: RecordThread | null = null;
   private recording: Recording | null = null;
   private present: Pick<Config, 'cameras' | 'watches'> = { cameras: {}, watches: {} };
   private isWanted = false;
@@ -92,18 +90,14 @@ export class RecordKeeper {
 
   /** Null while nothing has been recorded. */
   status(): KeeperStatus | null {
-    if (this.recorder === null || this.recording === null) return null;
-    const { bytes, segments, queued, lost } = this.recorder.status();
-    return { bytes, segments, queued, lost, picturesDropped: this.recording.droppedPictures };
+    if (this.thread === null) return null;
+    const { trouble: _, ...status } = this.thread.status();
+    return status;
   }
 
   /** Resolves when what was handed over so far is on the disk, after so long in any case. */
   async settle(withinMs: number): Promise<void> {
-    const settled = async () => {
-      await this.recording?.end();
-      await this.recorder?.flush();
-    };
-    await within(settled(), withinMs);
+    if (this.thread !== null) await within(this.thread.flush(), withinMs);
   }
 
   /** For good. Writes what it can within the budget. */
@@ -111,11 +105,7 @@ export class RecordKeeper {
     this.isClosed = true;
     this.isWanted = false;
     clearTimeout(this.wellTimer);
-    const { recorder, recording } = this;
-    if (recorder === null || recording === null) return;
-    const end = performance.now() + budgetMs;
-    await within(recording.end(), budgetMs / 2);
-    await recorder.close(end - performance.now());
+    await this.thread?.close(budgetMs);
   }
 
   private readonly decided = (decision: FrameDecision): void => {
@@ -131,20 +121,12 @@ export class RecordKeeper {
 
   private async open(folder: string, config: Config): Promise<void> {
     const { bytes, days, quality } = config.recorder;
-    const recorder = await Recorder.open({
-      folder,
-      session: this.options.session,
-      limits: { bytes, days },
-      onTrouble: (trouble) => this.tell(trouble),
-    });
-    this.recorder = recorder;
-    this.recording = new Recording({
-      open: (watch, start) => recorder.watch(watch, start),
-      model: this.options.model(),
-      timezone: timeZoneOf(config),
-      encode: async (frame) => (await jpegOf(frame, { maxSidePx: Math.max(frame.width, frame.height), quality })).data,
-    });
-    if (this.isClosed) await recorder.close(0);
+    const { session, model } = this.options;
+    const onTrouble = (trouble: RecorderTrouble | null) => this.tell(trouble);
+    const thread = await RecordThread.open({ folder, session, limits: { bytes, days }, quality, onTrouble });
+    this.thread = thread;
+    this.recording = new Recording({ to: thread, model: model(), timezone: timeZoneOf(config) });
+    if (this.isClosed) await thread.close(0);
   }
 
   private tell(trouble: RecorderTrouble | null): void {

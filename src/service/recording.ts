@@ -3,8 +3,8 @@
  * different.
  */
 import type { Frame } from '../camera/frame.js';
-import type { AnswerLine, EventLine, FrameLine, MarkLine, OpinionLine, StartLine, SuppressedLine } from '../record/lines.js';
-import type { WatchRecord } from '../record/recorder.js';
+import type { NewFrame, NewLine } from '../record/items.js';
+import type { EventLine } from '../record/lines.js';
 import type { Pair } from '../watch/change.js';
 import type { Suppressed, WatchEvent } from '../watch/events.js';
 import type { FrameDecision } from '../watch/loop.js';
@@ -12,16 +12,14 @@ import type { Opinion } from '../watch/opinion.js';
 import type { WatchOutcome } from '../watch/outcome.js';
 import type { Mark } from '../watch/past.js';
 import type { WatchSpec } from '../watch/spec.js';
-import { Sequence } from './sequence.js';
+import type { PictureName } from './record-intake.js';
+import type { RecordThread } from './record-thread.js';
 
 export interface RecordingOptions {
-  /** As Recorder.watch(). */
-  open: (watch: string, start: Pick<StartLine, 'camera' | 'spec' | 'timezone' | 'model'>) => WatchRecord;
+  to: Pick<RecordThread, 'start' | 'line' | 'frame' | 'picture' | 'withdraw' | 'stop'>;
   model: { name: string; hash: string };
   /** Of quiet hours, an IANA name. */
   timezone: string;
-  /** A frame's pixels are valid until it is called again; rejects for what cannot be encoded. */
-  encode: (frame: Frame) => Promise<Uint8Array>;
   /** The clock on the wall. Default: the process's. */
   date?: () => Date;
 }
@@ -32,16 +30,9 @@ export interface RecordingOptions {
  * at the same frames, so that they share the work.
  */
 const LOOK_MS = 500;
-/** Pictures being encoded at a time, of all watches: one more is recorded without. */
-const MOST_ENCODING = 4;
-
-const NOWHERE: WatchRecord = { start: () => {}, line: () => {}, frame: () => {} };
 
 interface Tape {
-  record: WatchRecord;
   spec: WatchSpec;
-  /** Keeps what follows a picture behind it until it is encoded. */
-  sequence: Sequence;
   /** Of the last frame recorded, whole or without its picture. */
   last: Pair | null;
   /** Which stretch of LOOK_MS the last frame that was looked at is of. */
@@ -54,9 +45,7 @@ interface Tape {
 
 export class Recording {
   private readonly tapes = new Map<string, Tape>();
-  private readonly encoding = new Map<string, { camera: string; jpeg: Promise<Uint8Array | null>; isWithdrawn: boolean }>(); // by frame: watches share it
-  /** That were not encoded, being too many at a time or damaged, or were withdrawn. */
-  droppedPictures = 0;
+  private readonly pictures = new Map<string, { frame: string; picture: PictureName | null }>(); // the newest of each camera: watches share it
 
   constructor(private readonly options: RecordingOptions) {}
 
@@ -73,7 +62,7 @@ export class Recording {
     tape.looked = stretch;
     if (!counts && !looksNew()) return;
     if (compared !== null || skipped === null) tape.afterFlash = isFlash;
-    const line: Omit<FrameLine, 'file' | 'bytes'> = {
+    const line: NewFrame = {
       kind: 'frame',
       at: frame.at.toISOString(),
       mono_ms: frame.monotonicMs,
@@ -88,13 +77,10 @@ export class Recording {
       skipped,
       confirms,
     };
-    if (isAgain) {
-      tape.sequence.add(() => tape.record.frame(line, null));
-      return;
-    }
+    this.options.to.frame(watch.id, line, isAgain ? null : this.picture(frame, spec.camera));
+    if (isAgain) return;
     tape.last = inspection.pair(spec);
     tape.lastFrame = frame.id;
-    tape.sequence.add((jpeg) => tape.record.frame(line, jpeg), this.jpeg(frame, spec.camera));
   }
 
   answered(outcome: WatchOutcome): void {
@@ -143,28 +129,24 @@ export class Recording {
     this.line(watch, { kind: 'mark', at: at.toISOString(), mono_ms: atMs, watch: teller, answer, frame, frame_ms: fromMs });
   }
 
-  /** Watches of which this is not so are recorded no more, not even what is being encoded of them. */
+  /** Watches of which this is not so are recorded no more, not even what waits for a picture of them. */
   retain(isRecorded: (watch: string, spec: WatchSpec) => boolean): void {
     for (const [watch, tape] of this.tapes) {
       if (isRecorded(watch, tape.spec)) continue;
-      tape.record = NOWHERE;
       this.tapes.delete(watch);
+      this.options.to.stop(watch);
     }
   }
 
-  /** Frames that are being encoded are recorded without their picture. */
+  /** Of these cameras frames that are being encoded are recorded without their picture; and those of others, which are few at a time. */
   withdrawPictures(cameras: readonly string[]): void {
-    for (const entry of this.encoding.values()) entry.isWithdrawn ||= cameras.includes(entry.camera);
+    if (cameras.length === 0) return;
+    this.pictures.clear();
+    this.options.to.withdraw();
   }
 
-  /** Resolves when everything has been handed over. */
-  async end(): Promise<void> {
-    await Promise.all([...this.tapes.values()].map(({ sequence }) => sequence.done()));
-  }
-
-  private line(watch: string, line: AnswerLine | OpinionLine | EventLine | SuppressedLine | MarkLine): void {
-    const tape = this.tapes.get(watch);
-    tape?.sequence.add(() => tape.record.line(line));
+  private line(watch: string, line: NewLine): void {
+    if (this.tapes.has(watch)) this.options.to.line(watch, line);
   }
 
   private now(): string {
@@ -175,45 +157,23 @@ export class Recording {
     const known = this.tapes.get(watch);
     if (known?.spec === spec) return known;
     const { model, timezone } = this.options;
-    const start = { camera: spec.camera, spec, timezone, model };
+    this.options.to.start(watch, { camera: spec.camera, spec, timezone, model });
     if (known === undefined) {
-      const record = this.options.open(watch, start);
-      const tape: Tape = { record, spec, sequence: new Sequence(), last: null, looked: -1, lastFrame: '', afterFlash: false };
+      const tape: Tape = { spec, last: null, looked: -1, lastFrame: '', afterFlash: false };
       this.tapes.set(watch, tape);
       return tape;
     }
     known.spec = spec;
     known.last = null;
-    known.sequence.add(() => known.record.start(start));
     return known;
   }
 
-  private jpeg(frame: Frame, camera: string): Promise<Uint8Array | null> {
-    const shared = this.encoding.get(frame.id);
-    if (shared !== undefined) return shared.jpeg;
-    if (this.encoding.size >= MOST_ENCODING) {
-      this.droppedPictures++;
-      return Promise.resolve(null);
-    }
-    const entry = { camera, jpeg: this.encode(frame).finally(() => this.encoding.delete(frame.id)), isWithdrawn: false };
-    this.encoding.set(frame.id, entry);
-    entry.jpeg = entry.jpeg.then((jpeg) => {
-      if (jpeg === null || entry.isWithdrawn) this.droppedPictures++;
-      return entry.isWithdrawn ? null : jpeg;
-    });
-    return entry.jpeg;
-  }
-
-  /** Null: it cannot be. */
-  private async encode(frame: Frame): Promise<Uint8Array | null> {
-    const letGo = frame.hold?.();
-    try {
-      return await this.options.encode(frame);
-    } catch {
-      return null;
-    } finally {
-      letGo?.();
-    }
+  private picture(frame: Frame, camera: string): PictureName | null {
+    const newest = this.pictures.get(camera);
+    if (newest?.frame === frame.id) return newest.picture;
+    const picture = this.options.to.picture(camera, frame);
+    this.pictures.set(camera, { frame: frame.id, picture });
+    return picture;
   }
 }
 

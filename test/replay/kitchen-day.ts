@@ -4,10 +4,12 @@ import type { Frame } from '../../src/camera/frame.js';
 import { jpegOf } from '../../src/camera/jpeg.js';
 import { renderScene, type Scene } from '../../src/camera/kitchen.js';
 import type { Mipha } from '../../src/index.js';
+import { frameItem, lineItem, startItem } from '../../src/record/items.js';
 import { Recorder } from '../../src/record/recorder.js';
 import { Film } from '../../src/replay/film.js';
 import { RecordedEyes } from '../../src/replay/recorded-eyes.js';
 import { VirtualClock } from '../../src/replay/virtual-clock.js';
+import { RecordIntake } from '../../src/service/record-intake.js';
 import { Recording } from '../../src/service/recording.js';
 import { WatchLoop } from '../../src/watch/loop.js';
 import type { WatchSpec } from '../../src/watch/spec.js';
@@ -32,11 +34,27 @@ export async function recordKitchen(folder: string, mipha: Mipha, sceneCount: nu
   const nothing = { recorded: async () => null, kept: () => null, keep: () => {}, usualMs: () => 30 };
   const eyes = new RecordedEyes(clock, nothing, async () => mipha);
   const recorder = await Recorder.open({ folder, session: 's', limits: { bytes: 1e9, days: 100 }, clock });
+  const intake = new RecordIntake({
+    hand: (watch, item) => recorder.hand(watch, item),
+    encode: async (pixels) => (await jpegOf(pixels, { maxSidePx: 4096, quality: 90 })).data,
+    withdrawn: () => 0,
+  });
+  let pictures = 1;
   const recording = new Recording({
-    open: (watch, start) => recorder.watch(watch, start),
+    to: {
+      start: (watch, start) => intake.hand(watch, startItem('s', watch, start, { at: clock.date().toISOString(), mono_ms: clock.now() }), null),
+      line: (watch, line) => intake.hand(watch, lineItem(line), null),
+      frame: (watch, line, picture) => intake.hand(watch, frameItem(line, null), picture),
+      picture: (camera, frame) => {
+        const name = { camera, number: pictures++ };
+        void intake.picture(name, frame);
+        return name;
+      },
+      withdraw: () => {},
+      stop: () => {},
+    },
     model: { name: mipha.name, hash: mipha.revision },
     timezone: 'UTC',
-    encode: async (frame) => (await jpegOf(frame, { maxSidePx: 4096, quality: 90 })).data,
     date: () => clock.date(),
   });
   const loop = new WatchLoop(eyes, {
@@ -78,7 +96,7 @@ export async function recordKitchen(folder: string, mipha: Mipha, sceneCount: nu
     await eyes.settled();
     clock.step(clock.now() + 10);
   }
-  await recording.end();
+  await intake.end();
   await recorder.close();
   return { scenes, events };
 }

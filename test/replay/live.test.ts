@@ -84,21 +84,19 @@ async function liveDay(seed: number, watches: Record<string, WatchSpec>, frames:
   const lines: RecordLine[] = [];
   const events: string[] = [];
   const recording = new Recording({
-    open: (watch, start) => {
-      const begin = (given: typeof start) => {
+    to: {
+      start: (watch, start) => {
         const at = clock.date().toISOString();
-        if (watch === 'lamp') lines.push({ kind: 'start', v: 1, session: 's', watch, at, mono_ms: clock.now(), ...given });
-      };
-      begin(start);
-      return {
-        start: begin,
-        line: (line) => void (watch === 'lamp' && lines.push(line)),
-        frame: (line) => void (watch === 'lamp' && lines.push({ ...line, file: null, bytes: 0 })),
-      };
+        if (watch === 'lamp') lines.push({ kind: 'start', v: 1, session: 's', watch, at, mono_ms: clock.now(), ...start });
+      },
+      line: (watch, line) => void (watch === 'lamp' && lines.push(line)),
+      frame: (watch, line) => void (watch === 'lamp' && lines.push({ ...line, file: null, bytes: 0 })),
+      picture: () => null,
+      withdraw: () => {},
+      stop: () => {},
     },
     model: { name: 'm', hash: 'h' },
     timezone: ZONE,
-    encode: async () => new Uint8Array(1),
     date: () => clock.date(),
   });
   const loop = new WatchLoop(eyes, {
@@ -144,7 +142,6 @@ async function liveDay(seed: number, watches: Record<string, WatchSpec>, frames:
   const stopped = loop.stop(0);
   while (clock.step(clock.now() + 1000)) await soon();
   await stopped;
-  await recording.end();
   return { lines, events };
 }
 
