@@ -1,7 +1,7 @@
 /** Masks hold in a whole node: no pixel of what is private reaches the model or the broker, whatever is asked and while masks change. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { ConfigInput } from '../../src/service/config/config.js';
@@ -141,15 +141,15 @@ describeWith(['mosquitto'], 'a node with a privacy mask', () => {
           await ear.request(verb, { transaction: `ask-${verb}`, ...body });
           if (verb !== 'nonsense') await ear.response(`ask-${verb}`);
         }
-        for (const path of ['/livez', '/livez?verbose', '/readyz', '/readyz?verbose', '/metrics', '/', '/camera/yard.jpg']) {
+        for (const path of ['/livez', '/livez?verbose', '/readyz', '/readyz?verbose', '/metrics', '/', '/login', '/v1', '/v1/cameras/yard']) {
           add(`http ${path}`, Buffer.from(await (await fetch(`http://127.0.0.1:${port}${path}`)).arrayBuffer()));
         }
         await node.service.reload();
       }
       for (const { topic, packet } of ear.all) add(topic, packet.payload as Buffer);
       for (const line of log) add('log', Buffer.from(line));
-      for (const entry of readdirSync(kept, { recursive: true, withFileTypes: true })) {
-        if (entry.isFile()) add(`file ${entry.name}`, readFileSync(join(entry.parentPath, entry.name)));
+      for (const path of readdirSync(kept, { recursive: true }).map((name) => join(kept, String(name)))) {
+        if (statSync(path).isFile()) add(`file ${basename(path)}`, readFileSync(path));
       }
       rmSync(kept, { recursive: true });
       return said;
