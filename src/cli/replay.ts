@@ -1,5 +1,4 @@
 import { copyFile, stat, writeFile } from 'node:fs/promises';
-import { constants, setPriority } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { stillsOf } from '../camera/clip.js';
@@ -20,6 +19,7 @@ import { type Value, watchSpecSchema } from '../watch/spec.js';
 import { interruption } from './failure.js';
 import { assignment, backendOption, moment, SHIPPED_MODEL } from './options.js';
 import { milliseconds, notes, ProgressBar, printJson, table } from './output.js';
+import { yieldToOthers } from './priority.js';
 import { type ChangeOptions, type Changes, changesOf } from './replay-changes.js';
 
 const STILL_SIDE_PX = 1280;
@@ -84,7 +84,7 @@ async function run(watch: string, options: ReplayCommand): Promise<void> {
   const begun = performance.now();
   let first: number | undefined;
   let model: Promise<Mipha> | undefined;
-  setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
+  yieldToOthers();
   try {
     if (out !== undefined) await makeFolder(out);
     const revision = await revisionOf(folder);

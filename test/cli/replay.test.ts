@@ -1,5 +1,6 @@
 /** `mipha replay` as a user runs it: on a record, and on pictures of a camera that is not there yet. */
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,7 +15,7 @@ import { recordKitchen } from '../replay/kitchen-day.js';
 import { NANO } from '../support/nano.js';
 import { describeWith } from '../support/programs.js';
 import { spec } from '../watch/stage.js';
-import { type Outcome, mipha as run } from './run.js';
+import { MAIN, type Outcome, mipha as run } from './run.js';
 
 vi.setConfig({ testTimeout: 300_000 }); // it runs at a low priority, and other tests beside it do not
 
@@ -70,6 +71,25 @@ it('with another question shows what flips, and an interrupted run goes on from 
   const { stdout: again } = await replay(...args, '--json');
   expect(JSON.parse(again)).toMatchObject({ flipped: report.flipped, computed: report.computed });
   expect(readFileSync(join(folder, 'try/answers.ndjson'), 'utf8').split('\n').length).toBe(answers.split('\n').length + 1);
+});
+
+it('yields to a node beside it, with every thread', async () => {
+  const child = spawn(process.execPath, [MAIN, 'replay', 'door', '--on', 'stills', '--fps', '1', '--question', 'Is the door open?', '--json'], {
+    cwd: folder,
+  });
+  const least = new Map<string, number>(); // of a thread its nice value when it was last seen
+  const looking = setInterval(() => {
+    try {
+      for (const thread of readdirSync(`/proc/${child.pid}/task`)) {
+        const stat = readFileSync(`/proc/${child.pid}/task/${thread}/stat`, 'utf8');
+        least.set(thread, Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16]));
+      }
+    } catch {} // one has ended
+  }, 5);
+  await once(child, 'close');
+  clearInterval(looking);
+  expect(least.size).toBeGreaterThan(5);
+  expect([...new Set(least.values())]).toEqual([10]);
 });
 
 it('asks about a folder of pictures', async () => {
