@@ -1,36 +1,31 @@
 /** Nothing that a node sends on is older than whoever asked for it accepts. */
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { type Response, type Result, resultSchema } from '../../src/mqtt/messages.js';
-import { type Mosquitto, sleep, startMosquitto, until } from '../support/mosquitto.js';
+import { sleep, until } from '../support/mosquitto.js';
 import { describeWith } from '../support/programs.js';
-import { type Ear, fakeModel, KITCHEN, LAMP, listen, type Node, startNode } from './support.js';
+import { nodeForAll } from './stages.js';
+import { type Ear, fakeModel, KITCHEN, LAMP, type Node } from './support.js';
 
 const question = { question: 'Is the lamp on?', answer: { type: 'boolean' } };
 
 describeWith(['mosquitto'], 'the age of answers', () => {
-  let mosquitto: Mosquitto;
   let ear: Ear;
   let node: Node;
   let lookMs = 0;
-  beforeAll(async () => {
-    mosquitto = await startMosquitto();
-    ear = await listen(mosquitto.url);
-    const model = fakeModel();
-    const look = model.look.bind(model);
-    model.look = async (image, options) => {
-      for (const end = performance.now() + lookMs; performance.now() < end; await sleep(5)) options?.signal?.throwIfAborted();
-      return look(image, options);
-    };
-    const values = { cameras: { kitchen: { ...KITCHEN, images: true } }, watches: { off: { ...LAMP, enabled: false } }, requests: { queue: 2 } };
-    node = await startNode(mosquitto.url, values, { loadModel: async () => model });
-    await until('online', () => ear.on('availability').at(-1)?.text === 'online');
-    await until('a frame', () => node.service.cameras.get('kitchen')?.slot.newest());
-  });
-  afterAll(async () => {
-    await node[Symbol.asyncDispose]();
-    await ear[Symbol.asyncDispose]();
-    await mosquitto[Symbol.asyncDispose]();
-  });
+  const model = fakeModel();
+  const look = model.look.bind(model);
+  model.look = async (image, options) => {
+    for (const end = performance.now() + lookMs; performance.now() < end; await sleep(5)) options?.signal?.throwIfAborted();
+    return look(image, options);
+  };
+  const values = { cameras: { kitchen: { ...KITCHEN, images: true } }, watches: { off: { ...LAMP, enabled: false } }, requests: { queue: 2 } };
+  nodeForAll(
+    values,
+    async () => model,
+    (given) => {
+      ({ ear, node } = given);
+    },
+  );
 
   const finals = () =>
     ear.all

@@ -1,8 +1,9 @@
 /** What a node does when something it needs goes away, and that its controls stay quick while the engine is busy. */
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { resultSchema } from '../../src/mqtt/messages.js';
-import { caughtUp, type Mosquitto, sleep, startMosquitto, until } from '../support/mosquitto.js';
+import { caughtUp, type Mosquitto, sleep, until } from '../support/mosquitto.js';
 import { describeWith } from '../support/programs.js';
+import { brokerForEach } from './stages.js';
 import { config, type Ear, fakeModel, KITCHEN, LAMP, listen, ROOT, startNode } from './support.js';
 
 const TEST_SOURCE = 'gst:videotestsrc is-live=true pattern=ball ! video/x-raw,width=160,height=120,framerate=10/1';
@@ -10,14 +11,8 @@ const TEST_SOURCE = 'gst:videotestsrc is-live=true pattern=ball ! video/x-raw,wi
 describeWith(['mosquitto', 'gstreamer'], 'a node in trouble', () => {
   let mosquitto: Mosquitto;
   let ear: Ear;
-
-  beforeEach(async () => {
-    mosquitto = await startMosquitto();
-    ear = await listen(mosquitto.url);
-  });
-  afterEach(async () => {
-    await ear[Symbol.asyncDispose]();
-    await mosquitto[Symbol.asyncDispose]();
+  brokerForEach((given) => {
+    ({ mosquitto, ear } = given);
   });
   const online = () => until('the node is online', () => ear.on('availability').at(-1)?.text === 'online');
 

@@ -1,23 +1,19 @@
 /** A whole node whose events have pictures: only of cameras whose images are on, only while they are, and a stop loses no event. */
 import { createHash } from 'node:crypto';
 import sharp from 'sharp';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { healthSchema, type WatchEvent, watchEventSchema } from '../../src/mqtt/messages.js';
 import type { ConfigInput } from '../../src/service/config/config.js';
-import { caughtUp, type Mosquitto, startMosquitto, until } from '../support/mosquitto.js';
+import { caughtUp, type Mosquitto, until } from '../support/mosquitto.js';
 import { describeWith } from '../support/programs.js';
+import { brokerForEach } from './stages.js';
 import { config, type Ear, fakeModel, KITCHEN, LAMP, listen, ROOT, startNode } from './support.js';
 
 describeWith(['mosquitto'], 'a node', () => {
   let mosquitto: Mosquitto;
   let ear: Ear;
-  beforeEach(async () => {
-    mosquitto = await startMosquitto();
-    ear = await listen(mosquitto.url);
-  });
-  afterEach(async () => {
-    await ear[Symbol.asyncDispose]();
-    await mosquitto[Symbol.asyncDispose]();
+  brokerForEach((given) => {
+    ({ mosquitto, ear } = given);
   });
   /** Answers yes and no by turns to each of so many watches that are asked together, so that every answer is an event. */
   const turning = (watches: number) => {

@@ -1,9 +1,10 @@
 /** The rules for events of watches as a subscriber sees them: what is believed is always published, what is told follows the rules, and health counts the rest. */
-import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { beforeEach, expect, it } from 'vitest';
 import { type Health, healthSchema, infoSchema, type WatchEvent, watchEventSchema } from '../../src/mqtt/messages.js';
 import type { ConfigInput } from '../../src/service/config/config.js';
-import { type Mosquitto, sleep, startMosquitto, until } from '../support/mosquitto.js';
+import { type Mosquitto, sleep, until } from '../support/mosquitto.js';
 import { describeWith } from '../support/programs.js';
+import { nodeForAll } from './stages.js';
 import { type Ear, fakeModel, KITCHEN, LAMP, listen, type Node, startNode } from './support.js';
 
 const SECOND = 'Is it the ceiling lamp?';
@@ -16,29 +17,24 @@ describeWith(['mosquitto'], 'the events of a watch', () => {
   const confidences: Record<string, number> = {};
   const model = fakeModel();
 
-  beforeAll(async () => {
-    mosquitto = await startMosquitto();
-    ear = await listen(mosquitto.url);
-    const look = model.look.bind(model);
-    model.look = async (image, options) => {
-      const seen = await look(image, options);
-      const ask = async (question: string, given?: object) => {
-        const answer = await seen.ask(question, given);
-        if (answers[question] === 'broken') throw new Error('no answer to that');
-        const value = answers[question] as never;
-        return { ...answer, value, text: String(value), confidence: confidences[question] ?? 1 };
-      };
-      return { ...seen, ask: ask as never };
+  const look = model.look.bind(model);
+  model.look = async (image, options) => {
+    const seen = await look(image, options);
+    const ask = async (question: string, given?: object) => {
+      const answer = await seen.ask(question, given);
+      if (answers[question] === 'broken') throw new Error('no answer to that');
+      const value = answers[question] as never;
+      return { ...answer, value, text: String(value), confidence: confidences[question] ?? 1 };
     };
-    node = await startNode(mosquitto.url, { timezone: 'Asia/Kathmandu', watches: {}, health_interval_ms: 1000 }, { loadModel: async () => model });
-    await until('online', () => ear.on('availability').at(-1)?.text === 'online');
-    await until('a frame', () => node.service.cameras.get('kitchen')?.slot.newest());
-  });
-  afterAll(async () => {
-    await node[Symbol.asyncDispose]();
-    await ear[Symbol.asyncDispose]();
-    await mosquitto[Symbol.asyncDispose]();
-  });
+    return { ...seen, ask: ask as never };
+  };
+  nodeForAll(
+    { timezone: 'Asia/Kathmandu', watches: {}, health_interval_ms: 1000 },
+    async () => model,
+    (given) => {
+      ({ mosquitto, ear, node } = given);
+    },
+  );
   beforeEach(() => {
     for (const question of [LAMP.question, SECOND]) {
       delete answers[question];

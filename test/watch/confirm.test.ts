@@ -1,23 +1,21 @@
 /** The second question of a watch, as the loop asks it: of the same view, or of a frame of later; nothing of it outlives its watch. */
-import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import type { Suppressed, WatchEvent } from '../../src/watch/events.js';
-import { WatchLoop } from '../../src/watch/loop.js';
+import type { LoopHandlers } from '../../src/watch/loop.js';
 import type { Opinion } from '../../src/watch/opinion.js';
-import { FakeCamera, FakeEyes, spec } from './stage.js';
+import { onFakeTime, stage } from './loop-stage.js';
+import { type FakeEyes, spec } from './stage.js';
 
 const FIRST = 'Is the lamp on?';
 const SECOND = 'Is it the ceiling lamp?';
-let loops: WatchLoop[] = [];
 
-function stage({ lookMs = 0, askMs = 0 } = {}) {
-  const eyes = new FakeEyes({ lookMs, askMs });
+function confirming({ lookMs = 0, askMs = 0 } = {}) {
   const log: string[] = [];
   const events: WatchEvent[] = [];
   const suppressed: Suppressed[] = [];
   const opinions: Opinion[] = [];
   const answers: Record<string, unknown> = { [FIRST]: false, [SECOND]: true };
-  eyes.answer = (question) => ({ value: answers[question], confidence: question === SECOND ? 0.75 : 1 });
-  const loop = new WatchLoop(eyes, {
+  const handlers: LoopHandlers = {
     onOutcome: ({ status, value }) => log.push(`${status} ${value}`),
     onEvent: (event) => {
       events.push(event);
@@ -28,11 +26,9 @@ function stage({ lookMs = 0, askMs = 0 } = {}) {
       log.push(given.reason);
     },
     onOpinion: (opinion) => opinions.push(opinion),
-  });
-  loops.push(loop);
-  const camera = new FakeCamera('kitchen');
-  loop.addCamera(camera);
-  loop.start();
+  };
+  const { eyes, loop, camera } = stage({ lookMs, askMs }, handlers);
+  eyes.answer = (question) => ({ value: answers[question], confidence: question === SECOND ? 0.75 : 1 });
   const lamp = (confirm: object = {}, more: object = {}) =>
     loop.put('lamp', spec({ change_percent: 0, events: { confirm: { question: SECOND, ...confirm }, ...more } }));
   /** A new picture, and time for its answer. */
@@ -46,20 +42,10 @@ function stage({ lookMs = 0, askMs = 0 } = {}) {
 
 const questions = ({ looks }: FakeEyes) => looks.map(({ questions }) => questions.map(({ question }) => question));
 
-beforeEach(() => {
-  vi.useFakeTimers();
-  loops = [];
-});
-afterEach(async () => {
-  const stopping = Promise.all(loops.map((loop) => loop.stop(0)));
-  await vi.advanceTimersByTimeAsync(5000);
-  await stopping;
-  expect(vi.getTimerCount()).toBe(0);
-  vi.useRealTimers();
-});
+onFakeTime();
 
 it('is asked of the same view, before the event goes out', async () => {
-  const { eyes, camera, lamp, show, log, events, opinions } = stage();
+  const { eyes, camera, lamp, show, log, events, opinions } = confirming();
   lamp();
   await show(false);
   await show(true);
@@ -77,7 +63,7 @@ it.each([
   ['the answer that is not expected', { expect: false }, true],
   ['one that is not sure enough', { min_confidence: 0.8 }, true],
 ])('suppresses the event with %s, and asks again with the next answer', async (_, confirm, value) => {
-  const { eyes, lamp, show, log, answers, loop, opinions } = stage();
+  const { eyes, lamp, show, log, answers, loop, opinions } = confirming();
   answers[SECOND] = value;
   lamp(confirm);
   await show(false);
@@ -90,7 +76,7 @@ it.each([
 });
 
 it('is asked about a frame of later alone, in a look of its own, whatever the gate says', async () => {
-  const { eyes, camera, loop, lamp, show, log, events } = stage();
+  const { eyes, camera, loop, lamp, show, log, events } = confirming();
   lamp({ after_ms: 3000 });
   await show(false);
   await show(true);
@@ -109,7 +95,7 @@ it('is asked about a frame of later alone, in a look of its own, whatever the ga
 });
 
 it('looks by itself when a value has stood for its time, though no new frame comes', async () => {
-  const { eyes, lamp, show, log } = stage();
+  const { eyes, lamp, show, log } = confirming();
   lamp({}, { for_ms: 1500 });
   await show(false);
   await show(true, 1499);
@@ -120,7 +106,7 @@ it('looks by itself when a value has stood for its time, though no new frame com
 });
 
 it('confirms nothing with a frame that is too old, or an answer that comes too late', async () => {
-  const { eyes, camera, lamp, show, log, opinions, loop } = stage();
+  const { eyes, camera, lamp, show, log, opinions, loop } = confirming();
   lamp({}, { for_ms: 5000 });
   await show(false);
   await show(true, 6000);
@@ -140,7 +126,7 @@ it('confirms nothing with a frame that is too old, or an answer that comes too l
 });
 
 it('that fails suppresses the event, is no error of the watch, and leaves no view', async () => {
-  const { eyes, lamp, show, log, opinions, loop } = stage();
+  const { eyes, lamp, show, log, opinions, loop } = confirming();
   lamp();
   await show(false);
   eyes.answer = (question) => {
@@ -154,18 +140,18 @@ it('that fails suppresses the event, is no error of the watch, and leaves no vie
 });
 
 it.each([
-  ['the watch asks something else', 'anew', async ({ loop }: ReturnType<typeof stage>) => loop.put('lamp', spec({ question: 'Which?' }))],
-  ['the watch is disabled', 'for', async ({ loop }: ReturnType<typeof stage>) => loop.setEnabled('lamp', false)],
+  ['the watch asks something else', 'anew', async ({ loop }: ReturnType<typeof confirming>) => loop.put('lamp', spec({ question: 'Which?' }))],
+  ['the watch is disabled', 'for', async ({ loop }: ReturnType<typeof confirming>) => loop.setEnabled('lamp', false)],
   [
     'the second question is another',
     'on',
-    async ({ loop }: ReturnType<typeof stage>) => loop.put('lamp', spec({ change_percent: 0, events: { confirm: { question: 'Why?' } } })),
+    async ({ loop }: ReturnType<typeof confirming>) => loop.put('lamp', spec({ change_percent: 0, events: { confirm: { question: 'Why?' } } })),
   ],
-  ['the camera goes', 'for', async ({ loop }: ReturnType<typeof stage>) => loop.removeCamera('kitchen')],
-  ['the watch is deleted', 'silent', async ({ loop }: ReturnType<typeof stage>) => loop.delete('lamp')],
-  ['the loop stops', 'for', async ({ loop }: ReturnType<typeof stage>) => void loop.stop(0)],
+  ['the camera goes', 'for', async ({ loop }: ReturnType<typeof confirming>) => loop.removeCamera('kitchen')],
+  ['the watch is deleted', 'silent', async ({ loop }: ReturnType<typeof confirming>) => loop.delete('lamp')],
+  ['the loop stops', 'for', async ({ loop }: ReturnType<typeof confirming>) => void loop.stop(0)],
 ])('is given up when %s', async (_, kind, end) => {
-  const all = stage({ askMs: 1000 });
+  const all = confirming({ askMs: 1000 });
   const { eyes, lamp, show, log } = all;
   lamp();
   await show(false, 1100);

@@ -1,47 +1,17 @@
 /** How what is believed ends: with its time, its camera, or the loop. */
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { processClock } from '../../src/watch/clock.js';
 import { Inspection } from '../../src/watch/inspection.js';
 import { LocalTime } from '../../src/watch/local-time.js';
 import { WatchLoop } from '../../src/watch/loop.js';
 import type { WatchOutcome } from '../../src/watch/outcome.js';
 import { Watch } from '../../src/watch/watch.js';
+import { film, onFakeTime, stage } from './loop-stage.js';
 import { FakeCamera, FakeEyes, spec } from './stage.js';
-
-let loops: WatchLoop[] = [];
-
-function stage({ cameras = ['kitchen'], lookMs = 0, askMs = 0 } = {}) {
-  const eyes = new FakeEyes({ lookMs, askMs });
-  const outcomes: WatchOutcome[] = [];
-  const loop = new WatchLoop(eyes, { onOutcome: (outcome) => outcomes.push(outcome) });
-  loops.push(loop);
-  const made = cameras.map((id) => new FakeCamera(id));
-  for (const camera of made) loop.addCamera(camera);
-  loop.start();
-  return { eyes, outcomes, loop, cameras: made, camera: made[0] as FakeCamera };
-}
-
-/** Each camera gives a new picture every `frameMs`, evenly, for so long. */
-async function film(cameras: readonly FakeCamera[], ms: number, frameMs: number): Promise<void> {
-  for (let t = 0; t < ms; t += frameMs) {
-    for (const camera of cameras) camera.show();
-    await vi.advanceTimersByTimeAsync(Math.min(frameMs, ms - t));
-  }
-}
 
 const all = { change_percent: 0 };
 
-beforeEach(() => {
-  vi.useFakeTimers();
-  loops = [];
-});
-afterEach(async () => {
-  const stopping = Promise.all(loops.map((loop) => loop.stop(0)));
-  await vi.advanceTimersByTimeAsync(5000);
-  await stopping;
-  expect(vi.getTimerCount()).toBe(0);
-  vi.useRealTimers();
-});
+onFakeTime();
 
 it('a camera that is replaced takes what was believed with it', async () => {
   const { camera, loop, outcomes } = stage();

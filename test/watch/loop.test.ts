@@ -1,43 +1,13 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { MiphaError } from '../../src/errors.js';
-import { WatchLoop } from '../../src/watch/loop.js';
+import type { WatchLoop } from '../../src/watch/loop.js';
 import type { WatchOutcome } from '../../src/watch/outcome.js';
-import { blank, FakeCamera, FakeEyes, room, spec } from './stage.js';
-
-let loops: WatchLoop[] = [];
-
-function stage({ cameras = ['kitchen'], lookMs = 0, askMs = 0 } = {}) {
-  const eyes = new FakeEyes({ lookMs, askMs });
-  const outcomes: WatchOutcome[] = [];
-  const loop = new WatchLoop(eyes, { onOutcome: (outcome) => outcomes.push(outcome) });
-  loops.push(loop);
-  const made = cameras.map((id) => new FakeCamera(id));
-  for (const camera of made) loop.addCamera(camera);
-  loop.start();
-  return { eyes, outcomes, loop, cameras: made, camera: made[0] as FakeCamera };
-}
-
-/** Each camera gives a new picture every `frameMs`, evenly, for so long. */
-async function film(cameras: readonly FakeCamera[], ms: number, frameMs: number): Promise<void> {
-  for (let t = 0; t < ms; t += frameMs) {
-    for (const camera of cameras) camera.show();
-    await vi.advanceTimersByTimeAsync(Math.min(frameMs, ms - t));
-  }
-}
+import { film, onFakeTime, stage } from './loop-stage.js';
+import { blank, FakeCamera, room, spec } from './stage.js';
 
 const all = { change_percent: 0 };
 
-beforeEach(() => {
-  vi.useFakeTimers();
-  loops = [];
-});
-afterEach(async () => {
-  const stopping = Promise.all(loops.map((loop) => loop.stop(0)));
-  await vi.advanceTimersByTimeAsync(5000);
-  await stopping;
-  expect(vi.getTimerCount()).toBe(0);
-  vi.useRealTimers();
-});
+onFakeTime();
 
 it('tells how long a look has been under way', async () => {
   const { loop, camera } = stage({ lookMs: 90_000 });
@@ -170,15 +140,11 @@ describe('outcomes', () => {
 
   it('that their receiver throws at do not stop the loop', async () => {
     const faults: unknown[] = [];
-    const camera = new FakeCamera('kitchen');
     const onOutcome = () => {
       throw new Error('no room');
     };
-    const loop = new WatchLoop(new FakeEyes(), { onOutcome, onFault: (fault) => faults.push(fault) });
-    loops.push(loop);
-    loop.addCamera(camera);
+    const { camera, loop } = stage({}, { onOutcome, onFault: (fault) => faults.push(fault) });
     loop.put('lamp', spec(all));
-    loop.start();
     await film([camera], 300, 100);
     expect(faults).toHaveLength(3);
   });
