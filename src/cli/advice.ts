@@ -10,7 +10,8 @@ const NAMES_A_COMMAND = /\b(mipha (build|calibrate|convert|doctor)|npm rebuild m
 const PACKAGE_WANTED = 'give the folder of a package, or write one with: mipha convert CHECKPOINT OUT';
 
 const ADVICE: { [C in ErrorCode]?: (error: MiphaErrorOf<C>, command: string) => string | undefined } = {
-  ERR_OPTION: ({ details: { nearest, option } }, command) => (nearest === undefined && option !== 'out' ? `see: ${help(command)}` : undefined),
+  ERR_OPTION: ({ details: { nearest, option } }, command) =>
+    nearest === undefined && !['out', 'data'].includes(option) ? `see: ${help(command)}` : undefined,
   ERR_MODEL_MISSING: (error, command) => (command === 'convert' ? aboutCheckpoint(error) : aboutPackage(error)),
   ERR_MODEL_FORMAT: (error, command) =>
     command === 'convert' ? aboutContent(error) : 'the package is damaged or of another version: convert the checkpoint again',

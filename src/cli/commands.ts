@@ -11,6 +11,7 @@ const COMMANDS = {
   convert: async () => (await import('./convert.js')).addConvert,
   calibrate: async () => (await import('./calibrate.js')).addCalibrate,
   build: async () => (await import('./build.js')).addBuild,
+  eval: async () => (await import('./eval.js')).addEval,
   label: async () => (await import('./label.js')).addLabel,
   replay: async () => (await import('./replay.js')).addReplay,
   doctor: async () => (await import('./doctor.js')).addDoctor,

@@ -36,6 +36,13 @@ export class Answers {
     }
   }
 
+  /** Of a run that has ended, whatever it was about. Throws ERR_OPTION. */
+  static kept(path: string): Answers {
+    const header = existsSync(path) ? (readFileSync(path, 'utf8').split('\n', 1)[0] as string) : '';
+    if (header === '') throw dataError(path, 'answers', 'none');
+    return new Answers(path, JSON.parse(header));
+  }
+
   get(item: Item): Answered | undefined {
     const line = this.lines.get(item.id);
     return line?.of === digest(item) ? line : undefined;

@@ -27,7 +27,7 @@ const SRC: Record<string, string[]> = {
   service: ['http', 'watch', 'camera', 'mqtt', 'engine', 'record', 'backoff', 'lock', 'make-folder', 'errors', 'address', 'redact', 'utf8'],
   record: ['lock', 'make-folder', 'errors'],
   replay: ['record', 'watch', 'camera', 'picture', 'engine', 'errors'], // of camera and engine only types
-  eval: ['camera', 'engine', 'package', 'addon', 'picture', 'errors', 'utf8'], // of camera only the kitchen; of engine only types
+  eval: ['camera', 'engine', 'package', 'addon', 'picture', 'lock', 'make-folder', 'errors', 'utf8'], // of camera only the kitchen; of engine only types
   messages: ['mqtt', 'watch'],
   shipped: ['addon'],
   index: ['camera', 'engine', 'package', 'addon', 'shipped', 'errors', 'error-details'],
@@ -38,6 +38,7 @@ const SRC: Record<string, string[]> = {
     'watch',
     'record',
     'replay',
+    'eval',
     'engine',
     'package',
     'addon',

@@ -10,6 +10,7 @@ const COMMANDS = [
   'convert',
   'calibrate',
   'build',
+  'eval',
   'doctor',
   'bench',
   'demo',
