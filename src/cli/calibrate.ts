@@ -1,16 +1,16 @@
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { readSamples } from '../engine/samples.js';
 import { recordGolden } from '../engine/self-test.js';
 import { calibrate } from '../package/calibrate/calibrate.js';
 import type { Calibration } from '../package/calibration.js';
+import { calibrationSamples } from './calibrate-samples.js';
 import { interruption } from './failure.js';
 import { wholeNumber } from './options.js';
 import { milliseconds, notes, ProgressBar, printJson, table } from './output.js';
 
 interface CalibrateCommand {
   pictures: string;
-  prompts: string;
+  prompts?: string;
   budget: number;
   samples: number;
   json?: boolean;
@@ -22,8 +22,8 @@ export function addCalibrate(program: Command): void {
     .description('Find fixed scales for the inputs of every product, which TensorRT needs, and write a package that has them.')
     .argument('<package>', 'folder of the package; it is not changed')
     .argument('<out>', 'folder to write; must not exist yet')
-    .requiredOption('--pictures <folder>', 'pictures like those the model will see')
-    .requiredOption('--prompts <file>', 'questions like those it will be asked, one per line; \\n in a line starts a new one')
+    .requiredOption('--pictures <folder>', 'pictures like those the model will see, or benchmarks as mipha eval reads them, with their questions')
+    .option('--prompts <file>', 'questions like those it will be asked, one per line; \\n in a line starts a new one')
     .addOption(new Option('--budget <share>', 'largest relative error of the logits that quantization may cause').argParser(share).default(0.05))
     .addOption(new Option('--samples <n>', 'pairs of a picture and a question to run').argParser(wholeNumber(1, 10_000)).default(32))
     .option('--json', 'print what was found as JSON')
@@ -51,7 +51,7 @@ async function run(folder: string, out: string, options: CalibrateCommand): Prom
   const bar = new ProgressBar();
   const begin = performance.now();
   try {
-    const { samples, source } = await readSamples(folder, options.pictures, options.prompts, options.samples);
+    const { samples, source } = await calibrationSamples(folder, options.pictures, options.prompts, options.samples);
     const calibration = await calibrate(folder, out, samples, {
       budget: options.budget,
       source,

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { convert } from '../../src/package/convert.js';
+import { makeFolders } from '../eval/folders.js';
 import { calibrationFiles } from '../support/calibrated.js';
 import { writeSmallCheckpoint } from '../support/small-nano.js';
 import { mipha } from './run.js';
@@ -44,6 +45,20 @@ describe('mipha calibrate', () => {
     const report = JSON.parse(other.stdout);
     expect(report).toMatchObject({ folder: join(scratch, 'kept'), durationMs: expect.any(Number), samples: 2, budget: 0.05 });
     expect(Object.keys(report.matrices)).toHaveLength(19);
+  });
+
+  it('takes pictures and questions of benchmarks, spread over all that are there', async () => {
+    const { folder } = await makeFolders(join(scratch, 'benchmarks'));
+    const { code, stdout, stderr } = await mipha(['calibrate', MODEL, join(scratch, 'of-eval'), '--pictures', folder, '--samples', '12', '--json']);
+    expect(code, stderr).toBe(0);
+    const report = JSON.parse(stdout);
+    expect(report).toMatchObject({ samples: 12 });
+    expect(report.pictures.map(({ name }: { name: string }) => name)).toEqual(expect.arrayContaining(['gqa/n0.jpg', 'vizwiz/VizWiz_test_0.jpg']));
+    expect(report.prompts).toContain('Is the door open?\nAnswer the question using a single word or phrase.');
+    const both = await mipha(['calibrate', MODEL, join(scratch, 'both'), '--pictures', folder, '--prompts', prompts]);
+    expect([both.code, both.stderr]).toEqual([2, expect.stringMatching(/--prompts: expected nothing, as .* has the questions of vqav2, gqa/)]);
+    const neither = await mipha(['calibrate', MODEL, join(scratch, 'neither'), '--pictures', pictures]);
+    expect([neither.code, neither.stderr]).toEqual([2, expect.stringMatching(/--prompts: expected a file of questions, as .* has no benchmark/)]);
   });
 
   it('refuses what it cannot use', async () => {
