@@ -12,7 +12,7 @@ export type { Answers, QuestionSpec } from './engine/asker.js';
 export type { PassedOver } from './engine/backend-choice.js';
 export type { Backend } from './engine/backends.js';
 export type { CallOptions } from './engine/call.js';
-export type { Conversation } from './engine/conversation.js';
+export type { Conversation, ConverseOptions } from './engine/conversation.js';
 export type { ImageInput, RawImage } from './engine/image.js';
 export type { ImageFile } from './engine/image-bytes.js';
 export type { JsonSchema } from './engine/json-schema.js';

@@ -1,9 +1,31 @@
 /** Questions that know the ones before. The cache keeps every turn, so each costs only what is new. */
+import { optionError } from '../errors.js';
+import { isWellFormed } from '../spelling.js';
 import type { Answer, Question } from './answer.js';
 import { Asker } from './asker.js';
-import type { Call } from './call.js';
+import type { Call, CallOptions } from './call.js';
 import type { Engine, Place } from './engine.js';
 import type { Turn } from './prompt.js';
+
+export interface ConverseOptions extends CallOptions {
+  /** Turns that it begins with, oldest first, as if they had been asked and answered here. Default: none. */
+  history?: readonly Turn[] | undefined;
+}
+
+/** Throws ERR_OPTION. */
+export function checkHistory(history: unknown): readonly Turn[] {
+  if (history === undefined) return [];
+  if (!Array.isArray(history)) throw optionError('converse.history', 'an array of turns', history);
+  return history.map((turn: Partial<Turn> | null, index) => {
+    const { question, answer } = turn ?? {};
+    for (const [name, text] of Object.entries({ question, answer })) {
+      const option = `converse.history[${index}].${name}`;
+      if (typeof text !== 'string' || text.trim() === '') throw optionError(option, 'words', text);
+      if (!isWellFormed(text)) throw optionError(option, 'whole characters, no half of a surrogate pair', text);
+    }
+    return { question: question as string, answer: answer as string };
+  });
+}
 
 /**
  * ask(), stream() and askAll() as on a View, one at a time: ERR_BUSY while the one before is being answered. A call that fails, and a stream that is
@@ -11,7 +33,7 @@ import type { Turn } from './prompt.js';
  * then all of them are turns, in their order.
  */
 export class Conversation extends Asker implements AsyncDisposable {
-  private readonly turns: Turn[] = [];
+  private readonly turns: Turn[];
   private busy = false;
   private disposed = false;
 
@@ -19,8 +41,10 @@ export class Conversation extends Asker implements AsyncDisposable {
     engine: Engine,
     private readonly handle: number,
     private readonly at: (question: string, history: readonly Turn[]) => Place,
+    history: readonly Turn[] = [],
   ) {
     super(engine);
+    this.turns = [...history];
   }
 
   /** The finished turns, oldest first. */

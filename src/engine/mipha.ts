@@ -9,7 +9,7 @@ import { Asker } from './asker.js';
 import { candidates, openFirst, optionsOf, type PassedOver } from './backend-choice.js';
 import { BACKENDS, type Backend } from './backends.js';
 import { CALL_KEYS, Call, type CallOptions, checkNumber, checkSignal } from './call.js';
-import { Conversation } from './conversation.js';
+import { Conversation, type ConverseOptions, checkHistory } from './conversation.js';
 import { Engine, type EngineOptions, type Place } from './engine.js';
 import { frameId, type ImageInput, toPixels } from './image.js';
 import { checkGolden } from './self-test.js';
@@ -46,6 +46,8 @@ export class Mipha extends Asker implements AsyncDisposable {
     readonly revision: string,
     /** Longer side, in pixels, of pictures that have all that the model sees: of larger ones it sees no more. */
     readonly imageSize: number,
+    /** Positions of the model: what a picture, the words before an answer, and the answer may take up together. */
+    readonly context: number,
     private readonly passedOver: PassedOver[],
   ) {
     super(engine);
@@ -68,8 +70,9 @@ export class Mipha extends Asker implements AsyncDisposable {
       const own = await optionsOf(name, folder, threads, site);
       return await openChecked(opened, { backend: name, cacheTokens, ...own, onProgress, signal }, site);
     });
-    const { name, files, preprocessing } = opened.manifest;
-    return new Mipha(engine, name, files[WEIGHTS_FILE]?.sha256.slice(0, 12) ?? '', longerSide(preprocessing), passedOver);
+    const { name, files, preprocessing, architecture } = opened.manifest;
+    const revision = files[WEIGHTS_FILE]?.sha256.slice(0, 12) ?? '';
+    return new Mipha(engine, name, revision, longerSide(preprocessing), architecture.language.context, passedOver);
   }
 
   /** Looks at a picture once; questions about it are asked on the view. Throws ERR_OPTION, ERR_IMAGE, ERR_CONTEXT_FULL, ERR_MEMORY. */
@@ -88,11 +91,12 @@ export class Mipha extends Asker implements AsyncDisposable {
   }
 
   /** A conversation without a picture. */
-  async converse(options: CallOptions = {}): Promise<Conversation> {
+  async converse(options: ConverseOptions = {}): Promise<Conversation> {
     const site = callSite(this.converse);
-    checkKeys('converse', options, CALL_KEYS);
+    checkKeys('converse', options, [...CALL_KEYS, 'history']);
+    const turns = checkHistory(options.history);
     const handle = await this.engine.converse(-1, new Call('converse', options, site));
-    return new Conversation(this.engine, handle, (question, history) => textOnly(this.engine.prompt.textOnly(question, history)));
+    return new Conversation(this.engine, handle, (question, history) => textOnly(this.engine.prompt.textOnly(question, history)), turns);
   }
 
   /** Ids of a text as the model's tokenizer gives them; special tokens are never among them. */

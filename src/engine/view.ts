@@ -1,8 +1,8 @@
 /** A picture the engine has looked at: its cache rows are kept, so a question costs only the question. */
 import { callSite, checkKeys } from '../errors.js';
 import { Asker } from './asker.js';
-import { CALL_KEYS, Call, type CallOptions } from './call.js';
-import { Conversation } from './conversation.js';
+import { CALL_KEYS, Call } from './call.js';
+import { Conversation, type ConverseOptions, checkHistory } from './conversation.js';
 import type { Engine, Place } from './engine.js';
 
 /** What looking cost. `width` and `height` are those of the upright picture. */
@@ -18,6 +18,8 @@ export interface LookResult {
 export class View extends Asker implements AsyncDisposable {
   /** Positions that the text before the picture and the picture take up. */
   readonly tokens: number;
+  /** Of these, the picture's. */
+  readonly imageTokens: number;
   readonly width: number;
   readonly height: number;
   readonly timings: LookResult['timings'];
@@ -29,6 +31,7 @@ export class View extends Asker implements AsyncDisposable {
     super(engine);
     this.handle = handle;
     this.tokens = tokens;
+    this.imageTokens = tokens - engine.prompt.prefix.length;
     this.width = width;
     this.height = height;
     this.frame = frame;
@@ -36,13 +39,14 @@ export class View extends Asker implements AsyncDisposable {
   }
 
   /** A conversation about this picture: each question knows the ones before. It outlives the view. */
-  async converse(options: CallOptions = {}): Promise<Conversation> {
+  async converse(options: ConverseOptions = {}): Promise<Conversation> {
     const site = callSite(this.converse);
-    checkKeys('converse', options, CALL_KEYS);
+    checkKeys('converse', options, [...CALL_KEYS, 'history']);
+    const turns = checkHistory(options.history);
     const call = new Call('converse', options, site);
     this.checkAlive(call);
     const handle = await this.engine.converse(this.handle, call);
-    return new Conversation(this.engine, handle, (question, history) => this.at(this.engine.prompt.afterPicture(question, history)));
+    return new Conversation(this.engine, handle, (question, history) => this.at(this.engine.prompt.afterPicture(question, history)), turns);
   }
 
   /** Gives the cache rows back; questions under way still get their answers. Further calls do nothing. */

@@ -37,6 +37,39 @@ describe('a conversation', () => {
     expect(streamed[1]).toHaveLength(2);
   });
 
+  it('begins with turns that it is given as if they had been asked and answered here', async () => {
+    const [questions, answers, history] = await conversing(async (conversation) => {
+      const first = await conversation.ask('Is the lamp on?', { as: z.boolean() });
+      const second = await conversation.ask(LONG);
+      return [[first.tokens.prompt, second.tokens.prompt], [first.text, second.text], conversation.history];
+    });
+    await using view = await mipha.look(PICTURE);
+    expect([view.imageTokens > 0, view.imageTokens < view.tokens]).toEqual([true, true]);
+    await using given = await view.converse({ history: history.slice(0, 1) });
+    const { text, tokens } = await given.ask(LONG);
+    expect([text, tokens.prompt, given.history]).toEqual([answers[1], questions[1], history]);
+    await using words = await mipha.converse({ history });
+    expect((await words.ask('Is the lamp on?')).tokens.prompt).toBeGreaterThan((await mipha.ask('Is the lamp on?')).tokens.prompt);
+    expect(words.history).toHaveLength(3);
+  });
+
+  it.each([
+    ['x', 'converse.history'],
+    [[null], 'converse.history[0].question'],
+    [[{ question: 'a', answer: ' ' }], 'converse.history[0].answer'],
+    [
+      [
+        { question: 'a', answer: 'b' },
+        { question: 'a\ud800', answer: 'b' },
+      ],
+      'converse.history[1].question',
+    ],
+  ])('does not begin with %j', async (history, option) => {
+    await using view = await mipha.look(PICTURE);
+    for (const begun of [view.converse({ history: history as never }), mipha.converse({ history: history as never })])
+      await expect(begun).rejects.toMatchObject({ code: 'ERR_OPTION', details: { option } });
+  });
+
   it('is busy while a stream is written, forgets one that was left or aborted, and goes on', async () => {
     await conversing(async (conversation) => {
       const stream = conversation.stream(LONG, ENDLESS);
