@@ -8,6 +8,7 @@ import { learnArgument, version } from './options.js';
 const COMMANDS = {
   ask: async () => (await import('./ask.js')).addAsk,
   run: async () => (await import('./run.js')).addRun,
+  serve: async () => (await import('./serve.js')).addServe,
   convert: async () => (await import('./convert.js')).addConvert,
   calibrate: async () => (await import('./calibrate.js')).addCalibrate,
   build: async () => (await import('./build.js')).addBuild,

@@ -13,6 +13,7 @@ interface Held {
 
 export class Connections {
   private readonly held = new Map<Socket, Held>(); // the one that has been idle longest first
+  private ending = false;
 
   constructor(private readonly most: number) {}
 
@@ -38,6 +39,15 @@ export class Connections {
     if (held === undefined) return;
     this.held.delete(socket);
     this.held.set(socket, { ...held, answering: false });
+    if (this.ending) socket.destroySoon();
+  }
+
+  /** Nobody stays longer than until his answer is there; resolves when all have theirs, or after `withinMs`. */
+  async end(withinMs: number): Promise<void> {
+    this.ending = true;
+    for (const [socket, { answering }] of [...this.held]) if (!answering) socket.destroy();
+    const until = performance.now() + withinMs;
+    while (this.held.size > 0 && performance.now() < until) await new Promise((resolve) => setTimeout(resolve, 10));
   }
 
   private victim(): Socket | undefined {

@@ -8,6 +8,7 @@ import { createApp, guarded, type Mount } from './app.js';
 import { Connections } from './connections.js';
 import type { HealthOptions } from './health.js';
 import { Hosts } from './hosts.js';
+import { SILENCE_MS } from './silence.js';
 import type { Token } from './tokens.js';
 
 export interface HttpOptions extends HealthOptions {
@@ -29,9 +30,10 @@ export interface HttpOptions extends HealthOptions {
 
 const HEADERS_TIMEOUT_MS = 5000;
 const REQUEST_TIMEOUT_MS = 30_000; // its body included
-/** Neither side says anything, except while an answer is worked on. */
-export const SILENCE_MS = 10_000;
+
 const KEEP_ALIVE_MS = 5000;
+/** For answers that are on their way when it stops. */
+const LAST_ANSWERS_MS = 1000;
 const CHECK_MS = 1000;
 const MOST_CONNECTIONS = 256;
 const MOST_HEADER_BYTES = 8192;
@@ -40,6 +42,7 @@ export const BODY_BYTES = 8 << 20;
 
 export class HttpServer implements AsyncDisposable {
   private server: Server | null = null;
+  private readonly connections = new Connections(MOST_CONNECTIONS);
 
   constructor(private readonly options: HttpOptions) {}
 
@@ -58,13 +61,14 @@ export class HttpServer implements AsyncDisposable {
     return (server.address() as AddressInfo).port;
   }
 
-  /** Ends all connections; resolves when none is left. */
+  /** Ends all connections, those that wait for an answer a little later; resolves when none is left. */
   async stop(): Promise<void> {
     const { server } = this;
     if (server === null) return;
     this.server = null;
     const closed = once(server, 'close');
     server.close();
+    await this.connections.end(LAST_ANSWERS_MS);
     server.closeAllConnections();
     await closed;
   }
@@ -75,7 +79,7 @@ export class HttpServer implements AsyncDisposable {
 
   private make(): Server {
     const { host, tokens = [], allowedHosts, behindTls = false, bodyBytes = BODY_BYTES, mounts = [], onFault = () => {} } = this.options;
-    const connections = new Connections(MOST_CONNECTIONS);
+    const { connections } = this;
     const app = createApp({
       ...this.options,
       tokens,

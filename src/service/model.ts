@@ -1,14 +1,12 @@
 /** The model a node asks: loaded from a package, or put in its place by a test. */
 import { proveBackend } from '../engine/backend-choice.js';
 import { Mipha } from '../engine/mipha.js';
-import type { Eyes } from '../watch/outcome.js';
+import type { ChatModel } from './chat-model.js';
 import type { Config } from './config/config.js';
 
 export type ModelState = 'loading' | 'ready' | 'failed';
 
-export interface LoadedModel extends Eyes {
-  readonly name: string;
-  readonly revision: string;
+export interface LoadedModel extends ChatModel {
   readonly imageSize: number; // pixels
   status(): Pick<ReturnType<Mipha['status']>, 'backend' | 'memory' | 'passedOver'>;
   dispose(): Promise<void>;

@@ -5,6 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import type { MiphaError } from '../errors.js';
+import { chatRoutes } from '../http/chat.js';
 import type { HttpServer } from '../http/server.js';
 import type { Health } from '../mqtt/messages.js';
 import type { WatchEvent } from '../watch/events.js';
@@ -16,6 +17,7 @@ import type { ConfigDiff } from './config/diff.js';
 import { sayLastWords } from './last-words.js';
 import type { Log } from './log.js';
 import type { LoadModel } from './model.js';
+import { nodeChat } from './node-chat.js';
 import { type NodeParts, nodeParts } from './node-parts.js';
 import type { NodeState } from './node-state.js';
 import { OverrideGuard } from './override-guard.js';
@@ -190,6 +192,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
       live: () => [{ name: 'process', ok: true }],
       ready: () => checksOf(this.state, changer.config, side.link.connected),
       metrics: () => metrics.scrape(),
+      mounts: http.chat ? [chatRoutes(nodeChat(this.state, changer, metrics))] : [],
     });
   }
 

@@ -1,7 +1,6 @@
 /** What the node does for each verb. The router in mqtt has checked the request, answers `cancel` itself, and sends what is returned or thrown. */
 import { createHash } from 'node:crypto';
 import type { Camera } from '../camera/camera.js';
-import type { Frame } from '../camera/frame.js';
 import { jpegOf } from '../camera/jpeg.js';
 import { MiphaError } from '../errors.js';
 import { SCHEMA_VERSION } from '../mqtt/messages.js';
@@ -17,6 +16,7 @@ import type { ConfigIssue } from './config/config.js';
 import { recordFolderOf } from './config/record-folder.js';
 import { labelAnswer } from './label-answer.js';
 import type { Metrics } from './metrics.js';
+import { freshFrame, MAX_AGE_MS } from './newest-frame.js';
 import type { NodeState } from './node-state.js';
 import { own } from './own.js';
 import type { RecordKeeper } from './record-keeper.js';
@@ -34,7 +34,6 @@ export interface VerbContext {
   restart(): void;
 }
 
-const MAX_AGE_MS = 2000; // for requests that name none, as watches have it
 const TTL_MS = 30_000;
 const JPEG_SIDE_PX = 1280;
 const JPEG_QUALITY = 85;
@@ -240,19 +239,4 @@ function knownWatch(context: VerbContext, id: string): WatchSpec {
   if (spec !== undefined) return spec;
   const known = Object.keys(watches).join(', ') || '(there is none)';
   throw new RequestError('UNKNOWN_WATCH', `watch: expected one of ${known}, received ${JSON.stringify(id)}`, { refs: [{ key: 'watch', value: id }] });
-}
-
-function freshFrame(camera: Camera, maxAgeMs: number): Frame {
-  const refs = [{ key: 'camera', value: camera.id }];
-  const frame = camera.slot.newest();
-  if (frame === undefined) throw new RequestError('NO_FRAME', `The camera ${camera.id} has delivered no frame yet; it is ${camera.state}`, { refs });
-  const ageMs = performance.now() - frame.monotonicMs;
-  if (ageMs <= maxAgeMs) return frame;
-  throw new RequestError(
-    'STALE_FRAME',
-    `The newest frame of ${camera.id} is ${Math.round(ageMs)} ms old, asked for at most ${maxAgeMs}; it is ${camera.state}`,
-    {
-      refs,
-    },
-  );
 }

@@ -2,7 +2,7 @@
 import type { WatchEvent } from '../watch/events.js';
 import { WatchLoop } from '../watch/loop.js';
 import type { Opinion } from '../watch/opinion.js';
-import { nothingKnown, type WatchOutcome } from '../watch/outcome.js';
+import { type Eyes, nothingKnown, type WatchOutcome } from '../watch/outcome.js';
 import { Queries } from '../watch/queries.js';
 import { Usage } from '../watch/usage.js';
 import type { BrokerSide } from './broker-side.js';
@@ -10,6 +10,7 @@ import type { CameraReporter } from './camera-reporter.js';
 import { CameraSet } from './cameras.js';
 import type { Config } from './config/config.js';
 import type { ConfigDiff } from './config/diff.js';
+import { KeptPicture } from './kept-picture.js';
 import { rethrow } from './last-words.js';
 import type { LoadedModel } from './model.js';
 import type { RecordKeeper } from './record-keeper.js';
@@ -33,6 +34,8 @@ export class Watching {
   readonly cameras: CameraSet;
   readonly loop: WatchLoop;
   readonly queries: Queries;
+  /** Of chat completions, which wait in the lane of `queries`. */
+  readonly kept = new KeptPicture();
 
   constructor(
     private readonly options: WatchingOptions,
@@ -54,7 +57,13 @@ export class Watching {
       timeZone: timeZoneOf(config),
     });
     this.loop = loop;
-    this.queries = new Queries(model, { limit: config.requests.queue, usage, onChange: onLoad });
+    const eyes: Eyes = {
+      look: async (image, call) => {
+        await this.kept.forget();
+        return await model.look(image, call);
+      },
+    };
+    this.queries = new Queries(eyes, { limit: config.requests.queue, usage, onChange: onLoad });
     this.cameras = new CameraSet(model.imageSize, {
       added: (camera) => {
         reporter.added(camera);
@@ -102,6 +111,7 @@ export class Watching {
   /** For good; what is under way may finish within the budget. */
   async stop(budgetMs: number): Promise<void> {
     await Promise.all([this.loop.stop(budgetMs), this.queries.lane.stop(budgetMs)]);
+    await this.kept.forget();
     await this.cameras.stop();
   }
 }

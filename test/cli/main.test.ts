@@ -7,6 +7,7 @@ const PICTURE = join(EVAL, 'pictures', '0000.png');
 const COMMANDS = [
   'ask',
   'run',
+  'serve',
   'convert',
   'calibrate',
   'build',

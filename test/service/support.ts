@@ -1,6 +1,7 @@
 /** A whole node against a real broker: with the shipped model or a fake one whose speed and answers a test decides. */
 import { connectAsync, type IClientPublishOptions, type IPublishPacket, type MqttClient } from 'mqtt';
 import type { Answer } from '../../src/engine/answer.js';
+import type { ChatTalk } from '../../src/service/chat-model.js';
 import { type ConfigInput, configOf, type LoadedConfig } from '../../src/service/config/config.js';
 import { Log } from '../../src/service/log.js';
 import { type LoadedModel, type LoadModel, modelLoader } from '../../src/service/model.js';
@@ -118,13 +119,31 @@ export function fakeModel({ lookMs = 0, askMs = 0, answer = (): unknown => true 
     model.asked.push(question);
     return { text: String(value), value, confidence: 1, finish: 'stop', tokens: { prompt: 1, reused: 0, answer: 1 }, timings };
   };
+  const talk: ChatTalk = {
+    async ask(question: string, { signal }: { signal?: AbortSignal | undefined } = {}) {
+      await work(askMs, signal);
+      return answerTo(question);
+    },
+    stream(question) {
+      const whole = Promise.resolve(answerTo(question) as Answer);
+      return Object.assign(
+        (async function* () {
+          yield (await whole).text;
+        })(),
+        { answer: whole },
+      );
+    },
+    dispose: async () => {},
+  };
   const model: FakeModel = {
+    converse: async () => talk,
     looks: 0,
     asked: [],
     running: 0,
     name: 'fake',
     revision: '0',
     imageSize: 112,
+    context: 512,
     status: () => ({ backend: 'fake', memory: [], passedOver: [] }),
     dispose: async () => {},
     async look(_image, { signal } = {}) {
@@ -132,6 +151,8 @@ export function fakeModel({ lookMs = 0, askMs = 0, answer = (): unknown => true 
       await work(lookMs, signal);
       return {
         timings: { queueMs: 0, preprocessMs: 0, visionMs: 0, prefillMs: 0, totalMs: lookMs },
+        imageTokens: 64,
+        converse: async () => talk,
         async ask(question, { signal: asking } = {}) {
           await work(askMs, asking);
           return answerTo(question);

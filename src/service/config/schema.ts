@@ -176,7 +176,8 @@ export const configSchema = z
       .prefault({}),
     http: z
       .strictObject({
-        enabled: z.boolean().default(true).describe('/livez, /readyz and /metrics'),
+        enabled: z.boolean().default(true).describe('/livez, /readyz and /metrics, and what chat says'),
+        chat: z.boolean().default(true).describe('chat completions about pictures and cameras, for clients that know that interface: /v1'),
         host: z.string().min(1).default('127.0.0.1').describe('address to listen on; 0.0.0.0 lets other machines in, which need a token then'),
         port: z.int().min(1).max(65_535).default(9464),
         viewer_token_file: path.optional().describe('tokens, one a line, of those who may see and ask; with any token nobody comes in without one'),
