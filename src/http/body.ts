@@ -70,12 +70,9 @@ function parsed(bytes: Buffer): unknown {
 }
 
 function tooLarge(most: number, bytes: number): Problem {
-  return new Problem(413, `The body has at most ${most} bytes, received ${bytes} or more`, {
-    code: 'request_too_large',
-    headers: { Connection: 'close' },
-  });
+  return new Problem(413, `The body has at most ${most} bytes, received ${bytes} or more`, { code: 'request_too_large' });
 }
 
 function crowded(): Problem {
-  return new Problem(429, 'Too many large requests at once', { code: 'too_much_at_once', retryAfterMs: 1000, headers: { Connection: 'close' } });
+  return new Problem(429, 'Too many large requests at once', { code: 'too_much_at_once', retryAfterMs: 1000 });
 }

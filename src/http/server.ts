@@ -23,6 +23,8 @@ export interface HttpOptions extends HealthOptions {
   behindTls?: boolean | undefined;
   /** Longest body. Default 8 MiB. */
   bodyBytes?: number | undefined;
+  /** Default 2048. */
+  mostConnections?: number | undefined;
   mounts?: readonly Mount[] | undefined;
   onFault?: ((error: unknown) => void) | undefined;
   onWrongToken?: ((address: string) => void) | undefined;
@@ -35,16 +37,18 @@ const KEEP_ALIVE_MS = 5000;
 /** For answers that are on their way when it stops. */
 const LAST_ANSWERS_MS = 1000;
 const CHECK_MS = 1000;
-const MOST_CONNECTIONS = 256;
+const MOST_CONNECTIONS = 2048;
 const MOST_HEADER_BYTES = 8192;
 const MOST_HEADERS = 64;
 export const BODY_BYTES = 8 << 20;
 
 export class HttpServer implements AsyncDisposable {
   private server: Server | null = null;
-  private readonly connections = new Connections(MOST_CONNECTIONS);
+  private readonly connections: Connections;
 
-  constructor(private readonly options: HttpOptions) {}
+  constructor(private readonly options: HttpOptions) {
+    this.connections = new Connections(options.mostConnections ?? MOST_CONNECTIONS);
+  }
 
   /** Resolves with the port when it listens. Throws ERR_CONFIG when it cannot. */
   async start(): Promise<number> {
@@ -93,6 +97,7 @@ export class HttpServer implements AsyncDisposable {
     });
     const answer = getRequestListener(async (request, bindings) => guarded(await app.fetch(request, bindings)), {
       overrideGlobalObjects: false,
+      autoCleanupIncoming: false, // what is left of a body Node itself reads and drops; to close before would take the answer from the client
       errorHandler: () => guarded(new Response('bad request\n', { status: 400, headers: { 'Content-Type': 'text/plain; charset=utf-8' } })),
     });
     const server = createServer(

@@ -25,7 +25,7 @@ it.each([
   const sink: Mount = (app, { bodies }) => {
     app.post('/sink', async (c) => await bodies.json(c, async () => c.text('ok')));
   };
-  await using port = await open({ mounts: [sink] });
+  await using port = await open({ mounts: [sink], mostConnections: 250 }); // so that 400 are more than there is room for
   const sockets: Socket[] = [];
   try {
     for (const count of [200, 400]) {
@@ -36,9 +36,9 @@ it.each([
         expect((await say(port.port, '/livez')).status).toBe(200);
         tookMs.push(performance.now() - begun);
       }
-      expect(tookMs.sort((a, b) => a - b)[5]).toBeLessThan(100); // half of them: this machine runs other tests too
+      expect(tookMs.sort((a, b) => a - b)[5]).toBeLessThan(100); // half of them: a machine does other things too
     }
-    expect(sockets.filter(({ destroyed }) => !destroyed).length).toBeLessThanOrEqual(256);
+    expect(sockets.filter(({ destroyed }) => !destroyed).length).toBeLessThanOrEqual(250);
   } finally {
     for (const socket of sockets) socket.destroy();
   }

@@ -5,7 +5,7 @@ import { MACHINE_LACKS } from './machine.js';
 
 /**
  * quick: TypeScript alone · compute: calibration, graphs in ONNX Runtime, the native reference · engine: a loaded model · cuda: the CUDA backend on the
- * machine without a GPU · processes: waits for programs and brokers · measured: has frames in real time: alone on the machine.
+ * machine without a GPU · processes: waits for programs and brokers · measured: has frames or answers in real time: alone on the machine.
  */
 export const PROJECTS = ['quick', 'compute', 'engine', 'cuda', 'processes', 'measured'] as const;
 export type Project = (typeof PROJECTS)[number];
@@ -21,6 +21,7 @@ const SIGNS: [Project, RegExp][] = [
 /** Files whose text does not show it. */
 const LISTED: Record<string, Project> = {
   'test/camera/newest.test.ts': 'measured',
+  'test/http/crowd.test.ts': 'measured',
   'test/cli/demo.test.ts': 'measured',
   'test/cli/calibrate.test.ts': 'compute',
   'test/cli/tensorrt.test.ts': 'compute',
