@@ -16,6 +16,12 @@ export interface IssueDetails {
   column?: number;
 }
 
+/** A node of a pool that was asked and gave no answer: a code of the contract, `SILENT` (nothing came in time) or `OFFLINE` (it was lost). */
+export interface TryDetails {
+  node: string;
+  reason: string;
+}
+
 /** Further names of codes that come from the world outside; their meaning stands in the message. */
 interface More {
   [name: string]: unknown;
@@ -74,10 +80,12 @@ export interface ErrorDetails {
   ERR_DISPOSED: Record<never, never>;
   /**
    * `started`: whether work on it had begun. `lateMs`: how long after the moment from which an answer would have been of no use. `ttlMs`: the life of
-   * the answer, which was over before it came.
+   * the answer, which was over before it came. `tries`: the nodes of a pool that were asked.
    */
-  ERR_DEADLINE: { deadlineMs?: number; started?: boolean; lateMs?: number; ttlMs?: number };
+  ERR_DEADLINE: { deadlineMs?: number; started?: boolean; lateMs?: number; ttlMs?: number; tries?: readonly TryDetails[] };
   ERR_CAMERA: { path?: string; remedy?: string; element?: string; decoder?: string; stderr?: string } & More;
   ERR_MQTT: More;
+  /** `reason`: the code of the contract (docs/mqtt.md) that the node answered with; absent: no node was asked. `refs`: what it concerns, e.g. the path of a field. */
+  ERR_NODE: { reason?: string; node?: string; refs?: readonly { key: string; value: string }[]; tries?: readonly TryDetails[] };
   ERR_INTERNAL: More;
 }

@@ -42,6 +42,8 @@ const RETRYABLE = {
   ERR_CAMERA: true,
   /** The broker cannot be reached or refuses. */
   ERR_MQTT: true,
+  /** A node of a pool refused the question, or there is none that could take it. */
+  ERR_NODE: false,
   /** A broken invariant inside mipha-edge; never the caller's fault. */
   ERR_INTERNAL: false,
 } as const satisfies Record<string, boolean>;

@@ -19,6 +19,6 @@ export type { JsonSchema } from './engine/json-schema.js';
 export { type LoadOptions, type LookOptions, Mipha, type MiphaStatus } from './engine/mipha.js';
 export type { Turn } from './engine/prompt.js';
 export type { View } from './engine/view.js';
-export type { ErrorDetails, IssueDetails } from './error-details.js';
+export type { ErrorDetails, IssueDetails, TryDetails } from './error-details.js';
 export { type ErrorCode, errorCodes, MiphaError, type MiphaErrorOf } from './errors.js';
 export { samplePicture, shippedModel } from './shipped.js';

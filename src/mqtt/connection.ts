@@ -10,7 +10,11 @@ import type { Incoming, Publish, Wire } from './wire.js';
 
 export interface ConnectionOptions extends BrokerOptions {
   /** Published by the broker, retained, when this connection is lost. */
-  will: { topic: string; payload: string };
+  will?: { topic: string; payload: string };
+  /** What came while it was away for a moment is not asked for when it is back: default false. */
+  clean?: boolean;
+  /** For a program that asks and publishes nothing else: takes less memory, see packet-lengths.ts. Default false. */
+  small?: boolean;
   /** Runs before each attempt; false ends all attempts, an exception is a failed one. */
   before?: (signal: AbortSignal) => Promise<boolean>;
   timing?: Partial<ConnectionTiming>;
@@ -38,6 +42,8 @@ const WILL_DELAY_S = 2;
 /** Messages we take before acknowledging the first. */
 const RECEIVE_MAXIMUM = 16;
 const CLOSE_MS = 1000;
+/** Nothing is subscribed to it: to end that changes nothing, and brokers answer. */
+const NOBODYS_TOPIC = 'mipha/v1/_nothing';
 /** So many connections in a row that end like this did not end by chance. */
 const BY_CHANCE = 3;
 
@@ -81,7 +87,7 @@ export class Connection extends EventEmitter<{ up: [Wire]; down: [string]; messa
 
   start(): void {
     if (this.running !== undefined) return;
-    makePacketLengths();
+    makePacketLengths({ small: this.options.small === true });
     this.running = new AbortController();
     this.attemptLater(0);
   }
@@ -131,19 +137,32 @@ export class Connection extends EventEmitter<{ up: [Wire]; down: [string]; messa
   }
 
   private open(secrets: Awaited<ReturnType<typeof readSecrets>>): MqttClient {
-    const { will, protocol, maxPacketBytes } = this.options;
+    const { will, clean = false, protocol, maxPacketBytes } = this.options;
     const v5 = protocol === '5';
+    const keeps = v5 && !clean;
     return openClient(this.options, secrets, {
-      clean: !v5,
+      clean: !keeps,
       connectTimeout: this.timing.connectMs,
-      will: {
-        topic: will.topic,
-        payload: Buffer.from(will.payload),
-        qos: 1,
-        retain: true,
-        ...(v5 ? { properties: { willDelayInterval: WILL_DELAY_S } } : {}),
-      },
-      ...(v5 ? { properties: { sessionExpiryInterval: SESSION_EXPIRY_S, receiveMaximum: RECEIVE_MAXIMUM, maximumPacketSize: maxPacketBytes } } : {}),
+      ...(will === undefined
+        ? {}
+        : {
+            will: {
+              topic: will.topic,
+              payload: Buffer.from(will.payload),
+              qos: 1,
+              retain: true,
+              ...(v5 ? { properties: { willDelayInterval: WILL_DELAY_S } } : {}),
+            },
+          }),
+      ...(v5
+        ? {
+            properties: {
+              receiveMaximum: RECEIVE_MAXIMUM,
+              maximumPacketSize: maxPacketBytes,
+              ...(keeps ? { sessionExpiryInterval: SESSION_EXPIRY_S } : {}),
+            },
+          }
+        : {}),
     });
   }
 
@@ -246,10 +265,13 @@ export class Connection extends EventEmitter<{ up: [Wire]; down: [string]; messa
           done(refusal);
         });
       },
-      subscribe: async (filters) => {
+      subscribe: async (filters, { past = false } = {}) => {
         // Retained commands are refused, not obeyed: their flag is kept as published, and those of the past are not asked for.
-        const flags = protocol === '5' ? { qos: 1 as const, nl: true, rap: true, rh: 2 } : { qos: 1 as const };
+        const flags = protocol === '5' ? { qos: 1 as const, nl: true, rap: true, rh: past ? 0 : 2 } : { qos: 1 as const };
         checkGranted(await client.subscribeAsync(Object.fromEntries(filters.map((filter) => [filter, flags]))));
+      },
+      roundTrip: async () => {
+        await client.unsubscribeAsync(NOBODYS_TOPIC);
       },
     };
   }

@@ -45,8 +45,10 @@ export interface Wire {
   readonly backlogBytes: number;
   /** `done`: QoS 0 once written, QoS 1 once acknowledged, with an error if refused; never when the connection breaks before. */
   publish(message: Publish, done: (refusal: Error | null) => void): void;
-  /** QoS 1, without retained messages of the past. Rejects when a filter is refused or gets less than QoS 1. */
-  subscribe(filters: readonly string[]): Promise<void>;
+  /** QoS 1; retained messages of the past only if `past` is true. Rejects when a filter is refused or gets less than QoS 1. */
+  subscribe(filters: readonly string[], options?: { past?: boolean }): Promise<void>;
+  /** To the broker and back: what it had sent before it answered has arrived. */
+  roundTrip(): Promise<void>;
   /** Ends the connection without ceremony; a new one will follow, later when somebody has to do something first (`lasting`). */
   breakOff(reason: string, lasting?: boolean): void;
 }

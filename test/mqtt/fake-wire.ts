@@ -19,6 +19,7 @@ export class FakeWire implements Wire {
     else this.open.push({ message, done });
   }
   async subscribe() {}
+  async roundTrip() {}
   breakOff() {}
   /** Acknowledges the oldest, or refuses it. */
   ack(refusal: Error | null = null) {

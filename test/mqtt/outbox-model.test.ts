@@ -36,6 +36,7 @@ it('a state that is forgotten, restated and then acknowledged ends nothing', () 
     backlogBytes: 0,
     breakOff() {},
     async subscribe() {},
+    async roundTrip() {},
     publish: (_, done) => acknowledgements.push(done),
   };
   const box = new Outbox({ maxPacketBytes: 1e6, onRefused: () => {} });

@@ -148,6 +148,7 @@ class FakeWire implements Wire {
     else this.underWay.push({ publish, done, refused: false });
   }
   async subscribe(): Promise<void> {}
+  async roundTrip(): Promise<void> {}
   breakOff(): void {}
 
   get unacknowledged(): Message[] {

@@ -1,0 +1,124 @@
+/** A connection that reads what is retained and knows when it has all of it; comes back by itself, and then reads again. */
+import { EventEmitter } from 'node:events';
+import { MiphaError } from '../errors.js';
+import type { BrokerOptions } from '../mqtt/client.js';
+import { Connection } from '../mqtt/connection.js';
+import type { Incoming, Publish, Wire } from '../mqtt/wire.js';
+
+/** Unacknowledged at a time; brokers name less. */
+const WINDOW = 16;
+/** Rounds to the broker and back without anything new are enough; a broker that never stops sending is no reason to wait. */
+const MOST_ROUNDS = 200;
+
+/** `settled`: all that was retained has come. `down`: not connected any more. Handlers must not throw. */
+export class Wiring extends EventEmitter<{ settled: []; down: []; message: [Incoming] }> {
+  private readonly connection: Connection;
+  private wire: Wire | undefined;
+  private isUp = false;
+  private received = 0;
+  private inFlight = 0;
+  private readonly outgoing: Publish[] = [];
+  /** Why there is no connection; null: there is one. */
+  trouble: string | null = 'not connected yet';
+
+  constructor(
+    broker: BrokerOptions,
+    private readonly filters: readonly string[],
+  ) {
+    super();
+    this.connection = new Connection({ ...broker, clean: true, small: true });
+    this.connection.on('message', (message) => {
+      this.received++;
+      this.emit('message', message);
+    });
+    this.connection.on('up', (wire) => void this.comeUp(wire));
+    this.connection.on('down', (reason) => this.goDown(reason));
+    this.connection.on('alert', (text) => {
+      if (text !== null) this.trouble = text;
+    });
+  }
+
+  /** Subscribed, and all that was retained has come. */
+  get connected(): boolean {
+    return this.isUp;
+  }
+
+  /** Rejects with ERR_MQTT when the first attempt fails; nothing is tried again then. */
+  async open(): Promise<void> {
+    try {
+      await new Promise<void>((resolve, reject) => {
+        const refuse = (text: string | null) => {
+          if (text !== null) reject(new MiphaError('ERR_MQTT', text));
+        };
+        this.connection.on('alert', refuse);
+        this.once('settled', () => {
+          this.connection.off('alert', refuse);
+          resolve();
+        });
+        this.connection.start();
+      });
+    } catch (error) {
+      await this.connection.stop();
+      throw error;
+    }
+  }
+
+  /** Goes out when the broker has room for it; lost when the connection is. */
+  send(message: Publish): void {
+    this.outgoing.push(message);
+    this.flush();
+  }
+
+  async close(): Promise<void> {
+    this.removeAllListeners();
+    await this.connection.stop();
+    this.goDown('closed');
+  }
+
+  private async comeUp(wire: Wire): Promise<void> {
+    this.wire = wire;
+    try {
+      await wire.subscribe(this.filters, { past: true });
+      for (let before = -1, round = 0; before !== this.received && round < MOST_ROUNDS; round++) {
+        before = this.received;
+        await wire.roundTrip();
+      }
+    } catch (error) {
+      if (this.wire === wire) wire.breakOff(`subscription refused: ${(error as Error).message}`, true);
+      return;
+    }
+    if (this.wire !== wire) return;
+    this.isUp = true;
+    this.trouble = null;
+    this.emit('settled');
+    this.flush();
+  }
+
+  private goDown(reason: string): void {
+    const { isUp } = this;
+    this.wire = undefined;
+    this.isUp = false;
+    this.trouble = reason;
+    this.inFlight = 0;
+    this.outgoing.length = 0;
+    if (isUp) this.emit('down');
+  }
+
+  private flush(): void {
+    const { wire } = this;
+    if (wire === undefined || !this.isUp) return;
+    const window = Math.min(WINDOW, wire.receiveMaximum);
+    for (let next = this.room(window); next !== undefined; next = this.room(window)) {
+      this.inFlight++;
+      wire.publish(next, () => {
+        if (this.wire !== wire) return;
+        this.inFlight--;
+        this.flush();
+      });
+    }
+  }
+
+  private room(window: number): Publish | undefined {
+    return this.inFlight < window ? this.outgoing.shift() : undefined;
+  }
+}
