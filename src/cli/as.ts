@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import type { AnswerType } from '../engine/answer-type.js';
 import { nearestKey, optionError } from '../errors.js';
+import type { AnswerSpec } from '../watch/spec.js';
 
 export const AS_HELP = 'boolean | int:0..9 | number:0..1 | choice:red,green,blue | text:80';
 
@@ -26,6 +27,18 @@ export function parseAs(spec: string): AnswerType<boolean | number | string> {
   const schema = schemaOf(spec);
   if (schema === undefined) throw optionError('--as', AS_HELP, spec, meant(spec));
   return schema;
+}
+
+/** The same as a node takes it over MQTT; numbers get as many decimals as their limits have, at least two. Throws ERR_OPTION. */
+export function parseAnswer(spec: string): AnswerSpec {
+  parseAs(spec);
+  const [kind, rest = ''] = spec.split(/:(.*)/s, 2);
+  const [min = 0, max = 0] = (RANGE.exec(rest) ?? []).slice(1).map(Number);
+  if (kind === 'int') return { type: 'number', min, max, decimals: 0 };
+  if (kind === 'number')
+    return { type: 'number', min, max, decimals: Math.max(2, ...rest.split('..').map((limit) => limit.split('.')[1]?.length ?? 0)) };
+  if (kind === 'choice') return { type: 'choice', choices: rest.split(',').map((choice) => choice.trim()) };
+  return kind === 'text' ? { type: 'text', max_chars: Number(rest) } : { type: 'boolean' };
 }
 
 function schemaOf(spec: string): AnswerType<boolean | number | string> | undefined {

@@ -9,6 +9,8 @@ const COMMANDS = {
   ask: async () => (await import('./ask.js')).addAsk,
   run: async () => (await import('./run.js')).addRun,
   serve: async () => (await import('./serve.js')).addServe,
+  pool: async () => (await import('./pool.js')).addPool,
+  fleet: async () => (await import('./fleet.js')).addFleet,
   convert: async () => (await import('./convert.js')).addConvert,
   calibrate: async () => (await import('./calibrate.js')).addCalibrate,
   build: async () => (await import('./build.js')).addBuild,
@@ -40,7 +42,7 @@ for (const name of namesOf(process.argv.slice(2))) (await COMMANDS[name]())(prog
 
 let command = ''; // that runs
 program.hook('preAction', (_, action) => {
-  command = action.name();
+  command = action.parent === program || action.parent === null ? action.name() : `${action.parent.name()} ${action.name()}`;
 });
 
 // an address that is misplaced is quoted too

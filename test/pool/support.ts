@@ -133,6 +133,7 @@ export async function simulate(broker: Pick<Mosquitto, 'port'>, options: Simulat
     type: 'boolean',
     value: true,
     observed: true,
+    compare: null,
     answer: 'Yes',
     confidence: 1,
     changed: false,
