@@ -280,6 +280,7 @@ export const healthSchema = z.object({
   memory: z.object({ rss_bytes: count, heap_bytes: count }),
   temperature_c: z.record(z.string(), z.number()),
   mqtt: z.object({
+    connected: z.boolean().describe('false where it is heard of by another way than the broker'),
     reconnects: count,
     published: count,
     dropped: z.record(z.string(), count),

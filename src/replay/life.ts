@@ -120,7 +120,7 @@ export class Life {
       onSuppressed: (news) => {
         if (!this.over) options.handlers.onSuppressed(news);
       },
-      onLook: ({ id }, confirms) => {
+      onLook: ({ id }, { confirms }) => {
         this.asking = id;
         this.isSecond = confirms;
         this.confirming = '';

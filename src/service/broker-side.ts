@@ -8,6 +8,8 @@ import { type Info, infoSchema, Stamp } from '../mqtt/messages.js';
 import { type Handlers, Requests } from '../mqtt/requests.js';
 import { type Topics, topicsOf } from '../mqtt/topics.js';
 import { type Incoming, PICTURE_OVERHEAD_BYTES } from '../mqtt/wire.js';
+import { Desk, type DeskOptions } from '../page/desk.js';
+import { Feed } from '../page/feed.js';
 import { utf8Text } from '../utf8.js';
 import type { PictureSpec } from '../watch/spec.js';
 import type { Changer } from './changer.js';
@@ -31,19 +33,23 @@ export interface BrokerSideOptions {
 }
 
 /**
- * `online`: the broker is there again. `failed`: the node must not go on, see the error. `outdated`: an earlier process left something behind that
+ * `online`: the broker is there again. `offline`: it is not any more. `failed`: the node must not go on, see the error. `outdated`: an earlier process left something behind that
  * info and settings must be told over.
  */
-export class BrokerSide extends EventEmitter<{ online: []; failed: [MiphaError]; outdated: [] }> {
+export class BrokerSide extends EventEmitter<{ online: []; offline: []; failed: [MiphaError]; outdated: [] }> {
   readonly topics: Topics;
   readonly link: Link;
   readonly outlet: Outlet;
+  /** What is published, for the page: whether or not the broker has it. */
+  readonly feed: Feed;
   readonly node: NodePublisher;
   readonly results: ResultPublisher;
   readonly pictures: EventPictures;
   private readonly discovery: Discovery | null;
   private readonly model = (): Model => ({ id: this.options.state.model?.name ?? '', rev: this.options.state.model?.revision ?? '' });
   private requests: Requests | null = null;
+  /** Requests that come by another way than the broker; null until connect(). */
+  desk: Desk | null = null;
   private readonly log;
   private readonly refusals: SettingRefusals;
   private forwarding: () => void = () => {};
@@ -55,6 +61,7 @@ export class BrokerSide extends EventEmitter<{ online: []; failed: [MiphaError];
     const { base, node, mqtt } = changer.config;
     this.log = log.child('mqtt');
     this.topics = topicsOf(base, node);
+    this.feed = new Feed(this.topics.root);
     const stamp = new Stamp(node, session);
     this.link = new Link({
       ...linkOptions(mqtt),
@@ -63,7 +70,7 @@ export class BrokerSide extends EventEmitter<{ online: []; failed: [MiphaError];
       session,
       subscriptions: mqtt.discovery.enabled ? [`${mqtt.discovery.prefix}/status`] : [],
     });
-    this.outlet = new Outlet(this.link.outbox);
+    this.outlet = new Outlet(this.link.outbox, this.feed);
     this.node = new NodePublisher(this.topics, stamp, this.outlet);
     this.refusals = new SettingRefusals(this.topics, this.node, this.log);
     this.pictures = new EventPictures({
@@ -81,35 +88,42 @@ export class BrokerSide extends EventEmitter<{ online: []; failed: [MiphaError];
   connect(handlers: Handlers): void {
     const { link, log } = this;
     const { changer } = this.options;
-    const { base, node, mqtt, requests } = changer.config;
-    this.requests = new Requests({
-      topics: this.topics,
-      base,
-      node,
-      handlers,
-      respond: (topic, payload, properties) => this.link.outbox.respond(topic, payload, properties),
-      requestBytes: requests.request_bytes,
-      deadlineMs: requests.deadline_ms,
-      dedupeMs: requests.dedupe_ms,
-      replyTopics: mqtt.reply_topics,
-      world: () => changer.config,
-      onFault: (verb, error) => this.log.error({ err: error, verb }, 'a request failed'),
-    });
+    const asked = this.requestsOptions(handlers);
+    this.requests = new Requests({ ...asked, respond: (topic, payload, properties) => link.outbox.respond(topic, payload, properties) });
+    this.desk = new Desk(asked);
     link.on('online', () => {
       log.info('online');
       this.emit('online');
     });
-    link.on('offline', (reason) => log.warn({ reason }, 'offline'));
+    link.on('offline', (reason) => {
+      log.warn({ reason }, 'offline');
+      this.emit('offline');
+    });
     link.on('alert', (id, text) => {
       if (text !== null) log.warn(text);
       this.node.alert(id, text);
     });
     link.on('message', (message) => this.receive(message));
     link.on('remembered', (payload) => this.tidy(payload));
-    if (changer.config.log.mqtt) {
-      this.forwarding = this.options.log.onWarning((warning) => this.outlet.transient(this.topics.log, warning));
-    }
+    this.forwarding = this.options.log.onWarning((warning) => this.outlet.log(this.topics.log, warning, changer.config.log.mqtt));
     link.start().catch((error: MiphaError) => this.emit('failed', error));
+  }
+
+  private requestsOptions(handlers: Handlers): DeskOptions {
+    const { changer } = this.options;
+    const { base, node, mqtt, requests } = changer.config;
+    return {
+      topics: this.topics,
+      base,
+      node,
+      handlers,
+      requestBytes: requests.request_bytes,
+      deadlineMs: requests.deadline_ms,
+      dedupeMs: requests.dedupe_ms,
+      replyTopics: mqtt.reply_topics,
+      world: () => changer.config,
+      onFault: (verb, error) => this.log.error({ err: error, verb }, 'a request failed'),
+    };
   }
 
   /** The factsheet, and the devices for Home Assistant. */
@@ -130,6 +144,7 @@ export class BrokerSide extends EventEmitter<{ online: []; failed: [MiphaError];
     this.forwarding();
     this.refusals.stop();
     this.requests?.stop();
+    this.desk?.stop();
     this.discovery?.stop();
   }
 

@@ -49,6 +49,11 @@ export class Changer {
     return this.present;
   }
 
+  /** The same with the layers it came from; settings that wait for a restart have their new value. */
+  get layered(): LoadedConfig {
+    return this.loaded;
+  }
+
   /** Settings that wait for a restart. */
   get restartRequired(): readonly string[] {
     return this.pending;

@@ -11,6 +11,7 @@ import { Notifier } from './notify.js';
 import { own } from './own.js';
 import { checksOf } from './readiness.js';
 import { RecordKeeper } from './record-keeper.js';
+import { SeenFrames } from './seen-frames.js';
 import { Status } from './status.js';
 import { System } from './system.js';
 import { Troubles } from './troubles.js';
@@ -26,6 +27,7 @@ export interface NodeParts {
   metrics: Metrics;
   notifier: Notifier;
   record: RecordKeeper;
+  frames: SeenFrames;
 }
 
 export interface PartsOptions {
@@ -66,6 +68,11 @@ export function nodeParts({ state, log, change, onCamera }: PartsOptions): NodeP
     isEnabled: (id) => own(changer.config.cameras, id)?.enabled !== false,
     onChange: onCamera,
   });
+  const frames = new SeenFrames({
+    isShown: (camera) => own(changer.config.cameras, camera)?.images === true,
+    isRead: () => side.feed.isRead,
+    onFault: (camera, error) => log.child('camera').warn({ err: error, camera }, 'no picture could be made of a frame'),
+  });
   const notifier = new Notifier({ healthy: () => checksOf(state, changer.config, side.link.connected)[0].ok });
-  return { changer, side, troubles, reporter, latency, status, load, metrics, notifier, record };
+  return { changer, side, troubles, reporter, latency, status, load, metrics, notifier, record, frames };
 }

@@ -80,7 +80,7 @@ export class NodePublisher {
   }
 
   motion(camera: string, moving: boolean): void {
-    this.outlet.transient(this.topics.camera(camera, 'motion'), onOff(moving));
+    this.outlet.passing(this.topics.camera(camera, 'motion'), onOff(moving));
   }
 
   watchSettings(id: string, spec: WatchSpec): void {

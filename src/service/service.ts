@@ -4,11 +4,13 @@
  */
 import { randomUUID } from 'node:crypto';
 import { EventEmitter } from 'node:events';
+import type { Frame } from '../camera/frame.js';
 import type { MiphaError } from '../errors.js';
 import { chatRoutes } from '../http/chat.js';
 import type { HttpServer } from '../http/server.js';
 import type { Health } from '../mqtt/messages.js';
 import type { WatchEvent } from '../watch/events.js';
+import type { Look } from '../watch/loop.js';
 import type { Opinion } from '../watch/opinion.js';
 import { nothingKnown, type WatchOutcome } from '../watch/outcome.js';
 import type { CameraSet } from './cameras.js';
@@ -197,8 +199,9 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
   }
 
   private connect(parts: NodeParts): void {
-    const { side, changer, status, metrics, record } = parts;
+    const { side, changer, status, metrics, record, frames } = parts;
     side.on('online', () => void this.tick(parts)); // health is not kept for later, so it is told now
+    side.on('offline', () => void this.tick(parts));
     side.on('outdated', () => this.republish(parts));
     side.on('failed', (error) => {
       this.ending.abort(error);
@@ -208,7 +211,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
     this.publishInfo(parts);
     this.publishIgnorance(parts);
     const restart = () => setImmediate(() => this.emit('restart')); // after the response is on its way
-    side.connect(handlersOf({ state: this.state, side, changer, status, metrics, record, restart }));
+    side.connect(handlersOf({ state: this.state, side, changer, status, metrics, record, frames, restart }));
   }
 
   private async loadModel({ changer }: NodeParts): Promise<void> {
@@ -221,17 +224,19 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
   }
 
   private async watch(parts: NodeParts): Promise<void> {
-    const { side, reporter, troubles, changer, record, load } = parts;
+    const { side, reporter, troubles, changer, record, load, frames } = parts;
     const model = this.state.model;
     if (model === null) throw new Error('the model is not loaded');
     const onOutcome = (outcome: WatchOutcome) => this.answered(outcome, parts);
     const onEvent = (event: WatchEvent) => {
       side.results.event(event);
       record.told(event);
+      if (event.frame !== null) frames.keep(event.frame.id);
     };
     const onOpinion = (opinion: Opinion) => this.opined(opinion, parts);
     const onLoad = () => load.changed();
-    const watching = new Watching({ model, side, reporter, troubles, record, onOutcome, onEvent, onOpinion, onLoad }, changer.config);
+    const onLook = (frame: Frame, { camera }: Look) => frames.seen(camera, frame);
+    const watching = new Watching({ model, side, reporter, troubles, record, onOutcome, onEvent, onOpinion, onLoad, onLook }, changer.config);
     this.state.watching = watching;
     await record.apply(changer.config);
     await watching.open(changer.config);
@@ -255,7 +260,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
   }
 
   /** Puts a changed configuration into force; while the model is being loaded, watch() takes what is in force then. */
-  private async apply(config: Config, diff: ConfigDiff, { side, record, changer }: NodeParts): Promise<void> {
+  private async apply(config: Config, diff: ConfigDiff, { side, record, changer, frames }: NodeParts): Promise<void> {
     this.options.log.setLevel(config.log.level);
     const { watching } = this.state;
     if (watching !== null) {
@@ -266,6 +271,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
       });
     }
     side.withdrawPictures(config, diff.cameras.changed);
+    frames.withdraw([...diff.cameras.changed, ...diff.cameras.removed]);
   }
 
   private publishInfo({ side, status }: NodeParts): void {
@@ -305,7 +311,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
     clearTimeout(this.healthTimer);
     if (!this.ending.signal.aborted) this.ending.abort();
     if (parts !== null) {
-      const { side, notifier, reporter, status, record, load } = parts;
+      const { side, notifier, reporter, status, record, load, frames } = parts;
       const notified = notifier.stopping();
       side.node.event('stopping', 'the node is being stopped');
       side.refuseRequests();
@@ -314,9 +320,11 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
       await side.pictures.finish(left() / 2);
       reporter.stop();
       load.stop();
+      frames.clear();
       side.node.health(status.health());
       side.node.clearAlerts();
       await side.link.stop(left());
+      side.feed.close();
       await this.http?.stop();
       await recorded;
       await notified;

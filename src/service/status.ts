@@ -97,7 +97,7 @@ export class Status {
     const { node } = changer.config;
     const loop = state.watching?.loop.status() ?? null;
     const { queue, busy_ratio, draining } = this.load();
-    const { published, dropped, queued, reconnects } = side.link.stats();
+    const { connected, published, dropped, queued, reconnects } = side.link.stats();
     const { rssBytes, heapBytes } = sources.system.memory();
     const now = new Date().toISOString();
     const engine = state.model?.status();
@@ -122,6 +122,7 @@ export class Status {
       memory: { rss_bytes: rssBytes, heap_bytes: heapBytes },
       temperature_c: readings.temperatures,
       mqtt: {
+        connected,
         reconnects,
         published: published.qos0 + published.qos1,
         dropped,

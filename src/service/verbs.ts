@@ -20,6 +20,7 @@ import { freshFrame, MAX_AGE_MS } from './newest-frame.js';
 import type { NodeState } from './node-state.js';
 import { own } from './own.js';
 import type { RecordKeeper } from './record-keeper.js';
+import type { SeenFrames } from './seen-frames.js';
 import type { Status } from './status.js';
 import type { Watching } from './watching.js';
 
@@ -31,6 +32,7 @@ export interface VerbContext {
   status: Status;
   metrics: Metrics;
   record: Pick<RecordKeeper, 'settle'>;
+  frames: Pick<SeenFrames, 'seen'>;
   restart(): void;
 }
 
@@ -134,7 +136,11 @@ async function query(context: VerbContext, request: RequestOf<'query'>, call: Re
   const ttlMs = request.ttl_ms ?? watch?.ttl_ms ?? TTL_MS;
   const outcome = await queries
     .ask({
-      frame: () => freshFrame(camera, maxAgeMs), // the newest one when its turn has come
+      frame: () => {
+        const frame = freshFrame(camera, maxAgeMs); // the newest one when its turn has come
+        context.frames.seen(camera.id, frame);
+        return frame;
+      },
       question,
       ...(answer === undefined ? {} : { answer }),
       crop: part.crop,
@@ -174,7 +180,7 @@ async function snapshot(context: VerbContext, request: RequestOf<'snapshot'>) {
   }
   const topic = context.side.topics.camera(camera.id, 'image');
   const sha256 = createHash('sha256').update(jpeg).digest('hex');
-  context.side.outlet.transient(topic, jpeg, {
+  context.side.outlet.picture(topic, jpeg, {
     contentType: 'image/jpeg',
     user: { id: frame.id, ts: frame.at.toISOString(), sha256, v: `${SCHEMA_VERSION}` },
   });

@@ -1,6 +1,7 @@
 /** Cameras, watches and queries on a loaded model: started, changed and stopped together. */
+import type { Frame } from '../camera/frame.js';
 import type { WatchEvent } from '../watch/events.js';
-import { WatchLoop } from '../watch/loop.js';
+import { type Look, WatchLoop } from '../watch/loop.js';
 import type { Opinion } from '../watch/opinion.js';
 import { type Eyes, nothingKnown, type WatchOutcome } from '../watch/outcome.js';
 import { Queries } from '../watch/queries.js';
@@ -27,6 +28,7 @@ export interface WatchingOptions {
   onOpinion: (opinion: Opinion) => void;
   /** Another number of queries is waiting or under way. */
   onLoad: () => void;
+  onLook: (frame: Frame, look: Look) => void;
   record: Pick<RecordKeeper, 'onDecision' | 'suppressed' | 'marked'>;
 }
 
@@ -41,12 +43,13 @@ export class Watching {
     private readonly options: WatchingOptions,
     config: Config,
   ) {
-    const { model, reporter, onOutcome, onEvent, onOpinion, onLoad, record } = options;
+    const { model, reporter, onOutcome, onEvent, onOpinion, onLoad, onLook, record } = options;
     const usage = new Usage(); // of the one engine that both use
     const loop = new WatchLoop(model, {
       onOutcome,
       onEvent,
       onOpinion,
+      onLook,
       onSuppressed: (news) => record.suppressed(news),
       onMark: (watch, mark) => record.marked(watch, mark),
       get onDecision() {

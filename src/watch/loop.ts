@@ -41,6 +41,12 @@ export interface FrameDecision {
   confirms: boolean;
 }
 
+export interface Look {
+  camera: string;
+  /** For second questions alone. */
+  confirms: boolean;
+}
+
 export interface LoopHandlers {
   onOutcome: (outcome: WatchOutcome) => void;
   /** Called right after onOutcome for an outcome that is news; or later, when what held it back is over. */
@@ -51,8 +57,8 @@ export interface LoopHandlers {
   onSuppressed?: ((suppressed: Suppressed) => void) | undefined;
   /** Every answer to a second question. */
   onOpinion?: ((opinion: Opinion) => void) | undefined;
-  /** A frame is about to be looked at; `confirms`: for second questions alone. */
-  onLook?: ((frame: Frame, confirms: boolean) => void) | undefined;
+  /** A frame is about to be looked at. */
+  onLook?: ((frame: Frame, look: Look) => void) | undefined;
   /** For whoever keeps a record: every decision about every frame. */
   onDecision?: ((decision: FrameDecision) => void) | undefined;
   /** False: that a frame comes makes it look, and nothing else: not that an interval or a look is over. Default true. */
@@ -345,7 +351,7 @@ export class WatchLoop {
       return inquiry;
     });
     const confirms = asked.every((watch) => seconds.has(watch));
-    this.safely(() => this.handlers.onLook?.(inspection.frame, confirms));
+    this.safely(() => this.handlers.onLook?.(inspection.frame, { camera: post.camera.id, confirms }));
     post.passed = 0;
     post.lastMs = nowMs;
     post.status.lastAskedAt = this.clock.date();

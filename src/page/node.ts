@@ -1,0 +1,67 @@
+/** What the page needs of a node, and of whoever lets visitors in. */
+import type { Context } from 'hono';
+import type { Desk } from './desk.js';
+import type { Feed } from './feed.js';
+
+export interface Visitor {
+  role: 'viewer' | 'operator';
+  /** Of the other end. */
+  address: string;
+}
+
+/** Who asks; called for every request, after whoever may not come in was sent away. */
+export type VisitorOf = (context: Context) => Visitor;
+
+/** What an operator did; nothing of it is secret or personal. */
+export interface Deed {
+  who: string;
+  verb: string;
+  /** What it concerned, e.g. a watch. */
+  what: string;
+  /** `ok`, or the code of the error. */
+  outcome: string;
+}
+
+/** A setting in force, as it may be shown. */
+export interface Setting {
+  path: string;
+  value: unknown;
+  origin: string;
+  source?: string;
+  over?: { value: unknown; source: string };
+}
+
+export interface RecordedWatch {
+  /** The recorder's; undefined: there is none. */
+  folder: string | undefined;
+  /** Pictures of its camera may be shown. */
+  isShown: boolean;
+  /** It is being recorded. */
+  isRecorded: boolean;
+}
+
+/** How to start commands of `mipha` beside this node. */
+export interface Commands {
+  /** Program and first arguments. */
+  mipha: readonly string[];
+  /** Of check-config, for a text on stdin that stands in for the node's own file. */
+  check: readonly string[];
+  /** Of replay: the package that answers. */
+  replay: () => readonly string[];
+}
+
+export interface PageNode {
+  node: string;
+  session: string;
+  version: string;
+  feed: Feed;
+  desk: Desk;
+  /** The JPEG of a frame that an answer named; null: it is gone or may not be shown. */
+  frame(camera: string, id: string): Promise<Buffer | null>;
+  /** Null: there is no such watch. */
+  recorded(watch: string): RecordedWatch | null;
+  settings(): readonly Setting[];
+  /** Null: this program has none. */
+  commands: Commands | null;
+  audit(deed: Deed): void;
+}
