@@ -6,6 +6,7 @@ type Schema = Record<string, unknown>;
 
 /** Filled in where the schema says nothing. */
 export const DEFAULT_BOUNDS = { maxLength: 256, maxItems: 8, number: 1_000_000 };
+const MOST_STEPS = 500;
 const DEEPEST = 32;
 
 export function withBounds(schema: Schema, depth = 0): Schema {
@@ -28,14 +29,16 @@ function boundsOf(schema: Schema): Schema {
   return numberBounds(schema);
 }
 
-/** Zero, and as far as the other bound where that is beyond. */
-function numberBounds({ minimum, exclusiveMinimum, maximum, exclusiveMaximum }: Schema): Schema {
+/** Around zero, or from the other bound where that leaves nothing. Of odd steps only so many can be told apart. */
+function numberBounds({ minimum, exclusiveMinimum, maximum, exclusiveMaximum, multipleOf }: Schema): Schema {
   const low = minimum ?? exclusiveMinimum;
   const high = maximum ?? exclusiveMaximum;
-  const most = DEFAULT_BOUNDS.number;
+  const isOdd = typeof multipleOf === 'number' && multipleOf > 0 && !Number.isInteger(Math.log10(multipleOf));
+  const most = isOdd ? MOST_STEPS * multipleOf : DEFAULT_BOUNDS.number;
+  const beyond = (from: number, by: number) => Number((from + by).toPrecision(12));
   return {
-    ...(low === undefined ? { minimum: typeof high === 'number' && high < -most ? 2 * high : -most } : {}),
-    ...(high === undefined ? { maximum: typeof low === 'number' && low > most ? 2 * low : most } : {}),
+    ...(low === undefined ? { minimum: typeof high === 'number' && (isOdd || high < -most) ? beyond(high, -most) : -most } : {}),
+    ...(high === undefined ? { maximum: typeof low === 'number' && (isOdd || low > most) ? beyond(low, most) : most } : {}),
   };
 }
 
