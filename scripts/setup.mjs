@@ -1,4 +1,4 @@
-// Makes a clone ready to run: packages, the native addon, the TensorRT shim where its headers are, the CUDA backend where nvcc and a GPU are, dist/.
+// Makes a clone ready to run: packages, the native addon, the TensorRT shim where its headers are, the CUDA backend where nvcc and a GPU are, dist/ with the page in it.
 // Runs before `npm run demo` and `npm test`, has no dependencies, does only what is missing and prints nothing when nothing is.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -23,6 +23,7 @@ const SHIM = at('build', 'Release', 'mipha_tensorrt.so');
 const SHIM_STAMP = at('build', 'tensorrt-stamp');
 const SHIM_ERROR = at('build', 'tensorrt-error.txt'); // read by `mipha doctor`
 const DIST_STAMP = at('dist', '.stamp');
+const PAGE_STAMP = at('dist', '.page-stamp');
 /** Something the user can put right: shown without a stack. */
 class SetupError extends Error {}
 const TOOLCHAIN_HINT = 'On Debian and Ubuntu (Jetson too): sudo apt-get install -y python3 make g++';
@@ -36,6 +37,7 @@ try {
   if (all || only === 'shim') compileShim();
   if (all || only === 'cuda') await compileCuda();
   if (only === undefined) compileTypeScript();
+  if (only === undefined) buildPage();
 } catch (error) {
   if (!(error instanceof SetupError)) throw error;
   console.error(`mipha-edge: ${error.message}`);
@@ -146,6 +148,24 @@ function compileTypeScript() {
   step('compiling TypeScript (seconds)', [process.execPath, at('node_modules', 'typescript', 'bin', 'tsc'), '-p', 'tsconfig.build.json'], '');
   mkdirSync(at('dist'), { recursive: true });
   writeFileSync(DIST_STAMP, stamp);
+}
+
+/** The page is an extra too: its builder wants a newer Node than the program. */
+function buildPage() {
+  const stamp = fingerprint([
+    ...['vite', 'preact', 'uplot'].map((name) => `node_modules/${name}/package.json`),
+    ...files('web', (path) => !path.endsWith('.md')),
+  ]);
+  if (upToDate(PAGE_STAMP, stamp)) return;
+  rmSync(PAGE_STAMP, { force: true });
+  try {
+    step('building the page (seconds)', [process.execPath, at('node_modules', 'vite', 'bin', 'vite.js'), 'build', 'web'], '');
+  } catch (error) {
+    if (!(error instanceof SetupError)) throw error;
+    console.error(`mipha-edge: there is no page, everything else works: ${error.message}`);
+    return;
+  }
+  writeFileSync(PAGE_STAMP, stamp);
 }
 
 /** Runs a command quietly; the ends of its output are shown only when it fails. */

@@ -19,7 +19,13 @@ export async function calibrationSamples(folder: string, pictures: string, promp
     for (const { id, picture, prompt } of spread((await openBenchmark(benchmark, pictures)).items, share)) {
       const bytes = await pictureBytes(picture as Parameters<typeof pictureBytes>[0]);
       const sha256 = createHash('sha256').update(bytes).digest('hex');
-      pairs.push({ name: `${benchmark}/${picture.name}`, sha256, image: () => Promise.resolve(bytes), question: prompt, where: `${benchmark} ${id}` });
+      pairs.push({
+        name: `${benchmark}/${picture.name}`,
+        sha256,
+        image: () => Promise.resolve(bytes),
+        question: prompt,
+        where: `${benchmark} ${id}`,
+      });
     }
   }
   return await samplesOf(folder, pairs);

@@ -1,3 +1,4 @@
+import { text } from 'node:stream/consumers';
 import type { Command } from 'commander';
 import { redactor } from '../redact.js';
 import { loadConfig } from '../service/config/config.js';
@@ -7,6 +8,7 @@ import { assignment } from './options.js';
 import { notes, print, printJson } from './output.js';
 
 interface CheckCommand {
+  as: string;
   set: [path: string, value: string][];
   json?: boolean;
 }
@@ -15,16 +17,18 @@ export function addCheckConfig(program: Command): void {
   program
     .command('check-config')
     .description('Whether a node can start with this configuration; if not, everything that is wrong with it. Exit code 1 then.')
-    .argument('<file>', 'the YAML file')
+    .argument('<file>', 'the YAML file; - reads it from stdin')
+    .option('--as <file>', 'with -: the file that it would stand in, for relative paths in it', 'stdin')
     .option('--set <path=value>', 'a setting, as often as needed, e.g. http.port=8080', assignment, [])
     .option('--json', 'print the result as JSON')
     .addHelpText('after', notes('\nVariables MIPHA_CONFIG_… of the environment count as they do for mipha run.'))
     .action(checkConfig);
 }
 
-async function checkConfig(file: string, { set, json }: CheckCommand): Promise<void> {
+async function checkConfig(given: string, { as, set, json }: CheckCommand): Promise<void> {
+  const [file, input] = given === '-' ? [as, await text(process.stdin)] : [given, undefined];
   try {
-    const { config, warnings } = await withKeptOverrides(await loadConfig({ file, flags: set }));
+    const { config, warnings } = await withKeptOverrides(await loadConfig({ file, text: input, flags: set }));
     if (json) printJson({ ok: true, issues: [], warnings });
     else {
       for (const warning of warnings) process.stderr.write(redactor.text(`warning: ${warning}\n`));

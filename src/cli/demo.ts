@@ -17,6 +17,7 @@ import { endOnEscape } from './escaped.js';
 import { EXIT_FAILURE, interruption } from './failure.js';
 import { assignment, SHIPPED_MODEL, version, wholeNumber } from './options.js';
 import { notes } from './output.js';
+import { pageSetup } from './page-setup.js';
 
 const ENOUGH = 0.97; // share of right answers below which a counted demo fails
 
@@ -89,6 +90,7 @@ async function show(loaded: LoadedConfig, { frames }: DemoCommand, signal: Abort
     loadModel: modelLoader(SHIPPED_MODEL),
     log: new Log(loaded.config.log),
     version: version(),
+    page: pageSetup([]),
   });
   const screen = new DemoScreen(WATCHES, unlessUnread(process.stdout), () => ({
     head: frameLines(service.health(), CAMERA),

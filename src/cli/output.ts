@@ -104,6 +104,20 @@ export class ProgressBar {
   }
 }
 
+/** For programs: a line for each percent that is new. */
+export class ProgressLines {
+  #percent = -1;
+
+  constructor(readonly sink: Pick<ProgressSink, 'write'> = process.stderr) {}
+
+  update(fraction: number): void {
+    const percent = Math.floor(Math.min(1, Math.max(0, fraction)) * 100);
+    if (percent <= this.#percent) return; // a clock may have been set back on the way
+    this.#percent = percent;
+    this.sink.write(`{"progress":${percent / 100}}\n`);
+  }
+}
+
 /** Without the secrets that are known, unless `redacted` is false. */
 export function printJson(value: unknown, { redacted = true } = {}): void {
   process.stdout.write(`${JSON.stringify(redacted ? redactor.value(value) : value, null, 2)}\n`);

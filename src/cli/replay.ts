@@ -18,7 +18,7 @@ import { recordOf } from '../replay/stills.js';
 import { type Value, watchSpecSchema } from '../watch/spec.js';
 import { interruption } from './failure.js';
 import { assignment, backendOption, moment, SHIPPED_MODEL } from './options.js';
-import { milliseconds, notes, ProgressBar, printJson, table } from './output.js';
+import { milliseconds, notes, ProgressBar, ProgressLines, printJson, table } from './output.js';
 import { yieldToOthers } from './priority.js';
 import { type ChangeOptions, type Changes, changesOf } from './replay-changes.js';
 
@@ -37,6 +37,7 @@ interface ReplayCommand extends ChangeOptions {
   out?: string;
   timezone?: string;
   json?: boolean;
+  progress?: boolean;
 }
 
 export function addReplay(program: Command): void {
@@ -62,6 +63,7 @@ export function addReplay(program: Command): void {
     .option('--out <folder>', 'write report.html with pictures, report.json, and what an interrupted run goes on from')
     .addOption(new Option('--timezone <zone>', 'of quiet hours, e.g. Europe/Berlin; default: the one on record').argParser(zone))
     .option('--json', 'print the report as JSON')
+    .option('--progress', 'for programs: how far it is, as a line of JSON on stderr for each percent')
     .addHelpText(
       'after',
       notes(`
@@ -81,6 +83,7 @@ async function run(watch: string, options: ReplayCommand): Promise<void> {
   const changes = changesOf(options);
   const { signal, release } = interruption();
   const bar = new ProgressBar();
+  const percents = new ProgressLines();
   const begun = performance.now();
   let first: number | undefined;
   let model: Promise<Mipha> | undefined;
@@ -95,7 +98,9 @@ async function run(watch: string, options: ReplayCommand): Promise<void> {
       kept: out === undefined ? undefined : new KeptAnswers(join(out, 'answers.ndjson'), JSON.stringify([revision, changes.words, source.frames])),
       onProgress: (at) => {
         first ??= at.getTime();
-        bar.update(`${watch} `, (at.getTime() - first) / Math.max(1, source.endMs - first), at.toISOString().slice(0, 16));
+        const share = (at.getTime() - first) / Math.max(1, source.endMs - first);
+        if (options.progress) percents.update(share);
+        else bar.update(`${watch} `, share, at.toISOString().slice(0, 16));
       },
     });
     bar.end();

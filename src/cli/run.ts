@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { loadConfig } from '../service/config/config.js';
 import { Lives } from '../service/lives.js';
@@ -7,6 +8,7 @@ import { endOnEscape } from './escaped.js';
 import { interruption } from './failure.js';
 import { assignment, SHIPPED_MODEL, version } from './options.js';
 import { notes } from './output.js';
+import { pageSetup } from './page-setup.js';
 
 interface RunCommand {
   config?: string;
@@ -38,6 +40,7 @@ async function run({ config: file, set: flags }: RunCommand): Promise<void> {
     loadModel: modelLoader(SHIPPED_MODEL),
     proveModel: modelProver(SHIPPED_MODEL),
     version: version(),
+    page: pageSetup([...(file === undefined ? [] : ['--as', resolve(file)]), ...flags.flatMap(([path, value]) => ['--set', `${path}=${value}`])]),
     signal,
   });
   const reload = () => void lives.reload();

@@ -19,7 +19,7 @@ const replaySchema = z.strictObject({
   /** An age such as 7d, or a time. */
   since: z
     .string()
-    .regex(/^[\w:.+-]{1,40}$/)
+    .regex(/^\w[\w:.+-]{0,40}$/)
     .optional(),
   positive: z.union([z.boolean(), z.number(), z.string()]).optional(),
 });
@@ -57,7 +57,7 @@ export function replayRoutes(node: PageNode, visitorOf: VisitorOf): Hono {
       const tell = (event: string, data: unknown) => stream.writeSSE({ event, data: JSON.stringify(data) });
       try {
         const finished = await runBeside(args, { signal: hungUp.signal, onLine: (line) => void progressed(line, tell) });
-        await tell(...outcomeOf(watch, finished));
+        await tell(...outcomeOf(watch, folder, finished));
       } catch (error) {
         if (!hungUp.signal.aborted) throw error;
       } finally {
@@ -73,8 +73,8 @@ function progressed(line: string, tell: (event: string, data: unknown) => Promis
 }
 
 /** Paths of this machine become addresses of this page. */
-function outcomeOf(watch: string, { code, output, words }: Finished): [event: string, data: unknown] {
-  if (code !== 0 || output === '') return ['failed', { message: lastLines(words) }];
+function outcomeOf(watch: string, folder: string, { code, output, words }: Finished): [event: string, data: unknown] {
+  if (code !== 0 || output === '') return ['failed', { message: lastLines(words).replaceAll(folder, 'the record') }];
   const { flips, ...report } = JSON.parse(output) as { flips: Flip[] };
   const shown = flips
     .slice(0, MOST_FLIPS)

@@ -22,7 +22,7 @@ export class Streams {
     private readonly beatMs = BEAT_MS,
   ) {}
 
-  /** First `hello`, which begins anew whatever was known; the topic `lost` counts what was dropped for this reader. Null: there are too many. */
+  /** First `hello`, which begins anew whatever was known; `beat` with the clock when there is nothing to say; the topic `lost` counts what was dropped for this reader. Null: there are too many. */
   begin(greeting: Greeting): ReadableStream<Uint8Array> | null {
     if (this.open >= MOST_STREAMS) return null;
     this.open++;
@@ -35,7 +35,7 @@ export class Streams {
         pull: async (controller) => {
           if (!greeted) {
             greeted = true;
-            controller.enqueue(encoder.encode(`retry: ${RETRY_MS}\nevent: hello\ndata: ${JSON.stringify(greeting)}\n\n`));
+            controller.enqueue(encoder.encode(`retry: ${RETRY_MS}\nevent: hello\ndata: ${JSON.stringify({ ...greeting, now: Date.now() })}\n\n`));
             return;
           }
           const lines = await reader.next(this.beatMs);
@@ -48,7 +48,9 @@ export class Streams {
             lines.unshift(`{"topic":"lost","payload":${reader.dropped - dropped}}`);
             dropped = reader.dropped;
           }
-          controller.enqueue(encoder.encode(lines.length === 0 ? 'event: beat\ndata:\n\n' : lines.map((line) => `data: ${line}\n\n`).join('')));
+          controller.enqueue(
+            encoder.encode(lines.length === 0 ? `event: beat\ndata: ${Date.now()}\n\n` : lines.map((line) => `data: ${line}\n\n`).join('')),
+          );
         },
         cancel: () => {
           cancelled = true;

@@ -5,10 +5,9 @@ import { Discovery } from '../mqtt/discovery.js';
 import type { DiscoveryNode } from '../mqtt/discovery-payload.js';
 import { Link } from '../mqtt/link.js';
 import { type Info, infoSchema, Stamp } from '../mqtt/messages.js';
-import { type Handlers, Requests } from '../mqtt/requests.js';
+import { type Handlers, Requests, type RequestsOptions } from '../mqtt/requests.js';
 import { type Topics, topicsOf } from '../mqtt/topics.js';
 import { type Incoming, PICTURE_OVERHEAD_BYTES } from '../mqtt/wire.js';
-import { Desk, type DeskOptions } from '../page/desk.js';
 import { Feed } from '../page/feed.js';
 import { utf8Text } from '../utf8.js';
 import type { PictureSpec } from '../watch/spec.js';
@@ -48,8 +47,6 @@ export class BrokerSide extends EventEmitter<{ online: []; offline: []; failed: 
   private readonly discovery: Discovery | null;
   private readonly model = (): Model => ({ id: this.options.state.model?.name ?? '', rev: this.options.state.model?.revision ?? '' });
   private requests: Requests | null = null;
-  /** Requests that come by another way than the broker; null until connect(). */
-  desk: Desk | null = null;
   private readonly log;
   private readonly refusals: SettingRefusals;
   private forwarding: () => void = () => {};
@@ -88,9 +85,10 @@ export class BrokerSide extends EventEmitter<{ online: []; offline: []; failed: 
   connect(handlers: Handlers): void {
     const { link, log } = this;
     const { changer } = this.options;
-    const asked = this.requestsOptions(handlers);
-    this.requests = new Requests({ ...asked, respond: (topic, payload, properties) => link.outbox.respond(topic, payload, properties) });
-    this.desk = new Desk(asked);
+    this.requests = new Requests({
+      ...this.requestsOptions(handlers),
+      respond: (topic, payload, properties) => link.outbox.respond(topic, payload, properties),
+    });
     link.on('online', () => {
       log.info('online');
       this.emit('online');
@@ -109,7 +107,8 @@ export class BrokerSide extends EventEmitter<{ online: []; offline: []; failed: 
     link.start().catch((error: MiphaError) => this.emit('failed', error));
   }
 
-  private requestsOptions(handlers: Handlers): DeskOptions {
+  /** Of requests, whichever way they come. */
+  requestsOptions(handlers: Handlers): Omit<RequestsOptions, 'respond'> {
     const { changer } = this.options;
     const { base, node, mqtt, requests } = changer.config;
     return {
@@ -144,7 +143,6 @@ export class BrokerSide extends EventEmitter<{ online: []; offline: []; failed: 
     this.forwarding();
     this.refusals.stop();
     this.requests?.stop();
-    this.desk?.stop();
     this.discovery?.stop();
   }
 

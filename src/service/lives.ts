@@ -4,7 +4,7 @@ import type { LoadedConfig } from './config/config.js';
 import { Log } from './log.js';
 import { Service, type ServiceOptions } from './service.js';
 
-export interface LivesOptions extends Pick<ServiceOptions, 'load' | 'loadModel' | 'proveModel' | 'version'> {
+export interface LivesOptions extends Pick<ServiceOptions, 'load' | 'loadModel' | 'proveModel' | 'version' | 'page'> {
   /** Ends the last life. */
   signal: AbortSignal;
   /** Default: what the configuration says, on stdout. */
@@ -55,9 +55,9 @@ export class Lives {
   }
 
   private born(loaded: LoadedConfig, withoutOverrides: string | undefined): Service {
-    const { load, loadModel, proveModel, version, makeLog = ({ log }) => new Log(log) } = this.options;
+    const { load, loadModel, proveModel, version, page, makeLog = ({ log }) => new Log(log) } = this.options;
     this.log = makeLog(loaded.config);
-    return new Service({ loaded, load, loadModel, proveModel, version, log: this.log, withoutOverrides });
+    return new Service({ loaded, load, loadModel, proveModel, version, page, log: this.log, withoutOverrides });
   }
 
   /** From start to stop. */

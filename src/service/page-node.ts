@@ -1,5 +1,6 @@
 /** The node as its page needs it. */
-import type { Commands, PageNode } from '../page/node.js';
+import type { Desk } from '../page/desk.js';
+import type { PageNode } from '../page/node.js';
 import { recordFolderOf } from './config/record-folder.js';
 import { settingsOf } from './config/settings.js';
 import type { Log } from './log.js';
@@ -7,13 +8,16 @@ import type { NodeParts } from './node-parts.js';
 import type { NodeState } from './node-state.js';
 import { own } from './own.js';
 
-/** What the commands of `mipha` are called with; null: this program has none. */
-export type CommandLine = Omit<Commands, 'replay'> | null;
+export interface PageSetup {
+  /** Where the built page lies. */
+  folder: string;
+  /** Program and first arguments of the commands of `mipha`; null: this program has none. */
+  mipha: readonly string[] | null;
+  /** Options of check-config: the node's own file and assignments. */
+  check: readonly string[];
+}
 
-export function pageNode(parts: NodeParts, state: NodeState, log: Log, commandLine: CommandLine): PageNode {
-  const { side, changer, frames } = parts;
-  const { desk } = side;
-  if (desk === null) throw new Error('requests are not taken yet');
+export function pageNode({ side, changer, frames }: NodeParts, desk: Desk, state: NodeState, log: Log, { mipha, check }: PageSetup): PageNode {
   const audit = log.child('audit');
   return {
     node: changer.config.node,
@@ -30,7 +34,7 @@ export function pageNode(parts: NodeParts, state: NodeState, log: Log, commandLi
       return { folder: recordFolderOf(changer.config), isShown, isRecorded: spec.record && isShown };
     },
     settings: () => settingsOf(changer.layered, { redacted: true }),
-    commands: commandLine === null ? null : { ...commandLine, replay: () => modelOptions(changer.config.model) },
+    commands: mipha === null ? null : { mipha, check, replay: () => modelOptions(changer.config.model) },
     audit: ({ who, verb, what, outcome }) => audit.info({ who, verb, what, outcome }, `${who}: ${verb}${what === '' ? '' : ` ${what}`}: ${outcome}`),
   };
 }

@@ -9,6 +9,8 @@ import type { MiphaError } from '../errors.js';
 import { chatRoutes } from '../http/chat.js';
 import type { HttpServer } from '../http/server.js';
 import type { Health } from '../mqtt/messages.js';
+import type { Handlers } from '../mqtt/requests.js';
+import { Desk } from '../page/desk.js';
 import type { WatchEvent } from '../watch/events.js';
 import type { Look } from '../watch/loop.js';
 import type { Opinion } from '../watch/opinion.js';
@@ -23,6 +25,8 @@ import { nodeChat } from './node-chat.js';
 import { type NodeParts, nodeParts } from './node-parts.js';
 import type { NodeState } from './node-state.js';
 import { OverrideGuard } from './override-guard.js';
+import { pageMount } from './page-mount.js';
+import { type PageSetup, pageNode } from './page-node.js';
 import { openPort } from './port.js';
 import { checksOf } from './readiness.js';
 import { StateDir } from './state-dir.js';
@@ -38,6 +42,8 @@ export interface ServiceOptions {
   proveModel?: ((model: Config['model']) => Promise<void>) | undefined;
   log: Log;
   version: string;
+  /** What the page needs besides the node. Default: there is no page. */
+  page?: PageSetup | undefined;
   /** Why this start must do without the overrides that are kept: it is the next one after they made a start fail. */
   withoutOverrides?: string | undefined;
 }
@@ -52,6 +58,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
   /** Null until the state folder has been read. */
   private parts: NodeParts | null = null;
   private http: HttpServer | null = null;
+  private desk: Desk | null = null;
   private hasStarted = false;
   private healthTimer: NodeJS.Timeout | undefined;
   private stopping: Promise<void> | undefined;
@@ -104,8 +111,9 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
     try {
       await this.stateDir.open();
       const parts = await this.assemble();
-      await this.listen(parts);
-      this.connect(parts);
+      const handlers = this.handlers(parts);
+      await this.listen(parts, handlers);
+      this.connect(parts, handlers);
       await this.loadModel(parts);
       await this.watch(parts);
       state.lifecycle = 'running';
@@ -187,19 +195,30 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
     return parts;
   }
 
-  private async listen({ changer, side, metrics }: NodeParts): Promise<void> {
+  private handlers({ side, changer, status, metrics, record, frames }: NodeParts): Handlers {
+    const restart = () => setImmediate(() => this.emit('restart')); // after the response is on its way
+    return handlersOf({ state: this.state, side, changer, status, metrics, record, frames, restart });
+  }
+
+  private async listen(parts: NodeParts, handlers: Handlers): Promise<void> {
+    const { changer, side, metrics } = parts;
+    const { log, page } = this.options;
     const { http } = changer.config;
     if (!http.enabled) return;
-    this.http = await openPort(http, this.options.log, {
+    this.desk = new Desk(side.requestsOptions(handlers));
+    this.http = await openPort(http, log, {
       live: () => [{ name: 'process', ok: true }],
       ready: () => checksOf(this.state, changer.config, side.link.connected),
       metrics: () => metrics.scrape(),
-      mounts: http.chat ? [chatRoutes(nodeChat(this.state, changer, metrics))] : [],
+      mounts: [
+        ...(http.chat ? [chatRoutes(nodeChat(this.state, changer, metrics))] : []),
+        ...(page === undefined ? [] : [pageMount(pageNode(parts, this.desk, this.state, log, page), page.folder)]), // last: it has the rest
+      ],
     });
   }
 
-  private connect(parts: NodeParts): void {
-    const { side, changer, status, metrics, record, frames } = parts;
+  private connect(parts: NodeParts, handlers: Handlers): void {
+    const { side } = parts;
     side.on('online', () => void this.tick(parts)); // health is not kept for later, so it is told now
     side.on('offline', () => void this.tick(parts));
     side.on('outdated', () => this.republish(parts));
@@ -210,8 +229,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
     side.node.forgetAlerts();
     this.publishInfo(parts);
     this.publishIgnorance(parts);
-    const restart = () => setImmediate(() => this.emit('restart')); // after the response is on its way
-    side.connect(handlersOf({ state: this.state, side, changer, status, metrics, record, frames, restart }));
+    side.connect(handlers);
   }
 
   private async loadModel({ changer }: NodeParts): Promise<void> {
@@ -315,6 +333,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
       const notified = notifier.stopping();
       side.node.event('stopping', 'the node is being stopped');
       side.refuseRequests();
+      this.desk?.stop();
       await state.watching?.stop(left() / 2);
       const recorded = record.close(left() / 2);
       await side.pictures.finish(left() / 2);

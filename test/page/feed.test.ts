@@ -54,11 +54,13 @@ describe('GET /api/stream', () => {
     expect(response.headers.get('content-type')).toBe('text/event-stream');
     const events = eventsOf(response.body);
     const next = async () => (await events.next()).value as { event: string; data: string };
-    expect(await next()).toEqual({ event: 'hello', data: JSON.stringify({ node: 'test', session: 's', version: '0', role: 'operator' }) });
+    const hello = await next();
+    expect(hello.event).toBe('hello');
+    expect(JSON.parse(hello.data)).toEqual({ node: 'test', session: 's', version: '0', role: 'operator', now: expect.closeTo(Date.now(), -4) });
     expect(await next()).toEqual({ event: 'message', data: message('watch/lamp/state', 'ON') });
     feed.state(`${ROOT}/watch/lamp/state`, '"OFF"');
     expect(await next()).toEqual({ event: 'message', data: message('watch/lamp/state', 'OFF') });
-    expect(await next()).toEqual({ event: 'beat', data: '' });
+    expect(await next()).toEqual({ event: 'beat', data: expect.stringMatching(/^\d{13}$/) });
     await events.return(undefined);
     expect(feed.isRead).toBe(false);
   });

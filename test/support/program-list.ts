@@ -15,6 +15,7 @@ export const PROGRAMS = {
     install: 'libgstrtspserver-1.0-dev pkg-config gcc',
   },
   gcc: { probe: () => found('gcc'), install: 'gcc libc6-dev' },
+  chromium: { probe: () => found('chromium'), install: 'chromium' },
   openssl: { probe: () => found('openssl'), install: 'openssl' },
 } as const satisfies Record<string, { probe: () => boolean; install: string }>;
 export type Program = keyof typeof PROGRAMS;

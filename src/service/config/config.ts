@@ -15,6 +15,8 @@ export type { Config } from './schema.js';
 export interface ConfigSources {
   /** YAML; without it environment and flags alone make the configuration. */
   file?: string;
+  /** What stands in `file`, instead of what does. */
+  text?: string | undefined;
   env?: NodeJS.ProcessEnv;
   /** `--set` assignments, in order. */
   flags?: readonly (readonly [path: string, value: string])[];
@@ -34,8 +36,8 @@ export interface LoadedConfig {
 }
 
 /** Throws ERR_CONFIG; `details.issues` lists every ConfigIssue of all layers. */
-export async function loadConfig({ file, env = process.env, flags = [], checkFiles = true }: ConfigSources): Promise<LoadedConfig> {
-  const yaml = file === undefined ? null : readYaml(file, await readConfigFile(file));
+export async function loadConfig({ file, text, env = process.env, flags = [], checkFiles = true }: ConfigSources): Promise<LoadedConfig> {
+  const yaml = file === undefined ? null : readYaml(file, text ?? (await readConfigFile(file)));
   if (yaml !== null && yaml.issues.length > 0) refuse(yaml.issues); // nothing in it can be read
   const loaded = validate([...(yaml === null ? [] : [yaml]), readEnvironment(env), readFlags(flags)]);
   if (!checkFiles) return loaded;
