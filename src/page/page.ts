@@ -15,13 +15,15 @@ export interface PageOptions {
   folder: string;
   /** Milliseconds. Default: 5000. */
   beatMs?: number;
+  /** Of a stream, milliseconds. Default: an hour. */
+  lifeMs?: number;
 }
 
 /** Ids of frames are unique for ever, so their pictures never change. */
 const PICTURE_LIFE_S = 600;
 
-export function pageOf(node: PageNode, { visitorOf, folder, beatMs }: PageOptions): Hono {
-  const streams = new Streams(node.feed, beatMs);
+export function pageOf(node: PageNode, { visitorOf, folder, beatMs, lifeMs }: PageOptions): Hono {
+  const streams = new Streams(node.feed, beatMs, lifeMs);
   const page = new Hono();
   page.get('/api/stream', (context) => {
     const { node: name, session, version } = node;

@@ -13,6 +13,8 @@ export interface Greeting {
 const BEAT_MS = 5000;
 const RETRY_MS = 1000;
 const MOST_STREAMS = 16;
+/** Then it ends, and the browser comes again: whoever may not look any more is told. */
+const LIFE_MS = 3_600_000;
 
 export class Streams {
   private open = 0;
@@ -20,6 +22,7 @@ export class Streams {
   constructor(
     private readonly feed: Feed,
     private readonly beatMs = BEAT_MS,
+    private readonly lifeMs = LIFE_MS,
   ) {}
 
   /** First `hello`, which begins anew whatever was known; `beat` with the clock when there is nothing to say; the topic `lost` counts what was dropped for this reader. Null: there are too many. */
@@ -29,6 +32,7 @@ export class Streams {
     const reader = this.feed.read();
     const encoder = new TextEncoder();
     let [greeted, cancelled, dropped] = [false, false, 0];
+    const endMs = performance.now() + this.lifeMs;
     const over = () => this.open--;
     return new ReadableStream(
       {
@@ -38,6 +42,7 @@ export class Streams {
             controller.enqueue(encoder.encode(`retry: ${RETRY_MS}\nevent: hello\ndata: ${JSON.stringify({ ...greeting, now: Date.now() })}\n\n`));
             return;
           }
+          if (performance.now() > endMs) reader.close();
           const lines = await reader.next(this.beatMs);
           if (lines === null) {
             if (!cancelled) over();

@@ -65,6 +65,16 @@ describe('GET /api/stream', () => {
     expect(feed.isRead).toBe(false);
   });
 
+  it('ends when it has lived, so that whoever may not look any more is told', async () => {
+    const { page, feed } = fakePage({}, {}, 'none', 120);
+    const { body } = await page.request('/api/stream');
+    const seen = [];
+    for await (const { event } of eventsOf(body)) seen.push(event);
+    expect(seen[0]).toBe('hello');
+    expect(seen.length).toBeLessThan(6);
+    expect(feed.isRead).toBe(false);
+  });
+
   it('ends with the node, and is refused where too many are open', async () => {
     const { page, feed } = fakePage();
     const open = await Promise.all(Array.from({ length: 16 }, () => page.request('/api/stream')));

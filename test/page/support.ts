@@ -9,7 +9,7 @@ import { pageOf } from '../../src/page/page.js';
 
 export const ROOT = 'mipha/v1/test';
 
-export function fakePage(given: Partial<PageNode> = {}, handlers: Partial<Handlers> = {}, folder = 'none') {
+export function fakePage(given: Partial<PageNode> = {}, handlers: Partial<Handlers> = {}, folder = 'none', lifeMs?: number) {
   const deeds: Deed[] = [];
   const visitor: Visitor = { role: 'operator', address: '127.0.0.1' };
   const feed = new Feed(ROOT);
@@ -26,7 +26,7 @@ export function fakePage(given: Partial<PageNode> = {}, handlers: Partial<Handle
     audit: (deed) => deeds.push(deed),
     ...given,
   };
-  const page = pageOf(node, { visitorOf: () => visitor, folder, beatMs: 50 });
+  const page = pageOf(node, { visitorOf: () => visitor, folder, beatMs: 50, ...(lifeMs === undefined ? {} : { lifeMs }) });
   return { page, feed, desk, visitor, deeds, node };
 }
 

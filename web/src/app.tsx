@@ -24,7 +24,10 @@ export function App() {
     document.title = `${title} · ${model.hello?.node ?? 'mipha-edge'}`;
   }, [title, model.hello?.node]);
   useEffect(() => {
-    if (!first.current) main.current?.focus(); // whoever reads by ear hears where they are
+    if (!first.current) {
+      scrollTo(0, 0);
+      main.current?.focus({ preventScroll: true }); // whoever reads by ear hears where they are
+    }
     first.current = false;
   }, [view, id]);
   if (connection.link === 'login') return <LoginView />;

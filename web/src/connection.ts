@@ -15,6 +15,7 @@ export class Connection {
   lostAt: number | null = null;
   private source: EventSource | null = null;
   private timer: ReturnType<typeof setTimeout> | undefined;
+  private retried = false;
   private readonly listeners = new Set<() => void>();
 
   constructor(
@@ -30,6 +31,7 @@ export class Connection {
     source.addEventListener('hello', ({ data }) => {
       const hello = JSON.parse(data) as Hello;
       this.model.begin(hello);
+      this.retried = false;
       this.set('connected');
       this.heard(hello.now);
     });
@@ -38,7 +40,7 @@ export class Connection {
       this.model.take(JSON.parse(data) as Message);
       this.heard(null);
     };
-    source.onerror = () => void this.fail();
+    source.onerror = () => this.ended();
     this.watch();
   }
 
@@ -55,6 +57,15 @@ export class Connection {
   private heard(now: number | null): void {
     if (now !== null) this.skewMs = now - Date.now();
     this.watch();
+  }
+
+  /** A node that is there ends streams now and then, to see who looks: that is no loss. */
+  private ended(): void {
+    if (this.link !== 'connected' || this.retried) void this.fail();
+    else {
+      this.retried = true;
+      this.open();
+    }
   }
 
   /** Silence is a loss too. */

@@ -38,7 +38,7 @@ export function Chart({ title, times, curves, range }: { title: string; times: n
     const axes: uPlot.Axis[] = [
       { ...axis, space: 90, values: (_, splits) => splits.map((at) => clock(at)) },
       { ...axis, size: 70, values: (_, splits) => splits.map((value) => now.current[0]?.words(value) ?? '') },
-      { ...axis, scale: 'share', side: 1, size: 50, grid: { show: false }, values: (_, splits) => splits.map((share) => percent(share)) },
+      { ...axis, scale: 'share', side: 1, size: 62, grid: { show: false }, values: (_, splits) => splits.map((share) => percent(share)) },
     ];
     const made = new uPlot(
       {

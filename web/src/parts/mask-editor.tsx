@@ -40,12 +40,14 @@ export function MaskEditor({ camera, watch, zone, ignore, privacy, onChange }: P
     return [(event.clientX - left) / width, (event.clientY - top) / height];
   };
   const drag = (polygon: number, point: number) => (event: PointerEvent) => {
-    const target = event.currentTarget as HTMLElement;
-    target.setPointerCapture(event.pointerId);
-    target.onpointermove = (moving) => change(moved(polygons, polygon, point, pointAt(moving)));
-    target.onpointerup = () => {
-      target.onpointermove = null;
+    if (event.button !== 0) return;
+    const follow = (moving: PointerEvent) => change(moved(polygons, polygon, point, pointAt(moving)));
+    const end = () => {
+      removeEventListener('pointermove', follow);
+      for (const name of ['pointerup', 'pointercancel']) removeEventListener(name, end);
     };
+    addEventListener('pointermove', follow);
+    for (const name of ['pointerup', 'pointercancel']) addEventListener(name, end);
   };
   const press =
     (polygon: number, point: number, [x, y]: Point) =>
@@ -73,7 +75,7 @@ export function MaskEditor({ camera, watch, zone, ignore, privacy, onChange }: P
         {picture === null ? (
           <p class="nopicture">No picture to draw on</p>
         ) : (
-          <img src={picture} alt={`${camera}, to draw on`} onError={() => setPicture(null)} />
+          <img src={picture} draggable={false} alt={`${camera}, to draw on`} onError={() => setPicture(null)} />
         )}
         <svg viewBox="0 0 1 1" preserveAspectRatio="none" aria-hidden="true">
           {polygons.map((points, i) => (

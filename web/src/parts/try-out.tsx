@@ -134,7 +134,8 @@ function Outcome({ report }: { report: Report }) {
               <img src={picture} loading="lazy" alt={`${timeWords(at)}: ${valueWords(now.value)}`} />
             )}
             <p>
-              {timeWords(at)}: {valueWords(before.value)} → {valueWords(now.value)} <span class="soft">({percent(now.confidence)} sure)</span>
+              <time dateTime={at}>{timeWords(at)}</time> {valueWords(before.value)} → {valueWords(now.value)}{' '}
+              <span class="soft">({percent(now.confidence)} sure)</span>
             </p>
           </li>
         ))}

@@ -78,7 +78,8 @@ export function WatchView({ id }: { id: string }) {
 
 /** What happened and what was answered, each with its picture, to say whether it was right. */
 function Lines({ id, lines, answer, isShown, now }: { id: string; lines: Line[]; answer: AnswerSpec; isShown: boolean; now: number }) {
-  const [kind, setKind] = useState<'event' | 'answer'>('event');
+  const [chosen, setKind] = useState<'event' | 'answer' | null>(null);
+  const kind = chosen ?? (lines.some((line) => line.kind === 'event') ? 'event' : 'answer');
   const [count, setCount] = useState(EVENTS);
   const all = lines.filter((line) => line.kind === kind);
   return (
@@ -144,7 +145,7 @@ function LineCard({ watch, line, spec, isShown, now }: { watch: string; line: Li
         <p class="nopicture">No picture</p>
       )}
       <p>
-        <time dateTime={line.at}>{timeWords(line.at, now)}</time>: {what}
+        <time dateTime={line.at}>{timeWords(line.at, now)}</time> {what}
         {line.kind === 'answer' && line.confidence !== null && <span class="soft">, {percent(line.confidence)} sure</span>}
       </p>
       {answer !== null && isOpen && (
