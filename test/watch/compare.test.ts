@@ -308,6 +308,34 @@ it('is not asked of a view whose camera is gone, nor about a frame that has beco
   expect(eyes.views).toBe(0);
 });
 
+it('rules hold for a difference: it must stand, and is confirmed on the view that brings it; that it is gone for less than it must stand is nothing', async () => {
+  const { loop, show, events, eyes, answers, told } = stage();
+  const rules = { for_ms: 250, confirm: { question: VISITOR } };
+  const put = (more: object = {}) =>
+    loop.put('door', spec({ question: PARCELS, change_percent: 0, compare: { ago_ms: 20_000 }, events: { ...rules, ...more } }));
+  answers[VISITOR] = true;
+  put();
+  await show({ parcels: false });
+  for (let i = 0; i < 4; i++) await show({}, 5000);
+  await show({ parcels: true }); // for too short
+  await show({ parcels: false });
+  for (let i = 0; i < 2; i++) await show({ parcels: true });
+  expect(events).toEqual([]);
+  const last = await show();
+  expect(events).toMatchObject([{ type: 'triggered', previous: false, compare: { changed: true, value: false }, outcome: { value: true } }]);
+  expect(events[0]?.confirmation).toMatchObject({ frame: last });
+  const seconds = () => eyes.looks.flatMap(({ questions }) => questions).filter(({ question }) => question === VISITOR).length;
+  expect(seconds()).toBe(1);
+  await show({ parcels: false });
+  await show({ parcels: true });
+  for (let i = 0; i < 5; i++) await show();
+  expect([told('door').length, seconds()]).toEqual([1, 1]);
+  for (let i = 0; i < 4; i++) await show({ parcels: false });
+  for (let i = 0; i < 4; i++) await show({ parcels: true });
+  expect([told('door').length, seconds()]).toEqual([2, 2]);
+  expect(loop.status().watches.door).toMatchObject({ events: 2, suppressed: { for: 1, quiet: 0, gap: 0, unconfirmed: 0 } });
+});
+
 it('ago_ms: differs and agrees again by the clock alone, and an event of the clock has the picture of now', async () => {
   const { loop, show, results, events, camera } = stage();
   loop.put('parcels', spec({ ...COUNT, change_percent: 0, reask_ms: 60_000, ttl_ms: 600_000, compare: { ago_ms: 10_000 } }));

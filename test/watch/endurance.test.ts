@@ -89,6 +89,7 @@ describe('any order of events', () => {
               ...(rand() < 0.8 ? {} : { quiet: [{ from: '00:00', to: '24:00' }] }),
               ...(rand() < 0.5 ? {} : { confirm: { question: 'sure?', after_ms: pick(rand, [0, 0, 200]) } }),
             },
+            ...(rand() < 0.4 ? {} : { compare: pick(rand, [{ ago_ms: 1000 }, ...names.map((event) => ({ event }))]) }),
             ...(crop && { crop }),
           }),
         );

@@ -90,6 +90,44 @@ describe('the shipped model', () => {
     expect(mipha.status()).toMatchObject({ views: 0, queued: 0, active: 0 });
   });
 
+  it('says what has changed since another watch told something, and since a moment ago: a cup', async () => {
+    const camera = new FakeCamera('kitchen');
+    const told: string[] = [];
+    const loop = new WatchLoop(mipha, {
+      onOutcome: () => {},
+      onEvent: ({ type, previous, compare, outcome }) => {
+        if (type !== 'error') told.push(`${outcome.watch} ${previous} → ${outcome.value}`);
+        if (outcome.watch !== 'lamp') seen.push([compare?.frame.id ?? '', outcome.frame?.id ?? '']);
+      },
+    });
+    const seen: [string, string][] = [];
+    const objects = { question: 'How many objects are on the table?', answer: { type: 'number', min: 0, max: 9 }, interval_ms: 20 } as const;
+    loop.addCamera(camera);
+    loop.put('lamp', spec({ question: 'Is the lamp on?', interval_ms: 20 }));
+    loop.put('since', spec({ ...objects, compare: { event: 'lamp' } }));
+    loop.put('ago', spec({ ...objects, compare: { ago_ms: 1000 } }));
+    loop.start();
+    const cup = { shape: 'cup', color: 'red', x: 160, size: 1 } as const;
+    const dark: Scene = { ...makeScene(5), lampOn: false, person: null, objects: [] };
+    const lit = { ...dark, lampOn: true };
+    const shown = new Map<string, Scene>();
+    const showUntil = async (scene: Scene, condition: () => boolean) => {
+      const picture = await renderScene(scene);
+      await until(() => {
+        shown.set(camera.show(picture).id, scene);
+        return condition();
+      });
+    };
+    await showUntil(dark, () => loop.status().watches.ago?.value === 0 && loop.status().watches.lamp?.value === false);
+    await showUntil(lit, () => told.includes('lamp false → true'));
+    await new Promise((resolve) => setTimeout(resolve, 1100));
+    await showUntil({ ...lit, objects: [cup] }, () => told.length >= 3);
+    expect(told.sort()).toEqual(['ago 0 → 1', 'lamp false → true', 'since 0 → 1']);
+    for (const [then, now] of seen) expect([shown.get(then)?.objects.length, shown.get(now)?.objects]).toEqual([0, [cup]]);
+    await loop.stop(10_000);
+    expect(mipha.status()).toMatchObject({ views: 0, queued: 0, active: 0 });
+  });
+
   it('sees a crop as it sees the crop cut out', async () => {
     const camera = new FakeCamera('kitchen');
     const outcomes: WatchOutcome[] = [];
