@@ -122,10 +122,15 @@ async function liveDay(seed: number, watches: Record<string, WatchSpec>, frames:
   loop.start();
   let content = 0;
   let before: Uint8Array | null = null;
+  let isGone = false;
   for (const [index, data] of [...pictures(seed, frames)].entries()) {
     // While nothing is believed, a record does not tell that a camera went: the frame after is compared with the one before then.
-    if ((index === frames / 2 || index === frames / 4) && loop.status().watches.lamp?.validUntil !== null) loop.removeCamera('kitchen');
-    if (index === frames / 2 + 3 || index === frames / 4 + 30) {
+    if ((index === frames / 2 || index === frames / 4) && loop.status().watches.lamp?.validUntil !== null) {
+      loop.removeCamera('kitchen');
+      isGone = true;
+    }
+    if (isGone && (index === frames / 2 + 3 || index === frames / 4 + 30)) {
+      isGone = false;
       camera = new Film('kitchen');
       loop.addCamera(camera);
     }
