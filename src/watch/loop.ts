@@ -218,7 +218,7 @@ export class WatchLoop {
   /** That another watch, which this one compares with, told something; one that is in this loop says so itself. */
   mark(id: string, mark: Pick<Mark, 'fromMs'>): void {
     this.watches.get(id)?.mark(mark);
-    if (this.handlers.alarm !== false) this.next();
+    this.wake();
   }
 
   start(): void {

@@ -208,6 +208,8 @@ const SETTINGS: Record<string, object> = {
     change_percent: 0,
     events: { for_ms: 300, gap_ms: 2000, remind_ms: 1500 },
   },
+  'against two seconds ago, with a second question': { compare: { ago_ms: 2000 }, events: { for_ms: 200, confirm: { question: SECOND } } },
+  'since the door did, with a second question': { compare: { event: 'door' }, events: { confirm: { question: SECOND } } },
   'since the door told something': { compare: { event: 'door' }, change_percent: 20, reask_ms: 5000 },
   'since the shelf did, elsewhere in the picture': { compare: { event: 'shelf' }, change_percent: 20, min_confidence: 0.7 },
   'since the door did, late': { compare: { event: 'late' }, max_age_ms: 300, cooldown_ms: 1500, agreement: { n: 2, of: 3 } },
