@@ -16,6 +16,15 @@ export function startItem(session: string, watch: string, { camera, spec, timezo
   return { text, bytes: Buffer.byteLength(text) + 1, facts: factsOf(line), isFrame: false, jpeg: null, start: { camera, spec, timezone, model } };
 }
 
+/** One whose text was made by another thread: sending the rest with it costs that more than reading it again costs this one. */
+export function itemOf(text: string, isFrame: boolean): Item {
+  const line = JSON.parse(isFrame ? `${text}}` : text) as RecordLine;
+  const item = { text, bytes: Buffer.byteLength(text) + (isFrame ? FRAME_END_BYTES : 1), facts: factsOf(line), isFrame, jpeg: null };
+  if (line.kind !== 'start') return item;
+  const { camera, spec, timezone, model } = line;
+  return { ...item, start: { camera, spec, timezone, model } };
+}
+
 export function lineItem(line: NewLine): Item {
   const text = JSON.stringify(line);
   return { text, bytes: Buffer.byteLength(text) + 1, facts: factsOf(line), isFrame: false, jpeg: null };

@@ -2,7 +2,6 @@
 
 import type { LossReason } from '../record/lines.js';
 import type { Loss } from '../record/losses.js';
-import type { Item } from '../record/queue.js';
 import type { Pending, RecorderStatus } from '../record/recorder.js';
 import type { RecordLimits } from '../record/store.js';
 import type { PictureName, Pixels } from './record-intake.js';
@@ -22,7 +21,8 @@ export interface ThreadSettings {
 
 /** Handled in the order in which they were sent. */
 export type ToThread =
-  | { kind: 'item'; watch: string; item: Item; picture: PictureName | null }
+  /** `text`: of an item. */
+  | { kind: 'item'; watch: string; text: string; isFrame: boolean; picture: PictureName | null }
   /** `pixels` lie in shared memory: they stay as they are until `encoded` comes with this slot. */
   | { kind: 'picture'; name: PictureName; pixels: Omit<Pixels, 'data'> & { memory: SharedArrayBuffer; bytes: number }; slot: number }
   | { kind: 'stop'; watch: string }

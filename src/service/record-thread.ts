@@ -193,7 +193,7 @@ export class RecordThread {
       this.lose(watch, 'slow', { frames, lines });
       this.tell({ reason: 'slow', message: `${this.options.folder}: the thread that records does not keep up`, records: 'nothing' });
     } else {
-      this.send({ kind: 'item', watch, item, picture }, { watch, frames, lines, bytes: item.bytes, reason: null });
+      this.send({ kind: 'item', watch, text: item.text, isFrame: item.isFrame, picture }, { watch, frames, lines, bytes: item.bytes, reason: null });
     }
   }
 

@@ -4,6 +4,7 @@
  */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { jpegOf, loadEncoder } from '../camera/jpeg.js';
+import { itemOf } from '../record/items.js';
 import { Recorder } from '../record/recorder.js';
 import { within } from '../watch/within.js';
 import { RecordIntake } from './record-intake.js';
@@ -48,7 +49,7 @@ function report(): void {
 async function handle(message: ToThread): Promise<void> {
   switch (message.kind) {
     case 'item':
-      intake.hand(message.watch, message.item, message.picture);
+      intake.hand(message.watch, itemOf(message.text, message.isFrame), message.picture);
       break;
     case 'picture': {
       const { memory, bytes, ...size } = message.pixels;
