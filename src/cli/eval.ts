@@ -6,6 +6,7 @@ import { optionError } from '../errors.js';
 import { compareReports, comparisonTable, comparisonWords, writeComparison } from '../eval/compare-reports.js';
 import { type EvaluateOptions, evaluate, tasksOf } from '../eval/evaluate.js';
 import { BENCHMARKS, type Benchmark } from '../eval/item.js';
+import type { Judge } from '../eval/judge.js';
 import { benchmarksIn } from '../eval/layouts/open.js';
 import { MODES, type Mode } from '../eval/mark.js';
 import { plain } from '../eval/page.js';
@@ -24,6 +25,8 @@ interface EvalCommand {
   limit?: number;
   out?: string;
   compare?: string[];
+  judge?: string;
+  judgeModel?: string;
   json?: boolean;
 }
 
@@ -40,6 +43,8 @@ export function addEval(program: Command): void {
     )
     .addOption(new Option('--limit <n>', 'only the first n items, and those that count together with them').argParser(wholeNumber(1, 10_000_000)))
     .option('--out <folder>', 'write the report (Markdown, HTML, JSON), and the answers, from which an interrupted run goes on')
+    .option('--judge <url>', "who grades MM-Vet's answers: an API as OpenAI's; its key is in MIPHA_JUDGE_KEY")
+    .option('--judge-model <name>', 'the model there')
     .option('--compare <folders...>', 'two folders of --out: what flips between two packages or backends, and whether that is chance')
     .option('--json', 'print the report as JSON')
     .addHelpText(
@@ -60,6 +65,7 @@ async function run(given: Benchmark[], options: EvalCommand): Promise<void> {
   if (options.compare !== undefined) return await runComparison(given, options.compare, options);
   const { model: folder, backend, mode, limit, out } = options;
   const data = options.data === undefined ? null : resolve(options.data);
+  const judge = judgeOf(options);
   const { signal, release } = interruption();
   const bar = new ProgressBar();
   let mipha: Mipha | undefined;
@@ -78,6 +84,7 @@ async function run(given: Benchmark[], options: EvalCommand): Promise<void> {
       revision: mipha.revision,
       backend: status.backend,
       out: out ?? null,
+      judge: judge && { ...judge, signal },
       signal,
       onProgress,
     });
@@ -89,6 +96,14 @@ async function run(given: Benchmark[], options: EvalCommand): Promise<void> {
     release();
     await mipha?.dispose();
   }
+}
+
+/** Throws ERR_OPTION where only half of it is named. */
+function judgeOf({ judge, judgeModel }: EvalCommand): Judge | null {
+  if (judge === undefined && judgeModel === undefined) return null;
+  if (judge === undefined || !URL.canParse(judge)) throw optionError('--judge', 'the address of an API', judge ?? 'none');
+  if (judgeModel === undefined) throw optionError('--judge-model', 'the name of a model at --judge', 'none');
+  return { url: judge, model: judgeModel, key: process.env.MIPHA_JUDGE_KEY ?? null };
 }
 
 /** Throws ERR_OPTION. */

@@ -9,6 +9,7 @@ import { makeFolder } from '../make-folder.js';
 import type { Manifest } from '../package/manifest.js';
 import { Answers } from './answers.js';
 import type { Benchmark, Dataset, Item } from './item.js';
+import { grades, JUDGED, type Judge } from './judge.js';
 import { kitchen } from './kitchen.js';
 import { groups } from './layouts/checks.js';
 import { openBenchmark } from './layouts/open.js';
@@ -16,7 +17,7 @@ import type { Mode } from './mark.js';
 import { markdown, page } from './page.js';
 import { type BenchmarkReport, benchmarkReport, type EvalReport, precisionOf } from './report.js';
 import { askable, type Model, run } from './run.js';
-import { marksOf } from './score.js';
+import { type Marked, marksOf } from './score.js';
 import { headline, tables } from './tables.js';
 import { writeUpload } from './uploads/uploads.js';
 
@@ -53,13 +54,15 @@ export interface EvaluateOptions {
   revision: string;
   backend: string;
   out: string | null;
+  /** Of MM-Vet's answers in paper mode. */
+  judge: Judge | null;
   signal?: AbortSignal | undefined;
   onProgress?: ((benchmark: Benchmark, done: number, total: number, leftMs: number | null) => void) | undefined;
 }
 
 /** Throws what running throws; ERR_BUSY where another evaluation writes to `out`. */
 export async function evaluate(tasks: readonly Task[], model: Model, options: EvaluateOptions): Promise<EvalReport> {
-  const { mode, manifest, revision, backend, out, signal, onProgress } = options;
+  const { mode, manifest, revision, backend, out, judge, signal, onProgress } = options;
   if (out !== null) await makeFolder(out);
   const held = out === null ? null : await lock(out, 'evaluates there');
   try {
@@ -71,16 +74,38 @@ export async function evaluate(tasks: readonly Task[], model: Model, options: Ev
       const file = `${benchmark}-${mode}-${hash(JSON.stringify(about))}.ndjson`;
       const answers = new Answers(out === null ? null : join(out, file), about);
       const said = await run(dataset, model, { mode, answers, manifest, signal, onProgress: (...at) => onProgress?.(benchmark, ...at) });
-      const marked = marksOf(dataset, mode, said);
+      const own = marksOf(dataset, mode, said);
+      const judged = benchmark === 'mm-vet' && mode === 'paper' && judge !== null ? await judgedMarks(own, judge, out) : null;
+      const marked = judged ?? own;
       const isWhole = mode === 'paper' && dataset.items.length === of;
       const upload = out !== null && isWhole ? await writeUpload(dataset, marked, out) : null;
-      report.benchmarks.push(benchmarkReport({ dataset, of, mode, marked, data, answers: out === null ? null : file, upload }, manifest));
+      report.benchmarks.push(
+        benchmarkReport(
+          {
+            dataset,
+            of,
+            mode,
+            marked,
+            metric: judged === null ? null : `${JUDGED} (${judge?.model})`,
+            data,
+            answers: out === null ? null : file,
+            upload,
+          },
+          manifest,
+        ),
+      );
     }
     if (out !== null) await write(out, withEarlier(report, earlier));
     return report;
   } finally {
     await held?.release();
   }
+}
+
+async function judgedMarks(marked: readonly Marked[], judge: Judge, out: string | null): Promise<Marked[]> {
+  const kept = new Answers(out === null ? null : join(out, `mm-vet-judge-${hash(judge.model)}.ndjson`), { judge: judge.model });
+  const given = await grades(marked, judge, kept);
+  return marked.map((each) => ({ ...each, mark: { ...each.mark, score: given.get(each.item.id) as number } }));
 }
 
 function packageOf(manifest: Manifest, revision: string): EvalReport['package'] {

@@ -43,19 +43,21 @@ export interface Evaluated {
   of: number;
   mode: Mode;
   marked: readonly Marked[];
+  /** What the number is, where somebody else gave the scores. */
+  metric: string | null;
   data: string | null;
   answers: string | null;
   upload: string | null;
 }
 
-export function benchmarkReport({ dataset, of, mode, marked, data, answers, upload }: Evaluated, manifest: Manifest): BenchmarkReport {
+export function benchmarkReport({ dataset, of, mode, marked, metric, data, answers, upload }: Evaluated, manifest: Manifest): BenchmarkReport {
   const { benchmark, items, found, files, notes } = dataset;
   const seconds = marked.reduce((sum, { answer }) => sum + answer.ms, 0) / 1000;
   return {
     benchmark,
     title: benchmark === 'kitchen' ? 'the synthetic kitchen, held-out scenes' : SOURCES[benchmark].title,
     mode,
-    score: score(benchmark, mode, marked),
+    score: { ...score(benchmark, mode, marked), ...(metric === null ? {} : { metric }) },
     items: items.length,
     of,
     prompts: promptHash(items),

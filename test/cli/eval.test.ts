@@ -1,5 +1,7 @@
 /** `mipha eval` as a user runs it, with nano as every benchmark's model. */
 import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -95,6 +97,17 @@ describe('every benchmark', () => {
   });
 });
 
+it('MM-Vet is graded by the judge that is named, and says so', async () => {
+  const server = createServer((request, response) => {
+    request.resume().on('end', () => response.end(JSON.stringify({ choices: [{ message: { content: '0.4' } }] })));
+  });
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
+  const { benchmarks } = reportOf(await evaluate('mm-vet', '--data', 'data/tables', '--judge', url, '--judge-model', 'j', '--json'));
+  server.close();
+  expect(benchmarks[0]?.score).toMatchObject({ value: 40, metric: "a judge's grades, in words of our own: not the published number (j)" });
+});
+
 describe('what is wrong', () => {
   it.each([
     [[], 'Option benchmarks: expected at least one name, or --data, received "none"'],
@@ -106,6 +119,8 @@ describe('what is wrong', () => {
     [['--compare', 'kitchen'], 'Option --compare: expected two folders and nothing else, received'],
     [['--compare', 'kitchen', 'data'], 'Option --compare: expected two folders that mipha eval --out has written, received'],
     [['--compare', 'kitchen', 'tables'], 'Option --compare: expected a benchmark that both have in the same mode'],
+    [['mm-vet', '--data', 'data/tables', '--judge', 'x'], 'Option --judge: expected the address of an API, received "x"'],
+    [['mm-vet', '--data', 'data/tables', '--judge', 'http://x'], 'Option --judge-model: expected the name of a model at --judge'],
     [['dance'], "command-argument value 'dance' is invalid"],
   ])('is said of %j', async (args, message) => {
     const paths = args.map((arg) => (existsSync(join(folder, arg)) ? join(folder, arg) : arg));
@@ -178,4 +193,4 @@ it('a run that is killed again and again ends with the same numbers', async () =
   expect(numbers(reportOf(await evaluate('kitchen', 'pope', 'mme', '--limit', '40', '--data', 'data/tables', '--out', 'killed', '--json')))).toBe(
     numbers(whole),
   );
-});
+}, 1_800_000);
