@@ -16,6 +16,7 @@ export const PROGRAMS = {
   },
   gcc: { probe: () => found('gcc'), install: 'gcc libc6-dev' },
   chromium: { probe: () => found('chromium'), install: 'chromium' },
+  curl: { probe: () => found('curl'), install: 'curl' },
   openssl: { probe: () => found('openssl'), install: 'openssl' },
 } as const satisfies Record<string, { probe: () => boolean; install: string }>;
 export type Program = keyof typeof PROGRAMS;
