@@ -9,9 +9,15 @@ export type NewFrame = Omit<FrameLine, 'file' | 'bytes'>;
 
 const FRAME_END_BYTES = 64; // `,"file":"000001.jpg","bytes":40000}` and a line feed
 
-/** `at`: ISO; `mono_ms`: of the session's monotonic clock. */
-export function startItem(session: string, watch: string, { camera, spec, timezone, model }: Start, times: Pick<RecordLine, 'at' | 'mono_ms'>): Item {
-  const line: RecordLine = { kind: 'start', v: 1, ...times, session, watch, camera, spec, timezone, model };
+/** `at`: ISO; `mono_ms`: of the session's monotonic clock. `isAgain`: at the beginning of a segment. */
+export function startItem(
+  session: string,
+  watch: string,
+  { camera, spec, timezone, model }: Start,
+  times: Pick<RecordLine, 'at' | 'mono_ms'>,
+  isAgain = false,
+): Item {
+  const line: RecordLine = { kind: 'start', v: 1, ...times, session, watch, camera, spec, timezone, model, ...(isAgain && { again: true as const }) };
   const text = JSON.stringify(line);
   return { text, bytes: Buffer.byteLength(text) + 1, facts: factsOf(line), isFrame: false, jpeg: null, start: { camera, spec, timezone, model } };
 }

@@ -32,6 +32,8 @@ const startSchema = z.object({
   /** Of its quiet hours, an IANA name. */
   timezone: text,
   model: z.object({ name: text, hash: text }).loose().nullable(),
+  /** Said once more because a segment begins with it: nothing began. */
+  again: z.literal(true).optional(),
 });
 
 const frameSchema = z.object({

@@ -34,7 +34,7 @@ const MOST_DAMAGE = 100; // that is named
 
 /**
  * Lines in the order in which they were recorded, whatever the clock did, each with the path of its picture. The `start` that is in force comes before the
- * first line, whenever it was written. An answer may come whose frame lies before `since`. The last line of a record that is being written may be
+ * first line, whenever it was written, and once, in however many segments it stands. An answer may come whose frame lies before `since`. The last line of a record that is being written may be
  * half: it is left out. `damaged` and `damage` tell of lines that cannot be read; they are complete when the iteration is.
  */
 export class Reading implements AsyncIterable<Recorded> {
@@ -59,17 +59,22 @@ export class Reading implements AsyncIterable<Recorded> {
     const known = new Map((await readIndex(this.disk, path)).segments.map((segment) => [segment.name, segment]));
     const names = (await ifThere(this.disk.readdir(path), [])).filter(isSegmentName).sort(byNumber);
     let start: (Recorded & { line: StartLine }) | null = null; // in force, and not given yet
+    let given: StartLine | null = null;
     for (const name of names) {
       if (isOutside(known.get(name), from, to) && (await this.isAsIndexed(path, known.get(name) as Segment))) continue;
       for await (const recorded of this.segment(join(path, name), name, name === names.at(-1))) {
         const { line } = recorded;
         if (line.kind === 'start') {
+          if (line.again === true && start === null && given !== null && isSame(line, given)) continue;
           start = recorded as Recorded & { line: StartLine };
           continue;
         }
         const at = Date.parse(line.at);
         if (at < from || at >= to) continue;
-        if (start !== null) yield start;
+        if (start !== null) {
+          yield start;
+          given = start.line;
+        }
         start = null;
         if (line.kind === 'frame') await this.findPicture(path, recorded);
         yield recorded;
@@ -118,4 +123,9 @@ function isOutside(segment: Segment | undefined, from: number, to: number): bool
 /** `folder`: the recorder's. Nothing is read before the iteration. */
 export function readRecord(folder: string, options: ReadOptions, disk: Disk = systemDisk): Reading {
   return new Reading(folder, options, disk);
+}
+
+function isSame(a: StartLine, b: StartLine): boolean {
+  const facts = ({ session, camera, spec, timezone, model }: StartLine) => JSON.stringify([session, camera, spec, timezone, model]);
+  return facts(a) === facts(b);
 }

@@ -258,7 +258,7 @@ export class Recorder {
       const now = this.clock.now();
       const tellAll = this.isClosing || this.waiters.length > 0;
       if (lane.queue.length === 0 && lane.losses.due(now, tellAll).length === 0) continue;
-      const repeat = (start: Start) => startItem(this.options.session, lane.watch, start, this.moment());
+      const repeat = (start: Start) => startItem(this.options.session, lane.watch, start, this.moment(), true);
       const moment: Moment = { monoMs: now, at: this.clock.date().toISOString(), tellAll, startItem: repeat };
       const room = await writeBatch(this.store, lane, moment);
       pictures = pictures === false ? false : (room ?? pictures);

@@ -2,7 +2,8 @@ import { appendFile, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { readRecord } from '../../src/record/read.js';
-import { answerLine, frameLine, jpeg, MIB, newFolder, openRecorder, readAll, START, TestClock } from './support.js';
+import { timelines } from '../../src/replay/timeline.js';
+import { answerLine, frameLine, jpeg, MIB, newFolder, onDisk, openRecorder, readAll, START, TestClock } from './support.js';
 
 async function recorded(count: number, segmentBytes = 60_000) {
   const folder = await newFolder();
@@ -24,14 +25,32 @@ it('gives a span of time, with what was true then, and reads no more than it mus
   const base = new TestClock().wallMs;
   const span = { since: new Date(base + 12_000), until: new Date(base + 15_000) };
   const expected = ['start', ...[12, 13, 14].flatMap((n) => [`front-1-${n}`, `one-${n}`])];
-  const given = async () =>
-    (await readAll(folder, span)).all.map(({ line }) => ('id' in line ? line.id : line.kind)).filter((id, i) => id !== 'start' || i === 0);
+  const given = async () => (await readAll(folder, span)).all.map(({ line }) => ('id' in line ? line.id : line.kind));
   expect(await given()).toEqual(expected);
   await recorder.close();
   expect(await given()).toEqual(expected);
   await writeFile(log(folder, 1), (await readFile(log(folder, 1), 'utf8')).replace(/^/, 'x').slice(0, -1)); // not asked about: not read
   expect((await readAll(folder, span)).reading.damaged).toBe(0);
   expect((await readAll(folder)).reading.damaged).toBe(2); // its first line and its last
+});
+
+it('gives what was true once, in however many segments it stands, and again when it began anew', async () => {
+  const { folder, clock, recorder } = await recorded(30);
+  recorder.watch('door', START);
+  recorder.watch('door', { ...START, camera: 'back' }).line(answerLine(99, clock));
+  await recorder.close();
+  const { all } = await readAll(folder);
+  expect(new Set(all.map(({ segment }) => segment)).size).toBeGreaterThan(4);
+  expect((await onDisk(folder)).lines.filter(({ kind }) => kind === 'start').length).toBeGreaterThan(6);
+  const starts = all.flatMap(({ line }) => (line.kind === 'start' ? [line.camera] : []));
+  expect(starts).toEqual(['front', 'back']);
+  const lives: number[] = [];
+  for await (const life of timelines(readRecord(folder, { watch: 'door' }))) {
+    let lines = 0;
+    while ((await life.next()) !== null) lines++;
+    lives.push(lines);
+  }
+  expect(lives).toEqual([60, 1]);
 });
 
 it('reads beside a writer, and a segment that is deleted meanwhile', async () => {
