@@ -51,6 +51,8 @@ export interface Dataset {
   items: Item[];
   /** What a reader of the number must know about this copy of the data. */
   notes: string[];
+  /** Why its number is another one than the paper's: published ones do not stand beside it. */
+  differs: string[];
 }
 
 /** `where`: file and line. */

@@ -22,5 +22,5 @@ export function kitchen(scenes = HELD_OUT): Dataset {
       }),
     ),
   );
-  return { benchmark: 'kitchen', found: `${scenes} held-out scenes, drawn now`, files: [], items, notes: [] };
+  return { benchmark: 'kitchen', found: `${scenes} held-out scenes, drawn now`, files: [], items, notes: [], differs: [] };
 }

@@ -23,6 +23,7 @@ export interface BenchmarkReport {
   found: string;
   files: Dataset['files'];
   notes: string[];
+  differs: string[];
   /** Where it was read from, and the answers, in the folder of the report. */
   data: string | null;
   answers: string | null;
@@ -51,7 +52,7 @@ export interface Evaluated {
 }
 
 export function benchmarkReport({ dataset, of, mode, marked, metric, data, answers, upload }: Evaluated, manifest: Manifest): BenchmarkReport {
-  const { benchmark, items, found, files, notes } = dataset;
+  const { benchmark, items, found, files, notes, differs } = dataset;
   const seconds = marked.reduce((sum, { answer }) => sum + answer.ms, 0) / 1000;
   return {
     benchmark,
@@ -66,6 +67,7 @@ export function benchmarkReport({ dataset, of, mode, marked, metric, data, answe
     found,
     files,
     notes,
+    differs,
     data,
     answers,
     upload,
@@ -80,10 +82,9 @@ export function precisionOf({ recipe }: Pick<Manifest, 'recipe'>): string {
 }
 
 /** Whether its number may stand beside a published one. */
-export function isComparable({ benchmark, mode, items, of, score: { value }, notes }: BenchmarkReport): boolean {
+export function isComparable({ benchmark, mode, items, of, score: { value }, differs }: BenchmarkReport): boolean {
   const isOther = benchmark === 'mm-vet' || benchmark === 'vizwiz-val' || benchmark === 'kitchen';
-  const isPart = items < of || notes.some((note) => /^(without|no rotations)/.test(note));
-  return mode === 'paper' && value !== null && !isOther && !isPart;
+  return mode === 'paper' && value !== null && !isOther && items === of && differs.length === 0;
 }
 
 /** 62.10 %, or points. */

@@ -31,12 +31,12 @@ function overview({ benchmarks }: EvalReport): Table {
   return { title: 'Scores', head: ['benchmark', 'mode', 'here', 'items', ...models], rows, notes: [...cautions, ...reasons] };
 }
 
-function reason({ benchmark, mode, items, of }: BenchmarkReport): string {
+function reason({ benchmark, mode, items, of, differs }: BenchmarkReport): string {
   if (mode === 'constrained') return 'typed answers, which nobody publishes';
   if (benchmark === 'mm-vet') return 'not by the published judge: for comparing packages with each other';
   if (benchmark === 'kitchen') return 'our own; nothing published is of it';
   if (benchmark === 'vizwiz-val') return 'val is not the test that is published';
-  return items < of ? 'a part of the data is compared with nothing published' : 'not on the data that the paper has, see below';
+  return items < of ? 'a part of the data is compared with nothing published' : differs.join('; ');
 }
 
 function asked({ items, of }: BenchmarkReport): string {
@@ -44,7 +44,7 @@ function asked({ items, of }: BenchmarkReport): string {
 }
 
 function details(report: BenchmarkReport): Table {
-  const { title, mode, score, prompts, aspect, secondsPerItem, found, files, notes, upload } = report;
+  const { title, mode, score, prompts, aspect, secondsPerItem, found, files, notes, differs, upload } = report;
   return {
     title: `${title}, ${mode}`,
     head: ['', ''],
@@ -58,7 +58,7 @@ function details(report: BenchmarkReport): Table {
       ...(upload === null ? [] : [['to upload', upload]]),
       ...files.map(({ path, md5 }) => ['md5', `${md5} ${path}`]),
     ],
-    notes,
+    notes: [...differs, ...notes],
   };
 }
 

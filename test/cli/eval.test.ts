@@ -89,8 +89,8 @@ describe('every benchmark', () => {
 
   it('stands beside what was published only where it may', async () => {
     const { stdout } = await evaluate('gqa', '--data', 'data/eval', '--out', 'llava');
-    expect(stdout).toMatch(/benchmark +mode +here +items +Mipha-3B/);
-    expect(stdout).toMatch(/gqa +paper +\S+ % +3 +63\.9 +63\.3 +62\.7/);
+    expect(stdout).not.toContain('Mipha-3B');
+    expect(stdout).toContain('gqa, paper: 3 questions, of 12578 that were published');
     const part = await evaluate('gqa', '--data', 'data/eval', '--limit', '1');
     expect(part.stdout).not.toContain('Mipha-3B');
     expect(part.stdout).toContain('gqa, paper: a part of the data is compared with nothing published');

@@ -83,7 +83,7 @@ describe('prompts', () => {
   });
 
   it('are said to be with or without OCR tokens', async () => {
-    expect((await openBenchmark('textvqa', made.tables)).notes.join()).toMatch(/^without OCR tokens/);
+    expect((await openBenchmark('textvqa', made.tables)).differs.join()).toMatch(/without OCR tokens/);
     expect((await openBenchmark('textvqa', made.folder)).notes).toEqual(['with OCR tokens, as in the paper']);
   });
 });
@@ -404,6 +404,27 @@ describe('a broken', () => {
       'DATA/scienceqa/problems.json: 1: expected an answer below 2, received 2',
     ],
     [
+      'list of GQA that is short',
+      'gqa',
+      'gqa/llava_gqa_testdev_balanced.jsonl',
+      lines((all) => all.slice(1)),
+      'DATA/gqa/data/testdev_balanced_questions.json: expected a question to every answer, received none to 1, as 200',
+    ],
+    [
+      'list of TextVQA that is short',
+      'textvqa',
+      'textvqa/llava_textvqa_val_v051_ocr.jsonl',
+      lines((all) => all.slice(0, 2)),
+      'DATA/textvqa/TextVQA_0.5.1_val.json: expected a question to every answer, received none to 1, as ["p1",',
+    ],
+    [
+      'list of MM-Vet that is short',
+      'mm-vet',
+      'mm-vet/llava-mm-vet.jsonl',
+      lines((all) => all.slice(1)),
+      'DATA/mm-vet/mm-vet.json: expected a question to every answer, received none to 1, as v1_0',
+    ],
+    [
       'question of MM-Vet',
       'mm-vet',
       'mm-vet/mm-vet.json',
@@ -473,7 +494,7 @@ describe('what is not there', () => {
       image: index === 1 ? 'AAAA'.repeat(20) : '1',
     }));
     writeFileSync(path, tsv(MMBENCH_COLUMNS, rows));
-    expect((await openBenchmark('mmbench', copy)).notes).toEqual(['no rotations in this table: the accuracy is not circular, and higher for it']);
+    expect((await openBenchmark('mmbench', copy)).differs).toEqual(['no rotations in this table: the accuracy is not circular, and higher for it']);
     writeFileSync(
       path,
       tsv(MMBENCH_COLUMNS, [...rows, { ...rows[1], index: 1_000_002 }, { ...rows[1], index: 2_000_002 }] as Record<string, string | number>[]),
@@ -481,7 +502,11 @@ describe('what is not there', () => {
     expect((await openBenchmark('mmbench', copy)).notes).toEqual(['1 of 2 questions have fewer rotations than options']);
     writeFileSync(path, tsv(MMBENCH_COLUMNS, [rows[0] as Record<string, string | number>, { ...rows[0], index: 1_000_002 }]));
     await expect(openBenchmark('mmbench', copy)).rejects.toThrow(`${path}: expected row 2, whose rotations are there, received only 1000002`);
-    expect((await openBenchmark('mme', made.tables)).notes.join()).toMatch(/^without the tasks count, position/);
+    expect((await openBenchmark('mme', made.tables)).differs).toEqual([
+      expect.stringMatching(/^without the tasks count, position/),
+      '6 questions, of 2374 that were published',
+    ]);
+    expect((await openBenchmark('pope', made.tables)).differs).toEqual(['9 questions, of 8910 that were published']);
   });
 });
 

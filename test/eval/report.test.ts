@@ -32,8 +32,7 @@ describe('a number', () => {
     expect(isComparable(reportOf())).toBe(true);
     expect(isComparable(reportOf({ of: 17 }))).toBe(false);
     expect(isComparable(reportOf({ mode: 'constrained' }))).toBe(false);
-    expect(isComparable(reportOf({ notes: ['without OCR tokens, which'] }))).toBe(false);
-    expect(isComparable(reportOf({ notes: ['no rotations in this table'] }))).toBe(false);
+    expect(isComparable(reportOf({ differs: ['without OCR tokens'] }))).toBe(false);
     expect(isComparable(reportOf({ notes: ['with OCR tokens, as in the paper'] }))).toBe(true);
     for (const benchmark of ['mm-vet', 'vizwiz-val', 'kitchen'] as const) expect(isComparable(reportOf({ benchmark }))).toBe(false);
     const none = { ...reportOf().score, value: null };
@@ -46,6 +45,12 @@ describe('a number', () => {
     const all = tables({ package: { name: 'nano', revision: '1', precision: 'w8a8 (1)', imageSize: 112 }, backend: 'cpu', benchmarks: [report] });
     const text = plain(all);
     for (const part of ['0.250', 'x.tsv', 'abc', 'u.json', report.prompts, 'pad', '16 of 16', 'note <1>', '63.9']) expect(text).toContain(part);
+    const other = { ...report, differs: ['3 questions, of 12578 that were published'] };
+    const beside = plain(
+      tables({ package: { name: 'nano', revision: '1', precision: 'w8a8 (1)', imageSize: 112 }, backend: 'cpu', benchmarks: [other] }),
+    );
+    expect(beside).not.toContain('63.9');
+    expect(beside).toContain('gqa, paper: 3 questions, of 12578 that were published');
     expect(markdown('T', 'words', all)).toContain('| data | table: a\\|b |');
     const html = page('T', 'a <b>', all);
     expect(html).toContain('a &#60;b&#62;');

@@ -28,6 +28,11 @@ export type Labels = (folder: string, items: Item[]) => Promise<Files>;
 export const gqaLabels: Labels = async (folder, items) => {
   const file = await readJson(fileIn(folder, GQA, 'its answers'), gqaSchema);
   for (const item of items) item.truth = [known(file, file.value[item.id], `question ${item.id}`).answer];
+  allAsked(
+    file,
+    Object.keys(file.value),
+    items.map((item) => item.id),
+  );
   return [file];
 };
 const GQA = ['testdev_balanced_questions.json', 'data/testdev_balanced_questions.json', 'data/questions1.2/testdev_balanced_questions.json'];
@@ -37,6 +42,7 @@ export const textVqaLabels: Labels = async (folder, items) => {
   const file = await readJson(fileIn(folder, ['TextVQA_0.5.1_val.json'], 'its answers'), textVqaSchema);
   const key = (image: string, question: string) => JSON.stringify([image, question.toLowerCase()]);
   const answers = new Map(file.value.data.map(({ image_id, question, answers: people }) => [key(image_id, question), people]));
+  const asked: string[] = [];
   for (const item of items) {
     const lines = item.prompt.split('\n');
     if (lines.length !== 2 && lines.length !== 3) {
@@ -45,7 +51,9 @@ export const textVqaLabels: Labels = async (folder, items) => {
     const [question = ''] = lines;
     item.truth = known(file, answers.get(key(imageId(item), question)), `${JSON.stringify(question)} about ${imageId(item)}`);
     item.question = question;
+    asked.push(key(imageId(item), question));
   }
+  allAsked(file, [...answers.keys()], asked);
   return [file];
 };
 
@@ -149,10 +157,22 @@ export const mmVetLabels: Labels = async (folder, items) => {
     item.truth = [answer];
     item.categories = capability;
   }
+  allAsked(
+    file,
+    Object.keys(file.value),
+    items.map(({ id: own }) => `v1_${own.replace(/^v1_/, '')}`),
+  );
   return [file];
 };
 
 export const noLabels: Labels = async () => [];
+
+/** Throws ERR_OPTION where answers are left over: the questions are cut off. */
+function allAsked({ path }: { path: string }, answered: readonly string[], asked: readonly string[]): void {
+  const known = new Set(asked);
+  const left = answered.filter((key) => !known.has(key));
+  if (left.length > 0) throw dataError(path, 'a question to every answer', `none to ${left.length}, as ${left[0]}`);
+}
 
 function known<T, V>(file: JsonFile<V>, found: T | undefined, what: string): T {
   if (found === undefined) throw dataError(file.path, `an answer to ${what}`, 'none');

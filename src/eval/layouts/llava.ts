@@ -84,12 +84,13 @@ const vizwizSchema = z.array(z.object({ image: z.string(), question: z.string(),
 export async function readFolder(benchmark: Benchmark, folder: string, path: string): Promise<Dataset> {
   const read = benchmark === 'scienceqa' ? readScience : benchmark === 'vizwiz-val' ? readVizwizVal : readList;
   const { items, files } = await read(folder, path, benchmark);
-  const notes = checkItems(benchmark, items, path);
+  const { notes, differs } = checkItems(benchmark, items, path);
   if (benchmark === 'textvqa') {
     const withTokens = items.filter(({ prompt }) => prompt.split('\n').length === 3).length;
-    notes.push(withTokens === items.length ? 'with OCR tokens, as in the paper' : `${withTokens} of ${items.length} questions with OCR tokens`);
+    if (withTokens === items.length) notes.push('with OCR tokens, as in the paper');
+    else differs.push(`${withTokens} of ${items.length} questions with OCR tokens`);
   }
-  return { benchmark, found: `folder of LLaVA, ${items.length} questions`, files, items, notes };
+  return { benchmark, found: `folder of LLaVA, ${items.length} questions`, files, items, notes, differs };
 }
 
 type Read = Pick<Dataset, 'items' | 'files'>;
