@@ -165,6 +165,24 @@ describeWith(['mosquitto', 'chromium'], 'the page in a browser', () => {
     await shows(page, /No answer/);
   });
 
+  it('asks about a picture that somebody has, in words and typed', async () => {
+    await using opened = await open(browser, `${node.url}#/ask`);
+    const { page, complaints } = opened;
+    await page.getByLabel('About').selectOption('a picture of yours');
+    await page.getByLabel('Question').fill('What is on the table?');
+    await page.getByRole('button', { name: 'Ask' }).click();
+    await page.getByText('Choose a picture first').waitFor();
+    await page.getByLabel('Picture').setInputFiles(join('examples', 'kitchen.png'));
+    await page.locator('.upload').waitFor();
+    await page.getByRole('button', { name: 'Ask' }).click();
+    await until('a sentence', async () => /on the table\.$/.test(await text(page, '.asked .value')));
+    await page.getByLabel('Yes or no').check();
+    await page.getByLabel('Question').fill('Is there a person?');
+    await page.getByRole('button', { name: 'Ask' }).click();
+    await until('yes or no', async () => /^(Yes|No)$/.test(await text(page, '.asked .value')));
+    expect(complaints).toEqual([]);
+  });
+
   it('labels what was recorded, tries settings on it, and checks a configuration', async () => {
     await using opened = await open(browser, `${node.url}#/watch/lamp`);
     const { page } = opened;

@@ -62,7 +62,7 @@ export function AskView() {
     running.current = abort;
     const answer = answerSpec(kind, choices, bounds);
     try {
-      if (camera === UPLOAD) await askAbout(upload?.url ?? '', question, answer, abort.signal, change);
+      if (camera === UPLOAD) await askAbout(model.info?.models[0]?.id ?? '', upload?.url ?? '', question, answer, abort.signal, change);
       else await askCamera(camera, cameras.find((one) => one.id === camera)?.images === true, question, answer, abort.signal, change);
     } catch (error) {
       change(abort.signal.aborted ? { state: 'cancelled' } : { state: 'failed', words: (error as Refused).message });
@@ -221,6 +221,7 @@ async function askCamera(
 
 /** By the endpoint that other programs use, whose shapes are not ours. */
 async function askAbout(
+  model: string,
   url: string,
   question: string,
   answer: AnswerSpec | undefined,
@@ -234,7 +235,7 @@ async function askAbout(
   const begun = performance.now();
   let text = '';
   const body = {
-    model: 'mipha',
+    model,
     stream: true,
     messages: [{ role: 'user', content }],
     ...(answer === undefined ? {} : { response_format: formatOf(answer) }),
