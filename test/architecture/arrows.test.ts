@@ -133,7 +133,7 @@ describe('arrows between the rooms of src', () => {
       yaml: ['service'],
       pino: ['service'],
       'prom-client': ['service'],
-      hono: ['http'],
+      hono: ['http', 'page'],
       '@hono/node-server': ['http'],
     };
     const strays = src.flatMap(({ path, text }) =>
