@@ -61,6 +61,16 @@ describe('both layouts', () => {
   });
 });
 
+describe('two questions about each of two equal pictures', () => {
+  it('are pairs in their order', async () => {
+    const copy = mkdtempSync(join(root, 'equal-'));
+    const rows = ['a', 'b', 'c', 'd'].map((question, index) => ({ index, image: 'AAAA'.repeat(20), question, answer: 'No', category: 'OCR' }));
+    writeFileSync(join(copy, 'MME.tsv'), tsv(['index', 'image', 'question', 'answer', 'category'], rows));
+    const { items } = await openBenchmark('mme', copy);
+    expect(items.map(({ group }) => group === items[0]?.group)).toEqual([true, true, false, false]);
+  });
+});
+
 describe('prompts', () => {
   const prompts = async (benchmark: PublishedBenchmark, data = made.tables) =>
     (await openBenchmark(benchmark, data)).items.map(({ prompt }) => prompt);
