@@ -1,6 +1,7 @@
 /** MQTT.js, one client per attempt to connect: its stores start empty, and secrets and certificates are read each time. */
 import { readFile } from 'node:fs/promises';
 import { type IClientOptions, type IClientPublishOptions, type IPublishPacket, type MqttClient, connect as mqttConnect } from 'mqtt';
+import { generate } from 'mqtt-packet';
 import { MiphaError } from '../errors.js';
 import { redactor } from '../redact.js';
 import { type BrokerAddress, parseAddress } from './address.js';
@@ -108,6 +109,17 @@ export function incomingOf(topic: string, payload: Buffer, packet: IPublishPacke
     ...(correlationData === undefined ? {} : { correlation: correlationData }),
     ...(messageExpiryInterval === undefined ? {} : { expiryS: messageExpiryInterval }),
   };
+}
+
+/** MQTT.js acknowledges a message when this function says that it was handled. That it was not lets it read on, which waiting would not: pings come too. */
+export function holdAcks(client: MqttClient): void {
+  client.handleMessage = ({ qos }, done) => done(qos === 0 ? undefined : new Error('held'));
+}
+
+/** Of a message that was held. */
+export function acknowledge(client: MqttClient, { qos, messageId }: IPublishPacket): void {
+  if (qos === 0 || messageId === undefined || !client.connected) return;
+  client.stream.write(generate({ cmd: 'puback', messageId, reasonCode: 0 }, { protocolVersion: 5 }));
 }
 
 export function publishOptions({ qos, retain, expiryS, contentType, correlation, user }: Publish): IClientPublishOptions {

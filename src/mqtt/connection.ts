@@ -3,7 +3,7 @@ import { EventEmitter } from 'node:events';
 import { Socket } from 'node:net';
 import type { IPublishPacket, MqttClient } from 'mqtt';
 import { Backoff } from '../backoff.js';
-import { type BrokerOptions, failureOf, incomingOf, openClient, publishOptions, readSecrets } from './client.js';
+import { acknowledge, type BrokerOptions, failureOf, holdAcks, incomingOf, openClient, publishOptions, readSecrets } from './client.js';
 import { checkGranted, lackIn, lackOf, suspectedLack } from './needs.js';
 import { makePacketLengths } from './packet-lengths.js';
 import type { Incoming, Publish, Wire } from './wire.js';
@@ -13,6 +13,8 @@ export interface ConnectionOptions extends BrokerOptions {
   will?: { topic: string; payload: string };
   /** What came while it was away for a moment is not asked for when it is back: default false. */
   clean?: boolean;
+  /** MQTT 5: so many messages come at a time, and the next one when one of them was acknowledged by whoever got it (Incoming.acknowledge). */
+  heldAtOnce?: number;
   /** For a program that asks and publishes nothing else: takes less memory, see packet-lengths.ts. Default false. */
   small?: boolean;
   /** Runs before each attempt; false ends all attempts, an exception is a failed one. */
@@ -42,8 +44,6 @@ const WILL_DELAY_S = 2;
 /** Messages we take before acknowledging the first. */
 const RECEIVE_MAXIMUM = 16;
 const CLOSE_MS = 1000;
-/** Nothing is subscribed to it: to end that changes nothing, and brokers answer. */
-const NOBODYS_TOPIC = 'mipha/v1/_nothing';
 /** So many connections in a row that end like this did not end by chance. */
 const BY_CHANCE = 3;
 
@@ -137,7 +137,7 @@ export class Connection extends EventEmitter<{ up: [Wire]; down: [string]; messa
   }
 
   private open(secrets: Awaited<ReturnType<typeof readSecrets>>): MqttClient {
-    const { will, clean = false, protocol, maxPacketBytes } = this.options;
+    const { will, clean = false, heldAtOnce = RECEIVE_MAXIMUM, protocol, maxPacketBytes } = this.options;
     const v5 = protocol === '5';
     const keeps = v5 && !clean;
     return openClient(this.options, secrets, {
@@ -157,7 +157,7 @@ export class Connection extends EventEmitter<{ up: [Wire]; down: [string]; messa
       ...(v5
         ? {
             properties: {
-              receiveMaximum: RECEIVE_MAXIMUM,
+              receiveMaximum: heldAtOnce,
               maximumPacketSize: maxPacketBytes,
               ...(keeps ? { sessionExpiryInterval: SESSION_EXPIRY_S } : {}),
             },
@@ -206,7 +206,13 @@ export class Connection extends EventEmitter<{ up: [Wire]; down: [string]; messa
         });
       });
       client.on('close', over);
-      client.on('message', (topic: string, payload: Buffer, packet: IPublishPacket) => this.emit('message', incomingOf(topic, payload, packet)));
+      const { heldAtOnce } = this.options;
+      if (heldAtOnce !== undefined) holdAcks(client);
+      client.on('message', (topic: string, payload: Buffer, packet: IPublishPacket) => {
+        const message = incomingOf(topic, payload, packet);
+        if (heldAtOnce !== undefined) message.acknowledge = () => acknowledge(client, packet);
+        this.emit('message', message);
+      });
       client.on('connect', () => {
         const lack = lackIn(client.serverProperties ?? {});
         if (lack !== undefined) {
@@ -237,13 +243,18 @@ export class Connection extends EventEmitter<{ up: [Wire]; down: [string]; messa
   }
 
   private wire(client: MqttClient, acks: Set<NodeJS.Timeout>, breakOff: Wire['breakOff']): Wire {
-    const { maximumPacketSize = Number.POSITIVE_INFINITY, receiveMaximum = 65_535 } = client.serverProperties ?? {};
+    const {
+      maximumPacketSize = Number.POSITIVE_INFINITY,
+      receiveMaximum = 65_535,
+      sharedSubscriptionAvailable = true,
+    } = client.serverProperties ?? {};
     const { protocol } = this.options;
     const { ackMs } = this.timing;
     return {
       protocol,
       maxPacketBytes: maximumPacketSize,
       receiveMaximum,
+      offersShared: protocol === '5' && sharedSubscriptionAvailable,
       breakOff,
       get backlogBytes() {
         return client.stream.writableLength;
@@ -267,11 +278,13 @@ export class Connection extends EventEmitter<{ up: [Wire]; down: [string]; messa
       },
       subscribe: async (filters, { past = false } = {}) => {
         // Retained commands are refused, not obeyed: their flag is kept as published, and those of the past are not asked for.
-        const flags = protocol === '5' ? { qos: 1 as const, nl: true, rap: true, rh: past ? 0 : 2 } : { qos: 1 as const };
-        checkGranted(await client.subscribeAsync(Object.fromEntries(filters.map((filter) => [filter, flags]))));
+        // A subscription that is shared must not leave out one's own messages.
+        const flags = (filter: string) =>
+          protocol === '5' ? { qos: 1 as const, nl: !filter.startsWith('$share/'), rap: true, rh: past ? 0 : 2 } : { qos: 1 as const };
+        checkGranted(await client.subscribeAsync(Object.fromEntries(filters.map((filter) => [filter, flags(filter)]))));
       },
-      roundTrip: async () => {
-        await client.unsubscribeAsync(NOBODYS_TOPIC);
+      unsubscribe: async (filters) => {
+        await client.unsubscribeAsync([...filters]);
       },
     };
   }

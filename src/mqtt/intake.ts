@@ -6,10 +6,11 @@ import { parseJson } from './json.js';
 import { RequestError, schemaError } from './request-error.js';
 import { BROADCAST_VERBS, payloadSchema, type RequestOf, TRANSACTION_CHARS, VERBS, type Verb, verbSchemas } from './request-schemas.js';
 import { cutText } from './text.js';
-import type { RequestTarget, Topics } from './topics.js';
+import { poolTopics, type RequestTarget, type Topics } from './topics.js';
 import type { Incoming } from './wire.js';
 
 export interface IntakeOptions {
+  base: string;
   topics: Topics;
   /** Longest payload that is looked at. */
   requestBytes: number;
@@ -49,7 +50,8 @@ const VERB_NAME = /^[a-z0-9-]{1,32}(\/[a-z0-9-]{1,32})?$/;
 export function takeIn(message: Incoming, target: RequestTarget, options: IntakeOptions): Intake | undefined {
   if (message.retained && message.payload.length === 0) return undefined; // somebody clears a retained command
   const verb = VERB_NAME.test(target.verb) ? target.verb : 'unknown';
-  const address: Address = { verb, topic: options.topics.response(verb), transaction: null, correlation: message.correlation };
+  const topic = target.pool === undefined ? options.topics.response(verb) : poolTopics(options.base, target.pool).response;
+  const address: Address = { verb, topic, transaction: null, correlation: message.correlation };
   try {
     const body = addressed(message, address, options);
     return { kind: 'admitted', admitted: admit(message, target, body, address, options) };
@@ -91,10 +93,15 @@ function bodyOf(payload: Buffer, mostBytes: number): object | RequestError {
   }
 }
 
-function admit({ expiryS }: Incoming, { verb, broadcast }: RequestTarget, body: object, address: Address, options: IntakeOptions): Admitted {
+function admit({ expiryS }: Incoming, { verb, broadcast, pool }: RequestTarget, body: object, address: Address, options: IntakeOptions): Admitted {
   if (!isVerb(verb)) throw unknownVerb(verb);
   if (broadcast && !BROADCAST_VERBS.includes(verb)) {
     throw new RequestError('FORBIDDEN', `All nodes at once may be asked only for ${BROADCAST_VERBS.join(', ')}`);
+  }
+  if (pool !== undefined && expiryS === undefined) {
+    throw new RequestError('SCHEMA', 'A query to a pool needs a Message Expiry Interval (MQTT 5): the broker may hold it until a node is free', {
+      refs: [{ key: 'message_expiry_interval', value: 'missing' }],
+    });
   }
   const parsed = payloadSchema(verb).safeParse(body);
   if (!parsed.success) throw schemaError(parsed.error);

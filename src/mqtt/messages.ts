@@ -189,6 +189,7 @@ export const infoSchema = z.object({
   protocol: z.enum(['5', '3.1.1']),
   labels: z.record(z.string(), z.string()).describe('what the owner says about the node, by name: where it is, what its camera sees'),
   draining: z.boolean().describe('it takes no new queries'),
+  pool: idSchema.nullable().describe('the queue that it shares with other nodes'),
   models: z.array(modelSchema.extend({ state: z.enum(['loading', 'ready', 'failed']) })),
   cameras: z.array(z.object({ id: idSchema, uri: z.string().describe('secrets masked'), enabled: z.boolean(), images: z.boolean() })),
   watches: z.array(

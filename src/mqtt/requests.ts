@@ -71,6 +71,7 @@ export interface RequestsStats {
 
 interface Running {
   admitted: Admitted;
+  ended: () => void;
   abort: AbortController;
   timer: NodeJS.Timeout;
   accepted: boolean;
@@ -101,16 +102,21 @@ export class Requests {
 
   constructor(private readonly options: RequestsOptions) {
     const { topics, base, requestBytes, deadlineMs, replyTopics } = options;
-    this.intake = { topics, requestBytes, deadlineMs, replyFilters: replyFilters(base, topics.root, replyTopics) };
+    this.intake = { base, topics, requestBytes, deadlineMs, replyFilters: replyFilters(base, topics.root, replyTopics) };
   }
 
-  /** A message on one of the request topics, `target` being what its name says. Never throws. */
-  handle(message: Incoming, target: RequestTarget): void {
+  /** A message on one of the request topics, `target` being what its name says; `ended`: there is nothing more to be done for it. Never throws. */
+  handle(message: Incoming, target: RequestTarget, ended: () => void = () => {}): void {
     const intake = takeIn(message, target, this.intake);
-    if (intake === undefined) return;
+    if (intake === undefined) {
+      ended();
+      return;
+    }
     this.counts.received++;
-    if (intake.kind === 'refused') this.finish(intake.address, intake.error);
-    else this.take(intake.admitted, message.duplicate);
+    if (intake.kind === 'refused') {
+      this.finish(intake.address, intake.error);
+      ended();
+    } else if (!this.take(intake.admitted, message.duplicate, ended)) ended();
   }
 
   /** Ends all that is under way with SHUTTING_DOWN, and everything that still comes. */
@@ -129,13 +135,14 @@ export class Requests {
     };
   }
 
-  private take(admitted: Admitted, redelivered: boolean): void {
+  /** False when it is over already. */
+  private take(admitted: Admitted, redelivered: boolean, ended: () => void): boolean {
     const { key, address } = admitted;
     const running = key === null ? undefined : this.runningByKey.get(key);
     if (running !== undefined) {
       this.counts.duplicates++; // it will be answered
       if (!redelivered) running.again = admitted;
-      return;
+      return false;
     }
     const before = key === null ? undefined : (this.answers.get(key, undefined) ?? this.changes.get(key, this.options.world?.()));
     if (before !== undefined) {
@@ -145,14 +152,19 @@ export class Requests {
     else if (admitted.verb === 'cancel') this.cancel(admitted.request.target, address);
     else if (this.active >= ACTIVE) {
       this.finish(address, new RequestError('QUEUE_FULL', `${ACTIVE} requests are under way`, { retryAfterMs: 1000 }));
-    } else void this.run(admitted);
+    } else {
+      void this.run(admitted, ended);
+      return true;
+    }
+    return false;
   }
 
-  private async run(admitted: Admitted): Promise<void> {
+  private async run(admitted: Admitted, ended: () => void): Promise<void> {
     const { arrivedMs, endsMs, key, address, verb } = admitted;
     const deadlineMs = Math.round(endsMs - arrivedMs);
     const running: Running = {
       admitted,
+      ended,
       abort: new AbortController(),
       accepted: false,
       over: false,
@@ -215,6 +227,7 @@ export class Requests {
     const answered = outcome instanceof RequestError ? null : this.answer(admitted, outcome.data, freshness);
     if (outcome instanceof RequestError) this.finish(admitted.address, outcome);
     abort.abort(outcome instanceof RequestError ? outcome : undefined);
+    running.ended();
     // Asked anew when the picture was too old already: that answer is none for this one.
     if (answered === 'ok' && again !== undefined && freshness !== undefined && staleMs(freshness) <= again.arrivedMs) this.takeAgain(again);
   }
@@ -235,7 +248,7 @@ export class Requests {
   }
 
   private takeAgain(again: Admitted): void {
-    if (again.endsMs > performance.now()) this.take(again, false);
+    if (again.endsMs > performance.now()) this.take(again, false, () => {});
   }
 
   private cancel(target: string, address: Address): void {

@@ -10,7 +10,18 @@ export type WatchSetting = (typeof WATCH_SETTINGS)[number];
 export interface RequestTarget {
   verb: string;
   broadcast: boolean;
+  /** To whichever member of a shared queue gets it; its name. */
+  pool?: string;
 }
+
+/** Of a queue that nodes share; throws ERR_OPTION as topicsOf() does. */
+export function poolTopics(base: string, pool: string): Record<'request' | 'response', string> {
+  const root = `${checkId('base', base)}/v1/${POOL}/${checkId('pool', pool)}`;
+  return { request: `${root}/request/query`, response: `${root}/response/query` };
+}
+
+/** No node can have this name. */
+export const POOL = 'pool';
 
 /** A topic this node listens to, taken apart. */
 export type ParsedTopic =

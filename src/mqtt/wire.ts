@@ -33,6 +33,8 @@ export interface Incoming {
   responseTopic?: string;
   correlation?: Buffer;
   expiryS?: number;
+  /** Where the connection holds acknowledgements: lets the broker send the next one. */
+  acknowledge?: () => void;
 }
 
 export interface Wire {
@@ -41,14 +43,16 @@ export interface Wire {
   readonly maxPacketBytes: number;
   /** QoS 1 messages the broker takes before it has acknowledged the first. */
   readonly receiveMaximum: number;
+  /** Subscriptions that several clients share, one message for one of them. */
+  readonly offersShared: boolean;
   /** Bytes written and not yet taken by the system: grows when the link is slower than we are. */
   readonly backlogBytes: number;
   /** `done`: QoS 0 once written, QoS 1 once acknowledged, with an error if refused; never when the connection breaks before. */
   publish(message: Publish, done: (refusal: Error | null) => void): void;
   /** QoS 1; retained messages of the past only if `past` is true. Rejects when a filter is refused or gets less than QoS 1. */
   subscribe(filters: readonly string[], options?: { past?: boolean }): Promise<void>;
-  /** To the broker and back: what it had sent before it answered has arrived. */
-  roundTrip(): Promise<void>;
+  /** What the broker had sent before it answered has arrived. */
+  unsubscribe(filters: readonly string[]): Promise<void>;
   /** Ends the connection without ceremony; a new one will follow, later when somebody has to do something first (`lasting`). */
   breakOff(reason: string, lasting?: boolean): void;
 }

@@ -9,6 +9,8 @@ import type { Incoming, Publish, Wire } from '../mqtt/wire.js';
 const WINDOW = 16;
 /** Rounds to the broker and back without anything new are enough; a broker that never stops sending is no reason to wait. */
 const MOST_ROUNDS = 200;
+/** Nothing is subscribed to it: to end that changes nothing, and brokers answer. */
+const NOBODYS_TOPIC = 'mipha/v1/_nothing';
 
 /** `settled`: all that was retained has come. `down`: not connected any more. Handlers must not throw. */
 export class Wiring extends EventEmitter<{ settled: []; down: []; message: [Incoming] }> {
@@ -81,7 +83,7 @@ export class Wiring extends EventEmitter<{ settled: []; down: []; message: [Inco
       await wire.subscribe(this.filters, { past: true });
       for (let before = -1, round = 0; before !== this.received && round < MOST_ROUNDS; round++) {
         before = this.received;
-        await wire.roundTrip();
+        await wire.unsubscribe([NOBODYS_TOPIC]);
       }
     } catch (error) {
       if (this.wire === wire) wire.breakOff(`subscription refused: ${(error as Error).message}`, true);

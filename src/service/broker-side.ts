@@ -6,7 +6,8 @@ import type { DiscoveryNode } from '../mqtt/discovery-payload.js';
 import { Link } from '../mqtt/link.js';
 import { type Info, infoSchema, Stamp } from '../mqtt/messages.js';
 import { type Handlers, Requests, type RequestsOptions } from '../mqtt/requests.js';
-import { type Topics, topicsOf } from '../mqtt/topics.js';
+import { SharedQueue } from '../mqtt/shared-queue.js';
+import { poolTopics, type Topics, topicsOf } from '../mqtt/topics.js';
 import { type Incoming, PICTURE_OVERHEAD_BYTES } from '../mqtt/wire.js';
 import { Feed } from '../page/feed.js';
 import { utf8Text } from '../utf8.js';
@@ -45,6 +46,7 @@ export class BrokerSide extends EventEmitter<{ online: []; offline: []; failed: 
   readonly results: ResultPublisher;
   readonly pictures: EventPictures;
   private readonly discovery: Discovery | null;
+  private readonly queue: SharedQueue | null;
   private readonly model = (): Model => ({ id: this.options.state.model?.name ?? '', rev: this.options.state.model?.revision ?? '' });
   private requests: Requests | null = null;
   private readonly log;
@@ -60,9 +62,20 @@ export class BrokerSide extends EventEmitter<{ online: []; offline: []; failed: 
     this.topics = topicsOf(base, node);
     this.feed = new Feed(this.topics.root);
     const stamp = new Stamp(node, session);
+    const clientId = `${base}-${node}-${clientSuffix}`;
+    const { pool, pool_filter } = mqtt;
+    this.queue =
+      pool === undefined
+        ? null
+        : new SharedQueue({
+            ...linkOptions(mqtt),
+            clientId: `${clientId}-pool`,
+            holds: pool_filter !== undefined,
+            filter: pool_filter ?? `$share/${pool}/${poolTopics(base, pool).request}`,
+          });
     this.link = new Link({
       ...linkOptions(mqtt),
-      clientId: `${base}-${node}-${clientSuffix}`,
+      clientId,
       topics: this.topics,
       session,
       subscriptions: mqtt.discovery.enabled ? [`${mqtt.discovery.prefix}/status`] : [],
@@ -91,11 +104,13 @@ export class BrokerSide extends EventEmitter<{ online: []; offline: []; failed: 
     });
     link.on('online', () => {
       log.info('online');
+      this.servePool();
       this.emit('online');
     });
     link.on('offline', (reason) => {
       log.warn({ reason }, 'offline');
       this.emit('offline');
+      this.servePool();
     });
     link.on('alert', (id, text) => {
       if (text !== null) log.warn(text);
@@ -104,6 +119,7 @@ export class BrokerSide extends EventEmitter<{ online: []; offline: []; failed: 
     link.on('message', (message) => this.receive(message));
     link.on('remembered', (payload) => this.tidy(payload));
     this.forwarding = this.options.log.onWarning((warning) => this.outlet.log(this.topics.log, warning, changer.config.log.mqtt));
+    this.connectQueue(changer.config.mqtt.pool);
     link.start().catch((error: MiphaError) => this.emit('failed', error));
   }
 
@@ -125,6 +141,26 @@ export class BrokerSide extends EventEmitter<{ online: []; offline: []; failed: 
     };
   }
 
+  /** Requests of the pool are answered like others. */
+  private connectQueue(pool: string | undefined): void {
+    const { queue, log } = this;
+    queue?.on('message', ({ acknowledge = () => {}, ...message }) =>
+      this.requests?.handle(message, { verb: 'query', broadcast: false, ...(pool === undefined ? {} : { pool }) }, acknowledge),
+    );
+    queue?.on('alert', (text) => {
+      if (text !== null) log.warn(`the pool ${pool}: ${text}`);
+      this.node.alert('mqtt-pool', text === null ? null : `The pool ${pool} cannot reach this node, which can still be asked by its name: ${text}`);
+    });
+    queue?.start();
+  }
+
+  /** Takes part in the pool while there is a model, answers can leave and the node is not drained; the other members get what comes meanwhile. */
+  servePool(): void {
+    const { changer, state } = this.options;
+    const { modelState, lifecycle } = state;
+    this.queue?.open(this.link.connected && modelState === 'ready' && lifecycle !== 'stopping' && !changer.config.draining);
+  }
+
   /** The factsheet, and the devices for Home Assistant. */
   announce(info: Info): void {
     this.node.info(info);
@@ -142,8 +178,14 @@ export class BrokerSide extends EventEmitter<{ online: []; offline: []; failed: 
   refuseRequests(): void {
     this.forwarding();
     this.refusals.stop();
+    this.queue?.open(false);
     this.requests?.stop();
     this.discovery?.stop();
+  }
+
+  /** Nothing comes from the pool any more. */
+  async leavePool(): Promise<void> {
+    await this.queue?.stop();
   }
 
   private devices({ version, cameras, watches }: Info): DiscoveryNode {

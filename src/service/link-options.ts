@@ -1,8 +1,8 @@
-/** The `mqtt` section as the link takes it. */
-import type { LinkOptions } from '../mqtt/link.js';
+/** The `mqtt` section as connections take it. */
+import type { BrokerOptions } from '../mqtt/client.js';
 import type { Config } from './config/config.js';
 
-export function linkOptions(mqtt: Config['mqtt']): Omit<LinkOptions, 'clientId' | 'topics' | 'session' | 'subscriptions'> {
+export function linkOptions(mqtt: Config['mqtt']): Omit<BrokerOptions, 'clientId'> {
   const { url, protocol, keepalive_s, max_packet_bytes, username, password_file, ca_file, cert_file, key_file } = mqtt;
   return {
     url,

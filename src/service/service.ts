@@ -120,6 +120,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
       this.hasStarted = true;
       await this.guard.settle(parts.side.node);
       this.publishInfo(parts);
+      parts.side.servePool();
       parts.side.node.event('started', `mipha-edge ${state.version}`);
       await this.tick(parts);
       const { node, cameras, watches } = parts.changer.config;
@@ -307,6 +308,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
     for (const [id, spec] of Object.entries(parts.changer.config.watches)) parts.side.node.watchSettings(id, spec);
     for (const camera of this.state.watching?.cameras.all() ?? []) parts.reporter.publish(camera);
     parts.load.changed();
+    parts.side.servePool();
   }
 
   /** Health now, and again after the interval. */
@@ -342,6 +344,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
       frames.clear();
       side.node.health(status.health());
       side.node.clearAlerts();
+      await side.leavePool();
       await side.link.stop(left());
       side.feed.close();
       await this.http?.stop();

@@ -65,6 +65,7 @@ export class Status {
       protocol: mqtt.protocol,
       labels,
       draining,
+      pool: mqtt.pool ?? null,
       models: [{ id: model?.name ?? '', rev: model?.revision ?? '', state: state.modelState }],
       cameras: byId(cameras).map(([id, { uri, enabled, images }]) => ({ id, uri: mask(uri), enabled, images })),
       watches: byId(watches).map(([id, { camera, question, answer, enabled, interval_ms, ttl_ms }]) => ({

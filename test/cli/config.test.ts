@@ -31,7 +31,7 @@ describe('mipha check-config', () => {
     const { code, stdout } = await mipha('check-config', path, '--set', 'http.port=0');
     expect(code).toBe(1);
     expect(stdout).toBe(`mqtt.urll  (${path}:3:3)
-  expected  one of the names url, protocol, username, password_file, ca_file, cert_file, key_file, allow_plaintext, keepalive_s, max_packet_bytes, reply_topics, discovery
+  expected  one of the names url, protocol, username, password_file, ca_file, cert_file, key_file, allow_plaintext, keepalive_s, max_packet_bytes, reply_topics, pool, pool_filter, discovery
   received  "urll"
   meant?    url
 log.level  (${path}:4:8)

@@ -19,7 +19,8 @@ export class FakeWire implements Wire {
     else this.open.push({ message, done });
   }
   async subscribe() {}
-  async roundTrip() {}
+  async unsubscribe() {}
+  readonly offersShared = true;
   breakOff() {}
   /** Acknowledges the oldest, or refuses it. */
   ack(refusal: Error | null = null) {

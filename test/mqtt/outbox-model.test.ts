@@ -36,7 +36,8 @@ it('a state that is forgotten, restated and then acknowledged ends nothing', () 
     backlogBytes: 0,
     breakOff() {},
     async subscribe() {},
-    async roundTrip() {},
+    async unsubscribe() {},
+    offersShared: true,
     publish: (_, done) => acknowledgements.push(done),
   };
   const box = new Outbox({ maxPacketBytes: 1e6, onRefused: () => {} });

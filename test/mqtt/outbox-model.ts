@@ -148,7 +148,8 @@ class FakeWire implements Wire {
     else this.underWay.push({ publish, done, refused: false });
   }
   async subscribe(): Promise<void> {}
-  async roundTrip(): Promise<void> {}
+  async unsubscribe(): Promise<void> {}
+  readonly offersShared = true;
   breakOff(): void {}
 
   get unacknowledged(): Message[] {

@@ -6,6 +6,7 @@ import { splitUri } from '../../camera/uri.js';
 import type { MiphaErrorOf } from '../../errors.js';
 import { checkPlaintext, parseAddress } from '../../mqtt/address.js';
 import { isPublishable } from '../../mqtt/filters.js';
+import { POOL } from '../../mqtt/topics.js';
 
 export const DEFAULT_BROKER = 'mqtt://127.0.0.1:1883';
 const MOST_CAMERAS = 64;
@@ -47,7 +48,8 @@ export function checkCameraUri(uri: string, context: Pick<z.core.$RefinementCtx,
 /** `config` may be anything: checked or as written, so that a wrong value elsewhere need not hide these. */
 export function checkTogether(config: unknown, context: Pick<z.core.$RefinementCtx, 'addIssue'>): void {
   const issue: Issue = (path, expected, input, known = []) => context.addIssue({ code: 'custom', path, message: expected, input, params: { known } });
-  const { mqtt, labels, cameras, watches, http } = record(config);
+  const { node, mqtt, labels, cameras, watches, http } = record(config);
+  if (node === POOL) issue(['node'], `another name than ${POOL}, below which the topics of pools are`, node);
   checkTexts(config, [], issue);
   const count = Object.keys(record(labels)).length;
   if (count > MOST_LABELS) issue(['labels'], `at most ${MOST_LABELS} labels`, count);
@@ -62,7 +64,7 @@ export function checkTogether(config: unknown, context: Pick<z.core.$RefinementC
 type Issue = (path: (string | number)[], expected: string, input: unknown, known?: string[]) => void;
 
 function checkBroker(mqtt: Record<string, unknown>, issue: Issue): void {
-  const { url = DEFAULT_BROKER, allow_plaintext, username, password_file, ca_file, cert_file, key_file } = mqtt;
+  const { url = DEFAULT_BROKER, protocol, pool, pool_filter, allow_plaintext, username, password_file, ca_file, cert_file, key_file } = mqtt;
   const origin = url === DEFAULT_BROKER ? `${url} (the default)` : url;
   if (typeof url === 'string' && isBrokerUrl(url) && url.startsWith('mqtt://')) {
     if (!holds(() => checkPlaintext(url, allow_plaintext === true))) {
@@ -73,6 +75,8 @@ function checkBroker(mqtt: Record<string, unknown>, issue: Issue): void {
         issue(['mqtt', name], `no certificate for mqtt://, which encrypts nothing: mqtt.url, which is ${origin}, must begin with mqtts://`, file);
     }
   }
+  if (pool !== undefined && protocol === '3.1.1') issue(['mqtt', 'pool'], 'none with mqtt.protocol 3.1.1, which has no shared subscriptions', pool);
+  if (pool_filter !== undefined && pool === undefined) issue(['mqtt', 'pool'], `a name for mqtt.pool_filter, which is ${pool_filter}`, pool);
   if (password_file !== undefined && username === undefined)
     issue(['mqtt', 'username'], `a user name for mqtt.password_file, which is ${password_file}`, username);
   if (cert_file !== undefined && key_file === undefined)

@@ -33,6 +33,7 @@ const NAME_WORDS = 'text without control characters';
 const PREFIX_WORDS = 'a topic without wildcards, control characters, $ in front or slashes at its ends';
 const HOST_WORDS = 'a name or number without port, e.g. kitchen.local';
 const HOST_NAME = /^([a-z0-9]([a-z0-9._-]*[a-z0-9])?|[0-9a-f:]+)$/;
+const POOL_FILTER_WORDS = 'a subscription to a queue of the broker, which begins with $, e.g. $queue/hall-2';
 const FILTER_WORDS = 'a topic filter (+ for a level, # for the rest, no control characters, no $ in front)';
 
 export const cameraConfigSchema = z
@@ -128,6 +129,20 @@ export const configSchema = z
           .default([])
           .meta(LOCAL)
           .describe('filters that reply topics may match, besides BASE/v1/+/reply/# and response/# of this node'),
+        pool: idSchema
+          .optional()
+          .meta(LOCAL)
+          .describe('name of a queue on the broker that several nodes share, for clients that only publish: docs/fleet.md; needs MQTT 5'),
+        pool_filter: z
+          .string()
+          .max(256)
+          .refine((text) => /^\$[a-z]+\/./.test(text) && isMqttText(text), POOL_FILTER_WORDS)
+          .meta(words(POOL_FILTER_WORDS))
+          .optional()
+          .meta(LOCAL)
+          .describe(
+            'subscribed to instead of $share/NAME/BASE/v1/pool/NAME/request/query: for a queue of the broker such as $queue/NAME of EMQX 6; then one query at a time, acknowledged when it was answered',
+          ),
         discovery: z
           .strictObject({
             enabled: z.boolean().default(true).describe('announce cameras and watches to Home Assistant'),
