@@ -8,10 +8,11 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { openPool, type Pool } from '../../src/pool/index.js';
 import { MAIN } from '../cli/run.js';
 import { counts } from '../support/counts.js';
-import { type Mosquitto, sleep, startMosquitto, until } from '../support/mosquitto.js';
+import { type Mosquitto, startMosquitto, until } from '../support/mosquitto.js';
 import { describeWith } from '../support/programs.js';
 
 const QUESTIONS = counts(60, 2000);
+const AT_ONCE = 12;
 const NAMES = ['press-1', 'press-2', 'press-3'];
 
 describeWith(['mosquitto'], 'three processes with mipha-nano', () => {
@@ -59,16 +60,19 @@ cameras: { front: { uri: "synthetic://kitchen?fps=2" } }
     'answer every question once',
     async () => {
       const question = { camera: 'front', question: 'Is the lamp on?', answer: { type: 'boolean' as const }, max_age_ms: 60_000, ttl_ms: 120_000 };
-      const asked: Promise<{ node: string; transaction: string | null }>[] = [];
-      for (let i = 0; i < QUESTIONS; i++) {
-        if (i === Math.floor(QUESTIONS / 3)) children.get('press-2')?.kill('SIGKILL');
-        asked.push(pool.ask(question, { deadlineMs: 60_000 }));
-        await sleep(50);
-      }
-      const answers = await Promise.all(asked);
+      const answers: { node: string; transaction: string | null }[] = [];
+      let left = QUESTIONS;
+      // as many at a time as the machine can bear, however slow it is
+      const asker = async () => {
+        while (left-- > 0) {
+          answers.push(await pool.ask(question, { deadlineMs: 60_000 }));
+          if (answers.length === Math.floor(QUESTIONS / 3)) children.get('press-2')?.kill('SIGKILL');
+        }
+      };
+      await Promise.all(Array.from({ length: AT_ONCE }, asker));
       expect(new Set(answers.map(({ transaction }) => transaction)).size).toBe(QUESTIONS);
       expect(new Set(answers.map(({ node }) => node))).toEqual(new Set(NAMES));
-      expect(answers.slice(-QUESTIONS / 3).some(({ node }) => node === 'press-2')).toBe(false);
+      expect(answers.slice(QUESTIONS / 3 + AT_ONCE).some(({ node }) => node === 'press-2')).toBe(false);
       expect(pool.status()).toMatchObject({ answered: QUESTIONS, failed: 0, underWay: 0, unreadable: 0 });
       await until('it is known to be gone', () => pool.status().nodes.find(({ node }) => node === 'press-2')?.state === 'offline');
     },
