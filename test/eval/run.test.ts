@@ -28,14 +28,18 @@ const squeeze = (text: string) => text.replace(/\s+/g, ' ');
 interface Watched extends Model {
   looks: { width: number; height: number }[];
   batches: number[];
+  most: number; // tokens of an answer, lately
   open: number;
 }
 
-/** Says what `answer` says to a prompt. */
+const PROMPT = 50; // tokens
+
+/** Says what `answer` says to a prompt. `room`: tokens that prompt and answer have. */
 function model(answer: (prompt: string) => { text: string; value?: unknown; confidence?: number | null }, room = Number.POSITIVE_INFINITY): Watched {
   const watched: Watched = {
     looks: [],
     batches: [],
+    most: 0,
     open: 0,
     look: async ({ width, height }) => {
       watched.looks.push({ width, height });
@@ -44,8 +48,10 @@ function model(answer: (prompt: string) => { text: string; value?: unknown; conf
         askAll: async (questions) => {
           watched.batches.push(questions.length);
           return questions.map(({ question, maxTokens = 1 }) => {
-            if (maxTokens > room)
-              throw new MiphaError('ERR_CONTEXT_FULL', 'too long', { details: { neededTokens: maxTokens, availableTokens: room } });
+            if (maxTokens + PROMPT > room) {
+              throw new MiphaError('ERR_CONTEXT_FULL', 'too long', { details: { neededTokens: maxTokens + PROMPT, availableTokens: room } });
+            }
+            watched.most = maxTokens;
             const { text, value = text, confidence = null } = answer(question);
             return { text, value, confidence };
           });
@@ -181,7 +187,8 @@ describe('a run', () => {
   it('takes the tokens that the context leaves', async () => {
     const by = model(planned, 77);
     expect((await scoreOf(await openBenchmark('gqa', made.tables), by)).value).toBeCloseTo(EXPECTED.gqa, 9);
-    const full = model(planned, 0);
+    expect(by.most).toBe(27);
+    const full = model(planned, 50);
     await expect(scoreOf(await openBenchmark('gqa', made.tables), full)).rejects.toMatchObject({
       code: 'ERR_CONTEXT_FULL',
       message: '0 of gqa: too long',

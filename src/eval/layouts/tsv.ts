@@ -89,8 +89,11 @@ class Parser {
   ) {}
 
   *take(chunk: Buffer, offset: number): Generator<RecordOf, void, void> {
+    const endFrom = plainEnds(chunk);
     let begin = 0; // of what is not yet added
     for (let at = 0; at < chunk.length; at++) {
+      if (this.state === 'plain') at = endFrom(at); // pictures are millions of bytes: not one after the other
+      if (at === chunk.length) break;
       const byte = chunk[at] as number;
       if (byte === LF) this.line++;
       if (this.state === 'begin') {
@@ -101,7 +104,7 @@ class Parser {
       }
       switch (this.state) {
         case 'plain':
-          if (byte !== TAB && byte !== LF) break;
+          if (byte !== TAB && byte !== LF) break; // the first byte of a field
           this.add(chunk.subarray(begin, at));
           yield* this.close(byte);
           break;
@@ -194,4 +197,17 @@ class Parser {
   private error(expected: string, received: string): Error {
     return dataError(`${this.path}:${this.rowLine}`, expected, received);
   }
+}
+
+/** Where a plain field ends that goes on at `from`: at the next tab or line feed, or behind the chunk. To be asked with rising places. */
+function plainEnds(chunk: Buffer): (from: number) => number {
+  const next = [TAB, LF].map((byte) => ({ byte, at: -1 }));
+  return (from) => {
+    for (const end of next) {
+      if (end.at >= from) continue;
+      const found = chunk.indexOf(end.byte, from);
+      end.at = found < 0 ? chunk.length : found;
+    }
+    return Math.min(...next.map(({ at }) => at));
+  };
 }
