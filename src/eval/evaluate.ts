@@ -1,7 +1,7 @@
 /** From the names of benchmarks to a report: finds the data, asks, scores, and writes what is to be kept. */
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { optionError } from '../errors.js';
 import { lock } from '../lock.js';
@@ -94,8 +94,8 @@ export async function evaluate(tasks: readonly Task[], model: Model, options: Ev
           manifest,
         ),
       );
+      if (out !== null) await write(out, withEarlier(report, earlier)); // each as it comes: a picture of the next may be damaged
     }
-    if (out !== null) await write(out, withEarlier(report, earlier));
     return report;
   } finally {
     await held?.release();
@@ -130,9 +130,15 @@ function withEarlier(report: EvalReport, earlier: readonly BenchmarkReport[]): E
 
 async function write(out: string, report: EvalReport): Promise<void> {
   const title = `Evaluation of ${report.package.name}`;
-  await writeFile(join(out, 'report.json'), `${JSON.stringify(report, null, 2)}\n`);
-  await writeFile(join(out, 'report.md'), markdown(title, headline(report), tables(report)));
-  await writeFile(join(out, 'report.html'), page(title, headline(report), tables(report)));
+  await replace(join(out, 'report.json'), `${JSON.stringify(report, null, 2)}\n`);
+  await replace(join(out, 'report.md'), markdown(title, headline(report), tables(report)));
+  await replace(join(out, 'report.html'), page(title, headline(report), tables(report)));
+}
+
+/** Whole, whenever this process is killed: the next run reads it. */
+async function replace(path: string, text: string): Promise<void> {
+  await writeFile(`${path}.part`, text);
+  await rename(`${path}.part`, path);
 }
 
 function hash(text: string): string {
