@@ -1,5 +1,5 @@
 /** `mipha eval` as a user runs it, with nano as every benchmark's model. */
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -127,6 +127,17 @@ describe('what is wrong', () => {
     const { code, stdout, stderr } = await inProcess('eval', ...paths);
     expect([code, stdout]).toEqual([2, '']);
     expect(stderr).toMatch(message);
+  });
+
+  it("with a folder of another package's scores is said before anything is asked", async () => {
+    mkdirSync(join(folder, 'taken'));
+    const other = { package: { name: 'else', revision: 'abc' }, backend: 'cuda', benchmarks: [] };
+    writeFileSync(join(folder, 'taken/report.json'), JSON.stringify(other));
+    const { code, stderr } = await evaluate('kitchen', '--limit', '1', '--out', 'taken');
+    expect([code, stderr]).toEqual([
+      2,
+      expect.stringMatching(/Option out: expected a new folder, or one of mipha-nano .* on cpu, received "taken, with scores of else abc on cuda"/),
+    ]);
   });
 
   it('with a picture stops the run, and is named', async () => {
