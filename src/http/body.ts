@@ -51,13 +51,22 @@ export class Bodies {
     hold(announced);
     const parts: Buffer[] = [];
     let length = 0;
-    for await (const part of incoming as AsyncIterable<Buffer>) {
+    for await (const part of whole(incoming)) {
       length += part.length;
       if (length > most) throw tooLarge(most, length);
       if (length > account.bytes) hold(length - account.bytes);
       parts.push(part);
     }
     return Buffer.concat(parts);
+  }
+}
+
+/** A client that leaves before it has said all is no fault of ours. */
+async function* whole(incoming: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  try {
+    yield* incoming;
+  } catch (cause) {
+    throw new Problem(400, 'The body was cut off', { code: 'cut_off', cause });
   }
 }
 

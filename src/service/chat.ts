@@ -24,6 +24,8 @@ export interface ChatOptions {
   sources: () => ChatSources | null;
   /** For requests that name none. */
   deadlineMs: () => number;
+  /** Others wait in the lane too, and must find room there. Default false. */
+  guest?: boolean | undefined;
   /** The newest frame of a camera; throws a Problem. Without: there are no cameras. */
   frame?: ((camera: string, maxAgeMs: number | undefined, param: string) => Frame) | undefined;
   /** Throws a Problem where free questions are not taken. */
@@ -41,7 +43,7 @@ export class Chat implements Answerer {
 
   checkRoom(): void {
     this.options.checkAllowed?.();
-    const refusal = this.sources().lane.refusal();
+    const refusal = this.sources().lane.refusal({ guest: this.options.guest });
     if (refusal !== undefined) throw refusal;
   }
 
@@ -52,7 +54,7 @@ export class Chat implements Answerer {
     const { picture } = job;
     if (picture?.kind === 'camera') this.frame(picture, job.maxAgeMs);
     try {
-      const request = { priority: job.priority, deadlineMs: job.deadlineMs ?? options.deadlineMs(), signal };
+      const request = { priority: job.priority, deadlineMs: job.deadlineMs ?? options.deadlineMs(), signal, guest: options.guest };
       const answer = await sources.lane.run(request, (turn) => this.inTurn(job, turn, sources, onText));
       options.onAnswered?.(answer);
       return answer;

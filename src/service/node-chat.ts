@@ -14,6 +14,7 @@ export function nodeChat(state: NodeState, changer: Changer, metrics: Metrics): 
       const { model, watching, lifecycle } = state;
       return model === null || watching === null || lifecycle === 'stopping' ? null : { model, lane: watching.queries.lane, kept: watching.kept };
     },
+    guest: true,
     deadlineMs: () => changer.config.requests.deadline_ms,
     frame: (name, maxAgeMs = MAX_AGE_MS, param) => {
       const cameras = state.watching?.cameras;

@@ -10,6 +10,8 @@ export interface LaneRequest {
   /** Milliseconds from now. */
   deadlineMs: number;
   signal?: AbortSignal | undefined;
+  /** Guests together take at most half of the places, so that a crowd of them leaves room for others. */
+  guest?: boolean | undefined;
   /** It has its place in the lane. */
   onAdmitted?: (() => void) | undefined;
 }
@@ -80,11 +82,14 @@ export class Lane {
   }
 
   /** What keeps a request from being taken now, counted as a refusal: ERR_BUSY or ERR_DISPOSED, as run() throws them. */
-  refusal(): MiphaError | undefined {
+  refusal({ guest = false }: Pick<LaneRequest, 'guest'> = {}): MiphaError | undefined {
     if (this.stopped) return stopping();
-    const { limit } = this;
-    if (this.waiting.length + (this.current === null ? 0 : 1) < limit) return undefined;
+    const inside = [...this.waiting, ...(this.current === null ? [] : [this.current.entry])];
+    const guests = inside.filter(({ request }) => request.guest === true).length;
+    const room = Math.max(1, Math.floor(this.limit / 2));
+    if (inside.length < this.limit && !(guest && guests >= room)) return undefined;
     this.rejected++;
+    const limit = guest ? room : this.limit;
     return new MiphaError('ERR_BUSY', `All ${limit} places for queries are taken`, {
       details: { limit, retryAfterMs: Math.max(1, Math.round(this.usualMs ?? FIRST_GUESS_MS)) },
     });
@@ -97,7 +102,7 @@ export class Lane {
   async run<T>(request: LaneRequest, work: (turn: LaneTurn) => Promise<T>): Promise<T> {
     if (this.stopped) throw stopping();
     request.signal?.throwIfAborted();
-    const refusal = this.refusal();
+    const refusal = this.refusal(request);
     if (refusal !== undefined) throw refusal;
     const arrivedMs = performance.now();
     const controller = new AbortController();

@@ -75,6 +75,30 @@ describe('HTTP', () => {
     expect((await fetch(`${url}/livez`, { headers: { 'x-long': 'x'.repeat(20_000) } })).status).toBe(431);
   });
 
+  it("takes it as nobody's fault when a client leaves in the middle of its body", async () => {
+    const faults: unknown[] = [];
+    const server = new HttpServer({
+      host: '127.0.0.1',
+      port: 0,
+      live: () => [],
+      ready: () => [],
+      mounts: [(app, { bodies }) => void app.post('/sink', async (c) => await bodies.json(c, async () => c.text('ok')))],
+      onFault: (error) => faults.push(error),
+    });
+    servers.push(server);
+    const port = await server.start();
+    for (const end of ['destroy', 'resetAndDestroy'] as const) {
+      const socket = connect(port, '127.0.0.1').on('error', () => {});
+      await once(socket, 'connect');
+      socket.write('POST /sink HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 5000\r\n\r\n{"a"');
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      socket[end]();
+    }
+    expect((await fetch(`http://127.0.0.1:${port}/livez`)).status).toBe(200);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(faults).toEqual([]);
+  });
+
   it('names the option when it cannot listen', async () => {
     const { port } = await start();
     const taken = start({}, port);

@@ -155,6 +155,20 @@ describe('the lane', () => {
     await vi.advanceTimersByTimeAsync(200);
   });
 
+  it('has room for others however many guests there are', async () => {
+    const { ask, ledger, queries } = stage({ limit: 5 });
+    for (const name of ['a', 'b']) void ask(name, { guest: true });
+    expect(await ask('c', { guest: true })).toMatchObject({ code: 'ERR_BUSY', details: { limit: 2, retryAfterMs: expect.any(Number) } });
+    for (const name of ['d', 'e', 'f']) void ask(name);
+    expect(queries.status).toEqual({ waiting: 4, running: 1, limit: 5, rejected: 1 });
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(ledger).toEqual(['c ERR_BUSY', 'a ok', 'b ok', 'd ok', 'e ok', 'f ok']);
+    queries.lane.setLimit(1);
+    void ask('g', { guest: true });
+    expect(await ask('h', { guest: true })).toMatchObject({ code: 'ERR_BUSY', details: { limit: 1 } });
+    await vi.advanceTimersByTimeAsync(200);
+  });
+
   it('tells who got a place, and only them', async () => {
     const { ask, eyes } = stage({ limit: 2 });
     const admitted: string[] = [];
