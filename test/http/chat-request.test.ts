@@ -187,4 +187,38 @@ describe('bounds that a schema lacks', () => {
       additionalProperties: false,
     });
   });
+
+  it('are shorter where many texts share them', () => {
+    const texts = (count: number) => ({
+      type: 'object',
+      properties: Object.fromEntries(Array.from({ length: count }, (_, n) => [`t${n}`, { type: 'string' }])),
+    });
+    const longest = (count: number) => (withBounds(texts(count)).properties as Record<string, { maxLength: number }>).t0?.maxLength;
+    expect([longest(1), longest(4), longest(8), longest(32)]).toEqual([256, 256, 128, 32]);
+    const list = { type: 'array', items: { type: 'string' }, maxItems: 60 };
+    expect(withBounds(list)).toEqual({ ...list, items: { type: 'string', maxLength: 17 } });
+  });
+
+  it.each([
+    [
+      'many properties',
+      { type: 'object', properties: Object.fromEntries(Array.from({ length: 33 }, (_, n) => [`p${n}`, { type: 'boolean' }])) },
+      'schema.properties',
+    ],
+    ['many values', { enum: Array.from({ length: 513 }, (_, n) => n) }, 'schema.enum'],
+    ['many options', { anyOf: Array.from({ length: 200 }, (_, n) => ({ const: n })) }, 'schema'],
+    [
+      'many levels',
+      Array.from({ length: 20 }).reduce<object>((inner) => ({ type: 'object', properties: { a: inner } }), { type: 'boolean' }),
+      'schema.properties.a',
+    ],
+    ['many of all', { type: 'object', properties: { a: ten(ten(ten({ type: 'boolean' }))) } }, 'schema.properties.a.properties.p'],
+  ])('are not looked for in %s', (_, schema, path) => {
+    const found = refusal({ response_format: { type: 'json_schema', json_schema: { name: 'x', schema } } });
+    expect([found?.status, found?.code, found?.param?.startsWith(`response_format.json_schema.${path}`)]).toEqual([400, 'invalid_json_schema', true]);
+  });
 });
+
+function ten(inner: object): object {
+  return { type: 'object', properties: Object.fromEntries(Array.from({ length: 10 }, (_, n) => [`p${n}`, inner])) };
+}
