@@ -12,6 +12,8 @@ import { isUnexpected, Problem, problemOf } from './problem.js';
 export interface Room {
   access: Access;
   bodies: Bodies;
+  /** For what fails when a status has been sent already. */
+  onFault: (error: unknown) => void;
 }
 
 /** Puts routes into the app. */
@@ -45,7 +47,7 @@ export function createApp(options: AppOptions): Hono<Env> {
   });
   mountHealth(app, access, options);
   mountLogin(app, access, bodies);
-  for (const mount of options.mounts) mount(app, { access, bodies });
+  for (const mount of options.mounts) mount(app, { access, bodies, onFault: options.onFault });
   const methods = methodsByPath(app);
   app.notFound((c) => said(c, missing(c, methods)));
   app.onError((error, c) => {

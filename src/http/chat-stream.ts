@@ -1,7 +1,7 @@
 /** An answer as server-sent events, while it is written. */
 import type { ChatAnswer } from './answerer.js';
 import type { Completion } from './completion.js';
-import { problemOf } from './problem.js';
+import { isUnexpected, problemOf } from './problem.js';
 
 /** Pieces of text between whoever writes and whoever sends. */
 export class Pieces implements AsyncIterable<string> {
@@ -43,9 +43,14 @@ export interface StreamOptions {
   usage: boolean;
   /** What is not written in pieces comes in one. */
   whole: boolean;
+  onFault: (error: unknown) => void;
 }
 
-export async function* events(pieces: Pieces, answered: Promise<ChatAnswer>, { completion, usage, whole }: StreamOptions): AsyncGenerator<string> {
+export async function* events(
+  pieces: Pieces,
+  answered: Promise<ChatAnswer>,
+  { completion, usage, whole, onFault }: StreamOptions,
+): AsyncGenerator<string> {
   yield event(completion.piece({ role: 'assistant', content: '' }));
   for await (const piece of pieces) yield event(completion.piece({ content: piece }));
   try {
@@ -55,7 +60,9 @@ export async function* events(pieces: Pieces, answered: Promise<ChatAnswer>, { c
     if (usage) yield event(completion.usage(answer));
     yield 'data: [DONE]\n\n';
   } catch (error) {
-    yield event(problemOf(error).body());
+    const problem = problemOf(error);
+    if (isUnexpected(problem)) onFault(error);
+    yield event(problem.body());
   }
 }
 

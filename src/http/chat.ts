@@ -6,7 +6,7 @@ import type { Answerer, ChatJob } from './answerer.js';
 import type { Mount, Room } from './app.js';
 import { jobOf, readRequest } from './chat-request.js';
 import type { ChatRequest } from './chat-schema.js';
-import { asStream, events, Pieces } from './chat-stream.js';
+import { asStream, events, Pieces, type StreamOptions } from './chat-stream.js';
 import { Completion } from './completion.js';
 import { Problem, problemOf } from './problem.js';
 import { SILENCE_MS } from './silence.js';
@@ -15,7 +15,7 @@ import { SILENCE_MS } from './silence.js';
 const CREATED = Math.floor(Date.now() / 1000);
 
 export function chatRoutes(answerer: Answerer): Mount {
-  return (app: Hono<Env>, { access, bodies }: Room) => {
+  return (app: Hono<Env>, { access, bodies, onFault }: Room) => {
     app.get('/v1/models', access.needs('viewer'), (c) => c.json({ object: 'list', data: [card(answerer)] }));
     app.get('/v1/models/:id', access.needs('viewer'), (c) => {
       checkModel(answerer, c.req.param('id'));
@@ -23,16 +23,17 @@ export function chatRoutes(answerer: Answerer): Mount {
     });
     app.post('/v1/chat/completions', access.needs('viewer'), async (c) => {
       answerer.checkRoom();
-      return await bodies.json(c, (value) => complete(c, answerer, readRequest(value)));
+      return await bodies.json(c, (value) => complete(c, answerer, readRequest(value), onFault));
     });
   };
 }
 
-async function complete(c: Context<Env>, answerer: Answerer, request: ChatRequest): Promise<Response> {
+async function complete(c: Context<Env>, answerer: Answerer, request: ChatRequest, onFault: Room['onFault']): Promise<Response> {
   const model = checkModel(answerer, request.model);
   const job = jobOf(request);
   const completion = new Completion(model, request.logprobs === true);
-  if (request.stream === true) return await streamed(c, answerer, job, { completion, usage: request.stream_options?.include_usage === true });
+  const usage = request.stream_options?.include_usage === true;
+  if (request.stream === true) return await streamed(c, answerer, job, { completion, usage, whole: job.schema !== null, onFault });
   const { signal, release } = hangUp(c);
   try {
     return c.json(completion.whole(await answerer.answer(job, { signal })));
@@ -44,7 +45,7 @@ async function complete(c: Context<Env>, answerer: Answerer, request: ChatReques
 }
 
 /** Begins when there is something to say, so that what fails before that has a status of its own. */
-async function streamed(c: Context<Env>, answerer: Answerer, job: ChatJob, options: { completion: Completion; usage: boolean }): Promise<Response> {
+async function streamed(c: Context<Env>, answerer: Answerer, job: ChatJob, options: StreamOptions): Promise<Response> {
   const { signal, leave, release } = hangUp(c);
   const pieces = new Pieces();
   const answered = answerer
@@ -59,7 +60,7 @@ async function streamed(c: Context<Env>, answerer: Answerer, job: ChatJob, optio
   answered.catch(() => {}); // told below, or in the stream
   await pieces.some();
   if (pieces.none) await answered; // which may have failed
-  const texts = events(pieces, answered, { ...options, whole: job.schema !== null });
+  const texts = events(pieces, answered, options);
   return c.body(asStream(texts, leave), 200, { 'Content-Type': 'text/event-stream; charset=utf-8', 'X-Accel-Buffering': 'no' });
 }
 
