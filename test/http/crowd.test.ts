@@ -6,13 +6,13 @@ import type { Mount } from '../../src/http/app.js';
 import { Connections } from '../../src/http/connections.js';
 import { open, say } from './support.js';
 
-/** Sends `head`, and then a byte now and then, for ever. */
+/** Sends `head`, and then a byte now and then, for ever; without a head nothing at all. */
 async function slow(port: number, head: string): Promise<Socket> {
   const socket = connect(port, '127.0.0.1');
   socket.on('error', () => {});
   await once(socket, 'connect');
   socket.write(head);
-  const drip = setInterval(() => socket.write('x'), 200);
+  const drip = setInterval(() => head !== '' && socket.write('x'), 200);
   socket.once('close', () => clearInterval(drip)).resume();
   return socket;
 }
