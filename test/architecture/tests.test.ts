@@ -53,7 +53,7 @@ describe('the projects of vitest.config.ts', () => {
 
   it('run some of them once more on CUDA, where nvcc is', () => {
     const more = filesOf('cuda', true).filter((path) => isOnceMore('cuda', path));
-    expect(more).toHaveLength(MACHINE_LACKS === '' ? 6 : 0);
+    expect(more).toHaveLength(MACHINE_LACKS === '' ? 4 : 0);
     expect(filesOf('tensorrt', true)).toEqual(expect.arrayContaining(more));
     expect(filesOf('cuda', false)).toEqual(['test/engine/cuda.test.ts', 'test/native/gpu-answers.test.ts']);
   });

@@ -52,7 +52,7 @@ describe.runIf(MACHINE_LACKS === '')(`CUDA${MACHINE_LACKS && ` (needs ${MACHINE_
   it('answers as before and has as much memory after cancelled questions', async () => {
     const before = [(await view.ask(LAMP)).text, await freeBytes()];
     const reason = new Error('enough');
-    for (let i = 0; i < counts(4, 200); i++) {
+    for (let i = 0; i < counts(4, 60); i++) {
       const controller = new AbortController();
       const { signal } = controller;
       const call = i % 2 === 0 ? view.ask(LONG, { ...ENDLESS, signal }) : view.askAll([{ question: LONG }, { question: LAMP }], { signal });
@@ -70,7 +70,7 @@ describe.runIf(MACHINE_LACKS === '')(`CUDA${MACHINE_LACKS && ` (needs ${MACHINE_
 
   it('gives all its memory back, with questions under way', async () => {
     const [held, handles] = [await freeBytes(), testAddon().handles()];
-    for (let i = 0; i < counts(1, 10); i++) {
+    for (let i = 0; i < counts(1, 4); i++) {
       const own = await Mipha.load(NANO);
       const call = own.ask(LONG, ENDLESS).catch(({ code }: { code: string }) => code);
       if (i % 2 === 1) await own.ask(LAMP, { maxTokens: 1 });

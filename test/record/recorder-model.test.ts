@@ -202,9 +202,9 @@ function numberOf(line: RecordLine): number | null {
 }
 
 it('has everything on the disk or counted as lost, in any order of events', async () => {
-  await runSequences(counts(25, 400), { make, run: (operations) => run(operations, 1024 * MIB) });
+  await runSequences(counts(25, 150), { make, run: (operations) => run(operations, 1024 * MIB) });
 }, 900_000);
 
 it('never takes more than its budget, in any order of events', async () => {
-  await runSequences(counts(8, 150), { make, run: (operations) => run(operations, MIB) });
+  await runSequences(counts(8, 60), { make, run: (operations) => run(operations, MIB) });
 }, 900_000);

@@ -12,7 +12,7 @@ import { freePort, type Mosquitto, startMosquitto, until } from '../support/mosq
 import { describeWith } from '../support/programs.js';
 import { type Ear, listen } from './support.js';
 
-const CYCLES = counts(2, 100);
+const CYCLES = counts(2, 40);
 
 interface Running {
   child: ChildProcess;

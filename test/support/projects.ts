@@ -30,7 +30,7 @@ const LISTED: Record<string, Project> = {
 };
 
 /** The suites that run once more on CUDA: those that ask in every way, but none that repeats it hundreds of times. A step takes a tenth of a second. */
-const ON_CUDA = ['conversation', 'life-cycle', 'mipha', 'refusals', 'self-test', 'typed-answers'].map((name) => `test/engine/${name}.test.ts`);
+const ON_CUDA = ['conversation', 'life-cycle', 'mipha', 'self-test'].map((name) => `test/engine/${name}.test.ts`);
 
 /** What these find in their environment; standin-nano.ts makes it. */
 export const STANDIN_ENV = { MIPHA_TENSORRT: resolve('build/standin/suite.so'), MIPHA_TEST_NANO: resolve('build/standin/nano') };

@@ -304,7 +304,7 @@ describeWith(['mosquitto', 'chromium'], 'pictures and answers', () => {
       await using opened = await open(browser, node.url);
       const { page, asked, complaints } = opened;
       await page.locator('[data-watch=shade] .value').waitFor();
-      const wanted = counts(60, 500);
+      const wanted = counts(60, 200);
       // looked at whenever the value on the page changes, as it is on the screen then
       const found = page.evaluate(async (most: number) => {
         const canvas = document.createElement('canvas');

@@ -7,7 +7,7 @@ import { counts } from '../../support/counts.js';
 import { percent, scoreOf } from '../../support/graph-answers.js';
 import { sharedNano } from '../../support/shared-nano.js';
 
-const SCENES = counts(6, 64);
+const SCENES = counts(6, 32);
 
 const folder = mkdtempSync(join(tmpdir(), 'mipha-answers-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
