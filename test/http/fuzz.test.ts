@@ -51,7 +51,12 @@ async function send(
       response.setEncoding('utf8').on('data', (part: string) => (text += part));
       response.on('end', () => resolve({ status: response.statusCode ?? 0, type: response.headers['content-type'] ?? '', text }));
     });
-    sent.on('error', reject).end(body);
+    sent.on('error', (error: NodeJS.ErrnoException) => {
+      // the other side may close an idle connection in the moment in which it is used again
+      if (sent.reusedSocket && error.code === 'ECONNRESET') send(method, path, headers, body).then(resolve, reject);
+      else reject(error);
+    });
+    sent.end(body);
   });
 }
 

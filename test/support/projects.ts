@@ -22,6 +22,7 @@ const SIGNS: [Project, RegExp][] = [
 const LISTED: Record<string, Project> = {
   'test/camera/newest.test.ts': 'measured',
   'test/http/crowd.test.ts': 'measured',
+  'test/service/chat-crowd.test.ts': 'measured',
   'test/cli/demo.test.ts': 'measured',
   'test/cli/calibrate.test.ts': 'compute',
   'test/cli/tensorrt.test.ts': 'compute',
