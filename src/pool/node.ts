@@ -41,6 +41,8 @@ export type NodeState = 'ready' | 'full' | 'draining' | 'silent' | 'offline' | '
 const SUSPECT_MS = 5000;
 /** Longest that a node is believed to be full because it said so. */
 const FULL_MS = 1000;
+/** A load is told again within a quarter of a second when it changes: one that is older may have been lost. */
+const FRESH_MS = 2000;
 
 export class PoolNode {
   online = false;
@@ -55,6 +57,7 @@ export class PoolNode {
   private since = 0;
   private suspectUntil = 0;
   private fullUntil = 0;
+  private measuredMs = Number.NEGATIVE_INFINITY;
 
   constructor(readonly id: string) {}
 
@@ -91,6 +94,11 @@ export class PoolNode {
     return nowMs < this.fullUntil || this.queue >= this.limit ? 'full' : 'ready';
   }
 
+  /** It would refuse: whoever waits for it need not ask. What it said of its queue is believed for a while only. */
+  refuses(nowMs: number): boolean {
+    return nowMs < this.fullUntil || (this.queue >= this.limit && nowMs < this.measuredMs + FRESH_MS);
+  }
+
   /** False for what is no `info`. */
   tell(info: unknown): boolean {
     const parsed = factsSchema.safeParse(info);
@@ -122,6 +130,7 @@ export class PoolNode {
     this.usual = queue.usual_ms;
     this.busyRatio = busy_ratio;
     this.since = 0;
+    this.measuredMs = performance.now();
     if (queue.waiting < queue.limit) this.fullUntil = 0;
     return true;
   }

@@ -69,13 +69,13 @@ export class Nodes {
     return { node, kind: session !== null && session !== node.session ? 'lost' : 'news' };
   }
 
-  /** Somebody for such a question who is not among `not`; those that do not answer, or are full, only if there is nobody else. */
+  /** Somebody for such a question who is not among `not` and does not refuse; those that do not answer, or may be full, only if there is nobody else. */
   pick(wanted: Wanted, not: ReadonlySet<string>, nowMs: number, random: () => number): PoolNode | undefined {
     const tiers: Record<'ready' | 'full' | 'silent', PoolNode[]> = { ready: [], full: [], silent: [] };
     for (const node of this.known.values()) {
       if (not.has(node.id)) continue;
       const state = node.state(nowMs);
-      if ((state === 'ready' || state === 'full' || state === 'silent') && node.fits(wanted)) tiers[state].push(node);
+      if ((state === 'ready' || state === 'full' || state === 'silent') && !node.refuses(nowMs) && node.fits(wanted)) tiers[state].push(node);
     }
     return choose(tiers.ready, random) ?? choose(tiers.full, random) ?? choose(tiers.silent, random);
   }

@@ -12,11 +12,11 @@ function nodesWith(queues: Record<string, { waiting?: number; usual_ms?: number 
 }
 
 /** How often each was chosen. */
-function drawn(nodes: Nodes, times: number, not: string[] = []): Record<string, number> {
+function drawn(nodes: Nodes, times: number, not: string[] = [], nowMs = performance.now()): Record<string, number> {
   const random = randomFrom(7);
   const counts: Record<string, number> = {};
   for (let i = 0; i < times; i++) {
-    const { id = 'nobody' } = nodes.pick({ camera: 'front' }, new Set(not), 0, random) ?? {};
+    const { id = 'nobody' } = nodes.pick({ camera: 'front' }, new Set(not), nowMs, random) ?? {};
     counts[id] = (counts[id] ?? 0) + 1;
   }
   return counts;
@@ -50,13 +50,17 @@ describe('the choice of two', () => {
     expect(drawn(nodes, 1000).b).toBeGreaterThan(900);
   });
 
-  it('takes full and silent ones only if there is nobody else', () => {
+  it('takes silent ones only if there is nobody else, and full ones when what they said of it is old', () => {
     const nodes = nodesWith({ a: { waiting: 16 }, b: {}, c: {} });
-    nodes.get('b')?.suspect(0);
+    const nowMs = performance.now();
+    nodes.get('b')?.suspect(nowMs);
     expect(drawn(nodes, 100)).toEqual({ c: 100 });
-    expect(drawn(nodes, 100, ['c'])).toEqual({ a: 100 });
-    expect(drawn(nodes, 100, ['a', 'c'])).toEqual({ b: 100 });
-    expect(drawn(nodes, 100, ['a', 'b', 'c'])).toEqual({ nobody: 100 });
+    expect(drawn(nodes, 100, ['c'])).toEqual({ b: 100 });
+    expect(drawn(nodes, 100, ['b', 'c'])).toEqual({ nobody: 100 });
+    expect(drawn(nodes, 100, ['c'], nowMs + 2500)).toEqual({ a: 100 });
+    nodes.get('c')?.full(nowMs, 300);
+    expect(drawn(nodes, 100, ['a', 'b'], nowMs + 200)).toEqual({ nobody: 100 });
+    expect(drawn(nodes, 100, ['a', 'b'], nowMs + 400)).toEqual({ c: 100 });
     expect(choose([], Math.random)).toBeUndefined();
   });
 });
