@@ -37,6 +37,7 @@ export const VERBATIM: ReadonlySet<string> = new Set([
     'part',
     'previous',
     'product',
+    'pool',
     'protocol',
     'question',
     'restart_required',

@@ -1,6 +1,5 @@
 /** The page on the port of the node: whoever may see the node sees it, and does what the role permits. */
-import type { Context } from 'hono';
-import type { Env } from '../http/access.js';
+import type { Access } from '../http/access.js';
 import type { Mount } from '../http/app.js';
 import { Problem } from '../http/problem.js';
 import type { PageNode } from '../page/node.js';
@@ -10,7 +9,7 @@ import { pageOf } from '../page/page.js';
 export function pageMount(node: PageNode, folder: string): Mount {
   return (app, { access }) => {
     app.use('/api/*', access.needs('viewer'));
-    const visitorOf = (c: Context<Env>) => {
+    const visitorOf = (c: Parameters<Access['check']>[0]) => {
       const address = c.env.incoming.socket.remoteAddress ?? '';
       try {
         access.check(c, 'operator');

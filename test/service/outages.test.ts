@@ -19,7 +19,7 @@ describeWith(['mosquitto', 'gstreamer'], 'a node in trouble', () => {
   it('brings back every retained topic after a broker restart that lost them', async () => {
     await using _node = await startNode(mosquitto.url, { mqtt: { discovery: { enabled: true } } });
     await online();
-    for (const topic of ['health', 'watch/lamp/result', 'watch/lamp/state']) await until(topic, () => ear.on(topic).at(-1)?.text);
+    for (const topic of ['health', 'load', 'watch/lamp/result', 'watch/lamp/state']) await until(topic, () => ear.on(topic).at(-1)?.text);
     const retained = async () => {
       await using fresh = await listen(mosquitto.url, [`${ROOT}/#`, 'homeassistant/#']);
       await caughtUp(fresh.client, () => fresh.all.length);

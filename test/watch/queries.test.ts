@@ -160,7 +160,7 @@ describe('the lane', () => {
     for (const name of ['a', 'b']) void ask(name, { guest: true });
     expect(await ask('c', { guest: true })).toMatchObject({ code: 'ERR_BUSY', details: { limit: 2, retryAfterMs: expect.any(Number) } });
     for (const name of ['d', 'e', 'f']) void ask(name);
-    expect(queries.status).toEqual({ waiting: 4, running: 1, limit: 5, rejected: 1 });
+    expect(queries.status).toEqual({ waiting: 4, running: 1, limit: 5, rejected: 1, usualMs: null });
     await vi.advanceTimersByTimeAsync(1000);
     expect(ledger).toEqual(['c ERR_BUSY', 'a ok', 'b ok', 'd ok', 'e ok', 'f ok']);
     queries.lane.setLimit(1);

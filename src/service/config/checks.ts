@@ -76,13 +76,13 @@ function checkBroker(mqtt: Record<string, unknown>, issue: Issue): void {
     }
   }
   if (pool !== undefined && protocol === '3.1.1') issue(['mqtt', 'pool'], 'none with mqtt.protocol 3.1.1, which has no shared subscriptions', pool);
-  if (pool_filter !== undefined && pool === undefined) issue(['mqtt', 'pool'], `a name for mqtt.pool_filter, which is ${pool_filter}`, pool);
+  if (pool_filter !== undefined && pool === undefined) issue(['mqtt', 'pool'], `a name for mqtt.pool_filter, which is ${named(pool_filter)}`, pool);
   if (password_file !== undefined && username === undefined)
-    issue(['mqtt', 'username'], `a user name for mqtt.password_file, which is ${password_file}`, username);
+    issue(['mqtt', 'username'], `a user name for mqtt.password_file, which is ${named(password_file)}`, username);
   if (cert_file !== undefined && key_file === undefined)
-    issue(['mqtt', 'key_file'], `the private key to mqtt.cert_file, which is ${cert_file}`, key_file);
+    issue(['mqtt', 'key_file'], `the private key to mqtt.cert_file, which is ${named(cert_file)}`, key_file);
   if (key_file !== undefined && cert_file === undefined)
-    issue(['mqtt', 'cert_file'], `the certificate to mqtt.key_file, which is ${key_file}`, cert_file);
+    issue(['mqtt', 'cert_file'], `the certificate to mqtt.key_file, which is ${named(key_file)}`, cert_file);
 }
 
 /** Whoever can reach the port from elsewhere must show who he is. */
@@ -143,4 +143,9 @@ function checkRecording({ watches, cameras, recorder, state_dir }: Record<string
 
 function record(value: unknown): Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {};
+}
+
+/** A value that may be anything, in a sentence about another one. */
+function named(value: unknown): string {
+  return typeof value === 'string' ? value : JSON.stringify(value);
 }
