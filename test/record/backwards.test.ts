@@ -3,24 +3,10 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { isCursor, readBackwards, recordedPicture } from '../../src/record/backwards.js';
 import type { RecordLine } from '../../src/record/lines.js';
-import { answerLine, frameLine, jpeg, MIB, newFolder, openRecorder, START, TestClock } from './support.js';
+import { answerLine, recorded, TestClock } from './support.js';
 
 const ALL: ReadonlySet<RecordLine['kind']> = new Set(['frame', 'answer']);
 const ANSWERS: ReadonlySet<RecordLine['kind']> = new Set(['answer']);
-
-async function recorded(count: number) {
-  const folder = await newFolder();
-  const clock = new TestClock();
-  const recorder = await openRecorder({ folder, clock, limits: { bytes: 64 * MIB, days: 14, segmentBytes: 60_000 } });
-  const door = recorder.watch('door', START);
-  for (let n = 0; n < count; n++) {
-    door.frame(frameLine(n, clock), jpeg(10_000, n));
-    door.line(answerLine(n, clock));
-    clock.pass(1000);
-  }
-  await recorder.flush();
-  return { folder, clock, recorder, door };
-}
 
 async function pages(folder: string, limit: number, kinds = ALL): Promise<string[][]> {
   const all: string[][] = [];

@@ -3,21 +3,8 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { readRecord } from '../../src/record/read.js';
 import { timelines } from '../../src/replay/timeline.js';
-import { answerLine, frameLine, jpeg, MIB, newFolder, onDisk, openRecorder, readAll, START, TestClock } from './support.js';
+import { answerLine, jpeg, onDisk, openRecorder, readAll, recorded, START, TestClock } from './support.js';
 
-async function recorded(count: number, segmentBytes = 60_000) {
-  const folder = await newFolder();
-  const clock = new TestClock();
-  const recorder = await openRecorder({ folder, clock, limits: { bytes: 64 * MIB, days: 14, segmentBytes } });
-  const door = recorder.watch('door', START);
-  for (let n = 0; n < count; n++) {
-    door.frame(frameLine(n, clock), jpeg(10_000, n));
-    door.line(answerLine(n, clock));
-    clock.pass(1000);
-  }
-  await recorder.flush();
-  return { folder, clock, recorder, door };
-}
 const log = (folder: string, segment: number) => join(folder, 'door', String(segment).padStart(8, '0'), 'log.ndjson');
 
 it('gives a span of time, with what was true then, and reads no more than it must', async () => {

@@ -73,6 +73,21 @@ export async function openRecorder(options: Partial<RecorderOptions> & { folder:
   return recorder;
 }
 
+/** A frame with its picture and its answer each second, over several segments. */
+export async function recorded(count: number, segmentBytes = 60_000) {
+  const folder = await newFolder();
+  const clock = new TestClock();
+  const recorder = await openRecorder({ folder, clock, limits: { bytes: 64 * MIB, days: 14, segmentBytes } });
+  const door = recorder.watch('door', START);
+  for (let n = 0; n < count; n++) {
+    door.frame(frameLine(n, clock), jpeg(10_000, n));
+    door.line(answerLine(n, clock));
+    clock.pass(1000);
+  }
+  await recorder.flush();
+  return { folder, clock, recorder, door };
+}
+
 export async function readAll(
   folder: string,
   options: Partial<Parameters<typeof readRecord>[1]> = {},

@@ -119,20 +119,19 @@ export function fakeModel({ lookMs = 0, askMs = 0, answer = (): unknown => true 
     model.asked.push(question);
     return { text: String(value), value, confidence: 1, finish: 'stop', tokens: { prompt: 1, reused: 0, answer: 1 }, timings };
   };
+  const streamOf = (question: string) => {
+    const whole = Promise.resolve(answerTo(question) as Answer);
+    const pieces = (async function* () {
+      yield (await whole).text;
+    })();
+    return Object.assign(pieces, { answer: whole });
+  };
   const talk: ChatTalk = {
     async ask(question: string, { signal }: { signal?: AbortSignal | undefined } = {}) {
       await work(askMs, signal);
       return answerTo(question);
     },
-    stream(question) {
-      const whole = Promise.resolve(answerTo(question) as Answer);
-      return Object.assign(
-        (async function* () {
-          yield (await whole).text;
-        })(),
-        { answer: whole },
-      );
-    },
+    stream: streamOf,
     dispose: async () => {},
   };
   const model: FakeModel = {
@@ -157,15 +156,7 @@ export function fakeModel({ lookMs = 0, askMs = 0, answer = (): unknown => true 
           await work(askMs, asking);
           return answerTo(question);
         },
-        stream(question) {
-          const whole = Promise.resolve(answerTo(question) as Answer);
-          return Object.assign(
-            (async function* () {
-              yield (await whole).text;
-            })(),
-            { answer: whole },
-          );
-        },
+        stream: streamOf,
         dispose: async () => {},
       };
     },

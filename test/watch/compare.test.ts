@@ -1,16 +1,16 @@
 /** What a watch compares with, as the loop asks it: what was seen when another told something, what was believed so long ago, and what ends it. */
-import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import type { WatchEvent } from '../../src/watch/events.js';
 import { WatchLoop } from '../../src/watch/loop.js';
 import type { WatchOutcome } from '../../src/watch/outcome.js';
 import type { Mark } from '../../src/watch/past.js';
+import { kept, onFakeTime } from './loop-stage.js';
 import { FakeCamera, FakeEyes, spec } from './stage.js';
 
 const VISITOR = 'Is somebody at the door?';
 const PARCELS = 'How many parcels are there?';
 const SLOW = { change_percent: 100, reask_ms: 60_000, ttl_ms: 600_000, interval_ms: 30_000 }; // asked once, if nobody else wants it to
 const COUNT = { question: PARCELS, answer: { type: 'number', min: 0, max: 9 } } as const;
-let loops: WatchLoop[] = [];
 
 function stage({ lookMs = 0, askMs = 0 } = {}) {
   const eyes = new FakeEyes({ lookMs, askMs });
@@ -31,7 +31,7 @@ function stage({ lookMs = 0, askMs = 0 } = {}) {
     onMark: (watch, mark) => marks.push([watch, mark]),
     onFault: (fault) => expect.unreachable(String(fault)),
   });
-  loops.push(loop);
+  kept(loop);
   const camera = new FakeCamera('kitchen');
   const other = new FakeCamera('yard');
   loop.addCamera(camera);
@@ -56,17 +56,7 @@ function stage({ lookMs = 0, askMs = 0 } = {}) {
   return { eyes, loop, camera, other, events, results, marks, answers, sure, visitor, parcels, show, told, asked };
 }
 
-beforeEach(() => {
-  vi.useFakeTimers();
-  loops = [];
-});
-afterEach(async () => {
-  const stopping = Promise.all(loops.map((loop) => loop.stop(0)));
-  await vi.advanceTimersByTimeAsync(5000);
-  await stopping;
-  expect(vi.getTimerCount()).toBe(0);
-  vi.useRealTimers();
-});
+onFakeTime();
 
 it('is asked of the very view that the other watch tells something about, whatever its own gate says', async () => {
   const { visitor, parcels, show, results, told, asked, marks, loop, eyes, camera } = stage();

@@ -21,11 +21,16 @@ export function onFakeTime(): void {
   });
 }
 
+/** Ended with the others. */
+export function kept(loop: WatchLoop): WatchLoop {
+  loops.push(loop);
+  return loop;
+}
+
 export function stage({ cameras = ['kitchen'], lookMs = 0, askMs = 0 } = {}, handlers: Partial<LoopHandlers> = {}) {
   const eyes = new FakeEyes({ lookMs, askMs });
   const outcomes: WatchOutcome[] = [];
-  const loop = new WatchLoop(eyes, { onOutcome: (outcome) => outcomes.push(outcome), ...handlers });
-  loops.push(loop);
+  const loop = kept(new WatchLoop(eyes, { onOutcome: (outcome) => outcomes.push(outcome), ...handlers }));
   const made = cameras.map((id) => new FakeCamera(id));
   for (const camera of made) loop.addCamera(camera);
   loop.start();
