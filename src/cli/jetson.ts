@@ -1,14 +1,10 @@
 /** What the texts of a Jetson and of the dynamic linker say. Pure: the caller reads the files and runs the commands. */
+import { type PowerMode, powerModes } from '../service/board/nvpmodel.js';
 
 /** L4T's release out of /etc/nv_tegra_release: "# R36 (release), REVISION: 4.3, GCID: …" is 36.4.3. null: not that file. */
 export function l4tRelease(text: string): string | null {
   const match = /^# R(\d+) \(\w+\), REVISION: ([\d.]+)/m.exec(text);
   return match === null ? null : `${match[1]}.${match[2]}`;
-}
-
-export interface PowerMode {
-  name: string; // "MAXN", "15W"
-  id: number;
 }
 
 /** `nvpmodel -q`: "NV Power Mode: 15W" and, on the next line, its number. */
@@ -19,7 +15,7 @@ export function powerMode(text: string): PowerMode | null {
 
 /** The mode without a limit, out of /etc/nvpmodel.conf: MAXN_SUPER where there is one, else MAXN. Its number differs between boards. */
 export function fastestPowerMode(conf: string): PowerMode | null {
-  const modes = [...conf.matchAll(/<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=(\S+?)\s*>/g)].map(([, id, name]) => ({ name: name as string, id: Number(id) }));
+  const modes = powerModes(conf);
   return modes.find(({ name }) => name === 'MAXN_SUPER') ?? modes.find(({ name }) => name === 'MAXN') ?? null;
 }
 

@@ -95,6 +95,10 @@ function nodeDevice(node: DiscoveryNode): DevicePayload {
         device_class: 'temperature',
         unit_of_measurement: '°C',
       }),
+      figure('power', 'Power', "{{ value_json.power.watts if value_json.power.watts is not none else 'None' }}", {
+        device_class: 'power',
+        unit_of_measurement: 'W',
+      }),
       [
         'problem',
         {

@@ -266,6 +266,7 @@ export const healthSchema = z.object({
       z.object({
         events: count.describe('that were told'),
         suppressed: z.record(z.string(), count).describe('what was not told when it came, by the reason that held it back'),
+        slowed: z.boolean().describe('asked less often because the board is hot, see `duty` of watches'),
       }),
     )
     .describe('since the watch began to ask what it asks'),
@@ -280,6 +281,18 @@ export const healthSchema = z.object({
   latency_ms: z.object({ p50: ms, p95: ms, p99: ms }).nullable().describe('from capture to publishing, over the last results'),
   memory: z.object({ rss_bytes: count, heap_bytes: count }),
   temperature_c: z.record(z.string(), z.number()),
+  power: z
+    .object({
+      mode: z.string().nullable().describe('of nvpmodel, e.g. MAXN_SUPER'),
+      watts: z.number().min(0).nullable().describe('that the whole board draws'),
+      joules_per_answer: z.number().min(0).nullable().describe('energy of the whole board in the last ten minutes by good answers of that time'),
+      throttled: z
+        .array(z.string())
+        .nullable()
+        .describe('what slows itself down because of heat, by the names of its cooling devices; empty: nothing'),
+      over_currents: z.record(z.string(), count).nullable().describe('how often the supply was too weak since the board was switched on, by kind'),
+    })
+    .describe('null where the machine does not tell'),
   mqtt: z.object({
     connected: z.boolean().describe('false where it is heard of by another way than the broker'),
     reconnects: count,

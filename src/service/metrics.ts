@@ -16,7 +16,10 @@ export interface MetricsSnapshot {
     pictures: { published: number; waiting_bytes: number; dropped: Readonly<Record<string, number>> }; // of events
   };
   temperatures: Readonly<Record<string, number>>; // degrees Celsius by thermal zone
-  watts: Readonly<Record<string, number>>; // by power rail; empty where none can be read
+  rails: Readonly<Record<string, number>>; // watts by power rail; empty where none can be read
+  joules: number | null; // of the whole board since the start; null: no meter
+  throttled: readonly string[] | null; // cooling devices; null: not known
+  overCurrents: Readonly<Record<string, number>> | null; // by kind
   memoryBytes: number;
   /** Null: nothing has been recorded. */
   recorder: {
@@ -62,6 +65,7 @@ export class Metrics {
   private readonly registry = new Registry();
   private readonly snapshot: MetricsOptions['snapshot'];
   private readonly watches = new Set<string>();
+  private good = 0;
   private readonly queries: Counter<'watch' | 'status'>;
   private readonly durations: Histogram<'stage'>;
   private readonly tokens: Counter<'direction'>;
@@ -93,8 +97,14 @@ export class Metrics {
     this.refresh = snapshotMetrics(registry);
   }
 
+  /** Good ones since the start, of watches and to queries. */
+  get answers(): number {
+    return this.good;
+  }
+
   /** Counts an answer. */
   answered({ watch, status, timing, tokens }: Answered): void {
+    if (status === 'ok') this.good++;
     this.queries.inc({ watch: this.label(watch), status });
     if (tokens !== null) {
       this.tokens.inc({ direction: 'in' }, tokens.in);
@@ -147,6 +157,9 @@ function snapshotMetrics(registry: Registry): (now: MetricsSnapshot) => void {
   const pictureBytes = gauge('event_pictures_waiting_bytes', 'Pictures of events that wait for the broker');
   const temperature = gauge('soc_temperature_celsius', 'Temperatures of the thermal zones', 'zone');
   const power = gauge('power_watts', 'Power drawn', 'rail');
+  const energy = counter('energy_joules_total', 'Energy that the whole board drew');
+  const throttled = gauge('throttled', '1: this cooling device slows the board down', 'device');
+  const overCurrents = counter('over_currents_total', 'Times the supply was too weak since the board was switched on', 'kind');
   const memory = gauge('memory_used_bytes', 'Resident memory of the process');
   const recordBytes = gauge('recorder_bytes', 'What the record takes of the disk');
   const recordSegments = gauge('recorder_segments', 'Segments of the record');
@@ -175,6 +188,9 @@ function snapshotMetrics(registry: Registry): (now: MetricsSnapshot) => void {
     pictureBytes,
     temperature,
     power,
+    energy,
+    throttled,
+    overCurrents,
     memory,
     recordBytes,
     recordSegments,
@@ -184,7 +200,22 @@ function snapshotMetrics(registry: Registry): (now: MetricsSnapshot) => void {
     logDropped,
   ];
 
-  return ({ cameras, watches, queue, engine, models, mqtt, temperatures, watts, memoryBytes, recorder, log }) => {
+  return ({
+    cameras,
+    watches,
+    queue,
+    engine,
+    models,
+    mqtt,
+    temperatures,
+    rails,
+    joules,
+    throttled: slowing,
+    overCurrents: weak,
+    memoryBytes,
+    recorder,
+    log,
+  }) => {
     for (const metric of all) metric.reset();
     for (const { id: camera, ...now } of cameras) {
       captured.inc({ camera }, now.frames);
@@ -209,7 +240,10 @@ function snapshotMetrics(registry: Registry): (now: MetricsSnapshot) => void {
     for (const [reason, count] of Object.entries(mqtt.pictures.dropped)) lostPictures.inc({ reason }, count);
     pictureBytes.set(mqtt.pictures.waiting_bytes);
     for (const [zone, degrees] of Object.entries(temperatures)) temperature.set({ zone }, degrees);
-    for (const [rail, value] of Object.entries(watts)) power.set({ rail }, value);
+    for (const [rail, value] of Object.entries(rails)) power.set({ rail }, value);
+    if (joules !== null) energy.inc(joules);
+    for (const device of slowing ?? []) throttled.set({ device }, 1);
+    for (const [kind, count] of Object.entries(weak ?? {})) overCurrents.inc({ kind }, count);
     memory.set(memoryBytes);
     logDropped.inc(log.dropped);
     if (recorder === null) return;

@@ -1,4 +1,6 @@
 /** The parts of a node that need no waiting, made and put together. */
+import { Board } from './board/board.js';
+import { System } from './board/system.js';
 import { BrokerSide } from './broker-side.js';
 import { type CameraReporter, cameraReporter } from './camera-reporter.js';
 import { Changer, type ChangerOptions } from './changer.js';
@@ -13,10 +15,10 @@ import { checksOf } from './readiness.js';
 import { RecordKeeper } from './record-keeper.js';
 import { SeenFrames } from './seen-frames.js';
 import { Status } from './status.js';
-import { System } from './system.js';
 import { Troubles } from './troubles.js';
 
 export interface NodeParts {
+  board: Board;
   changer: Changer;
   side: BrokerSide;
   troubles: Troubles;
@@ -55,7 +57,14 @@ export function nodeParts({ state, log, change, onCamera }: PartsOptions): NodeP
       side.node.alert('recorder', message, 'WARNING');
     },
   });
-  const status = new Status({ state, changer, side, latency, log, record, system: new System() });
+  const board: Board = new Board({
+    system: new System(),
+    answers: () => metrics.answers,
+    hasDuty: () => Object.values(changer.config.watches).some(({ duty }) => duty !== undefined),
+    onHeat: (celsius) => state.watching?.loop.heat(celsius),
+    alert: (message) => side.node.alert('thermal', message, 'WARNING'),
+  });
+  const status = new Status({ state, changer, side, latency, log, record, board });
   const load = new LoadReporter(() => {
     if (side.link.connected) side.node.load(status.load());
   });
@@ -74,5 +83,5 @@ export function nodeParts({ state, log, change, onCamera }: PartsOptions): NodeP
     onFault: (camera, error) => log.child('camera').warn({ err: error, camera }, 'no picture could be made of a frame'),
   });
   const notifier = new Notifier({ healthy: () => checksOf(state, changer.config, side.link.connected)[0].ok });
-  return { changer, side, troubles, reporter, latency, status, load, metrics, notifier, record, frames };
+  return { board, changer, side, troubles, reporter, latency, status, load, metrics, notifier, record, frames };
 }

@@ -7,8 +7,18 @@ import type { WatchSpec } from '../watch/spec.js';
 import type { Outlet } from './outlet.js';
 import type { Setting } from './settings.js';
 
-const ALERTS: readonly AlertId[] = ['cameras', 'config', 'mqtt-connection', 'mqtt-pool', 'mqtt-refused', 'overrides', 'recorder', 'watches'];
-export type AlertId = LinkAlert | 'cameras' | 'config' | 'mqtt-pool' | 'overrides' | 'recorder' | 'watches';
+const ALERTS: readonly AlertId[] = [
+  'cameras',
+  'config',
+  'mqtt-connection',
+  'mqtt-pool',
+  'mqtt-refused',
+  'overrides',
+  'recorder',
+  'thermal',
+  'watches',
+];
+export type AlertId = LinkAlert | 'cameras' | 'config' | 'mqtt-pool' | 'overrides' | 'recorder' | 'thermal' | 'watches';
 
 export class NodePublisher {
   private readonly alerts = new Map<AlertId, Pick<Alert, 'level' | 'message'>>(); // standing, by id

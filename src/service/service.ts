@@ -122,7 +122,8 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
       this.publishInfo(parts);
       parts.side.servePool();
       parts.side.node.event('started', `mipha-edge ${state.version}`);
-      await this.tick(parts);
+      await parts.board.begin();
+      this.tick(parts);
       const { node, cameras, watches } = parts.changer.config;
       await parts.notifier.ready(`${Object.keys(cameras).length} cameras, ${Object.keys(watches).length} watches`);
       this.log.info({ node, session: state.session, model: state.model?.name }, 'running');
@@ -189,7 +190,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
         apply: async (config, diff) => await this.apply(config, diff, parts),
         taken: () => this.republish(parts),
       },
-      onCamera: () => void this.tick(parts),
+      onCamera: () => this.tick(parts),
     });
     this.parts = parts;
     this.guard.tell(loaded);
@@ -220,8 +221,8 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
 
   private connect(parts: NodeParts, handlers: Handlers): void {
     const { side } = parts;
-    side.on('online', () => void this.tick(parts)); // health is not kept for later, so it is told now
-    side.on('offline', () => void this.tick(parts));
+    side.on('online', () => this.tick(parts)); // health is not kept for later, so it is told now
+    side.on('offline', () => this.tick(parts));
     side.on('outdated', () => this.republish(parts));
     side.on('failed', (error) => {
       this.ending.abort(error);
@@ -312,15 +313,14 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
   }
 
   /** Health now, and again after the interval. */
-  private async tick(parts: NodeParts): Promise<void> {
+  private tick(parts: NodeParts): void {
     const { status, side, reporter, changer, load } = parts;
-    await status.refresh();
     if (this.stopping !== undefined) return;
     side.node.health(status.health());
     load.changed();
     reporter.repeatMotion();
     clearTimeout(this.healthTimer);
-    this.healthTimer = setTimeout(() => void this.tick(parts), changer.config.health_interval_ms);
+    this.healthTimer = setTimeout(() => this.tick(parts), changer.config.health_interval_ms);
   }
 
   private async shutDown(): Promise<void> {
@@ -331,7 +331,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
     clearTimeout(this.healthTimer);
     if (!this.ending.signal.aborted) this.ending.abort();
     if (parts !== null) {
-      const { side, notifier, reporter, status, record, load, frames } = parts;
+      const { board, side, notifier, reporter, status, record, load, frames } = parts;
       const notified = notifier.stopping();
       side.node.event('stopping', 'the node is being stopped');
       side.refuseRequests();
@@ -341,6 +341,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
       await side.pictures.finish(left() / 2);
       reporter.stop();
       load.stop();
+      board.stop();
       frames.clear();
       side.node.health(status.health());
       side.node.clearAlerts();

@@ -7,6 +7,7 @@ import { schemaNames } from '../mqtt/schemas.js';
 import { PICTURE_OVERHEAD_BYTES } from '../mqtt/wire.js';
 import type { LoopStatus } from '../watch/loop.js';
 import { QUESTION_CHARS } from '../watch/spec.js';
+import type { Board } from './board/board.js';
 import type { BrokerSide } from './broker-side.js';
 import type { Changer } from './changer.js';
 import type { Latency } from './latency.js';
@@ -16,7 +17,6 @@ import type { NodeState } from './node-state.js';
 import { own } from './own.js';
 import { checksOf } from './readiness.js';
 import type { RecordKeeper } from './record-keeper.js';
-import type { System } from './system.js';
 import { timeZoneOf } from './time-zone.js';
 
 export interface StatusSources {
@@ -26,24 +26,11 @@ export interface StatusSources {
   latency: Latency;
   log: Log;
   record: Pick<RecordKeeper, 'status'>;
-  system: System;
+  board: Board;
 }
 
 export class Status {
-  /** Read from files now and then, so that a health document can be made at once. */
-  private readings: { temperatures: Record<string, number>; watts: Record<string, number>; clockSynced: boolean | null } = {
-    temperatures: {},
-    watts: {},
-    clockSynced: null,
-  };
-
   constructor(private readonly sources: StatusSources) {}
-
-  async refresh(): Promise<void> {
-    const { system } = this.sources;
-    const [temperatures, watts, clockSynced] = await Promise.all([system.temperatures(), system.watts(), system.clockSynced()]);
-    this.readings = { temperatures, watts, clockSynced };
-  }
 
   get imageBytes(): number {
     return this.sources.changer.config.mqtt.max_packet_bytes - PICTURE_OVERHEAD_BYTES;
@@ -93,13 +80,14 @@ export class Status {
   }
 
   health(): Health {
-    const { sources, readings } = this;
-    const { state, changer, side } = sources;
+    const { sources } = this;
+    const { state, changer, side, board } = sources;
+    const { readings } = board;
     const { node } = changer.config;
     const loop = state.watching?.loop.status() ?? null;
     const { queue, busy_ratio, draining } = this.load();
     const { connected, published, dropped, queued, reconnects } = side.link.stats();
-    const { rssBytes, heapBytes } = sources.system.memory();
+    const { rssBytes, heapBytes } = memory();
     const now = new Date().toISOString();
     const engine = state.model?.status();
     return {
@@ -110,7 +98,7 @@ export class Status {
       lifecycle: this.lifecycle(),
       uptime_s: Math.floor((performance.now() - state.begunMs) / 1000),
       cameras: Object.fromEntries(this.cameras().map((camera) => [camera.id, this.camera(camera, loop)])),
-      watches: Object.fromEntries(byId(loop?.watches ?? {}).map(([id, { events, suppressed }]) => [id, { events, suppressed }])),
+      watches: Object.fromEntries(byId(loop?.watches ?? {}).map(([id, { events, suppressed, slowed }]) => [id, { events, suppressed, slowed }])),
       engine: {
         state: state.modelState,
         backend: engine?.backend ?? null,
@@ -122,6 +110,13 @@ export class Status {
       latency_ms: sources.latency.quantiles(),
       memory: { rss_bytes: rssBytes, heap_bytes: heapBytes },
       temperature_c: readings.temperatures,
+      power: {
+        mode: readings.powerMode,
+        watts: readings.watts,
+        joules_per_answer: board.joulesPerAnswer,
+        throttled: readings.throttled,
+        over_currents: readings.overCurrents,
+      },
       mqtt: {
         connected,
         reconnects,
@@ -153,7 +148,8 @@ export class Status {
   }
 
   metrics(): MetricsSnapshot {
-    const { sources, readings } = this;
+    const { sources } = this;
+    const { readings, joules } = sources.board;
     const { model, watching } = sources.state;
     const loop = watching?.loop.status();
     const queries = watching?.queries.status;
@@ -176,8 +172,11 @@ export class Status {
       models: model === null ? [] : [{ id: model.name, sha256: model.revision }],
       mqtt: { connected, reconnects, published: { 0: published.qos0, 1: published.qos1 }, dropped, pictures: this.pictures() },
       temperatures: readings.temperatures,
-      watts: readings.watts,
-      memoryBytes: sources.system.memory().rssBytes,
+      rails: readings.rails,
+      joules,
+      throttled: readings.throttled,
+      overCurrents: readings.overCurrents,
+      memoryBytes: memory().rssBytes,
       recorder: sources.record.status(),
       log: { dropped: sources.log.dropped },
     };
@@ -223,6 +222,11 @@ export class Status {
       error,
     };
   }
+}
+
+function memory(): { rssBytes: number; heapBytes: number } {
+  const { rss, heapUsed } = process.memoryUsage();
+  return { rssBytes: rss, heapBytes: heapUsed };
 }
 
 /** In an order that a change of one does not change. */

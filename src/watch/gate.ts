@@ -2,6 +2,7 @@
 import type { Frame } from '../camera/frame.js';
 import { longestWindow } from './agreement.js';
 import type { Pair } from './change.js';
+import { Duty } from './duty.js';
 import type { Inspection } from './inspection.js';
 import { SKIP_REASONS, type SkipReason } from './outcome.js';
 import type { WatchSpec } from './spec.js';
@@ -28,9 +29,11 @@ export class Gate {
   readonly skipped = Object.fromEntries(SKIP_REASONS.map((reason) => [reason, 0])) as Record<SkipReason, number>;
   /** What the last decision rested on: share of the picture, 0 to 1, that differed from that of frame `against`. Null: the pictures were not compared. */
   compared: Comparison | null = null;
+  readonly duty: Duty;
   private open: SkipReason | null = null;
   /** What was asked about last. */
   private asked: { frame: string; content: number; atMs: number; pair: Pair } | null = null;
+  private askedMs = Number.NEGATIVE_INFINITY; // also when what was asked about is forgotten
   private blockedMs = Number.NEGATIVE_INFINITY; // until interval or pause is over
   private cooledMs = Number.NEGATIVE_INFINITY;
   private flash: { frame: string; atMs: number } | null = null;
@@ -42,7 +45,9 @@ export class Gate {
   private wantedMs: number | null = null;
   private failedFrame = ''; // the last that asking failed about
 
-  constructor(private spec: WatchSpec) {}
+  constructor(private spec: WatchSpec) {
+    this.duty = new Duty(spec);
+  }
 
   /** Why the newest frame has not been asked about so far; null when it has, or none came. */
   get reason(): SkipReason | null {
@@ -70,6 +75,8 @@ export class Gate {
     if (asked?.content === frame.content && !recheck) return this.skip('repeat', null);
     if (nowMs < this.cooledMs) return this.skip('cooldown', this.cooledMs);
     if (nowMs < this.blockedMs) return this.skip('interval', this.blockedMs);
+    const restedMs = this.askedMs + this.duty.restMs;
+    if (nowMs < restedMs) return this.skip('heat', restedMs);
     if (recheck) return this.pass(this.rechecks - 1);
     if (asked !== null && nowMs >= asked.atMs + reask_ms) return this.pass(this.rechecks);
     if (asked === null || change_percent === 0) return this.pass(longestWindow(this.spec) - 1);
@@ -99,6 +106,7 @@ export class Gate {
     this.rechecks = this.recheckNext;
     this.wantedMs = null;
     this.asked = { frame: frame.id, content: frame.content, atMs: nowMs, pair: inspection.pair(this.spec) };
+    this.askedMs = nowMs;
     this.blockedMs = nowMs + interval_ms;
     this.flash = null;
     this.open = null;
@@ -137,6 +145,7 @@ export class Gate {
   change(spec: WatchSpec): void {
     this.blockedMs = this.asked === null ? Number.NEGATIVE_INFINITY : this.asked.atMs + spec.interval_ms;
     this.spec = spec;
+    this.duty.change(spec);
   }
 
   private pass(rechecks: number): Decision {

@@ -90,6 +90,8 @@ export interface WatchStatus {
   /** That were told. */
   events: number;
   suppressed: Record<SuppressReason, number>;
+  /** Asked less often because the board is hot, see `duty`. */
+  slowed: boolean;
 }
 
 /** Sums over the watches of a camera, those that were deleted since included. */
@@ -140,6 +142,7 @@ export class WatchLoop {
   private running: Promise<void> | null = null;
   private beganMs = 0; // the running one, or the last
   private stopAlarm = () => {};
+  private celsius: number | null = null;
   private readonly clock: Clock;
   private readonly time: LocalTime;
 
@@ -194,7 +197,9 @@ export class WatchLoop {
     } else {
       if (known === undefined && this.watches.size >= MOST_WATCHES) throw optionError('watch', `at most ${MOST_WATCHES} watches`, id);
       known?.end();
-      this.watches.set(id, new Watch(id, spec, this.clock, this.time, this.reports));
+      const watch = new Watch(id, spec, this.clock, this.time, this.reports);
+      watch.gate.duty.heat(this.celsius);
+      this.watches.set(id, watch);
     }
     this.wake();
     return known === undefined;
@@ -221,6 +226,13 @@ export class WatchLoop {
     this.wake();
   }
 
+  /** How hot the board is where it is hottest; null: it does not tell. Watches with `duty` slow down by it. */
+  heat(celsius: number | null): void {
+    this.celsius = celsius;
+    for (const { gate } of this.watches.values()) gate.duty.heat(celsius);
+    this.wake();
+  }
+
   start(): void {
     if (this.state !== 'new') return;
     this.state = 'running';
@@ -242,7 +254,15 @@ export class WatchLoop {
     const watches = [...this.watches.values()].map((watch) => {
       const { value, validUntil, lastAskedAt, asked, answered, errors, spec, gate, events } = watch;
       const { camera, enabled } = spec;
-      const counts = { asked, answered, errors, skipped: { ...gate.skipped }, events: events.count, suppressed: { ...events.suppressed } };
+      const counts = {
+        asked,
+        answered,
+        errors,
+        skipped: { ...gate.skipped },
+        events: events.count,
+        suppressed: { ...events.suppressed },
+        slowed: gate.duty.isSlowed,
+      };
       return [watch.id, { camera, enabled, value, validUntil, lastAskedAt, ...counts }] as const;
     });
     const cameras = [...this.posts].map(([id, { status }]) => [id, { ...status, skipped: { ...status.skipped } }] as const);

@@ -113,7 +113,7 @@ export function nothingKnown(watch: string, { camera, answer }: Pick<WatchSpec, 
 
 /**
  * Why a frame was not asked about: too old; the same picture as the last one asked about; nothing new in the part; too soon after the last
- * question, a failure, or a change of the value; a newer one came while the engine was busy.
+ * question, for a board that is too hot, after a failure or a change of the value; a newer one came while the engine was busy.
  */
-export const SKIP_REASONS = ['age', 'repeat', 'unchanged', 'interval', 'cooldown', 'busy'] as const;
+export const SKIP_REASONS = ['age', 'repeat', 'unchanged', 'interval', 'heat', 'cooldown', 'busy'] as const;
 export type SkipReason = (typeof SKIP_REASONS)[number];

@@ -18,6 +18,7 @@ const MOST_UNITS = 10n ** 15n - 1n;
 const DEFAULTS: Readonly<Record<string, number>> = {
   interval_ms: 1000,
   reask_ms: 10_000,
+  'duty.interval_ms': 10_000,
   ttl_ms: 30_000,
   cooldown_ms: 0,
   min_confidence: 0,
@@ -33,11 +34,14 @@ const byDefault = (key: keyof typeof DEFAULTS) => DEFAULTS[key] as number;
 
 /** What to say, at `path`, when settings do not fit together: the rule, and the value of each. */
 function together(path: string, rule: string, keys: readonly string[]) {
-  const stated = (input: Readonly<Record<string, unknown>>, key: string) =>
-    `${key} is ${input[key]}${input[key] === DEFAULTS[key] ? ' (the default)' : ''}`;
+  const valueAt = (input: unknown, key: string) => key.split('.').reduce((value, name) => (value as Record<string, unknown>)[name], input);
+  const stated = (input: unknown, key: string) => {
+    const value = valueAt(input, key);
+    return `${key} is ${value}${value === DEFAULTS[key] ? ' (the default)' : ''}`;
+  };
   return {
-    path: [path],
-    error: ({ input }: { input?: unknown }) => `${rule}; ${keys.map((key) => stated(input as Record<string, unknown>, key)).join(', ')}`,
+    path: path.split('.'),
+    error: ({ input }: { input?: unknown }) => `${rule}; ${keys.map((key) => stated(input, key)).join(', ')}`,
   };
 }
 
@@ -216,6 +220,13 @@ const compareSchema = z
   })
   .describe('tell as events what differs from then, not from what was last told');
 
+const dutySchema = z
+  .strictObject({
+    above_c: z.number().min(0).max(150).describe('degrees Celsius of the hottest zone; 3 below it the watch is asked as usual again'),
+    interval_ms: z.int().min(0).max(86_400_000).default(byDefault('duty.interval_ms')).describe('least time between two inferences meanwhile'),
+  })
+  .describe('ask less often while the board is hot, before it slows itself down');
+
 interface Confidences {
   min_confidence: number;
   keep_confidence?: number | undefined;
@@ -263,6 +274,7 @@ export const watchSpecSchema = z
       .max(100)
       .default(0.5)
       .describe('share of the crop that must look different before the question is asked again; 0 asks about every new picture'),
+    duty: dutySchema.optional(),
     cooldown_ms: z.int().min(0).max(86_400_000).default(byDefault('cooldown_ms')).describe('after the value has changed, do not ask for this long'),
     priority: z.int().min(0).max(9).default(0).describe('higher goes first'),
     agreement: agreementSchema.default({ n: 1, of: 1 }).describe('the value changes when n of the last answers, since it last changed, say so'),
@@ -276,6 +288,14 @@ export const watchSpecSchema = z
   .refine(
     ({ ttl_ms, reask_ms }) => ttl_ms > reask_ms,
     together('ttl_ms', 'ttl_ms above reask_ms, or answers about an unchanged picture expire', ['ttl_ms', 'reask_ms']),
+  )
+  .refine(
+    ({ ttl_ms, duty }) => duty === undefined || ttl_ms > duty.interval_ms,
+    together('ttl_ms', 'ttl_ms above duty.interval_ms, or answers expire while the board is hot', ['ttl_ms', 'duty.interval_ms']),
+  )
+  .refine(
+    ({ interval_ms, duty }) => duty === undefined || duty.interval_ms >= interval_ms,
+    together('duty.interval_ms', 'duty.interval_ms at least interval_ms', ['duty.interval_ms', 'interval_ms']),
   )
   .refine(
     ({ ttl_ms, cooldown_ms }) => ttl_ms > cooldown_ms,

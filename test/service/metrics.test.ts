@@ -18,7 +18,10 @@ const snapshot: MetricsSnapshot = {
     pictures: { published: 11, waiting_bytes: 1200, dropped: { late: 2 } },
   },
   temperatures: { 'cpu-thermal': 41.5 },
-  watts: {},
+  rails: {},
+  joules: 1234.5,
+  throttled: ['gpu-throttle-alert'],
+  overCurrents: { under_voltage: 3 },
   memoryBytes: 123_456,
   recorder: { bytes: 5000, segments: 3, queued: { lines: 1, bytes: 700 }, lost: { full: { frames: 4, lines: 2 } }, picturesDropped: 6 },
   log: { dropped: 8 },
@@ -69,6 +72,9 @@ describe('metrics', () => {
       'mipha_event_pictures_dropped_total{reason="late"}': 2,
       mipha_event_pictures_waiting_bytes: 1200,
       'mipha_soc_temperature_celsius{zone="cpu-thermal"}': 41.5,
+      mipha_energy_joules_total: 1234.5,
+      'mipha_throttled{device="gpu-throttle-alert"}': 1,
+      'mipha_over_currents_total{kind="under_voltage"}': 3,
       mipha_memory_used_bytes: 123_456,
       mipha_recorder_bytes: 5000,
       mipha_recorder_segments: 3,
@@ -88,10 +94,11 @@ describe('metrics', () => {
     const { text } = await metrics.scrape();
     expect(text).not.toContain('camera="front"');
     expect(samples(text)).not.toHaveProperty('mipha_recorder_lost_pictures_total{reason="full"}');
+    expect(metrics.answers).toBe(2);
   });
 
   it('are named as Prometheus asks', async () => {
-    const { text } = await new Metrics({ version: '1', snapshot: () => ({ ...snapshot, watts: { VDD_IN: 7.5 } }) }).scrape();
+    const { text } = await new Metrics({ version: '1', snapshot: () => ({ ...snapshot, rails: { VDD_IN: 7.5 } }) }).scrape();
     const types = [...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name, type]) => [name, type] as [string, string]);
     expect(types.length).toBeGreaterThan(18);
     for (const [name, type] of types) {

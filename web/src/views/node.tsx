@@ -1,4 +1,5 @@
 import { useEffect, useState } from 'preact/hooks';
+import type { Health } from '../../../src/mqtt/messages.js';
 import type { Setting } from '../../../src/page/node.js';
 import type { ConfigIssue } from '../../../src/service/config/issues.js';
 import { get, post, type Refused, request } from '../api.js';
@@ -11,12 +12,22 @@ import { bytesWords, durationWords, percent, timeWords } from '../words.js';
 
 const LIFE: Record<string, BadgeKind> = { running: 'good', degraded: 'warn', starting: 'idle', stopping: 'warn' };
 
+function powerWords({ mode, watts, joules_per_answer: joules, throttled }: Health['power']): string {
+  const known = [
+    watts !== null && `${watts.toFixed(1)} W`,
+    joules !== null && `${joules.toFixed(joules < 10 ? 1 : 0)} J an answer`,
+    mode !== null && `mode ${mode}`,
+    throttled !== null && (throttled.length === 0 ? 'not throttled' : `throttled: ${throttled.join(', ')}`),
+  ].filter((words) => words !== false);
+  return known.length === 0 ? 'no sensor' : known.join(', ');
+}
+
 export function NodeView() {
   const { model } = usePage();
   const now = useNow();
   const { health, info, alerts, log, healths } = model;
   if (health === null || info === null) return <p class="soft">Nothing is known of this node yet.</p>;
-  const { engine, queue, latency_ms: latency, memory, mqtt, recorder, temperature_c } = health;
+  const { engine, queue, latency_ms: latency, memory, mqtt, recorder, temperature_c, power } = health;
   const temperatures = Object.entries(temperature_c);
   const rows: [string, string][] = [
     ['Version', `${info.version}, up ${durationWords(health.uptime_s * 1000)}`],
@@ -29,6 +40,7 @@ export function NodeView() {
     ['Questions waiting', `${queue.waiting} of ${queue.limit}, ${queue.rejected} refused`],
     ['Memory', bytesWords(memory.rss_bytes)],
     ['Temperature', temperatures.length === 0 ? 'no sensor' : temperatures.map(([name, degrees]) => `${name} ${Math.round(degrees)} °C`).join(', ')],
+    ['Power', powerWords(power)],
     ['Broker', `${mqtt.connected ? 'connected' : 'away'}, ${mqtt.published} messages, ${mqtt.reconnects} reconnects, ${mqtt.queued} waiting`],
     ['Record', recorder === null ? 'nothing is recorded' : `${bytesWords(recorder.bytes)} in ${recorder.segments} segments`],
     ['Clock', health.clock_synced === null ? 'not known' : health.clock_synced ? 'set by a time server' : 'not set by a time server'],
