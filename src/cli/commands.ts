@@ -23,6 +23,7 @@ const COMMANDS = {
   'check-config': async () => (await import('./check-config.js')).addCheckConfig,
   'print-config': async () => (await import('./print-config.js')).addPrintConfig,
   'drop-overrides': async () => (await import('./drop-overrides.js')).addDropOverrides,
+  cameras: async () => (await import('./cameras.js')).addCameras,
   mask: async () => (await import('./mask.js')).addMask,
   schema: async () => (await import('./schema.js')).addSchema,
 };

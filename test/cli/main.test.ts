@@ -18,6 +18,7 @@ const COMMANDS = [
   'check-config',
   'print-config',
   'drop-overrides',
+  'cameras',
   'mask',
   'label',
   'schema',
