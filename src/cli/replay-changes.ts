@@ -1,7 +1,7 @@
 /** The settings that `mipha replay` tries: options → a watch's specification, checked as the configuration's is. */
-import type { ZodError } from 'zod';
 import { optionError } from '../errors.js';
-import { type AnswerSpec, type WatchSpec, watchSpecSchema } from '../watch/spec.js';
+import { type Assignment, changed } from '../replay/changes.js';
+import type { AnswerSpec, WatchSpec } from '../watch/spec.js';
 import { parseAs } from './as.js';
 
 export interface ChangeOptions {
@@ -21,7 +21,7 @@ export interface Changes {
 
 /** Throws ERR_OPTION, also from apply() for settings that do not fit those on record. */
 export function changesOf({ question, as, minConfidence, agreement, zone, set }: ChangeOptions): Changes {
-  const assignments: [path: string, value: unknown][] = [];
+  const assignments: Assignment[] = [];
   const words: string[] = [];
   const add = (path: string, value: unknown) => {
     assignments.push([path, value]);
@@ -35,27 +35,8 @@ export function changesOf({ question, as, minConfidence, agreement, zone, set }:
   for (const [path, text] of set) add(path, yamlValue(text));
   return {
     words,
-    apply: (before) => {
-      const wanted = assignments.reduce<object>(assigned, before);
-      const parsed = watchSpecSchema.safeParse(wanted);
-      if (parsed.success) return parsed.data;
-      throw refusal(parsed.error, wanted);
-    },
+    apply: (before) => changed(before, assignments),
   };
-}
-
-function assigned(spec: object, [path, value]: [path: string, value: unknown]): object {
-  const [key = '', ...rest] = path.split('.');
-  const inner = (spec as Record<string, unknown>)[key];
-  if (rest.length === 0) return { ...spec, [key]: value };
-  return { ...spec, [key]: assigned(typeof inner === 'object' && inner !== null ? inner : {}, [rest.join('.'), value]) };
-}
-
-function refusal(error: ZodError, wanted: object): Error {
-  const [issue] = error.issues;
-  const path = issue?.path.map(String) ?? [];
-  const received = path.reduce<unknown>((value, key) => (value as Record<string, unknown> | undefined)?.[key], wanted);
-  return optionError(`watch.${path.join('.')}`, issue?.message ?? 'settings of a watch', received);
 }
 
 /** As a value of YAML would be: JSON where it is, else the text. */

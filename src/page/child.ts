@@ -11,27 +11,20 @@ export interface Finished {
 const MOST_OUTPUT = 32 * 2 ** 20; // characters
 const MOST_WORDS = 4000;
 
-/** Rejects when it cannot be started or `signal` aborts, which ends it. `onLine`: each line of stderr. */
-export function runBeside(
-  [program = '', ...args]: readonly string[],
-  { input, signal, onLine = () => {} }: { input?: string; signal: AbortSignal; onLine?: (line: string) => void },
-): Promise<Finished> {
+/** Rejects when it cannot be started or `signal` aborts, which ends it. */
+export function runBeside([program = '', ...args]: readonly string[], { input, signal }: { input: string; signal: AbortSignal }): Promise<Finished> {
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'], signal, killSignal: 'SIGTERM' });
     const finished: Finished = { code: null, output: '', words: '' };
-    let rest = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       finished.output += text;
       if (finished.output.length > MOST_OUTPUT) child.kill('SIGKILL');
     });
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       finished.words = (finished.words + text).slice(-MOST_WORDS);
-      const lines = (rest + text).split('\n');
-      rest = (lines.pop() as string).slice(-MOST_WORDS);
-      for (const line of lines) onLine(line);
     });
     child.stdin.on('error', () => {}); // it ended before it had read all
-    child.stdin.end(input ?? '');
+    child.stdin.end(input);
     child.on('error', reject);
     child.on('close', (code) => resolve({ ...finished, code }));
   });

@@ -1,5 +1,7 @@
 /** What the page needs of a node, and of whoever lets visitors in. */
 import type { Context } from 'hono';
+import type { ReplayReport } from '../replay/report.js';
+import type { Value } from '../watch/spec.js';
 import type { Desk } from './desk.js';
 import type { Feed } from './feed.js';
 
@@ -46,8 +48,16 @@ export interface Commands {
   mipha: readonly string[];
   /** Of check-config, for a text on stdin that stands in for the node's own file. */
   check: readonly string[];
-  /** Of replay: the package that answers. */
-  replay: () => readonly string[];
+}
+
+/** Settings to try on what was recorded of a watch. */
+export interface TrialRequest {
+  watch: string;
+  /** By path, e.g. `events.gap_ms`; null takes a setting away. */
+  changes: Readonly<Record<string, unknown>>;
+  since?: Date | undefined;
+  /** The value that is an alarm. Default: true. */
+  positive?: Value | undefined;
 }
 
 export interface PageNode {
@@ -61,6 +71,8 @@ export interface PageNode {
   /** Null: there is no such watch. */
   recorded(watch: string): RecordedWatch | null;
   settings(): readonly Setting[];
+  /** What they would have made of it; pictures by path. Rejects with a MiphaError in words for people, and with `signal.reason`. */
+  tryOut(request: TrialRequest, options: { signal: AbortSignal; onProgress: (share: number) => void }): Promise<ReplayReport>;
   /** Null: this program has none. */
   commands: Commands | null;
   audit(deed: Deed): void;

@@ -1,33 +1,30 @@
-/** `POST /api/replay`: what other settings would have made of what was recorded, by `mipha replay`; one at a time, ended when the browser goes. */
+/** `POST /api/replay`: what other settings would have made of what was recorded; one at a time, ended when the browser goes. */
 import { basename, dirname } from 'node:path';
 import { Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import { streamSSE } from 'hono/streaming';
 import { z } from 'zod';
+import type { ReplayReport } from '../replay/report.js';
 import { idSchema } from '../watch/spec.js';
-import { type Finished, runBeside } from './child.js';
 import type { PageNode, VisitorOf } from './node.js';
 import { refusal, unlessOperator } from './refusal.js';
 
 const MOST_BYTES = 2 ** 16;
 const MOST_FLIPS = 100;
+const UNITS = { d: 86_400_000, h: 3_600_000, m: 60_000, s: 1000 };
 
 const replaySchema = z.strictObject({
   watch: idSchema,
   /** By path, e.g. `events.gap_ms`. */
   changes: z.record(z.string().regex(/^[a-z_]+(\.[a-z_]+)*$/), z.json()).default({}),
-  /** An age such as 7d, or a time. */
   since: z
     .string()
-    .regex(/^\w[\w:.+-]{0,40}$/)
+    .max(40)
+    .transform(momentOf)
+    .refine((at) => !Number.isNaN(at.getTime()), 'an age such as 7d, 12h or 30m, or a time such as 2026-11-28T07:00')
     .optional(),
   positive: z.union([z.boolean(), z.number(), z.string()]).optional(),
 });
-
-interface Flip {
-  frame: string;
-  picture: string | null;
-}
 
 export function replayRoutes(node: PageNode, visitorOf: VisitorOf): Hono {
   const routes = new Hono();
@@ -38,28 +35,20 @@ export function replayRoutes(node: PageNode, visitorOf: VisitorOf): Hono {
     if (refused !== null) return refused;
     const parsed = replaySchema.safeParse(await context.req.json().catch(() => null));
     if (!parsed.success) return refusal(context, 400, 'SCHEMA', z.prettifyError(parsed.error));
-    const { watch, changes, since, positive } = parsed.data;
+    const { watch } = parsed.data;
     const folder = node.recorded(watch)?.folder;
     if (folder === undefined) return refusal(context, 404, 'UNKNOWN_WATCH', `Nothing is recorded of a watch ${watch}`);
-    const { commands } = node;
-    if (commands === null) return refusal(context, 501, 'UNSUPPORTED', 'This program cannot replay; mipha replay can');
-    if (running) return refusal(context, 429, 'QUEUE_FULL', 'Another replay is running: one at a time');
+    if (running) return refusal(context, 429, 'QUEUE_FULL', 'Other settings are being tried: one at a time');
     running = true;
-    const args = [
-      ...[...commands.mipha, 'replay', watch, '--record', folder, '--json', '--progress', ...commands.replay()],
-      ...(since === undefined ? [] : ['--since', since]),
-      ...(positive === undefined ? [] : ['--positive', String(positive)]),
-      ...Object.entries(changes).flatMap(([path, value]) => ['--set', `${path}=${JSON.stringify(value)}`]),
-    ];
     return streamSSE(context, async (stream) => {
       const hungUp = new AbortController();
       stream.onAbort(() => hungUp.abort());
       const tell = (event: string, data: unknown) => stream.writeSSE({ event, data: JSON.stringify(data) });
+      const onProgress = (progress: number) => void tell('progress', { progress });
       try {
-        const finished = await runBeside(args, { signal: hungUp.signal, onLine: (line) => void progressed(line, tell) });
-        await tell(...outcomeOf(watch, folder, finished));
+        await tell('report', shown(watch, await node.tryOut(parsed.data, { signal: hungUp.signal, onProgress })));
       } catch (error) {
-        if (!hungUp.signal.aborted) throw error;
+        if (!hungUp.signal.aborted) await tell('failed', { message: (error as Error).message.replaceAll(folder, 'the record') });
       } finally {
         running = false;
       }
@@ -68,25 +57,18 @@ export function replayRoutes(node: PageNode, visitorOf: VisitorOf): Hono {
   return routes;
 }
 
-function progressed(line: string, tell: (event: string, data: unknown) => Promise<void>): void {
-  if (line.startsWith('{"progress"')) void tell('progress', JSON.parse(line));
+/** An age, or a time. */
+function momentOf(text: string): Date {
+  const [, count, unit] = /^(\d+(?:\.\d+)?)([dhms])$/.exec(text) ?? [];
+  return unit === undefined ? new Date(text) : new Date(Date.now() - Number(count) * UNITS[unit as keyof typeof UNITS]);
 }
 
 /** Paths of this machine become addresses of this page. */
-function outcomeOf(watch: string, folder: string, { code, output, words }: Finished): [event: string, data: unknown] {
-  if (code !== 0 || output === '') return ['failed', { message: lastLines(words).replaceAll(folder, 'the record') }];
-  const { flips, ...report } = JSON.parse(output) as { flips: Flip[] };
-  const shown = flips
-    .slice(0, MOST_FLIPS)
-    .map(({ picture, ...flip }) => ({ ...flip, picture: picture === null ? null : addressOf(watch, flip.frame, picture) }));
-  return ['report', { ...report, flips: shown }];
+function shown(watch: string, { flips, ...report }: ReplayReport): object {
+  const first = flips.slice(0, MOST_FLIPS);
+  return { ...report, flips: first.map(({ picture, ...flip }) => ({ ...flip, picture: picture && addressOf(watch, flip.frame, picture) })) };
 }
 
 function addressOf(watch: string, frame: string, path: string): string {
   return `api/record/${watch}/${encodeURIComponent(frame.split('~', 1)[0] as string)}.jpg?segment=${basename(dirname(path))}`;
-}
-
-function lastLines(words: string): string {
-  const lines = words.split('\n').filter((line) => line.trim() !== '' && !line.startsWith('{"progress"'));
-  return lines.slice(-3).join('\n') || 'the replay ended without a report';
 }

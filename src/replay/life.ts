@@ -5,12 +5,12 @@ import type { AnswerLine, EventLine, FrameLine, MarkLine, OpinionLine, RecordLin
 import type { Suppressed, WatchEvent } from '../watch/events.js';
 import type { Comparison } from '../watch/gate.js';
 import { WatchLoop } from '../watch/loop.js';
-import type { Eyes, WatchOutcome } from '../watch/outcome.js';
+import type { WatchOutcome } from '../watch/outcome.js';
 import { type WatchSpec, watchSpecSchema } from '../watch/spec.js';
 import { Film, recordedFrame } from './film.js';
 import type { KeptAnswers } from './kept-answers.js';
 import { Recent } from './recent.js';
-import { RecordedEyes, type Script } from './recorded-eyes.js';
+import { RecordedEyes, type ReplayModel, type Script } from './recorded-eyes.js';
 import { RecordedInspection } from './recorded-inspection.js';
 import { samenessOf } from './sameness.js';
 import type { Step, Timeline } from './timeline.js';
@@ -21,7 +21,7 @@ export interface LifeOptions {
   spec: (recorded: WatchSpec) => WatchSpec;
   /** Of the package that would answer now. */
   revision: string;
-  model: () => Promise<Eyes>;
+  model: () => Promise<ReplayModel>;
   /** Of quiet hours; default: the one on record. */
   timeZone?: string | undefined;
   /** Of an earlier run that was interrupted. */

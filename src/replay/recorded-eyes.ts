@@ -6,6 +6,11 @@ import type { AnswerLine, OpinionLine } from '../record/lines.js';
 import type { Eyes, Sight } from '../watch/outcome.js';
 import type { VirtualClock } from './virtual-clock.js';
 
+/** What a replay needs of a model: an Eyes is more. */
+export interface ReplayModel {
+  look(image: RawImage): Promise<Pick<Sight, 'ask' | 'dispose'>>;
+}
+
 export interface Script {
   /**
    * What the record has about the frame that is looked at. Null: nothing that holds for this question, so the model must be asked. `never`: it was
@@ -38,7 +43,7 @@ export class RecordedEyes implements Eyes {
     private readonly clock: VirtualClock,
     private readonly script: Script,
     /** Called when it is first needed. */
-    private readonly model: () => Promise<Eyes>,
+    private readonly model: () => Promise<ReplayModel>,
   ) {}
 
   /** Resolves when nothing is computed any more and everybody who waited for it has gone on: time may pass. */
@@ -56,7 +61,7 @@ export class RecordedEyes implements Eyes {
 
   async look(image: RawImage): Promise<Sight> {
     const beganMs = this.clock.now();
-    let seen: Promise<Sight> | null = null;
+    let seen: ReturnType<ReplayModel['look']> | null = null;
     const look = () => (seen ??= this.timed(async () => await (await this.model()).look(image)));
     return {
       timings: NO_TIME,
@@ -71,7 +76,7 @@ export class RecordedEyes implements Eyes {
         throw new Error('a watch does not stream');
       },
       dispose: async () => {
-        if (seen !== null) await this.compute((seen as Promise<Sight>).then((sight) => sight.dispose()));
+        if (seen !== null) await this.compute((seen as ReturnType<ReplayModel['look']>).then((sight) => sight.dispose()));
       },
     };
   }
@@ -80,7 +85,7 @@ export class RecordedEyes implements Eyes {
   private async answer<T>(
     question: string,
     { as }: AskOptions,
-    look: () => Promise<Sight>,
+    look: () => ReturnType<ReplayModel['look']>,
     beganMs: number,
   ): Promise<{ atMs: number; give: () => Answer<T> } | 'never'> {
     const recorded = await this.script.recorded(question);

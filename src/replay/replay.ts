@@ -4,12 +4,13 @@ import type { Label } from '../record/labels.js';
 import type { AnswerLine, EventLine, SuppressedLine } from '../record/lines.js';
 import type { Recorded } from '../record/read.js';
 import { SUPPRESS_REASONS, type Suppressed, type SuppressReason, type WatchEvent } from '../watch/events.js';
-import type { Eyes, WatchOutcome } from '../watch/outcome.js';
+import type { WatchOutcome } from '../watch/outcome.js';
 import type { Value, WatchSpec } from '../watch/spec.js';
 import { Differences } from './differences.js';
 import { Judgements } from './judgements.js';
 import type { KeptAnswers } from './kept-answers.js';
 import { Life, original } from './life.js';
+import type { ReplayModel } from './recorded-eyes.js';
 import { type Flip, MOST_LISTED, type ReplayedEvent, type ReplayReport } from './report.js';
 import { timelines } from './timeline.js';
 
@@ -26,7 +27,7 @@ export interface ReplayOptions {
   /** Of the package that answers now. */
   revision: string;
   /** Called when the record does not have an answer. */
-  model: () => Promise<Eyes>;
+  model: () => Promise<ReplayModel>;
   /** Of quiet hours; default: the one on record. */
   timeZone?: string | undefined;
   kept?: Pick<KeptAnswers, 'get' | 'add'> | undefined;

@@ -1,4 +1,5 @@
 /** The node as its page needs it. */
+import { MiphaError } from '../errors.js';
 import type { Desk } from '../page/desk.js';
 import type { PageNode } from '../page/node.js';
 import { recordFolderOf } from './config/record-folder.js';
@@ -7,6 +8,7 @@ import type { Log } from './log.js';
 import type { NodeParts } from './node-parts.js';
 import type { NodeState } from './node-state.js';
 import { own } from './own.js';
+import type { Trials } from './trials.js';
 
 export interface PageSetup {
   /** Where the built page lies. */
@@ -17,7 +19,13 @@ export interface PageSetup {
   check: readonly string[];
 }
 
-export function pageNode({ side, changer, frames }: NodeParts, desk: Desk, state: NodeState, log: Log, { mipha, check }: PageSetup): PageNode {
+export interface PageNodeOptions extends PageSetup {
+  desk: Desk;
+  trials: Trials;
+  log: Log;
+}
+
+export function pageNode({ side, changer, frames }: NodeParts, state: NodeState, { desk, trials, log, mipha, check }: PageNodeOptions): PageNode {
   const audit = log.child('audit');
   return {
     node: changer.config.node,
@@ -34,11 +42,12 @@ export function pageNode({ side, changer, frames }: NodeParts, desk: Desk, state
       return { folder: recordFolderOf(changer.config), isShown, isRecorded: spec.record && isShown };
     },
     settings: () => settingsOf(changer.layered, { redacted: true }),
-    commands: mipha === null ? null : { mipha, check, replay: () => modelOptions(changer.config.model) },
+    tryOut: async (request, options) => {
+      const folder = recordFolderOf(changer.config);
+      if (folder === undefined) throw new MiphaError('ERR_CONFIG', 'Nothing is recorded: recorder.folder or state_dir is not set');
+      return await trials.run({ ...request, folder }, options);
+    },
+    commands: mipha === null ? null : { mipha, check },
     audit: ({ who, verb, what, outcome }) => audit.info({ who, verb, what, outcome }, `${who}: ${verb}${what === '' ? '' : ` ${what}`}: ${outcome}`),
   };
-}
-
-function modelOptions({ folder, backend }: { folder?: string | undefined; backend: string }): string[] {
-  return [...(folder === undefined ? [] : ['--model', folder]), '--backend', backend];
 }

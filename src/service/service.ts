@@ -30,6 +30,7 @@ import { type PageSetup, pageNode } from './page-node.js';
 import { openPort } from './port.js';
 import { checksOf } from './readiness.js';
 import { StateDir } from './state-dir.js';
+import { Trials } from './trials.js';
 import { handlersOf } from './verbs.js';
 import { Watching } from './watching.js';
 
@@ -59,6 +60,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
   private parts: NodeParts | null = null;
   private http: HttpServer | null = null;
   private desk: Desk | null = null;
+  private readonly trials: Trials;
   private hasStarted = false;
   private healthTimer: NodeJS.Timeout | undefined;
   private stopping: Promise<void> | undefined;
@@ -75,6 +77,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
       model: null,
       watching: null,
     };
+    this.trials = new Trials(this.state);
     this.stateDir = new StateDir(options.loaded.config.state_dir, { onWarning: (message) => this.log.warn(message) });
     this.guard = new OverrideGuard(this.stateDir, this.log);
   }
@@ -214,7 +217,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
       metrics: () => metrics.scrape(),
       mounts: [
         ...(http.chat ? [chatRoutes(nodeChat(this.state, changer, metrics))] : []),
-        ...(page === undefined ? [] : [pageMount(pageNode(parts, this.desk, this.state, log, page), page.folder)]), // last: it has the rest
+        ...(page === undefined ? [] : [pageMount(pageNode(parts, this.state, { ...page, desk: this.desk, trials: this.trials, log }), page.folder)]), // last: it has the rest
       ],
     });
   }
@@ -336,6 +339,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
       side.node.event('stopping', 'the node is being stopped');
       side.refuseRequests();
       this.desk?.stop();
+      await this.trials.stop();
       await state.watching?.stop(left() / 2);
       const recorded = record.close(left() / 2);
       await side.pictures.finish(left() / 2);

@@ -5,6 +5,7 @@ import { type Look, WatchLoop } from '../watch/loop.js';
 import type { Opinion } from '../watch/opinion.js';
 import { type Eyes, nothingKnown, type WatchOutcome } from '../watch/outcome.js';
 import { Queries } from '../watch/queries.js';
+import { Spare } from '../watch/spare.js';
 import { Usage } from '../watch/usage.js';
 import type { BrokerSide } from './broker-side.js';
 import type { CameraReporter } from './camera-reporter.js';
@@ -36,6 +37,8 @@ export class Watching {
   readonly cameras: CameraSet;
   readonly loop: WatchLoop;
   readonly queries: Queries;
+  /** Of the engine, what cameras' watches and queries leave. */
+  readonly spare: Spare;
   /** Of chat completions, which wait in the lane of `queries`. */
   readonly kept = new KeptPicture();
 
@@ -45,6 +48,7 @@ export class Watching {
   ) {
     const { model, reporter, onOutcome, onEvent, onOpinion, onLoad, onLook, record } = options;
     const usage = new Usage(); // of the one engine that both use
+    this.spare = new Spare(usage);
     const loop = new WatchLoop(model, {
       onOutcome,
       onEvent,

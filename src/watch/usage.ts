@@ -7,16 +7,27 @@ export class Usage {
   private users = 0;
   private accountedMs = performance.now();
   private slice = Math.floor(this.accountedMs / SLICE_MS);
+  private readonly listeners = new Set<(isFree: boolean) => void>();
+
+  get isFree(): boolean {
+    return this.users === 0;
+  }
+
+  /** `listener` is told of the first user before its work begins, and when the last has gone. Returns how to stop that. */
+  onChange(listener: (isFree: boolean) => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
 
   /** Where uses overlap, the time is counted once. */
   async during<T>(work: () => Promise<T>): Promise<T> {
     this.account();
-    this.users++;
+    if (this.users++ === 0) this.tell(false);
     try {
       return await work();
     } finally {
       this.account();
-      this.users--;
+      if (--this.users === 0) this.tell(true);
     }
   }
 
@@ -25,6 +36,10 @@ export class Usage {
     this.account();
     const used = this.slices.reduce((sum, ms) => sum + ms, 0);
     return Math.min(1, used / (SLICES * SLICE_MS));
+  }
+
+  private tell(isFree: boolean): void {
+    for (const listener of this.listeners) listener(isFree);
   }
 
   /** Puts the time since the last call into the seconds it belongs to; each second begun forgets the one a minute before. */

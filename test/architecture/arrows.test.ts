@@ -24,8 +24,24 @@ const SRC: Record<string, string[]> = {
   watch: ['engine', 'addon', 'camera', 'decimal', 'spelling', 'errors'], // of engine and addon only types: asking goes through an interface
   mqtt: ['watch', 'backoff', 'errors', 'address', 'redact'], // of watch only the schemas of questions and the types of outcomes
   http: ['errors', 'address', 'redact'], // what it serves is handed in
-  page: ['mqtt', 'record', 'watch', 'errors'], // of watch only schemas: a node is an interface
-  service: ['http', 'page', 'watch', 'camera', 'mqtt', 'engine', 'record', 'backoff', 'lock', 'make-folder', 'errors', 'address', 'redact', 'utf8'],
+  page: ['mqtt', 'record', 'replay', 'watch', 'errors'], // of watch only schemas, of replay only its report: a node is an interface
+  service: [
+    'http',
+    'page',
+    'watch',
+    'camera',
+    'mqtt',
+    'engine',
+    'record',
+    'replay',
+    'backoff',
+    'lock',
+    'make-folder',
+    'errors',
+    'address',
+    'redact',
+    'utf8',
+  ],
   pool: ['mqtt', 'signals', 'errors', 'error-details'],
   record: ['lock', 'make-folder', 'errors'],
   replay: ['record', 'watch', 'camera', 'picture', 'engine', 'errors'], // of camera and engine only types
