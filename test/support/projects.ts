@@ -23,6 +23,7 @@ const LISTED: Record<string, Project> = {
   'test/camera/newest.test.ts': 'measured',
   'test/http/crowd.test.ts': 'measured',
   'test/service/chat-crowd.test.ts': 'measured',
+  'test/service/chat-deadlines.test.ts': 'measured',
   'test/cli/demo.test.ts': 'measured',
   'test/cli/calibrate.test.ts': 'compute',
   'test/cli/tensorrt.test.ts': 'compute',
