@@ -1,5 +1,6 @@
 /** What the node does for each verb. The router in mqtt has checked the request, answers `cancel` itself, and sends what is returned or thrown. */
 import { createHash } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import type { Camera } from '../camera/camera.js';
 import { jpegOf } from '../camera/jpeg.js';
 import { MiphaError } from '../errors.js';
@@ -116,13 +117,24 @@ function openHandlers(context: VerbContext): Handlers {
   };
 }
 
+/** Whoever may ask only what watches ask, may ask it only of what they look at. */
+function refuseFree({ question, camera, answer, crop }: RequestOf<'query'>, watch: WatchSpec | undefined): void {
+  if (watch === undefined) throw new RequestError('FORBIDDEN', 'This node answers only the questions of its watches: name one in `watch`');
+  const others = Object.entries({ question, camera, answer, crop }).filter(
+    ([key, value]) => value !== undefined && !isDeepStrictEqual(value, watch[key as keyof WatchSpec]),
+  );
+  if (others.length === 0) return;
+  const names = others.map(([key]) => key);
+  throw new RequestError('FORBIDDEN', `This node asks its watches' questions only as they are, without another ${names.join(', ')}`, {
+    refs: names.map((key) => ({ key, value: 'other than that of the watch' })),
+  });
+}
+
 async function query(context: VerbContext, request: RequestOf<'query'>, call: RequestContext) {
   if (context.changer.config.draining)
     throw new RequestError('DRAINING', 'This node takes no new queries (its option draining is on): ask another one');
   const watch = request.watch === undefined ? undefined : knownWatch(context, request.watch);
-  if (watch === undefined && !context.changer.config.requests.queries) {
-    throw new RequestError('FORBIDDEN', 'This node answers only the questions of its watches: name one in `watch`');
-  }
+  if (!context.changer.config.requests.queries) refuseFree(request, watch);
   const question = request.question ?? watch?.question;
   if (question === undefined) {
     throw new RequestError('SCHEMA', 'question: expected a question, or a watch that has one', { refs: [{ key: 'question', value: 'missing' }] });

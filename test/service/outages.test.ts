@@ -139,7 +139,10 @@ describeWith(['mosquitto', 'gstreamer'], 'a node in trouble', () => {
     await ear.request('query', { ...free, transaction: 'query' });
     await ear.request('watch/put', { watch: 'new', spec: free, transaction: 'put' });
     await ear.request('options', { options: { watches: { lamp: { question: 'Who is there?' } } }, transaction: 'options' });
-    for (const transaction of ['query', 'put', 'options']) expect((await ear.response(transaction)).error?.code).toBe('FORBIDDEN');
+    for (const more of [{ question: 'Who is there?' }, { camera: 'attic' }, { answer: { type: 'text' } }, { crop: { width: 0.5 } }])
+      await ear.request('query', { watch: 'lamp', ...more, transaction: `other-${Object.keys(more)}` });
+    for (const transaction of ['query', 'put', 'options', 'other-question', 'other-camera', 'other-answer', 'other-crop'])
+      expect((await ear.response(transaction)).error?.code).toBe('FORBIDDEN');
     await ear.client.publishAsync(`${ROOT}/watch/lamp/prompt/set`, 'Who is there?', { qos: 1 });
     await ear.request('query', { watch: 'lamp', transaction: 'own' });
     expect(await ear.response('own')).toMatchObject({ status: 'ok' });
