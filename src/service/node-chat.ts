@@ -8,6 +8,9 @@ import type { Metrics } from './metrics.js';
 import { freshFrame, MAX_AGE_MS } from './newest-frame.js';
 import type { NodeState } from './node-state.js';
 
+/** Nobody knows how long; a client that asks again so much later is no burden. */
+const DRAINING_MS = 30_000;
+
 export function nodeChat(state: NodeState, changer: Changer, metrics: Metrics): Chat {
   return new Chat({
     sources: () => {
@@ -32,6 +35,8 @@ export function nodeChat(state: NodeState, changer: Changer, metrics: Metrics): 
       }
     },
     checkAllowed: () => {
+      if (changer.config.draining)
+        throw new Problem(503, 'This node takes no new questions (its option draining is on)', { code: 'draining', retryAfterMs: DRAINING_MS });
       if (changer.config.requests.queries) return;
       throw new Problem(403, 'This node answers only the questions of its watches (requests.queries)', { code: 'forbidden' });
     },

@@ -59,11 +59,19 @@ describeWith(['mosquitto'], 'the endpoint of a node', () => {
     expect(order).toEqual(['first 200', 'mqtt ok', 'second 200']);
   });
 
-  it('is closed where only the watches may ask, or where it is turned off, and is refused while the node stops', async () => {
-    const [port, off] = [await freePort(), await freePort()];
+  it('is closed where only the watches may ask, where the node is drained, and where it is turned off', async () => {
+    const [port, other, off] = [await freePort(), await freePort(), await freePort()];
     const loadModel = async () => fakeModel();
     await using _closed = await startNode(mosquitto.url, { http: { port }, requests: { queries: false } }, { loadModel });
     expect(await ask(port, null, { model: 'fake' })).toMatchObject({ status: 403, body: { error: { code: 'forbidden', type: 'permission_error' } } });
+    await using drained = await startNode(mosquitto.url, { node: 'drained', draining: true, http: { port: other } }, { loadModel });
+    const later = await ask(other, null, { model: 'fake' });
+    expect([later.status, later.body.error.code, Number(later.headers['retry-after']) >= 1, drained.service.health().queue.waiting]).toEqual([
+      503,
+      'draining',
+      true,
+      0,
+    ]);
     await using _off = await startNode(mosquitto.url, { node: 'other', http: { port: off, chat: false } }, { loadModel });
     expect((await ask(off, null, { model: 'fake' })).status).toBe(404);
   });
