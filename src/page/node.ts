@@ -60,6 +60,19 @@ export interface TrialRequest {
   positive?: Value | undefined;
 }
 
+/** The topic of the page alone on which `Offers` are told. */
+export const OFFERS = 'offers';
+
+/** What the configuration of the node lets its page offer, whoever looks. */
+export interface Offers {
+  /** Free questions, of cameras and pictures. */
+  queries: boolean;
+  /** Largest picture of a visitor's own that may be asked about, as a file; null: http.chat is off. */
+  picture_bytes: number | null;
+  /** A configuration can be checked. */
+  check: boolean;
+}
+
 export interface PageNode {
   node: string;
   session: string;

@@ -1,7 +1,8 @@
 /** The node as its page needs it. */
 import { MiphaError } from '../errors.js';
 import type { Desk } from '../page/desk.js';
-import type { PageNode } from '../page/node.js';
+import type { Offers, PageNode } from '../page/node.js';
+import type { Config } from './config/config.js';
 import { recordFolderOf } from './config/record-folder.js';
 import { settingsOf } from './config/settings.js';
 import type { Log } from './log.js';
@@ -17,6 +18,15 @@ export interface PageSetup {
   mipha: readonly string[] | null;
   /** Options of check-config: the node's own file and assignments. */
   check: readonly string[];
+}
+
+/** Of what is sent with a picture: the question and the frame of the request. */
+const REQUEST_BYTES = 16_384;
+
+/** To be told whenever the configuration changes. */
+export function offersOf({ requests, http }: Pick<Config, 'requests' | 'http'>, { mipha }: Pick<PageSetup, 'mipha'>): Offers {
+  const room = Math.floor(((http.body_bytes - REQUEST_BYTES) * 3) / 4); // pictures travel in base64
+  return { queries: requests.queries, picture_bytes: http.chat ? room : null, check: mipha !== null };
 }
 
 export interface PageNodeOptions extends PageSetup {

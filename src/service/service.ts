@@ -11,6 +11,7 @@ import type { HttpServer } from '../http/server.js';
 import type { Health } from '../mqtt/messages.js';
 import type { Handlers } from '../mqtt/requests.js';
 import { Desk } from '../page/desk.js';
+import { OFFERS } from '../page/node.js';
 import type { WatchEvent } from '../watch/events.js';
 import type { Look } from '../watch/loop.js';
 import type { Opinion } from '../watch/opinion.js';
@@ -26,7 +27,7 @@ import { type NodeParts, nodeParts } from './node-parts.js';
 import type { NodeState } from './node-state.js';
 import { OverrideGuard } from './override-guard.js';
 import { pageMount } from './page-mount.js';
-import { type PageSetup, pageNode } from './page-node.js';
+import { offersOf, type PageSetup, pageNode } from './page-node.js';
 import { openPort } from './port.js';
 import { checksOf } from './readiness.js';
 import { StateDir } from './state-dir.js';
@@ -297,8 +298,10 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
     frames.withdraw([...diff.cameras.changed, ...diff.cameras.removed]);
   }
 
-  private publishInfo({ side, status }: NodeParts): void {
+  private publishInfo({ side, status, changer }: NodeParts): void {
     side.announce(status.info());
+    const { page } = this.options;
+    if (page !== undefined) side.feed.state(OFFERS, JSON.stringify(offersOf(changer.config, page)));
   }
 
   /** Until cameras deliver and watches are answered: what an earlier process that crashed has left on the broker must not look true. */

@@ -1,5 +1,6 @@
 /** What is known of a node: of each topic the newest payload, and what happened last. It knows neither browser nor network. */
 import type { Alert, Health, Info, LogMessage, NodeEvent, Result, WatchEvent } from '../../src/mqtt/messages.js';
+import type { Offers } from '../../src/page/node.js';
 
 export interface Message {
   topic: string;
@@ -53,6 +54,16 @@ export class Model {
 
   get info(): Info | null {
     return (this.topics.get('info') as Info | undefined) ?? null;
+  }
+
+  /** Null: not known yet. */
+  get offers(): Offers | null {
+    return (this.topics.get('offers') as Offers | undefined) ?? null;
+  }
+
+  /** Whoever looks may ask for this verb here. */
+  may(verb: string): boolean {
+    return this.hello?.role === 'operator' && (this.info?.verbs.includes(verb) ?? false);
   }
 
   get health(): Health | null {

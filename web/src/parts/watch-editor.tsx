@@ -47,7 +47,8 @@ export function WatchEditor({ id, camera, isRecorded }: { id: string; camera: st
   if (before === null) return null;
   const changes = changesOf(before, spec);
   const count = Object.keys(changes).length;
-  const isOpen = model.hello?.role === 'operator' && (model.info?.verbs.includes('options') ?? false);
+  const isOpen = model.may('options');
+  const isOperator = model.hello?.role === 'operator';
   const set = (path: string, value: unknown) => setSpec((known) => ({ ...known, [path]: value }));
   const save = async (event: Event) => {
     event.preventDefault();
@@ -68,8 +69,9 @@ export function WatchEditor({ id, camera, isRecorded }: { id: string; camera: st
       <h2 id="edit">Settings</h2>
       {!isOpen && (
         <p class="soft">
-          You may look and try, but not save:{' '}
-          {model.hello?.role === 'operator' ? 'this node closes changes (requests.closed)' : 'that takes an operator'}.
+          {isOperator
+            ? 'You may look and try, but not save: this node closes changes (requests.closed).'
+            : 'You may look, but neither try nor save: that takes an operator.'}
         </p>
       )}
       <form class="form" onSubmit={save}>

@@ -3,8 +3,9 @@ import type { Response as Answer, Result } from '../../../src/mqtt/messages.js';
 import type { AnswerSpec } from '../../../src/watch/spec.js';
 import { Refused, streamed } from '../api.js';
 import { usePage } from '../hooks.js';
+import type { Model } from '../model.js';
 import { pictureUrl } from '../pictures.js';
-import { percent, timeWords, valueWords } from '../words.js';
+import { bytesWords, percent, timeWords, valueWords } from '../words.js';
 
 interface Asked {
   id: number;
@@ -27,11 +28,25 @@ const MOST_ASKED = 20;
 const MOST_UPLOAD_BYTES = 5_000_000;
 const UPLOAD = ' upload'; // no camera is called so
 
+const NO_PICTURES = 'A picture of yours cannot be asked about: http.chat is off in the configuration of this node.';
+
+/** Why nothing can be asked now; empty: it can. */
+function reasonOf({ info, offers }: Model, hasCameras: boolean, takesPictures: boolean): string {
+  if (info === null || offers === null) return 'Nothing is known of this node yet.';
+  if (!offers.queries) return 'This node answers only the questions of its watches: requests.queries is off in its configuration.';
+  if (info.draining) return 'This node takes no new questions: its option draining is on.';
+  const [model] = info.models;
+  if (model?.state !== 'ready') return model?.state === 'failed' ? 'The model of this node could not be loaded.' : 'The model is being loaded.';
+  return hasCameras || takesPictures ? '' : 'There is nothing to ask about: no camera is enabled, and http.chat is off.';
+}
+
 export function AskView() {
   const { model, connection } = usePage();
   const cameras = model.info?.cameras.filter(({ enabled }) => enabled) ?? [];
+  const mostBytes = Math.min(MOST_UPLOAD_BYTES, model.offers?.picture_bytes ?? 0);
   const [chosen, setCamera] = useState('');
   const camera = chosen || (cameras[0]?.id ?? UPLOAD);
+  const reason = reasonOf(model, cameras.length > 0, mostBytes > 0);
   const [question, setQuestion] = useState('');
   const [kind, setKind] = useState<Kind>('text');
   const [choices, setChoices] = useState('');
@@ -45,7 +60,8 @@ export function AskView() {
   const take = async (files: FileList | null) => {
     const file = files?.[0];
     if (file === undefined) return;
-    if (file.size > MOST_UPLOAD_BYTES) return setProblem(`A picture has at most ${MOST_UPLOAD_BYTES / 1e6} MB`);
+    if (mostBytes === 0) return setProblem(NO_PICTURES);
+    if (file.size > mostBytes) return setProblem(`A picture has at most ${bytesWords(mostBytes)} here, this one has ${bytesWords(file.size)}`);
     setProblem('');
     setUpload({ url: await dataUrl(file), name: file.name });
     setCamera(UPLOAD);
@@ -75,6 +91,7 @@ export function AskView() {
     <div class="two">
       <section class="card" aria-labelledby="ask">
         <h1 id="ask">Ask</h1>
+        {reason !== '' && <p>{reason}</p>}
         <form
           class="form"
           onSubmit={ask}
@@ -91,8 +108,9 @@ export function AskView() {
                 what {id} sees now
               </option>
             ))}
-            <option value={UPLOAD}>a picture of yours</option>
+            {mostBytes > 0 && <option value={UPLOAD}>a picture of yours</option>}
           </select>
+          {mostBytes === 0 && <p class="soft">{NO_PICTURES}</p>}
           {camera === UPLOAD && (
             <>
               <label for="picture">Picture</label>
@@ -155,7 +173,7 @@ export function AskView() {
             </p>
           )}
           <p class="buttons">
-            <button type="submit" disabled={isAsking || connection.link !== 'connected'}>
+            <button type="submit" disabled={isAsking || reason !== '' || connection.link !== 'connected'}>
               Ask
             </button>
             {isAsking && (

@@ -171,7 +171,8 @@ function Configuration() {
     await request('overrides/drop', { paths: [path] }).catch((error: Refused) => setProblem(error.message));
   };
   const shown = settings.filter(({ path, origin }) => (filter === '' ? origin !== 'default' : path.includes(filter.trim().toLowerCase())));
-  const mayChange = model.hello?.role === 'operator';
+  const mayDrop = model.may('overrides/drop');
+  const isOperator = model.hello?.role === 'operator';
   return (
     <section class="card" aria-labelledby="config">
       <h2 id="config">Configuration</h2>
@@ -180,6 +181,7 @@ function Configuration() {
         <input id="filter" type="search" value={filter} onInput={({ currentTarget }) => setFilter(currentTarget.value)} placeholder="e.g. events" />
       </p>
       {filter === '' && <p class="soft">Those that are written somewhere; all others have their defaults.</p>}
+      {isOperator && !mayDrop && <p class="soft">What was changed over MQTT cannot be dropped from here: this node closes that (requests.closed).</p>}
       {problem !== '' && <p class="trouble">{problem}</p>}
       <Scroll label="Settings">
         <table>
@@ -200,7 +202,7 @@ function Configuration() {
                 <td>
                   {source ?? origin}
                   {over !== undefined && <span class="soft"> over {JSON.stringify(over.value)}</span>}
-                  {origin === 'mqtt' && mayChange && (
+                  {origin === 'mqtt' && mayDrop && (
                     <button type="button" class="small quiet" onClick={() => void drop(path)} aria-label={`Let ${path} follow the file again`}>
                       Drop
                     </button>
@@ -211,7 +213,8 @@ function Configuration() {
           </tbody>
         </table>
       </Scroll>
-      {mayChange && <CheckConfig />}
+      {isOperator && model.offers?.check && <CheckConfig />}
+      {!isOperator && <p class="soft">Checking another configuration takes an operator.</p>}
     </section>
   );
 }

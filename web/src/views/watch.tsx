@@ -78,6 +78,7 @@ export function WatchView({ id }: { id: string }) {
 
 /** What happened and what was answered, each with its picture, to say whether it was right. */
 function Lines({ id, lines, answer, isShown, now }: { id: string; lines: Line[]; answer: AnswerSpec; isShown: boolean; now: number }) {
+  const { model } = usePage();
   const [chosen, setKind] = useState<'event' | 'answer' | null>(null);
   const kind = chosen ?? (lines.some((line) => line.kind === 'event') ? 'event' : 'answer');
   const [count, setCount] = useState(EVENTS);
@@ -93,6 +94,11 @@ function Lines({ id, lines, answer, isShown, now }: { id: string; lines: Line[];
           </label>
         ))}
       </fieldset>
+      {!model.may('label') && (
+        <p class="soft">
+          Saying what was right takes {model.hello?.role === 'operator' ? 'a node that does not close it (requests.closed)' : 'an operator'}.
+        </p>
+      )}
       <ol class="lines">
         {all.slice(0, count).map((line) => (
           <LineCard
@@ -131,7 +137,7 @@ function LineCard({ watch, line, spec, isShown, now }: { watch: string; line: Li
       setProblem((error as Refused).message);
     }
   };
-  const isOpen = model.hello?.role === 'operator' && (model.info?.verbs.includes('label') ?? false);
+  const isOpen = model.may('label');
   return (
     <li>
       {line.frame !== null && isShown && !isGone ? (
