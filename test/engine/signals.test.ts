@@ -91,7 +91,7 @@ describe('questions with a signal', () => {
     const { signal } = new AbortController();
     const stranger = AbortSignal.any([signal]); // what the program does itself is its own
     const before = ownSymbols(signal);
-    for (let round = 0; round < counts(20, 2000); round++) {
+    for (let round = 0; round < counts(20, 1000); round++) {
       for await (const _ of view.stream(LONG, { maxTokens: 1, signal })) break;
       await view.askAll([{ question: 'Is the lamp on?', as: z.boolean() }], { signal });
     }

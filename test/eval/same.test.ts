@@ -22,7 +22,7 @@ import { greedy, loadReference } from '../support/reference.js';
 import { sharedNano } from '../support/shared-nano.js';
 import { makeFolders } from './folders.js';
 
-const SCENES = counts(3, 32);
+const SCENES = counts(3, 16);
 
 const folder = mkdtempSync(join(tmpdir(), 'mipha-same-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

@@ -30,7 +30,7 @@ describe.runIf(MACHINE_LACKS === '')(`gpu_answers${MACHINE_LACKS && ` (needs ${M
   it('has the answers of the CPU, and as many right ones', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'mipha-questions-'));
     onTestFinished(() => rmSync(folder, { recursive: true }));
-    const scenes = counts(1, 64);
+    const scenes = counts(1, 24);
     execFileSync(process.execPath, ['scripts/gpu-check/questions.mjs', PACKAGE, folder, String(scenes)], { cwd: ROOT });
     const half = Math.ceil(scenes / 2);
     const parts = await Promise.all([ask(folder, 0, half), ...(scenes > half ? [ask(folder, half, scenes - half)] : [])]);

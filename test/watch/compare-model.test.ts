@@ -155,7 +155,7 @@ it(
   'says and tells what the twin does, for any answers, gaps, rules and lengths of time',
   async () => {
     let [told, reminders, known] = [0, 0, 0];
-    for (let seed = 1; seed <= counts(60, 2000); seed++) {
+    for (let seed = 1; seed <= counts(60, 1000); seed++) {
       const rand = random(seed);
       const some = (most: number) => Math.floor(rand() * (most + 1));
       const maybe = <T>(value: T, other: T, chance = 0.5): T => (rand() < chance ? value : other);
@@ -209,7 +209,7 @@ it(
     expect(reminders).toBeGreaterThan(20);
     expect(known).toBeGreaterThan(1500);
   },
-  counts(60_000, 1_200_000),
+  counts(60_000, 600_000),
 );
 
 describe('a history', () => {
@@ -217,7 +217,7 @@ describe('a history', () => {
 
   it('knows the last change of every step, as one that forgets nothing does, and keeps at most 256', () => {
     let most = 0;
-    for (let seed = 1; seed <= counts(40, 1000); seed++) {
+    for (let seed = 1; seed <= counts(40, 500); seed++) {
       const rand = random(seed);
       const agoMs = rand() < 0.5 ? 1000 : 1000 + Math.floor(rand() * 604_799_000);
       const history = new History(agoMs);

@@ -10,9 +10,9 @@ import { percent, type Score, scoreOf } from '../../support/graph-answers.js';
 import { NANO } from '../../support/nano.js';
 import { plantOutliers } from '../../support/outliers.js';
 
-const SCENES = counts(0, 48); // without any, only the error of the logits is compared
+const SCENES = counts(0, 24); // without any, only the error of the logits is compared
 const BROKEN_SCENES = counts(0, 12); // enough to see that it is broken; broken answers do not end
-const SAMPLES = counts(4, 32); // of the calibration
+const SAMPLES = counts(4, 24); // of the calibration
 const FACTOR = 64; // how much larger the outliers are
 const EACH = 40; // one channel in so many
 
