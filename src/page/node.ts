@@ -33,6 +33,12 @@ export interface Setting {
   over?: { value: unknown; source: string };
 }
 
+/** Why a setting would be refused. */
+export interface OptionIssue {
+  path: string;
+  message: string;
+}
+
 export interface RecordedWatch {
   /** The recorder's; undefined: there is none. */
   folder: string | undefined;
@@ -84,6 +90,8 @@ export interface PageNode {
   /** Null: there is no such watch. */
   recorded(watch: string): RecordedWatch | null;
   settings(): readonly Setting[];
+  /** What the request `options` would refuse of these; empty: it would take them. */
+  checkOptions(options: Readonly<Record<string, unknown>>): readonly OptionIssue[];
   /** What they would have made of it; pictures by path. Rejects with a MiphaError in words for people, and with `signal.reason`. */
   tryOut(request: TrialRequest, options: { signal: AbortSignal; onProgress: (share: number) => void }): Promise<ReplayReport>;
   /** Null: this program has none. */

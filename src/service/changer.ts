@@ -84,6 +84,11 @@ export class Changer {
     });
   }
 
+  /** Throws what patch() would throw, and changes nothing; what only this machine could say about a model is not asked. */
+  check(patch: ConfigInput): void {
+    this.refuseNewQuestions(mergeOptions(this.loaded, patch).config);
+  }
+
   /** Drops the overrides at or below these paths; without paths all of them. Throws ERR_CONFIG when there is none at one of them. */
   drop(paths?: readonly string[]): Promise<{ dropped: readonly string[]; restart: readonly string[]; persisted: boolean }> {
     return this.inTurn(async () => {

@@ -1,8 +1,8 @@
 /** The node as its page needs it. */
 import { MiphaError } from '../errors.js';
 import type { Desk } from '../page/desk.js';
-import type { Offers, PageNode } from '../page/node.js';
-import type { Config } from './config/config.js';
+import type { Offers, OptionIssue, PageNode } from '../page/node.js';
+import type { Config, ConfigInput, ConfigIssue } from './config/config.js';
 import { recordFolderOf } from './config/record-folder.js';
 import { settingsOf } from './config/settings.js';
 import type { Log } from './log.js';
@@ -52,6 +52,7 @@ export function pageNode({ side, changer, frames }: NodeParts, state: NodeState,
       return { folder: recordFolderOf(changer.config), isShown, isRecorded: spec.record && isShown };
     },
     settings: () => settingsOf(changer.layered, { redacted: true }),
+    checkOptions: (options) => refusalsOf(() => changer.check(options as ConfigInput)),
     tryOut: async (request, options) => {
       const folder = recordFolderOf(changer.config);
       if (folder === undefined) throw new MiphaError('ERR_CONFIG', 'Nothing is recorded: recorder.folder or state_dir is not set');
@@ -60,4 +61,18 @@ export function pageNode({ side, changer, frames }: NodeParts, state: NodeState,
     commands: mipha === null ? null : { mipha, check },
     audit: ({ who, verb, what, outcome }) => audit.info({ who, verb, what, outcome }, `${who}: ${verb}${what === '' ? '' : ` ${what}`}: ${outcome}`),
   };
+}
+
+function refusalsOf(check: () => void): OptionIssue[] {
+  try {
+    check();
+    return [];
+  } catch (error) {
+    if (!(error instanceof MiphaError) || error.code !== 'ERR_CONFIG') throw error;
+    const { issues = [], forbidden = [] } = error.details as { issues?: ConfigIssue[]; forbidden?: string[] };
+    return [
+      ...issues.map(({ path, expected, received }) => ({ path, message: `expected ${expected}, received ${received}` })),
+      ...forbidden.map((path) => ({ path, message: 'this node does not let it be changed from outside' })),
+    ];
+  }
 }

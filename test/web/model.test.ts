@@ -1,8 +1,11 @@
 import { describe, expect, it } from 'vitest';
+import { z } from 'zod';
 import type { Health, Result } from '../../src/mqtt/messages.js';
+import { watchSpecSchema } from '../../src/watch/spec.js';
+import { BELIEVED, CONFIRM, CROP, GENERAL, OFF, PICTURE, TOLD, WHEN } from '../../web/src/fields.js';
 import { type Hello, Model } from '../../web/src/model.js';
 import { fresh, moved, type Polygon, split, without } from '../../web/src/polygons.js';
-import { changesOf, nested, specOf } from '../../web/src/spec.js';
+import { changesOf, nested, specOf, withValue } from '../../web/src/spec.js';
 import { ageWords, changeWords, durationWords, percent, valueWords } from '../../web/src/words.js';
 
 const hello = (session: string): Hello => ({ node: 'n', session, version: '1', role: 'operator', now: 0 });
@@ -74,17 +77,41 @@ describe('words', () => {
 });
 
 describe('settings', () => {
+  const settings = [
+    { path: 'watches.door.question', value: 'Q', origin: 'file' },
+    { path: 'watches.door.events.gap_ms', value: 0, origin: 'default' },
+    { path: 'watches.door.agreement.n', value: 1, origin: 'default' },
+    { path: 'watches.door.agreement.of', value: 3, origin: 'file' },
+    { path: 'watches.door.ignore', value: null, origin: 'mqtt' }, // what the file says is removed
+    { path: 'watches.door-2.question', value: 'other', origin: 'file' },
+  ];
+
   it('are those of one watch, and changes are only what differs', () => {
-    const settings = [
-      { path: 'watches.door.question', value: 'Q', origin: 'file' },
-      { path: 'watches.door.events.gap_ms', value: 0, origin: 'default' },
-      { path: 'watches.door-2.question', value: 'other', origin: 'file' },
-    ];
     const spec = specOf(settings, 'door');
-    expect(spec).toEqual({ question: 'Q', 'events.gap_ms': 0 });
-    const { question: _, ...rest } = spec;
-    expect(nested(changesOf(spec, { ...rest, 'events.gap_ms': 5, zone: [] }))).toEqual({ question: null, events: { gap_ms: 5 }, zone: [] });
+    expect(spec).toEqual({ question: 'Q', events: { gap_ms: 0 }, agreement: { n: 1, of: 3 } });
+    const next = withValue(withValue(withValue(spec, 'question', undefined), 'events.gap_ms', 5), 'zone', []);
+    expect(changesOf(spec, next)).toEqual({ question: null, 'events.gap_ms': 5, zone: [] });
+    expect(nested(changesOf(spec, next))).toEqual({ question: null, events: { gap_ms: 5 }, zone: [] });
     expect(changesOf(spec, { ...spec })).toEqual({});
+  });
+
+  it('come and go as whole parts, and parts of them alone', () => {
+    const off = withValue(specOf(settings, 'door'), 'off', {});
+    expect(changesOf(specOf(settings, 'door'), off)).toEqual({ off: {} });
+    const full = withValue(withValue(off, 'off.agreement.n', 2), 'off.min_confidence', 0.5);
+    expect(changesOf(off, full)).toEqual({ 'off.agreement': { n: 2 }, 'off.min_confidence': 0.5 });
+    expect(withValue(full, 'off.agreement.n', undefined)).toEqual(withValue(off, 'off.min_confidence', 0.5));
+    expect(changesOf(full, withValue(full, 'off', undefined))).toEqual({ off: null });
+    const ago = withValue(full, 'compare', { ago_ms: 5000 });
+    expect(nested(changesOf(ago, withValue(ago, 'compare', { event: 'visitor' })))).toEqual({ compare: { ago_ms: null, event: 'visitor' } });
+  });
+
+  it('all have a place in the editor of a watch', () => {
+    const places = [
+      ...[GENERAL, WHEN, BELIEVED, OFF, TOLD, CONFIRM, CROP, PICTURE].flat().map(({ path }) => path),
+      ...['question', 'answer', 'zone', 'ignore', 'events.quiet', 'events.confirm.question', 'compare.ago_ms', 'compare.event'], // components of their own
+    ];
+    expect(places.sort()).toEqual(leavesOf(z.toJSONSchema(watchSpecSchema, { io: 'input' }) as Schema, '').sort());
   });
 });
 
@@ -113,3 +140,13 @@ describe('polygons', () => {
     expect(fresh(1)).not.toEqual(fresh(0));
   });
 });
+
+interface Schema {
+  properties?: Record<string, Schema>;
+}
+
+/** Settings of a schema; a list or a choice of kinds is one. */
+function leavesOf({ properties }: Schema, path: string): string[] {
+  if (properties === undefined) return [path];
+  return Object.entries(properties).flatMap(([key, inner]) => leavesOf(inner, path === '' ? key : `${path}.${key}`));
+}

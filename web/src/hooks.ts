@@ -1,5 +1,5 @@
 /** The model in components: they are drawn once for each frame of the screen at most, and not at all while nobody sees them. */
-import { createContext } from 'preact';
+import { createContext, type TargetedInputEvent } from 'preact';
 import { useContext, useEffect, useReducer, useState } from 'preact/hooks';
 import type { Connection } from './connection.js';
 import type { Model } from './model.js';
@@ -44,6 +44,20 @@ export function useNow(): number {
     return () => clearInterval(timer);
   }, []);
   return connection.now();
+}
+
+/** Of an input: what is being written stays as it is while it means the value, e.g. `1.` for 1, however often all is drawn again. */
+export function useWritten<T extends HTMLInputElement | HTMLTextAreaElement = HTMLInputElement>(
+  value: string,
+  take: (text: string) => void,
+  meaning: (text: string) => string = (text) => text,
+): { value: string; onInput: (event: TargetedInputEvent<T>) => void } {
+  const [text, setText] = useState(value);
+  const onInput = ({ currentTarget }: TargetedInputEvent<T>) => {
+    setText(currentTarget.value);
+    take(currentTarget.value);
+  };
+  return { value: meaning(text) === value ? text : value, onInput };
 }
 
 const STILL = matchMedia('(prefers-reduced-motion: reduce)');

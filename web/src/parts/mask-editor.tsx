@@ -1,4 +1,5 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
+import type { Crop } from '../../../src/camera/frame.js';
 import { usePage } from '../hooks.js';
 import { pictureUrl } from '../pictures.js';
 import { fresh, moved, type Point, type Polygon, split, without } from '../polygons.js';
@@ -18,11 +19,13 @@ interface Props {
   zone: Polygon[];
   ignore: Polygon[];
   privacy: Polygon[];
+  /** Drawn too, not edited here. */
+  crop: Crop | undefined;
   onChange: (kind: 'zone' | 'ignore', polygons: Polygon[]) => void;
 }
 
 /** Polygons over the newest picture: corners are dragged, or moved with the arrow keys. */
-export function MaskEditor({ camera, watch, zone, ignore, privacy, onChange }: Props) {
+export function MaskEditor({ camera, watch, zone, ignore, privacy, crop, onChange }: Props) {
   const { model } = usePage();
   const [kind, setKind] = useState<Kind>('zone');
   const [secret, setSecret] = useState(privacy);
@@ -78,6 +81,7 @@ export function MaskEditor({ camera, watch, zone, ignore, privacy, onChange }: P
           <img src={picture} draggable={false} alt={`${camera}, to draw on`} onError={() => setPicture(null)} />
         )}
         <svg viewBox="0 0 1 1" preserveAspectRatio="none" aria-hidden="true">
+          {crop !== undefined && <rect class="crop" {...{ x: crop.x, y: crop.y, width: crop.width, height: crop.height }} />}
           {polygons.map((points, i) => (
             <polygon key={i} points={points.map(([x, y]) => `${x},${y}`).join(' ')} />
           ))}

@@ -1,35 +1,20 @@
 import { useCallback, useEffect, useState } from 'preact/hooks';
+import type { Crop } from '../../../src/camera/frame.js';
 import type { Setting } from '../../../src/page/node.js';
 import { get, type Refused, request } from '../api.js';
+import { BELIEVED, CONFIRM, CROP, GENERAL, OFF, PICTURE, TOLD, WHEN } from '../fields.js';
 import { usePage } from '../hooks.js';
+import { useIssues } from '../issues.js';
 import type { Polygon } from '../polygons.js';
-import { changesOf, nested, type Spec, specOf } from '../spec.js';
+import { changesOf, nested, type Spec, specOf, valueAt, withValue } from '../spec.js';
+import { AnswerFields } from './answer-fields.js';
+import { CompareFields } from './compare-fields.js';
+import { DraftContext, described, Fields, Group, Issue, Optional, useDraft } from './fields.js';
 import { MaskEditor } from './mask-editor.js';
+import { QuietHours } from './quiet-hours.js';
 import { TryOut } from './try-out.js';
 
-interface Field {
-  path: string;
-  label: string;
-  hint?: string;
-  min: number;
-  max: number;
-  step: number;
-  /** Of what is written to what is set. */
-  factor?: number;
-}
-
-const SHARE = { min: 0, max: 1, step: 0.01 };
-const SECONDS = { min: 0, max: 86_400, step: 0.1, factor: 1000 };
-const FIELDS: Field[] = [
-  { path: 'min_confidence', label: 'Least confidence', hint: '0 to 1: a new value counts only above it', ...SHARE },
-  { path: 'agreement.n', label: 'Answers that must agree', min: 1, max: 32, step: 1 },
-  { path: 'agreement.of', label: 'of the last', min: 1, max: 32, step: 1 },
-  { path: 'interval_ms', label: 'Ask at most every (s)', ...SECONDS },
-  { path: 'reask_ms', label: 'and at least every (s)', ...SECONDS },
-  { path: 'change_percent', label: 'Ask when so much changed (%)', min: 0, max: 100, step: 0.1 },
-  { path: 'events.for_ms', label: 'Tell when it has stood for (s)', ...SECONDS },
-  { path: 'events.gap_ms', label: 'Pause between events (s)', ...SECONDS },
-];
+const pathsOf = (...lists: { path: string }[][]) => lists.flat().map(({ path }) => path);
 
 export function WatchEditor({ id, camera, isRecorded }: { id: string; camera: string; isRecorded: boolean }) {
   const { model } = usePage();
@@ -44,12 +29,13 @@ export function WatchEditor({ id, camera, isRecorded }: { id: string; camera: st
     setSpec(specOf(found, id));
   }, [id]);
   useEffect(() => void read().catch((error: Refused) => setSaid({ words: error.message, isBad: true })), [read]);
+  const changes = before === null ? {} : changesOf(before, spec);
+  const isOperator = model.hello?.role === 'operator';
+  const issues = useIssues(id, isOperator ? changes : {});
   if (before === null) return null;
-  const changes = changesOf(before, spec);
   const count = Object.keys(changes).length;
   const isOpen = model.may('options');
-  const isOperator = model.hello?.role === 'operator';
-  const set = (path: string, value: unknown) => setSpec((known) => ({ ...known, [path]: value }));
+  const set = (path: string, value: unknown) => setSpec((known) => withValue(known, path, value));
   const save = async (event: Event) => {
     event.preventDefault();
     try {
@@ -74,60 +60,111 @@ export function WatchEditor({ id, camera, isRecorded }: { id: string; camera: st
             : 'You may look, but neither try nor save: that takes an operator.'}
         </p>
       )}
-      <form class="form" onSubmit={save}>
-        <label for="edit-question">Question</label>
-        <textarea
-          id="edit-question"
-          rows={2}
-          required
-          maxLength={1000}
-          value={String(spec.question ?? '')}
-          onInput={({ currentTarget }) => set('question', currentTarget.value)}
-        />
-        <div class="fields">
-          {FIELDS.map(({ path, label, hint, factor = 1, min, max, step }) => (
-            <p key={path}>
-              <label for={path}>{label}</label>
-              <input
-                id={path}
-                type="number"
-                {...{ min, max, step }}
-                required
-                aria-describedby={hint === undefined ? undefined : `${path}-hint`}
-                value={Number(spec[path] ?? 0) / factor}
-                onChange={({ currentTarget }) => set(path, Math.round(Number(currentTarget.value) * factor * 1e6) / 1e6)}
-              />
-              {hint !== undefined && (
-                <span class="soft" id={`${path}-hint`}>
-                  {hint}
-                </span>
-              )}
-            </p>
-          ))}
-        </div>
-        <MaskEditor
-          camera={camera}
-          watch={id}
-          zone={(spec.zone ?? []) as Polygon[]}
-          ignore={(spec.ignore ?? []) as Polygon[]}
-          privacy={privacy}
-          onChange={(kind, polygons) => setSpec(({ [kind]: _, ...rest }) => (polygons.length === 0 ? rest : { ...rest, [kind]: polygons }))}
-        />
-        <p class="buttons">
-          <button type="submit" disabled={count === 0 || !isOpen}>
-            {count === 0 ? 'Nothing changed' : `Save ${count} ${count === 1 ? 'change' : 'changes'}`}
-          </button>
-          {count > 0 && (
-            <button type="button" class="quiet" onClick={() => setSpec(before)}>
-              Undo
+      <DraftContext.Provider value={{ spec, issues, set }}>
+        <form class="form" onSubmit={save} noValidate>
+          <fieldset class="form" disabled={!isOperator}>
+            <legend class="hidden">Settings of {id}</legend>
+            <Question path="question" label="Question" />
+            <Groups changes={changes} />
+            <MaskEditor
+              camera={camera}
+              watch={id}
+              zone={(spec.zone ?? []) as Polygon[]}
+              ignore={(spec.ignore ?? []) as Polygon[]}
+              privacy={privacy}
+              crop={spec.crop as Crop | undefined}
+              onChange={(kind, polygons) => set(kind, polygons.length === 0 ? undefined : polygons)}
+            />
+            <Issue path="zone" deep />
+            <Issue path="ignore" deep />
+          </fieldset>
+          <p class="buttons">
+            <button type="submit" disabled={count === 0 || issues.size > 0 || !isOpen}>
+              {count === 0 ? 'Nothing changed' : `Save ${count} ${count === 1 ? 'change' : 'changes'}`}
             </button>
-          )}
-        </p>
-        <p role="status" class={said.isBad ? 'trouble' : 'soft'}>
-          {said.words}
-        </p>
-      </form>
+            {count > 0 && (
+              <button type="button" class="quiet" onClick={() => setSpec(before)}>
+                Undo
+              </button>
+            )}
+          </p>
+          <div role="status">
+            {issues.size > 0 && <p class="trouble">Before this can be saved: {[...issues].map(([path, words]) => `${path}: ${words}`).join('; ')}</p>}
+            {said.words !== '' && <p class={said.isBad ? 'trouble' : 'soft'}>{said.words}</p>}
+          </div>
+        </form>
+      </DraftContext.Provider>
       <TryOut id={id} changes={changes} isRecorded={isRecorded} />
     </section>
+  );
+}
+
+/** A setting in words, of those that some nodes do not let be changed. */
+function Question({ path, label }: { path: string; label: string }) {
+  const draft = useDraft();
+  const { model } = usePage();
+  const isFixed = model.offers?.queries === false;
+  return (
+    <>
+      <label for={path}>{label}</label>
+      <textarea
+        id={path}
+        rows={2}
+        maxLength={1000}
+        readOnly={isFixed}
+        {...described(draft, path, isFixed ? '' : undefined)}
+        value={String(valueAt(draft.spec, path) ?? '')}
+        onInput={({ currentTarget }) => draft.set(path, currentTarget.value)}
+      />
+      {isFixed && (
+        <span class="soft" id={`${path}-hint`}>
+          This node asks only the questions of its configuration file (requests.queries is off).
+        </span>
+      )}
+      <Issue path={path} />
+    </>
+  );
+}
+
+function Groups({ changes }: { changes: Spec }) {
+  const { spec } = useDraft();
+  const isBoolean = valueAt(spec, 'answer.type') === 'boolean';
+  return (
+    <>
+      <Group title="Answer, camera" paths={['answer', ...pathsOf(GENERAL)]} changes={changes}>
+        <AnswerFields />
+        <Fields fields={GENERAL} />
+      </Group>
+      <Group title="When it asks" paths={pathsOf(WHEN)} changes={changes}>
+        <Fields fields={WHEN} />
+      </Group>
+      <Group title="What is believed" paths={['off', 'agreement', ...pathsOf(BELIEVED)]} changes={changes}>
+        <Fields fields={BELIEVED} />
+        {(isBoolean || valueAt(spec, 'off') !== undefined) && (
+          <Optional path="off" label="Other rules for No" fresh={{}}>
+            <Fields fields={OFF} />
+          </Optional>
+        )}
+      </Group>
+      <Group title="What is told" paths={['events', 'compare']} changes={changes}>
+        <Fields fields={TOLD} />
+        <QuietHours />
+        <Optional
+          path="events.confirm"
+          label="Ask a second question before it is told"
+          fresh={{ question: '', expect: true, min_confidence: 0, after_ms: 0 }}
+        >
+          <Question path="events.confirm.question" label="Second question, yes or no" />
+          <Fields fields={CONFIRM} />
+        </Optional>
+        <CompareFields />
+      </Group>
+      <Group title="Part of the picture, pictures of events" paths={['crop', 'picture']} changes={changes}>
+        <Optional path="crop" label="Look only at a part (crop)" fresh={{ x: 0, y: 0, width: 1, height: 1 }}>
+          <Fields fields={CROP} />
+        </Optional>
+        <Fields fields={PICTURE} />
+      </Group>
+    </>
   );
 }

@@ -178,20 +178,37 @@ function LineCard({ watch, line, spec, isShown, now }: { watch: string; line: Li
             </select>
           )}
           {label?.verdict === 'wrong' && spec.type === 'number' && (
-            <input
-              type="number"
-              aria-label="What would have been right"
-              min={spec.min}
-              max={spec.max}
-              value={String(label.value ?? '')}
-              onChange={({ currentTarget }) => void judge('wrong', Number(currentTarget.value))}
-            />
+            <RightNumber value={label.value} min={spec.min} max={spec.max} onJudged={(number) => void judge('wrong', number)} />
           )}
         </fieldset>
       )}
       {label !== undefined && !isOpen && <p class="soft">said to be {label.verdict}</p>}
       {problem !== '' && <p class="trouble">{problem}</p>}
     </li>
+  );
+}
+
+function RightNumber({
+  value,
+  min,
+  max,
+  onJudged,
+}: {
+  value: AnswerValue | undefined;
+  min: number;
+  max: number;
+  onJudged: (number: number) => void;
+}) {
+  const [text, setText] = useState(String(value ?? '')); // drawn again while it is written, it stays
+  return (
+    <input
+      type="number"
+      aria-label="What would have been right"
+      {...{ min, max }}
+      value={text}
+      onInput={({ currentTarget }) => setText(currentTarget.value)}
+      onChange={({ currentTarget }) => currentTarget.value !== '' && onJudged(Number(currentTarget.value))}
+    />
   );
 }
 
