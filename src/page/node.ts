@@ -84,6 +84,8 @@ export interface PageNode {
   session: string;
   version: string;
   feed: Feed;
+  /** Of all nodes of the broker: topics `node/NAME` and `broker`, read only while somebody looks. */
+  fleet: Pick<Feed, 'read'>;
   desk: Desk;
   /** The JPEG of a frame that an answer named; null: it is gone or may not be shown. */
   frame(camera: string, id: string): Promise<Buffer | null>;

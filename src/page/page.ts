@@ -23,17 +23,22 @@ export interface PageOptions {
 const PICTURE_LIFE_S = 600;
 
 export function pageOf(node: PageNode, { visitorOf, folder, beatMs, lifeMs }: PageOptions): Hono {
-  const streams = new Streams(node.feed, beatMs, lifeMs);
   const page = new Hono();
-  page.get('/api/stream', (context) => {
-    const { node: name, session, version } = node;
-    const stream = streams.begin({ node: name, session, version, role: visitorOf(context).role });
-    if (stream === null) {
-      context.header('Retry-After', '5');
-      return refusal(context, 503, 'QUEUE_FULL', 'Too many pages of this node are open');
-    }
-    return context.body(stream, 200, { 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-store', 'X-Accel-Buffering': 'no' });
-  });
+  for (const [path, feed] of [
+    ['/api/stream', node.feed],
+    ['/api/fleet', node.fleet],
+  ] as const) {
+    const streams = new Streams(feed, beatMs, lifeMs);
+    page.get(path, (context) => {
+      const { node: name, session, version } = node;
+      const stream = streams.begin({ node: name, session, version, role: visitorOf(context).role });
+      if (stream === null) {
+        context.header('Retry-After', '5');
+        return refusal(context, 503, 'QUEUE_FULL', 'Too many pages of this node are open');
+      }
+      return context.body(stream, 200, { 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-store', 'X-Accel-Buffering': 'no' });
+    });
+  }
   page.get('/api/frames/:camera/:picture{.+\\.jpg}', async (context) => {
     const jpeg = await node.frame(context.req.param('camera'), context.req.param('picture').slice(0, -'.jpg'.length));
     if (jpeg === null) return refusal(context, 404, 'NO_FRAME', 'This picture is gone, or may not be shown');

@@ -20,7 +20,7 @@ export class Streams {
   private open = 0;
 
   constructor(
-    private readonly feed: Feed,
+    private readonly feed: Pick<Feed, 'read'>,
     private readonly beatMs = BEAT_MS,
     private readonly lifeMs = LIFE_MS,
   ) {}

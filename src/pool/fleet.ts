@@ -1,7 +1,8 @@
-/** All nodes of a broker at one moment, as their retained topics tell them. */
+/** All nodes of a broker, as their retained topics tell them: at one moment for `mipha fleet`, or as it goes for the page of a node. */
 import { z } from 'zod';
 import { parseJson } from '../mqtt/json.js';
 import { alertSchema, healthSchema, infoSchema } from '../mqtt/messages.js';
+import type { Incoming } from '../mqtt/wire.js';
 import type { BrokerAccess, NodeChoice } from './options.js';
 import { checkAccess, wantedOf } from './options.js';
 import { Wiring } from './wiring.js';
@@ -44,51 +45,83 @@ const conditionSchema = healthSchema.pick({ ts: true, lifecycle: true, uptime_s:
 const noticeSchema = alertSchema.pick({ level: true, message: true });
 
 interface Heard {
-  online: boolean;
+  /** Null: the broker has no word of it. */
+  online: boolean | null;
   info: z.infer<typeof factsSchema> | null;
   health: z.infer<typeof conditionSchema> | null;
   alerts: Map<string, z.infer<typeof noticeSchema>>;
+}
+
+/** A node, with the time at which it told of itself instead of how long ago that is. */
+export type FleetState = Omit<FleetNode, 'healthAgeMs'> & { healthAt: string | null };
+
+/** What the retained topics of all nodes of a broker say. */
+export class Fleet {
+  private readonly heard = new Map<string, Heard>();
+
+  constructor(private readonly base: string) {}
+
+  get filters(): string[] {
+    return ['availability', 'info', 'health', 'alert/+'].map((leaf) => `${this.base}/v1/+/${leaf}`);
+  }
+
+  /** Returns the node that it is about. An empty payload takes back what was said. */
+  take({ topic, payload }: Pick<Incoming, 'topic' | 'payload'>): string {
+    const [id = '', leaf = '', alert = ''] = topic.slice(`${this.base}/v1/`.length).split('/');
+    const one = this.heard.get(id) ?? { online: null, info: null, health: null, alerts: new Map() };
+    this.heard.set(id, one);
+    const isEmpty = payload.length === 0;
+    if (leaf === 'availability') one.online = isEmpty ? null : payload.toString() === 'online';
+    else if (leaf === 'info') one.info = isEmpty ? null : read(factsSchema, payload);
+    else if (leaf === 'health') one.health = isEmpty ? null : read(conditionSchema, payload);
+    else {
+      const notice = isEmpty ? null : read(noticeSchema, payload);
+      if (notice === null) one.alerts.delete(alert);
+      else one.alerts.set(alert, notice);
+    }
+    if (one.online === null && one.info === null && one.health === null && one.alerts.size === 0) this.heard.delete(id);
+    return id;
+  }
+
+  get nodes(): string[] {
+    return [...this.heard.keys()].sort();
+  }
+
+  /** Null: nothing is known of it. */
+  state(node: string): FleetState | null {
+    const one = this.heard.get(node);
+    return one === undefined ? null : stateOf(node, one);
+  }
 }
 
 /** By name. Throws ERR_OPTION, and ERR_MQTT when the broker cannot be reached. */
 export async function readFleet(access: BrokerAccess, choice: NodeChoice = {}): Promise<FleetNode[]> {
   const { broker, base } = checkAccess(access, 'mipha-fleet');
   const { nodes, model, labels = [] } = wantedOf(choice);
-  const heard = new Map<string, Heard>();
-  const wiring = new Wiring(
-    broker,
-    ['availability', 'info', 'health', 'alert/+'].map((leaf) => `${base}/v1/+/${leaf}`),
-  );
-  wiring.on('message', ({ topic, payload }) => {
-    const [, , id = '', leaf = '', alert = ''] = topic.split('/');
-    if (payload.length === 0 || (nodes !== undefined && !nodes.some((pattern) => pattern.test(id)))) return;
-    const one = heard.get(id) ?? { online: false, info: null, health: null, alerts: new Map() };
-    heard.set(id, one);
-    if (leaf === 'availability') one.online = payload.toString() === 'online';
-    else if (leaf === 'info') one.info = read(factsSchema, payload);
-    else if (leaf === 'health') one.health = read(conditionSchema, payload);
-    else {
-      const notice = read(noticeSchema, payload);
-      if (notice !== null) one.alerts.set(alert, notice);
-    }
-  });
+  const fleet = new Fleet(base);
+  const wiring = new Wiring(broker, fleet.filters);
+  wiring.on('message', (message) => fleet.take(message));
   try {
     await wiring.open();
   } finally {
     await wiring.close();
   }
-  return [...heard]
-    .map(([id, one]) => nodeOf(id, one))
+  return fleet.nodes
+    .filter((id) => nodes === undefined || nodes.some((pattern) => pattern.test(id)))
+    .map((id) => agedOf(fleet.state(id) as FleetState))
     .filter((node) => model === undefined || node.model?.id === model || `${node.model?.id}@${node.model?.rev}` === model)
-    .filter((node) => labels.every(([name, value]) => node.labels[name] === value))
-    .sort((a, b) => (a.node < b.node ? -1 : 1));
+    .filter((node) => labels.every(([name, value]) => node.labels[name] === value));
 }
 
-function nodeOf(node: string, { online, info, health, alerts }: Heard): FleetNode {
+function agedOf({ healthAt, ...state }: FleetState): FleetNode {
+  return { ...state, healthAgeMs: healthAt === null ? null : Math.max(0, Date.now() - Date.parse(healthAt)) };
+}
+
+function stateOf(node: string, { online, info, health, alerts }: Heard): FleetState {
   const model = info?.models[0];
   return {
     node,
-    online,
+    online: online === true,
     version: info?.version ?? null,
     model: model === undefined ? null : { id: model.id, rev: model.rev },
     labels: info?.labels ?? {},
@@ -100,7 +133,7 @@ function nodeOf(node: string, { online, info, health, alerts }: Heard): FleetNod
     uptimeS: health?.uptime_s ?? null,
     backend: health?.engine.backend ?? null,
     queue: health === null ? null : { waiting: health.queue.waiting, limit: health.queue.limit },
-    healthAgeMs: health === null ? null : Math.max(0, Date.now() - Date.parse(health.ts)),
+    healthAt: health?.ts ?? null,
     cameras: Object.entries(health?.cameras ?? {}).map(([id, { state, frame_age_ms, fps }]) => ({ id, state, frameAgeMs: frame_age_ms, fps })),
     alerts: [...alerts].map(([id, { level, message }]) => ({ id, level, message })).sort((a, b) => (a.id < b.id ? -1 : 1)),
   };

@@ -4,7 +4,9 @@ import { System } from './board/system.js';
 import { BrokerSide } from './broker-side.js';
 import { type CameraReporter, cameraReporter } from './camera-reporter.js';
 import { Changer, type ChangerOptions } from './changer.js';
+import { FleetFeed } from './fleet-feed.js';
 import { Latency } from './latency.js';
+import { linkOptions } from './link-options.js';
 import { LoadReporter } from './load-reporter.js';
 import type { Log } from './log.js';
 import { Metrics } from './metrics.js';
@@ -30,6 +32,7 @@ export interface NodeParts {
   notifier: Notifier;
   record: RecordKeeper;
   frames: SeenFrames;
+  fleet: FleetFeed;
 }
 
 export interface PartsOptions {
@@ -82,6 +85,8 @@ export function nodeParts({ state, log, change, onCamera }: PartsOptions): NodeP
     isRead: () => side.feed.isRead,
     onFault: (camera, error) => log.child('camera').warn({ err: error, camera }, 'no picture could be made of a frame'),
   });
+  const { base, node, mqtt } = changer.config;
+  const fleet = new FleetFeed({ ...linkOptions(mqtt), clientId: `${base}-${node}-${change.stateDir.clientSuffix}-fleet` }, base);
   const notifier = new Notifier({ healthy: () => checksOf(state, changer.config, side.link.connected)[0].ok });
-  return { board, changer, side, troubles, reporter, latency, status, load, metrics, notifier, record, frames };
+  return { board, changer, side, troubles, reporter, latency, status, load, metrics, notifier, record, frames, fleet };
 }

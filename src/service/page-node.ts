@@ -35,13 +35,18 @@ export interface PageNodeOptions extends PageSetup {
   log: Log;
 }
 
-export function pageNode({ side, changer, frames }: NodeParts, state: NodeState, { desk, trials, log, mipha, check }: PageNodeOptions): PageNode {
+export function pageNode(
+  { side, changer, frames, fleet }: NodeParts,
+  state: NodeState,
+  { desk, trials, log, mipha, check }: PageNodeOptions,
+): PageNode {
   const audit = log.child('audit');
   return {
     node: changer.config.node,
     session: state.session,
     version: state.version,
     feed: side.feed,
+    fleet,
     desk,
     frame: (camera, id) => frames.jpeg(camera, id),
     recorded: (watch) => {

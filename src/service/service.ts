@@ -337,7 +337,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
     clearTimeout(this.healthTimer);
     if (!this.ending.signal.aborted) this.ending.abort();
     if (parts !== null) {
-      const { board, side, notifier, reporter, status, record, load, frames } = parts;
+      const { board, side, notifier, reporter, status, record, load, frames, fleet } = parts;
       const notified = notifier.stopping();
       side.node.event('stopping', 'the node is being stopped');
       side.refuseRequests();
@@ -355,6 +355,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
       await side.leavePool();
       await side.link.stop(left());
       side.feed.close();
+      await fleet.stop();
       await this.http?.stop();
       await recorded;
       await notified;

@@ -24,7 +24,7 @@ const SRC: Record<string, string[]> = {
   watch: ['engine', 'addon', 'camera', 'decimal', 'spelling', 'errors'], // of engine and addon only types: asking goes through an interface
   mqtt: ['watch', 'backoff', 'errors', 'address', 'redact'], // of watch only the schemas of questions and the types of outcomes
   http: ['errors', 'address', 'redact'], // what it serves is handed in
-  page: ['mqtt', 'record', 'replay', 'watch', 'errors'], // of watch only schemas, of replay only its report: a node is an interface
+  page: ['mqtt', 'record', 'replay', 'pool', 'watch', 'errors'], // of watch only schemas, of replay and pool only types: a node is an interface
   service: [
     'http',
     'page',
@@ -41,6 +41,7 @@ const SRC: Record<string, string[]> = {
     'address',
     'redact',
     'utf8',
+    'pool',
   ],
   pool: ['mqtt', 'signals', 'errors', 'error-details'],
   record: ['lock', 'make-folder', 'errors'],

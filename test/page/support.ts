@@ -22,6 +22,7 @@ export function fakePage(given: Partial<PageNode> = {}, handlers: Partial<Handle
     frame: async () => null,
     recorded: () => null,
     settings: () => [],
+    fleet: new Feed(''),
     checkOptions: () => [],
     tryOut: async () => Promise.reject(new Error('nothing is tried here')),
     commands: null,

@@ -3,6 +3,7 @@ import { usePage, useRoute } from './hooks.js';
 import { Announcer } from './parts/announcer.js';
 import { LinkState } from './parts/link-state.js';
 import { AskView } from './views/ask.js';
+import { FleetView } from './views/fleet.js';
 import { LoginView } from './views/login.js';
 import { NodeView } from './views/node.js';
 import { NowView } from './views/now.js';
@@ -11,6 +12,7 @@ import { WatchView } from './views/watch.js';
 const VIEWS = [
   ['', 'Now'],
   ['ask', 'Ask'],
+  ['fleet', 'Fleet'],
   ['node', 'Node'],
 ] as const;
 
@@ -48,7 +50,17 @@ export function App() {
         <LinkState />
       </header>
       <main id="main" tabIndex={-1} ref={main} class={connection.link === 'connected' ? '' : 'old'}>
-        {view === 'ask' ? <AskView /> : view === 'node' ? <NodeView /> : view === 'watch' ? <WatchView key={id} id={id} /> : <NowView />}
+        {view === 'ask' ? (
+          <AskView />
+        ) : view === 'fleet' ? (
+          <FleetView />
+        ) : view === 'node' ? (
+          <NodeView />
+        ) : view === 'watch' ? (
+          <WatchView key={id} id={id} />
+        ) : (
+          <NowView />
+        )}
       </main>
       <Announcer />
     </>

@@ -16,6 +16,7 @@ export class Connection {
   private source: EventSource | null = null;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private retried = false;
+  private closed = false;
   private readonly listeners = new Set<() => void>();
 
   constructor(
@@ -42,6 +43,13 @@ export class Connection {
     };
     source.onerror = () => this.ended();
     this.watch();
+  }
+
+  /** For good. */
+  close(): void {
+    this.closed = true;
+    clearTimeout(this.timer);
+    this.source?.close();
   }
 
   /** The node's clock now, Unix milliseconds. */
@@ -78,10 +86,11 @@ export class Connection {
     clearTimeout(this.timer);
     this.source?.close();
     if (this.link !== 'login') this.set('lost');
-    const needsLogin = await fetch(this.url.replace('stream', 'config'), { method: 'HEAD' }).then(
+    const needsLogin = await fetch('api/config', { method: 'HEAD' }).then(
       ({ status }) => status === 401,
       () => false,
     );
+    if (this.closed) return;
     if (needsLogin) this.set('login');
     else this.timer = setTimeout(() => this.open(), RETRY_MS);
   }
