@@ -55,6 +55,8 @@ export interface ErrorDetails {
   ERR_MODEL_FORMAT: FileDetails;
   ERR_MODEL_CHECKSUM: { path: string; expected: unknown; received: unknown };
   ERR_SELF_TEST: { what?: string; segment?: string; tensor?: string; reasons?: string[]; expected?: unknown; received?: unknown };
+  /** `reason`: what is wrong with it, see docs/upgrade.md. */
+  ERR_UPDATE: { reason?: string; source?: string; expected?: unknown; received?: unknown };
   ERR_ADDON_LOAD: { attempts: { path: string; reason: string }[]; remedies: string[] };
   ERR_BACKEND_UNAVAILABLE: { path?: string; reasons?: string[] } & More;
   /** NaN: the system does not say. */

@@ -20,6 +20,8 @@ const RETRYABLE = {
   ERR_MODEL_CHECKSUM: false,
   /** The golden answers of the package were not reproduced, so it is not served. */
   ERR_SELF_TEST: false,
+  /** A release of a package is refused, or cannot be fetched; what runs goes on. */
+  ERR_UPDATE: false,
   /** The native binary is missing or cannot be loaded. */
   ERR_ADDON_LOAD: false,
   /** This machine lacks the backend or instruction set that was asked for. */

@@ -3,7 +3,7 @@
  * those of its MQTT integration.
  */
 import type { AnswerSpec } from '../watch/spec.js';
-import { ALERTS, EVENT, RESULT, RESULT_WITH_ANSWER, shown, TYPED_QUESTION, WORD, WORDS } from './discovery-templates.js';
+import { ALERTS, EVENT, RESULT, RESULT_WITH_ANSWER, shown, TYPED_QUESTION, UPDATE, WORD, WORDS } from './discovery-templates.js';
 import { CAMERA_STATES, STATE_CHARS } from './messages.js';
 import type { Topics } from './topics.js';
 
@@ -19,6 +19,8 @@ export interface DiscoveryNode {
   version: string;
   /** Name of the model, where one is loaded. */
   model?: string | undefined;
+  /** Models can be installed. */
+  updates?: boolean;
   cameras: readonly { id: string; images: boolean }[];
   watches: readonly { id: string; camera: string; answer: AnswerSpec; ttlMs: number }[];
 }
@@ -128,7 +130,24 @@ function nodeDevice(node: DiscoveryNode): DevicePayload {
           ...available(node),
         },
       ],
+      ...(node.updates === true ? [['model', modelComponent(node, id)] as [string, Component]] : []),
     ]),
+  };
+}
+
+/** Installs what the state calls the latest. */
+function modelComponent(node: DiscoveryNode, id: string): Component {
+  const { topics } = node;
+  return {
+    platform: 'update',
+    name: 'Model',
+    unique_id: `${id}_node_model`,
+    entity_category: 'config',
+    state_topic: topics.model,
+    value_template: UPDATE,
+    command_topic: topics.request('model/install'),
+    payload_install: '{}',
+    ...available(node),
   };
 }
 

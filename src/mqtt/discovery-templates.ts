@@ -36,6 +36,16 @@ export const RESULT_WITH_ANSWER = attributes([...FIELDS, "'answer': value_json.a
 /** The standing alerts in a health document. */
 export const ALERTS = "{{ {'alerts': value_json.errors | map(attribute='message') | list} | tojson if value_json is defined else '{}' }}";
 
+/** Home Assistant throws a state of an update away that has any other field, or a text that is null. */
+const UPDATE_FIELDS = [
+  "'installed_version': value_json.installed.release",
+  "'latest_version': (value_json.latest.release if value_json.latest else value_json.installed.release)",
+  "'title': value_json.installed.id",
+  "'in_progress': value_json.phase in ['fetching', 'testing']",
+  "'update_percentage': value_json.percent",
+];
+export const UPDATE = `{{ {${UPDATE_FIELDS.join(', ')}} | tojson if value_json is defined else '' }}`;
+
 /** An empty event fires nothing: one that an outage has held up, or that may have come before, is no reason to act. */
 const EVENT_FIELDS = [
   ...['event_type', 'value', 'previous', 'confidence', 'ts'].map((name) => `'${name}': value_json.${name}`),

@@ -35,6 +35,7 @@ export const errorCodes = [
   'TIMEOUT', // the deadline passed after it was admitted
   'CANCELLED',
   'MODEL_LOADING',
+  'MODEL_REFUSED', // the release that is to be installed: the message says why
   'ENGINE_FAULT',
   'SHUTTING_DOWN',
 ] as const;
@@ -60,6 +61,7 @@ const frameSchema = z.object({
 });
 
 const modelSchema = z.object({ id: z.string(), rev: z.string() });
+const releaseSchema = z.string().nullable().describe('that was installed; null: it is the package of the configuration');
 
 const compareSchema = z.object({
   changed: z.boolean().describe('`value` of the message is another'),
@@ -154,6 +156,9 @@ export const nodeEventSchema = z.object({
     'config_refused',
     'overrides_dropped',
     'setting_refused',
+    'model_installed',
+    'model_refused',
+    'model_rolled_back',
   ]),
   message: z.string(),
   refs: z.array(z.object({ key: z.string(), value: z.string() })),
@@ -190,7 +195,7 @@ export const infoSchema = z.object({
   labels: z.record(z.string(), z.string()).describe('what the owner says about the node, by name: where it is, what its camera sees'),
   draining: z.boolean().describe('it takes no new queries'),
   pool: idSchema.nullable().describe('the queue that it shares with other nodes'),
-  models: z.array(modelSchema.extend({ state: z.enum(['loading', 'ready', 'failed']) })),
+  models: z.array(modelSchema.extend({ release: releaseSchema, state: z.enum(['loading', 'ready', 'failed']) })),
   cameras: z.array(z.object({ id: idSchema, uri: z.string().describe('secrets masked'), enabled: z.boolean(), images: z.boolean() })),
   watches: z.array(
     z.object({
@@ -273,6 +278,7 @@ export const healthSchema = z.object({
   engine: z.object({
     state: z.enum(['loading', 'ready', 'failed']),
     backend: z.string().nullable(),
+    release: releaseSchema,
     busy_ratio: busyRatioSchema,
     memory_bytes: count,
   }),
@@ -317,6 +323,38 @@ export const healthSchema = z.object({
     .describe('standing alerts'),
 });
 export type Health = z.infer<typeof healthSchema>;
+
+export const modelStateSchema = z.object({
+  v: version,
+  ts: time,
+  session: z.string(),
+  node: idSchema,
+  phase: z
+    .enum(['idle', 'fetching', 'testing', 'trial'])
+    .describe('trial: it serves, and goes back by itself when it does worse than the one before'),
+  percent: z.int().min(0).max(100).nullable().describe('of what is being fetched'),
+  incoming: z.string().nullable().describe('the release that is being fetched, tested or taken back'),
+  installed: modelSchema.extend({
+    release: z.string().describe('that serves; of a package that is no release its `rev`'),
+    from: z.enum(['configuration', 'installed']),
+  }),
+  previous: z.string().nullable().describe('what a rollback brings back; null: there is nothing to take back'),
+  latest: z
+    .object({ release: z.string(), model: z.string(), source: z.string(), bytes: count })
+    .nullable()
+    .describe('the newest one in model.updates.folder that is newer than the one that serves'),
+  last: z
+    .object({
+      outcome: z.enum(['installed', 'refused', 'rolled_back']),
+      release: z.string(),
+      ts: time,
+      message: z.string(),
+      way: z.enum(['beside', 'in_turn']).nullable().describe('in_turn: there was memory for one model only, so nothing was answered meanwhile'),
+      by_itself: z.boolean().describe('a rollback that nobody asked for'),
+    })
+    .nullable(),
+});
+export type ModelState = z.infer<typeof modelStateSchema>;
 
 export const responseSchema = z.object({
   v: version,

@@ -98,13 +98,40 @@ export const verbSchemas = {
     }),
     response: z.object({ watch: idSchema, answer: z.string() }),
   },
+  'model/install': {
+    request: z.object({
+      source: z
+        .string()
+        .min(1)
+        .max(512)
+        .optional()
+        .describe('a folder below model.updates.folder by its name, or an address of model.updates.origins; default: `latest` of the topic model'),
+      sha256: z
+        .string()
+        .regex(/^[0-9a-f]{64}$/)
+        .optional()
+        .describe('of release.json, which stands for the whole; default: whatever a key vouches for'),
+    }),
+    response: z.object({ release: z.string(), model: z.string(), sha256: z.string(), bytes: z.int().describe('of all its files') }),
+  },
+  'model/rollback': { request: z.object({}), response: z.object({ from: z.string(), to: z.string() }) },
   'camera/restart': { request: z.object({ camera: idSchema }), response: z.object({ camera: idSchema }) },
   restart: { request: z.object({}), response: z.object({ session: z.string().describe('the one that ends') }) },
 } as const;
 export type Verb = keyof typeof verbSchemas;
 export const VERBS = Object.keys(verbSchemas) as Verb[];
 /** What changes the node. Their responses are repeated for the whole dedupe window; the others' only while they are no old news. */
-export const CHANGING_VERBS: readonly Verb[] = ['watch/put', 'watch/delete', 'options', 'overrides/drop', 'label', 'camera/restart', 'restart'];
+export const CHANGING_VERBS: readonly Verb[] = [
+  'watch/put',
+  'watch/delete',
+  'options',
+  'overrides/drop',
+  'label',
+  'model/install',
+  'model/rollback',
+  'camera/restart',
+  'restart',
+];
 /** What may be asked of all nodes at once. */
 export const BROADCAST_VERBS: readonly Verb[] = ['health', 'announce', 'snapshot'];
 export type RequestOf<V extends Verb> = z.infer<(typeof verbSchemas)[V]['request']>;

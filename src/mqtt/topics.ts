@@ -40,6 +40,7 @@ export interface Topics {
   load: string;
   event: string;
   log: string;
+  model: string;
   alert(id: string): string;
   camera(camera: string, leaf: 'status' | 'enabled/state' | 'motion' | 'image'): string;
   watch(watch: string, leaf: 'result' | 'state' | 'event' | 'picture' | `${WatchSetting}/state`): string;
@@ -65,6 +66,7 @@ export function topicsOf(base: string, node: string): Topics {
     load: `${root}/load`,
     event: `${root}/event`,
     log: `${root}/log`,
+    model: `${root}/model`,
     alert: (id) => `${root}/alert/${checkId('alert', id)}`,
     camera: (camera, leaf) => `${root}/camera/${checkId('camera', camera)}/${leaf}`,
     watch: (watch, leaf) => `${root}/watch/${checkId('watch', watch)}/${leaf}`,

@@ -12,10 +12,12 @@ const count = (largest: number) => z.int().min(1).max(largest);
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'expected 64 hexadecimal digits');
 
 /** Path of a file inside the package: plain names joined by slashes, so that it can never lead outside. */
-const insidePath = z
+export const insidePath = z
   .string()
   .max(200)
   .regex(/^[A-Za-z0-9_][A-Za-z0-9._-]*(\/[A-Za-z0-9_][A-Za-z0-9._-]*)*$/, 'expected plain file names joined by slashes');
+
+export const fileSchema = z.strictObject({ bytes: z.int().min(0), sha256 });
 
 const provenance = z.strictObject({
   name: z.string().max(500),
@@ -121,14 +123,14 @@ export const manifestSchema = z.strictObject({
   preprocessing: preprocessingSchema,
   prompt: promptSchema,
   recipe: z.record(z.string().max(100), precisionSchema), // matrix → how it is stored
-  files: z.record(insidePath, z.strictObject({ bytes: z.int().min(0), sha256 })),
+  files: z.record(insidePath, fileSchema),
 });
 
 export type Architecture = z.infer<typeof architectureSchema>;
 export type Preprocessing = z.infer<typeof preprocessingSchema>;
 export type PromptTemplate = z.infer<typeof promptSchema>;
 export type Manifest = z.infer<typeof manifestSchema>;
-export type FileRecord = { bytes: number; sha256: string };
+export type FileRecord = z.infer<typeof fileSchema>;
 
 /** Text of a manifest.json → Manifest. `path` is for the error. */
 export function parseManifest(path: string, text: string): Manifest {

@@ -14,6 +14,7 @@ import { utf8Text } from '../utf8.js';
 import type { PictureSpec } from '../watch/spec.js';
 import type { Changer } from './changer.js';
 import type { Config } from './config/config.js';
+import { modelsFolderOf } from './config/models-folder.js';
 import { EventPictures } from './event-pictures.js';
 import { linkOptions } from './link-options.js';
 import type { Log } from './log.js';
@@ -196,6 +197,7 @@ export class BrokerSide extends EventEmitter<{ online: []; offline: []; failed: 
       topics: this.topics,
       prefix: mqtt.discovery.prefix,
       closed: requests.closed,
+      updates: modelsFolderOf(this.options.changer.config) !== undefined && this.options.changer.config.model.updates.keys.length > 0,
       version,
       model: this.model().id || undefined,
       cameras,

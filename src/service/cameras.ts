@@ -17,11 +17,11 @@ const LIVE = /^(v4l2|csi|rtsps?):/;
 
 export class CameraSet {
   private turn: Promise<void> = Promise.resolve();
-  private readonly running = new Map<string, { camera: Camera; config: CameraConfig }>();
+  private readonly running = new Map<string, { camera: Camera; config: CameraConfig; sidePx: number }>();
 
   constructor(
     /** Side of what the model sees, in pixels. */
-    private readonly modelSidePx: number,
+    private modelSidePx: number,
     private readonly listener: CameraListener,
   ) {}
 
@@ -42,6 +42,14 @@ export class CameraSet {
     return this.inTurn(() => this.become(configs));
   }
 
+  /** Another model sees another number of pixels: cameras that follow it are opened anew. */
+  setModelSide(px: number): Promise<void> {
+    return this.inTurn(async () => {
+      this.modelSidePx = px;
+      await this.become(Object.fromEntries([...this.running].map(([id, { config }]) => [id, config])));
+    });
+  }
+
   /** They stay configured: nobody is told that they were removed. */
   stop(): Promise<void> {
     return this.inTurn(async () => {
@@ -56,7 +64,7 @@ export class CameraSet {
     for (const [id, { privacy }] of Object.entries(configs)) this.setPrivacy(id, privacy); // at once: the rest takes its time
     await Promise.all(gone.map((id) => this.remove(id)));
     for (const { id, config, camera } of opened) {
-      this.running.set(id, { camera, config });
+      this.running.set(id, { camera, config, sidePx: this.sideOf(config) });
       this.listener.added(camera);
     }
     for (const [id, config] of Object.entries(configs)) await this.setEnabled(id, config.enabled);
@@ -93,13 +101,18 @@ export class CameraSet {
 
   /** Apart from what needs no other camera. */
   private isSame(id: string, config: CameraConfig): boolean {
-    const before = this.running.get(id)?.config;
+    const { config: before, sidePx } = this.running.get(id) ?? {};
     const rest = { enabled: true, privacy: [] };
-    return before !== undefined && isDeepStrictEqual({ ...before, ...rest }, { ...config, ...rest });
+    return before !== undefined && sidePx === this.sideOf(config) && isDeepStrictEqual({ ...before, ...rest }, { ...config, ...rest });
   }
 
-  private open(id: string, { uri, frame_side_px, stall_ms, frozen_ms, privacy }: CameraConfig): Camera {
-    const source = openSource(uri, { sidePx: frame_side_px ?? this.modelSidePx });
+  private sideOf({ frame_side_px }: CameraConfig): number {
+    return frame_side_px ?? this.modelSidePx;
+  }
+
+  private open(id: string, config: CameraConfig): Camera {
+    const { uri, stall_ms, frozen_ms, privacy } = config;
+    const source = openSource(uri, { sidePx: this.sideOf(config) });
     return new Camera({ id, source, stallMs: stall_ms, frozenMs: frozen_ms ?? (LIVE.test(uri) ? FROZEN_MS : 0), privacy });
   }
 }

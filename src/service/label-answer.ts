@@ -3,10 +3,10 @@ import { MiphaError } from '../errors.js';
 import { RequestError } from '../mqtt/request-error.js';
 import type { RequestOf, ResponseOf } from '../mqtt/request-schemas.js';
 import { addLabels, type Label } from '../record/labels.js';
+import { reasonOf } from '../state-files.js';
 import { misfit } from '../watch/fits.js';
 import type { WatchSpec } from '../watch/spec.js';
 import type { RecordKeeper } from './record-keeper.js';
-import { reasonOf } from './state-files.js';
 
 /** What was answered a moment ago may not be on the disk yet. */
 const SETTLE_MS = 1000;

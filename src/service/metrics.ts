@@ -7,7 +7,7 @@ export interface MetricsSnapshot {
   watches: readonly { id: string; events: number; suppressed: Readonly<Record<string, number>> }[]; // by reason
   queue: { waiting: number; rejected: Readonly<Record<string, number>> };
   engine: { busyRatio: number };
-  models: readonly { id: string; sha256: string }[];
+  models: readonly { id: string; sha256: string; release: string }[];
   mqtt: {
     connected: boolean;
     reconnects: number;
@@ -69,6 +69,7 @@ export class Metrics {
   private readonly queries: Counter<'watch' | 'status'>;
   private readonly durations: Histogram<'stage'>;
   private readonly tokens: Counter<'direction'>;
+  private readonly modelChanges: Counter<'outcome' | 'by_itself'>;
   private readonly refresh: (now: MetricsSnapshot) => void;
 
   constructor({ version, snapshot }: MetricsOptions) {
@@ -90,6 +91,12 @@ export class Metrics {
       registers,
     });
     this.tokens = new Counter({ name: name('tokens_total'), help: 'Tokens read (in) and written (out)', labelNames: ['direction'], registers });
+    this.modelChanges = new Counter({
+      name: name('model_changes_total'),
+      help: 'Releases that were installed, refused or rolled back; by_itself: nobody asked for it',
+      labelNames: ['outcome', 'by_itself'],
+      registers,
+    });
     new Gauge({ name: name('build_info'), help: 'The version that runs', labelNames: ['version', 'node'], registers }).set(
       { version, node: process.versions.node },
       1,
@@ -112,6 +119,11 @@ export class Metrics {
     }
     if (timing === null) return;
     for (const [key, stage] of Object.entries(STAGES)) this.durations.observe({ stage }, timing[key as keyof typeof STAGES] / 1000);
+  }
+
+  /** Counts what became of a release. */
+  modelChanged(outcome: string, byItself: boolean): void {
+    this.modelChanges.inc({ outcome, by_itself: String(byItself) });
   }
 
   /** The text of a scrape. */
@@ -147,7 +159,7 @@ function snapshotMetrics(registry: Registry): (now: MetricsSnapshot) => void {
   const depth = gauge('queue_depth', 'Queries waiting or under way');
   const rejected = counter('queue_rejected_total', 'Queries refused', 'reason');
   const busy = gauge('engine_busy_ratio', 'Share of the last minute that the engine worked');
-  const model = gauge('model_info', 'The packages that are loaded', 'id', 'sha256');
+  const model = gauge('model_info', 'The packages that are loaded; release: where it was installed', 'id', 'sha256', 'release');
   const connected = gauge('mqtt_connected', '1: connected to the broker');
   const reconnects = counter('mqtt_reconnects_total', 'Times the connection to the broker was made again');
   const published = counter('mqtt_published_total', 'Messages sent', 'qos');
@@ -231,7 +243,7 @@ function snapshotMetrics(registry: Registry): (now: MetricsSnapshot) => void {
     depth.set(queue.waiting);
     for (const [reason, count] of Object.entries(queue.rejected)) rejected.inc({ reason }, count);
     busy.set(engine.busyRatio);
-    for (const { id, sha256 } of models) model.set({ id, sha256 }, 1);
+    for (const { id, sha256, release } of models) model.set({ id, sha256, release }, 1);
     connected.set(mqtt.connected ? 1 : 0);
     reconnects.inc(mqtt.reconnects);
     for (const [qos, count] of Object.entries(mqtt.published)) published.inc({ qos }, count);

@@ -12,7 +12,10 @@ export interface LoadedModel extends ChatModel {
   dispose(): Promise<void>;
 }
 
-export type LoadModel = (config: Config['model'], signal: AbortSignal) => Promise<LoadedModel>;
+/** What is loaded, and by what. */
+export type ModelChoice = Omit<Config['model'], 'updates'>;
+
+export type LoadModel = (config: ModelChoice, signal: AbortSignal) => Promise<LoadedModel>;
 
 /** `shipped` is the folder that is loaded when the configuration names none. */
 export function modelLoader(shipped: string): LoadModel {
@@ -21,6 +24,6 @@ export function modelLoader(shipped: string): LoadModel {
 }
 
 /** Throws when this machine lacks what the model would need: as far as can be told without loading it a second time. */
-export function modelProver(shipped: string): (config: Config['model']) => Promise<void> {
+export function modelProver(shipped: string): (config: ModelChoice) => Promise<void> {
   return async ({ folder = shipped, backend }) => await proveBackend(folder, backend);
 }

@@ -1,4 +1,5 @@
 /** The parts of a node that need no waiting, made and put together. */
+import type { MiphaError } from '../errors.js';
 import { Board } from './board/board.js';
 import { System } from './board/system.js';
 import { BrokerSide } from './broker-side.js';
@@ -10,6 +11,8 @@ import { linkOptions } from './link-options.js';
 import { LoadReporter } from './load-reporter.js';
 import type { Log } from './log.js';
 import { Metrics } from './metrics.js';
+import type { LoadModel } from './model.js';
+import { ModelUpdates } from './model-updates.js';
 import type { NodeState } from './node-state.js';
 import { Notifier } from './notify.js';
 import { own } from './own.js';
@@ -33,17 +36,19 @@ export interface NodeParts {
   record: RecordKeeper;
   frames: SeenFrames;
   fleet: FleetFeed;
+  updates: ModelUpdates;
 }
 
 export interface PartsOptions {
   state: NodeState;
   log: Log;
   change: ChangerOptions;
+  model: { load: LoadModel; onModel: () => void; onFailed: (error: MiphaError) => void };
   /** The state of a camera has changed. */
   onCamera: () => void;
 }
 
-export function nodeParts({ state, log, change, onCamera }: PartsOptions): NodeParts {
+export function nodeParts({ state, log, change, model, onCamera }: PartsOptions): NodeParts {
   const changer = new Changer(change);
   const latency = new Latency();
   const side = new BrokerSide({
@@ -87,6 +92,16 @@ export function nodeParts({ state, log, change, onCamera }: PartsOptions): NodeP
   });
   const { base, node, mqtt } = changer.config;
   const fleet = new FleetFeed({ ...linkOptions(mqtt), clientId: `${base}-${node}-${change.stateDir.clientSuffix}-fleet` }, base);
+  const updates = new ModelUpdates({
+    state,
+    side,
+    metrics,
+    log,
+    config: () => changer.config,
+    loadModel: model.load,
+    onModel: model.onModel,
+    onFailed: model.onFailed,
+  });
   const notifier = new Notifier({ healthy: () => checksOf(state, changer.config, side.link.connected)[0].ok });
-  return { board, changer, side, troubles, reporter, latency, status, load, metrics, notifier, record, frames, fleet };
+  return { board, changer, side, troubles, reporter, latency, status, load, metrics, notifier, record, frames, fleet, updates };
 }

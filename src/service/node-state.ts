@@ -12,6 +12,10 @@ export interface NodeState {
   lifecycle: Exclude<Health['lifecycle'], 'degraded'>;
   modelState: ModelState;
   model: LoadedModel | null;
+  /** Its name, where it was installed; null: it is the package of the configuration. */
+  release: string | null;
+  /** Of an installed one. */
+  modelFolder: string | undefined;
   /** Cameras, watches and queries; null until the model is loaded. */
   watching: Watching | null;
 }

@@ -1,7 +1,7 @@
 /** What the node says about itself and its cameras. */
 import type { CameraState } from '../camera/camera.js';
 import type { LinkAlert } from '../mqtt/link.js';
-import { type Alert, type Health, type Info, type Load, type NodeEvent, SCHEMA_VERSION, type Stamp } from '../mqtt/messages.js';
+import { type Alert, type Health, type Info, type Load, type ModelState, type NodeEvent, SCHEMA_VERSION, type Stamp } from '../mqtt/messages.js';
 import { type Topics, WATCH_SETTINGS, type WatchSetting } from '../mqtt/topics.js';
 import type { WatchSpec } from '../watch/spec.js';
 import type { Outlet } from './outlet.js';
@@ -13,12 +13,13 @@ const ALERTS: readonly AlertId[] = [
   'mqtt-connection',
   'mqtt-pool',
   'mqtt-refused',
+  'model',
   'overrides',
   'recorder',
   'thermal',
   'watches',
 ];
-export type AlertId = LinkAlert | 'cameras' | 'config' | 'mqtt-pool' | 'overrides' | 'recorder' | 'thermal' | 'watches';
+export type AlertId = LinkAlert | 'cameras' | 'config' | 'mqtt-pool' | 'model' | 'overrides' | 'recorder' | 'thermal' | 'watches';
 
 export class NodePublisher {
   private readonly alerts = new Map<AlertId, Pick<Alert, 'level' | 'message'>>(); // standing, by id
@@ -41,6 +42,15 @@ export class NodePublisher {
 
   health(health: Health): void {
     this.outlet.health(this.topics.health, health);
+  }
+
+  model(model: ModelState): void {
+    this.outlet.state(this.topics.model, model);
+  }
+
+  /** What an earlier process said of installed models, where nothing can be installed any more. */
+  forgetModel(): void {
+    this.outlet.forget(this.topics.model);
   }
 
   load(load: Load): void {

@@ -125,7 +125,13 @@ export class RecordKeeper {
     const onTrouble = (trouble: RecorderTrouble | null) => this.tell(trouble);
     const thread = await RecordThread.open({ folder, session, limits: { bytes, days }, quality, onTrouble });
     this.thread = thread;
-    this.recording = new Recording({ to: thread, model: model(), timezone: timeZoneOf(config) });
+    this.recording = new Recording({
+      to: thread,
+      get model() {
+        return model();
+      },
+      timezone: timeZoneOf(config),
+    });
     if (this.isClosed) await thread.close(0);
   }
 

@@ -17,7 +17,7 @@ import type { RecordThread } from './record-thread.js';
 
 export interface RecordingOptions {
   to: Pick<RecordThread, 'start' | 'line' | 'frame' | 'picture' | 'withdraw' | 'stop'>;
-  model: { name: string; hash: string };
+  readonly model: { name: string; hash: string };
   /** Of quiet hours, an IANA name. */
   timezone: string;
   /** The clock on the wall. Default: the process's. */
@@ -33,6 +33,7 @@ const LOOK_MS = 500;
 
 interface Tape {
   spec: WatchSpec;
+  model: string; // its hash
   /** Of the last frame recorded, whole or without its picture. */
   last: Pair | null;
   /** Which stretch of LOOK_MS the last frame that was looked at is of. */
@@ -155,15 +156,16 @@ export class Recording {
 
   private tape(watch: string, spec: WatchSpec): Tape {
     const known = this.tapes.get(watch);
-    if (known?.spec === spec) return known;
     const { model, timezone } = this.options;
+    if (known?.spec === spec && known.model === model.hash) return known;
     this.options.to.start(watch, { camera: spec.camera, spec, timezone, model });
     if (known === undefined) {
-      const tape: Tape = { spec, last: null, looked: -1, lastFrame: '', afterFlash: false };
+      const tape: Tape = { spec, model: model.hash, last: null, looked: -1, lastFrame: '', afterFlash: false };
       this.tapes.set(watch, tape);
       return tape;
     }
     known.spec = spec;
+    known.model = model.hash;
     known.last = null;
     return known;
   }

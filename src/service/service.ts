@@ -16,6 +16,7 @@ import type { WatchEvent } from '../watch/events.js';
 import type { Look } from '../watch/loop.js';
 import type { Opinion } from '../watch/opinion.js';
 import { nothingKnown, type WatchOutcome } from '../watch/outcome.js';
+import { within } from '../watch/within.js';
 import type { CameraSet } from './cameras.js';
 import type { Config, LoadedConfig } from './config/config.js';
 import type { ConfigDiff } from './config/diff.js';
@@ -76,6 +77,8 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
       lifecycle: 'starting',
       modelState: 'loading',
       model: null,
+      release: null,
+      modelFolder: undefined,
       watching: null,
     };
     this.trials = new Trials(this.state);
@@ -123,6 +126,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
       state.lifecycle = 'running';
       this.hasStarted = true;
       await this.guard.settle(parts.side.node);
+      await parts.updates.start();
       this.publishInfo(parts);
       parts.side.servePool();
       parts.side.node.event('started', `mipha-edge ${state.version}`);
@@ -165,7 +169,8 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
   /** Reads the configuration again and applies it, or keeps the old one and raises an alert. Never rejects. */
   async reload(): Promise<void> {
     if (this.parts === null) return; // not started: what was read a moment ago is new enough
-    const { changer, side } = this.parts;
+    const { changer, side, updates } = this.parts;
+    updates.reload();
     try {
       this.guard.tell(await changer.reload());
       side.node.alert('config', null);
@@ -194,6 +199,11 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
         apply: async (config, diff) => await this.apply(config, diff, parts),
         taken: () => this.republish(parts),
       },
+      model: {
+        load: this.options.loadModel,
+        onModel: () => void this.exchanged(parts),
+        onFailed: (error) => this.emit('failed', error),
+      },
       onCamera: () => this.tick(parts),
     });
     this.parts = parts;
@@ -201,9 +211,9 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
     return parts;
   }
 
-  private handlers({ side, changer, status, metrics, record, frames }: NodeParts): Handlers {
+  private handlers({ side, changer, status, metrics, record, frames, updates }: NodeParts): Handlers {
     const restart = () => setImmediate(() => this.emit('restart')); // after the response is on its way
-    return handlersOf({ state: this.state, side, changer, status, metrics, record, frames, restart });
+    return handlersOf({ state: this.state, side, changer, status, metrics, record, frames, updates, restart });
   }
 
   private async listen(parts: NodeParts, handlers: Handlers): Promise<void> {
@@ -238,11 +248,9 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
     side.connect(handlers);
   }
 
-  private async loadModel({ changer }: NodeParts): Promise<void> {
+  private async loadModel({ updates }: NodeParts): Promise<void> {
     this.log.info('loading the model');
-    const model = await this.options.loadModel(changer.config.model, this.ending.signal);
-    this.state.model = model;
-    for (const { backend, code, reason } of model.status().passedOver) this.log.warn({ backend, code }, `${backend} is not in use: ${reason}`);
+    this.state.model = await updates.load(this.ending.signal);
     this.state.modelState = 'ready';
     this.ending.signal.throwIfAborted();
   }
@@ -268,8 +276,9 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
     watching.begin();
   }
 
-  private answered(outcome: WatchOutcome, { side, metrics, troubles, latency, record }: NodeParts): void {
+  private answered(outcome: WatchOutcome, { side, metrics, troubles, latency, record, updates }: NodeParts): void {
     side.results.watch(outcome);
+    updates.answered(outcome);
     record.answered(outcome);
     metrics.answered(outcome);
     troubles.answered(outcome);
@@ -296,6 +305,14 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
     }
     side.withdrawPictures(config, diff.cameras.changed);
     frames.withdraw([...diff.cameras.changed, ...diff.cameras.removed]);
+  }
+
+  /** Another model serves, or none for a while. */
+  private async exchanged(parts: NodeParts): Promise<void> {
+    const { model, watching } = this.state;
+    if (model !== null && this.stopping === undefined) await watching?.cameras.setModelSide(model.imageSize);
+    this.republish(parts);
+    this.tick(parts);
   }
 
   private publishInfo({ side, status, changer }: NodeParts): void {
@@ -337,13 +354,15 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
     clearTimeout(this.healthTimer);
     if (!this.ending.signal.aborted) this.ending.abort();
     if (parts !== null) {
-      const { board, side, notifier, reporter, status, record, load, frames, fleet } = parts;
+      const { board, side, notifier, reporter, status, record, load, frames, fleet, updates } = parts;
       const notified = notifier.stopping();
       side.node.event('stopping', 'the node is being stopped');
       side.refuseRequests();
       this.desk?.stop();
       await this.trials.stop();
+      const updated = updates.stop();
       await state.watching?.stop(left() / 2);
+      await within(updated, left() / 2);
       const recorded = record.close(left() / 2);
       await side.pictures.finish(left() / 2);
       reporter.stop();

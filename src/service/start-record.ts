@@ -6,10 +6,10 @@ import { createHash } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { readIfThere, replaceFile } from '../state-files.js';
 import { leaves } from './config/change.js';
 import type { ConfigInput } from './config/layers.js';
 import { needsRestart } from './config/shape.js';
-import { readIfThere, replaceFile } from './state-files.js';
 
 const FILE = 'starts.json';
 /** Starts in a row that may end in the middle. Overrides that a node once ran with are less likely to be why. */

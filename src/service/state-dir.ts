@@ -7,9 +7,9 @@ import { z } from 'zod';
 import { MiphaError } from '../errors.js';
 import { lock } from '../lock.js';
 import { makeFolder } from '../make-folder.js';
+import { readIfThere, reasonOf, replaceFile, syncFolder } from '../state-files.js';
 import { type ConfigInput, isPlain } from './config/layers.js';
 import { StartRecordFile } from './start-record.js';
-import { readIfThere, reasonOf, replaceFile, syncFolder } from './state-files.js';
 
 const OVERRIDES_FILE = 'overrides.json';
 const CLIENT_ID_FILE = 'client-id';

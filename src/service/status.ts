@@ -53,7 +53,7 @@ export class Status {
       labels,
       draining,
       pool: mqtt.pool ?? null,
-      models: [{ id: model?.name ?? '', rev: model?.revision ?? '', state: state.modelState }],
+      models: [{ id: model?.name ?? '', rev: model?.revision ?? '', release: state.release, state: state.modelState }],
       cameras: byId(cameras).map(([id, { uri, enabled, images }]) => ({ id, uri: mask(uri), enabled, images })),
       watches: byId(watches).map(([id, { camera, question, answer, enabled, interval_ms, ttl_ms }]) => ({
         id,
@@ -102,6 +102,7 @@ export class Status {
       engine: {
         state: state.modelState,
         backend: engine?.backend ?? null,
+        release: state.release,
         busy_ratio,
         memory_bytes: engine?.memory.reduce((sum, { bytes }) => sum + bytes, 0) ?? 0,
       },
@@ -169,7 +170,7 @@ export class Status {
       watches: Object.entries(loop?.watches ?? {}).map(([id, { events, suppressed }]) => ({ id, events, suppressed })),
       queue: { waiting: (queries?.waiting ?? 0) + (queries?.running ?? 0), rejected: { full: queries?.rejected ?? 0 } },
       engine: { busyRatio: loop?.busyRatio ?? 0 },
-      models: model === null ? [] : [{ id: model.name, sha256: model.revision }],
+      models: model === null ? [] : [{ id: model.name, sha256: model.revision, release: sources.state.release ?? '' }],
       mqtt: { connected, reconnects, published: { 0: published.qos0, 1: published.qos1 }, dropped, pictures: this.pictures() },
       temperatures: readings.temperatures,
       rails: readings.rails,

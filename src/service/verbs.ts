@@ -17,6 +17,7 @@ import type { ConfigIssue } from './config/config.js';
 import { recordFolderOf } from './config/record-folder.js';
 import { labelAnswer } from './label-answer.js';
 import type { Metrics } from './metrics.js';
+import type { ModelUpdates } from './model-updates.js';
 import { freshFrame, MAX_AGE_MS } from './newest-frame.js';
 import type { NodeState } from './node-state.js';
 import { own } from './own.js';
@@ -34,6 +35,7 @@ export interface VerbContext {
   metrics: Metrics;
   record: Pick<RecordKeeper, 'settle'>;
   frames: Pick<SeenFrames, 'seen'>;
+  updates: Pick<ModelUpdates, 'install' | 'rollBack'>;
   restart(): void;
 }
 
@@ -104,6 +106,14 @@ function openHandlers(context: VerbContext): Handlers {
       const spec = knownWatch(context, request.watch);
       return await labelAnswer(request, spec, recordFolderOf(context.changer.config), context.record);
     },
+    'model/install': async (request) => {
+      loaded(context);
+      return await context.updates.install(request);
+    },
+    'model/rollback': async () => {
+      loaded(context);
+      return await context.updates.rollBack();
+    },
     'camera/restart': async ({ camera }) => {
       const found = cameraOf(context, camera);
       if (loaded(context).cameras.config(camera)?.enabled !== true) throw new RequestError('FORBIDDEN', `The camera ${camera} is disabled`);
@@ -141,6 +151,7 @@ async function query(context: VerbContext, request: RequestOf<'query'>, call: Re
   }
   const camera = cameraOf(context, request.camera ?? watch?.camera);
   const { queries } = loaded(context);
+  if (context.state.modelState === 'loading') throw modelLoading(); // another one takes its place
   const maxAgeMs = request.max_age_ms ?? watch?.max_age_ms ?? MAX_AGE_MS;
   freshFrame(camera, maxAgeMs);
   const part: Part = request.crop === undefined ? (watch ?? WHOLE) : { crop: request.crop }; // a crop of its own replaces the zones too
@@ -223,8 +234,12 @@ export function refuse(error: unknown): never {
 }
 
 function loaded({ state: { watching } }: VerbContext): Watching {
-  if (watching === null) throw new RequestError('MODEL_LOADING', 'The model is being loaded', { retryAfterMs: 2000 });
+  if (watching === null) throw modelLoading();
   return watching;
+}
+
+function modelLoading(): RequestError {
+  return new RequestError('MODEL_LOADING', 'The model is being loaded', { retryAfterMs: 2000 });
 }
 
 /** A query that has ended. */

@@ -57,6 +57,7 @@ export class Lane {
   private readonly waiting: Entry[] = [];
   private current: { entry: Entry; done: Promise<void> } | null = null;
   private stopped = false;
+  private held = 0; // by so many
   private rejected = 0;
   /** How long the last requests took once their turn had come; ms. */
   private readonly lately: number[] = [];
@@ -132,6 +133,16 @@ export class Lane {
     }
   }
 
+  /** Resolves when nothing is under way; whoever waits goes on waiting until what it returns is called. */
+  async hold(): Promise<() => void> {
+    this.held++;
+    await this.current?.done;
+    return () => {
+      this.held--;
+      this.next();
+    };
+  }
+
   /**
    * For good: those waiting reject with ERR_DISPOSED at once, the one under way after the budget. Resolves when the engine has let go, or a
    * second after the budget.
@@ -147,7 +158,7 @@ export class Lane {
   }
 
   private next(): void {
-    if (this.current !== null) return;
+    if (this.current !== null || this.held > 0) return;
     const entry = this.first();
     if (entry === undefined) return;
     this.waiting.splice(this.waiting.indexOf(entry), 1);

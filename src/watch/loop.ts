@@ -141,6 +141,7 @@ export class WatchLoop {
   private state: 'new' | 'running' | 'stopped' = 'new';
   private running: Promise<void> | null = null;
   private beganMs = 0; // the running one, or the last
+  private held = 0; // by so many
   private stopAlarm = () => {};
   private celsius: number | null = null;
   private readonly clock: Clock;
@@ -239,6 +240,16 @@ export class WatchLoop {
     this.wake();
   }
 
+  /** Resolves when nothing is under way; nothing begins until what it returns is called. What is believed meanwhile expires as always. */
+  async hold(): Promise<() => void> {
+    this.held++;
+    await this.running;
+    return () => {
+      this.held--;
+      this.wake();
+    };
+  }
+
   /**
    * For good: nothing new begins, what is under way may finish within the budget and is cancelled after it. Then whatever was answered becomes `stale`.
    * Resolves when the engine has let go, or a second after the budget.
@@ -311,7 +322,7 @@ export class WatchLoop {
 
   /** Looks, if the engine is free and there is a reason to; otherwise sets the alarm for when time alone may bring one. */
   private next(): void {
-    if (this.state !== 'running' || this.running !== null) return;
+    if (this.state !== 'running' || this.running !== null || this.held > 0) return;
     this.stopAlarm();
     const now = this.clock.now();
     const found = [...this.posts.values()].map((post) => this.due(post, now));

@@ -16,6 +16,7 @@ const SRC: Record<string, string[]> = {
   package: ['addon', 'lock', 'make-folder', 'errors', 'utf8'],
   signals: [],
   picture: ['errors', 'error-details'],
+  'state-files': ['utf8'],
   engine: ['addon', 'package', 'picture', 'signals', 'decimal', 'spelling', 'errors', 'utf8'],
   backoff: [],
   decimal: [],
@@ -34,6 +35,8 @@ const SRC: Record<string, string[]> = {
     'engine',
     'record',
     'replay',
+    'update',
+    'state-files',
     'backoff',
     'lock',
     'make-folder',
@@ -46,6 +49,7 @@ const SRC: Record<string, string[]> = {
   pool: ['mqtt', 'signals', 'errors', 'error-details'],
   record: ['lock', 'make-folder', 'errors'],
   replay: ['record', 'watch', 'camera', 'picture', 'engine', 'errors'], // of camera and engine only types
+  update: ['package', 'record', 'replay', 'watch', 'state-files', 'lock', 'make-folder', 'errors'], // of watch and replay what asks a recorded frame again
   eval: ['camera', 'engine', 'package', 'addon', 'picture', 'lock', 'make-folder', 'errors', 'utf8'], // of camera only the kitchen; of engine only types
   messages: ['mqtt', 'watch'],
   shipped: ['addon'],
@@ -58,6 +62,7 @@ const SRC: Record<string, string[]> = {
     'watch',
     'record',
     'replay',
+    'update',
     'eval',
     'engine',
     'package',

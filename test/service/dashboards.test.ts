@@ -27,7 +27,7 @@ async function metrics(): Promise<Map<string, { type: string; labels: Set<string
       watches: [{ id: 'w', events: 1, suppressed: { quiet: 1 } }],
       queue: { waiting: 1, rejected: { QUEUE_FULL: 1 } },
       engine: { busyRatio: 1 },
-      models: [{ id: 'm', sha256: 's' }],
+      models: [{ id: 'm', sha256: 's', release: '' }],
       mqtt: {
         connected: true,
         reconnects: 1,

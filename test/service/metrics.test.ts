@@ -9,7 +9,7 @@ const snapshot: MetricsSnapshot = {
   watches: [{ id: 'lamp', events: 12, suppressed: { quiet: 13 } }],
   queue: { waiting: 2, rejected: { QUEUE_FULL: 4 } },
   engine: { busyRatio: 0.25 },
-  models: [{ id: 'nano', sha256: 'abc' }],
+  models: [{ id: 'nano', sha256: 'abc', release: '2026.11.1' }],
   mqtt: {
     connected: true,
     reconnects: 1,
@@ -60,7 +60,7 @@ describe('metrics', () => {
       mipha_queue_depth: 2,
       'mipha_queue_rejected_total{reason="QUEUE_FULL"}': 4,
       mipha_engine_busy_ratio: 0.25,
-      'mipha_model_info{id="nano",sha256="abc"}': 1,
+      'mipha_model_info{id="nano",sha256="abc",release="2026.11.1"}': 1,
       mipha_mqtt_connected: 1,
       mipha_mqtt_reconnects_total: 1,
       'mipha_mqtt_published_total{qos="0"}': 5,

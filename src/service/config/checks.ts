@@ -58,6 +58,7 @@ export function checkTogether(config: unknown, context: Pick<z.core.$RefinementC
   checkCameras(record(cameras), issue);
   checkWatches(record(watches), record(cameras), issue);
   checkRecording(record(config), issue);
+  checkUpdates(record(config), issue);
 }
 
 /** `known` are the names that could have been meant. */
@@ -124,6 +125,17 @@ function checkWatches(watches: Record<string, unknown>, cameras: Record<string, 
     if (typeof camera !== 'string' || Object.hasOwn(cameras, camera)) continue;
     const known = Object.keys(cameras);
     issue(['watches', id, 'camera'], `a camera of this configuration (${known.join(', ') || 'there is none'})`, camera, known);
+  }
+}
+
+/** What is installed needs a place, and somebody who vouches for it. */
+function checkUpdates({ model, state_dir }: Record<string, unknown>, issue: Issue): void {
+  const { keys = [], folder, origins = [], ca_file } = record(record(model).updates);
+  if (!Array.isArray(keys) || !Array.isArray(origins)) return;
+  if (keys.length > 0 && state_dir === undefined) issue(['state_dir'], 'a folder for what model.updates installs', state_dir);
+  for (const [name, value] of Object.entries({ folder, origins: origins[0], ca_file })) {
+    if (value !== undefined && keys.length === 0)
+      issue(['model', 'updates', 'keys'], `a public key for what model.updates.${name} allows`, keys.length);
   }
 }
 

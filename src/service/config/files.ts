@@ -52,6 +52,7 @@ export async function fileIssues(config: Config): Promise<{ missing: MissingFile
     if (file !== undefined && (await readableFile(file)) === null) missing.push(...(await unfitTokens(path, file, role)));
   }
   await require(['model', 'folder'], model.folder, 'a package folder with manifest.json', (folder) => readableFile(join(folder, 'manifest.json')));
+  await require(['model', 'updates', 'ca_file'], model.updates.ca_file, 'a readable file', readableFile);
   await require(['state_dir'], stateDir, 'a folder that can be written, or one that can be made', writableFolder);
   const recorded = Object.values(config.watches).some(({ record }) => record) ? recordFolderOf(config) : undefined;
   const unfit = recorded === undefined ? null : await writableFolder(recorded);

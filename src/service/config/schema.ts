@@ -2,6 +2,8 @@
 import { z } from 'zod';
 import { BEGINNINGS } from '../../camera/schemes.js';
 import { isMqttText, isTopicFilter } from '../../mqtt/filters.js';
+import { isPublicKey, KEY_WORDS } from '../../update/keys.js';
+import { isOrigin, ORIGIN_WORDS } from '../../update/origin.js';
 import { isTimeZone } from '../../watch/local-time.js';
 import { idSchema, polygonsSchema, watchSpecSchema } from '../../watch/spec.js';
 import { checkCameraUri, checkTogether, DEFAULT_BROKER, isBrokerUrl, isTopicPrefix } from './checks.js';
@@ -19,7 +21,18 @@ const words = (text: string) => ({ words: text });
 const path = z.string().min(1).meta(PATH);
 
 /** Everything over MQTT that changes a node: verbs, and the settable topics. */
-export const CLOSABLE = ['options', 'overrides/drop', 'watch/put', 'watch/delete', 'label', 'camera/restart', 'restart', 'set'] as const;
+export const CLOSABLE = [
+  'options',
+  'overrides/drop',
+  'watch/put',
+  'watch/delete',
+  'label',
+  'model/install',
+  'model/rollback',
+  'camera/restart',
+  'restart',
+  'set',
+] as const;
 export type Closable = (typeof CLOSABLE)[number];
 
 const CAMERA_WORDS = `an address that begins with ${BEGINNINGS.join(', ')}`;
@@ -96,6 +109,30 @@ export const configSchema = z
         folder: path.optional().meta(LOCAL).describe('a package; default: the shipped mipha-nano'),
         backend: z.enum(['auto', 'cpu', 'cuda', 'tensorrt']).default('auto').describe('what runs it'),
         threads: z.int().min(1).max(1024).optional().describe('default: one per physical core'),
+        updates: z
+          .strictObject({
+            keys: z
+              .array(z.string().refine(isPublicKey, KEY_WORDS).meta(words(KEY_WORDS)))
+              .max(16)
+              .default([])
+              .describe('public keys that vouch for releases; without any nothing can be installed: docs/upgrade.md'),
+            folder: path.optional().describe('where releases lie that may be installed over MQTT, e.g. of a stick'),
+            origins: z
+              .array(z.string().refine(isOrigin, ORIGIN_WORDS).meta(words(ORIGIN_WORDS)))
+              .max(16)
+              .default([])
+              .describe('servers that they may be fetched from'),
+            ca_file: path.optional().describe('certificates that these servers may be signed by; default: those of Node'),
+            trial_s: z
+              .int()
+              .min(10)
+              .max(86_400)
+              .default(600)
+              .describe('so long a new model goes back by itself when its answers fail or take twice the time'),
+          })
+          .prefault({})
+          .meta(LOCAL)
+          .describe('models that are installed over the one above, in `models` of `state_dir`'),
       })
       .prefault({})
       .meta(RESTART),

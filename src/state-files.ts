@@ -1,15 +1,15 @@
 /** Small files that are whole at every moment, whatever happens to the process or the machine. */
 import { open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileText } from '../utf8.js';
+import { fileText } from './utf8.js';
 
 const MOST_BYTES = 4_000_000;
 
 /** The file holds the old text or the new one: written beside, flushed, renamed, and the folder flushed too. It belongs to the folder's owner. */
-export async function replaceFile(folder: string, name: string, text: string): Promise<void> {
+export async function replaceFile(folder: string, name: string, text: string, mode = 0o600): Promise<void> {
   const temporary = join(folder, `.${name}.new`);
   try {
-    const file = await open(temporary, 'w', 0o600);
+    const file = await open(temporary, 'w', mode);
     try {
       await file.writeFile(text);
       if (process.getuid?.() === 0) {

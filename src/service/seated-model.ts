@@ -1,0 +1,59 @@
+/** The model of a node, whichever it is now: whoever has it keeps it while another one takes its place. */
+import { MiphaError } from '../errors.js';
+import type { ChatSight, ChatTalk } from './chat-model.js';
+import type { LoadedModel } from './model.js';
+
+export class SeatedModel implements LoadedModel {
+  private present: LoadedModel | null;
+  private last: LoadedModel;
+
+  constructor(model: LoadedModel) {
+    this.present = model;
+    this.last = model;
+  }
+
+  /** Seats another one, or none for a while, and gives the one before back. Nothing of that may be under way. */
+  put(model: LoadedModel | null): LoadedModel | null {
+    const before = this.present;
+    this.present = model;
+    this.last = model ?? this.last;
+    return before;
+  }
+
+  get name(): string {
+    return this.last.name;
+  }
+
+  get revision(): string {
+    return this.last.revision;
+  }
+
+  get context(): number {
+    return this.last.context;
+  }
+
+  get imageSize(): number {
+    return this.last.imageSize;
+  }
+
+  status(): ReturnType<LoadedModel['status']> {
+    return this.present?.status() ?? { backend: 'cpu', memory: [], passedOver: [] };
+  }
+
+  async look(...call: Parameters<LoadedModel['look']>): Promise<ChatSight> {
+    return await this.seated().look(...call);
+  }
+
+  async converse(...call: Parameters<LoadedModel['converse']>): Promise<ChatTalk> {
+    return await this.seated().converse(...call);
+  }
+
+  async dispose(): Promise<void> {
+    await this.put(null)?.dispose();
+  }
+
+  private seated(): LoadedModel {
+    if (this.present !== null) return this.present;
+    throw new MiphaError('ERR_BUSY', 'The model is being replaced by another one', { details: { retryAfterMs: 5000 } });
+  }
+}
