@@ -16,6 +16,12 @@ function processOf(pid: number): string | undefined {
   }
 }
 
+/** The process that holds the lock of this folder; null: nobody does. */
+export async function holderOf(folder: string): Promise<number | null> {
+  const [number, since] = (await readFile(join(folder, LOCK_FILE), 'utf8').catch(() => '')).split(' ');
+  return since !== undefined && processOf(Number(number)) === `${number} ${since}` ? Number(number) : null;
+}
+
 /**
  * `doing` is what whoever holds the lock does, in words. `name`: a part of this process that is known to be alone; its lock is left by one that ended
  * without a word. Throws ERR_BUSY while another one holds it.

@@ -1,6 +1,6 @@
 /** Small files that are whole at every moment, whatever happens to the process or the machine. */
-import { open, readFile, rename, rm, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { lchown, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { fileText } from './utf8.js';
 
 const MOST_BYTES = 4_000_000;
@@ -26,6 +26,14 @@ export async function replaceFile(folder: string, name: string, text: string, mo
     throw error;
   }
   await syncFolder(folder);
+}
+
+/** All of a folder belongs to whom the folder around it belongs to: a command of root's must not lock the service out. */
+export async function giveToOwner(folder: string): Promise<void> {
+  const { uid, gid } = await stat(dirname(folder));
+  if (process.getuid?.() !== 0 || uid === 0) return;
+  for (const name of await readdir(folder, { recursive: true })) await lchown(join(folder, name), uid, gid);
+  await lchown(folder, uid, gid);
 }
 
 /** What was renamed or removed in it stays so. */

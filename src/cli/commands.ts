@@ -11,6 +11,7 @@ const COMMANDS = {
   serve: async () => (await import('./serve.js')).addServe,
   pool: async () => (await import('./pool.js')).addPool,
   fleet: async () => (await import('./fleet.js')).addFleet,
+  model: async () => (await import('./model.js')).addModel,
   convert: async () => (await import('./convert.js')).addConvert,
   calibrate: async () => (await import('./calibrate.js')).addCalibrate,
   build: async () => (await import('./build.js')).addBuild,

@@ -1,12 +1,12 @@
 /** Bringing a release to this machine: into a folder that nobody takes for a package, going on where an earlier attempt was cut, and renamed when it is whole. */
 import { createHash, type Hash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { chown, type FileHandle, lstat, open, readdir, rename, rm, stat, statfs } from 'node:fs/promises';
+import { type FileHandle, lstat, open, readdir, rename, rm, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { MiphaError } from '../errors.js';
 import { makeFolder } from '../make-folder.js';
-import { replaceFile, syncFolder } from '../state-files.js';
+import { giveToOwner, replaceFile, syncFolder } from '../state-files.js';
 import { refused } from './refused.js';
 import { MOST_RELEASE_BYTES, MOST_SIGNATURE_BYTES, openRelease, RELEASE_FILE, type Release, SIGNATURE_FILE } from './release.js';
 import type { Source } from './source.js';
@@ -66,7 +66,7 @@ export async function bring(models: string, source: Source, release: Release, op
     await rm(incoming, { recursive: true, force: true });
     throw refused('space', `${models}: the disk is full (${code}); ${release.release} would take ${release.bytes} bytes`, { cause: error });
   }
-  await giveTo(incoming, models);
+  await giveToOwner(incoming);
   await rename(incoming, whole);
   await syncFolder(models);
   return whole;
@@ -145,7 +145,7 @@ async function received(
         at = 0;
       }
       tell(at);
-      await append(file, `${source.name}: ${name}`, pieces, hash, at, bytes, tell);
+      await append(file, source, name, pieces, hash, at, bytes, tell);
     } else {
       tell(at);
     }
@@ -167,6 +167,7 @@ async function received(
 
 async function append(
   file: FileHandle,
+  source: Source,
   name: string,
   pieces: AsyncIterable<Uint8Array>,
   hash: Hash,
@@ -176,27 +177,23 @@ async function append(
 ): Promise<void> {
   let at = from;
   for await (const piece of pieces) {
-    if (at + piece.length > bytes) throw refused('checksum', `${name}: expected ${bytes} bytes, received more`, { expected: bytes });
+    if (at + piece.length > bytes) throw refused('checksum', `${source.name}: ${name}: expected ${bytes} bytes, received more`, { expected: bytes });
     await file.appendFile(piece);
     hash.update(piece);
     at += piece.length;
     onBytes(piece.length);
   }
-  if (at < bytes) throw refused('unreachable', `${name}: expected ${bytes} bytes, received ${at}`, { expected: bytes, received: at });
+  if (at < bytes)
+    throw refused(source.isRemote ? 'unreachable' : 'checksum', `${source.name}: ${name}: expected ${bytes} bytes, received ${at}`, {
+      expected: bytes,
+      received: at,
+    });
 }
 
 async function hashed(path: string, bytes: number, hash: Hash, signal: AbortSignal): Promise<number> {
   if (bytes === 0) return 0;
   for await (const piece of createReadStream(path, { end: bytes - 1, signal })) hash.update(piece);
   return bytes;
-}
-
-/** A command of root's must not lock the service out, which removes what is not needed any more. */
-async function giveTo(folder: string, models: string): Promise<void> {
-  const { uid, gid } = await stat(models);
-  if (process.getuid?.() !== 0 || uid === 0) return;
-  for (const name of await readdir(folder, { recursive: true })) await chown(join(folder, name), uid, gid);
-  await chown(folder, uid, gid);
 }
 
 async function sizeOf(path: string): Promise<number> {

@@ -9,6 +9,8 @@ import type { Source } from './source.js';
 const PIECE_BYTES = 1024 * 1024;
 
 export class FolderSource implements Source {
+  readonly isRemote = false;
+
   /** `name`: a real path. */
   constructor(readonly name: string) {}
 

@@ -10,6 +10,7 @@ const STALL_MS = 30_000;
 
 export class HttpsSource implements Source {
   readonly name: string;
+  readonly isRemote = true;
   private readonly stallMs: number;
   private readonly ca: Buffer | undefined;
 
@@ -54,11 +55,12 @@ export class HttpsSource implements Source {
   private get(address: URL, from: number, signal: AbortSignal): Promise<IncomingMessage> {
     return new Promise((resolve, reject) => {
       const headers = { 'accept-encoding': 'identity', ...(from === 0 ? {} : { range: `bytes=${from}-` }) };
-      const sent = request(
-        address,
-        { signal, headers, agent: false, timeout: this.stallMs, ...(this.ca === undefined ? {} : { ca: this.ca }) },
-        resolve,
-      );
+      const trust = this.ca === undefined ? {} : { ca: this.ca };
+      const sent = request(address, { signal, headers, agent: false, timeout: this.stallMs, ...trust });
+      sent.on('response', (response) => {
+        sent.on('timeout', () => response.destroy(this.stalled(address)));
+        resolve(response);
+      });
       sent.on('timeout', () => sent.destroy(this.stalled(address)));
       sent.on('error', (error) => reject(signal.aborted ? signal.reason : unreachable(address, error)));
       sent.end();

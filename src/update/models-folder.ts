@@ -2,7 +2,7 @@
 import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makeFolder } from '../make-folder.js';
-import { reasonOf } from '../state-files.js';
+import { giveToOwner, reasonOf } from '../state-files.js';
 import { type BringOptions, bring, INCOMING, isFolder } from './bring.js';
 import { lockIncoming } from './incoming-lock.js';
 import { type Release, releaseIn } from './release.js';
@@ -40,7 +40,7 @@ export class ModelsFolder {
 
   /** At a start: takes away what a cut left, and says what is to serve. */
   async begin(): Promise<Begun> {
-    await makeFolder(this.path, 0o700);
+    await this.prepare();
     await this.clean();
     const state = await readState(this.path, this.onWarning);
     if (state.active === null) return { folder: undefined, release: null, state, note: null, byItself: false };
@@ -100,6 +100,13 @@ export class ModelsFolder {
     }
   }
 
+  /** Makes the folder. Of a command of root's it belongs to whom the state folder belongs to. */
+  async prepare(): Promise<void> {
+    if (await isFolder(this.path)) return;
+    await makeFolder(this.path, 0o700);
+    await giveToOwner(this.path);
+  }
+
   async state(): Promise<ModelsState> {
     return await readState(this.path, this.onWarning);
   }
@@ -130,7 +137,7 @@ export class ModelsFolder {
 
   /** Whole, on the disk, and not serving yet. One at a time over all processes: ERR_BUSY. */
   async bring(source: Source, release: Release, options: BringOptions): Promise<string> {
-    await makeFolder(this.path, 0o700);
+    await this.prepare();
     const { release: unlock } = await lockIncoming(this.path);
     try {
       for (const name of await this.names(INCOMING))

@@ -8,6 +8,8 @@ import { refused } from './refused.js';
 export interface Source {
   /** The folder or the address. */
   readonly name: string;
+  /** What is cut may be whole at the next attempt. */
+  readonly isRemote: boolean;
   /** A file whole. Throws ERR_UPDATE when it has more bytes. */
   small(path: string, mostBytes: number, signal: AbortSignal): Promise<Buffer>;
   /** A file from byte `from` on; who cannot begin there begins at 0, and says so. ERR_UPDATE that is retryable: it may go on later. */

@@ -54,7 +54,7 @@ const PROGRESS_MS = 1000;
 
 /** `changed`: the status. `outcome`: something has come to its end. `alert`: it went back by itself; null: that is settled. */
 export class Updater<M extends Disposable> extends EventEmitter<{ changed: []; outcome: [Outcome]; alert: [string | null] }> {
-  private phase: Phase = 'idle';
+  private stage: 'fetching' | 'testing' = 'testing'; // of the work
   private percent: number | null = null;
   private incoming: string | null = null;
   private serving: Serving;
@@ -64,6 +64,7 @@ export class Updater<M extends Disposable> extends EventEmitter<{ changed: []; o
   private trial: Trial | null = null;
   private trialTimer: NodeJS.Timeout | undefined;
   private work: Promise<void> | null = null;
+  private asking = false; // what may be installed
   private toldMs = 0;
   private readonly pace = new Pace();
   private readonly ending = new AbortController();
@@ -76,7 +77,8 @@ export class Updater<M extends Disposable> extends EventEmitter<{ changed: []; o
   }
 
   get status(): UpdateStatus {
-    const { phase, percent, incoming, offered, last } = this;
+    const { percent, incoming, offered, last } = this;
+    const phase = this.work !== null ? this.stage : this.trial === null ? 'idle' : 'trial';
     const installed = this.serving.release;
     const { folder } = this.serving;
     const previous = this.previous.release?.release ?? null;
@@ -96,20 +98,15 @@ export class Updater<M extends Disposable> extends EventEmitter<{ changed: []; o
   /** Resolves when it may be fetched and there is room; the rest is told by `outcome`. Throws ERR_UPDATE, ERR_BUSY, and what a wrong release is. */
   async install(source: string | undefined, sha256: string | undefined): Promise<Release> {
     this.refuseBusy();
-    const { models, rules } = this.options;
-    const named = source ?? (await this.look())?.source;
-    if (named === undefined) throw refused('nothing', 'There is no newer release in model.updates.folder: name one in `source`');
-    const from = await allowedSource(named, rules);
-    const signal = AbortSignal.any([this.ending.signal, AbortSignal.timeout(ASK_MS)]);
-    const release = await releaseAt(from, models.keys, sha256, signal).catch((error: unknown) => {
-      if (!signal.aborted) throw error;
-      throw refused('unreachable', `${from.name}: expected ${ASK_MS / 1000} s to be enough for what is in it, received nothing`);
-    });
-    if (release.id === this.serving.release?.id) throw refused('nothing', `${release.release} serves already`);
-    await checkSpace(models.path, release);
-    this.refuseBusy();
-    this.begin(release.release, () => this.fetchAndInstall(from, release));
-    return release;
+    this.asking = true;
+    try {
+      const { from, release } = await this.ask(source, sha256);
+      if (this.work !== null) throw this.busy(); // the present one has begun to go back
+      this.begin(release.release, () => this.fetchAndInstall(from, release));
+      return release;
+    } finally {
+      this.asking = false;
+    }
   }
 
   /** Begins to go back to what served before; the rest is told by `outcome`. Throws ERR_UPDATE where nothing is installed. */
@@ -174,14 +171,33 @@ export class Updater<M extends Disposable> extends EventEmitter<{ changed: []; o
     await this.options.models.end();
   }
 
+  private async ask(source: string | undefined, sha256: string | undefined): Promise<{ from: Source; release: Release }> {
+    const { models, rules } = this.options;
+    const named = source ?? (await this.look())?.source;
+    if (named === undefined) throw refused('nothing', 'There is no newer release in model.updates.folder: name one in `source`');
+    const from = await allowedSource(named, rules);
+    const signal = AbortSignal.any([this.ending.signal, AbortSignal.timeout(ASK_MS)]);
+    const release = await releaseAt(from, models.keys, sha256, signal).catch((error: unknown) => {
+      if (!signal.aborted) throw error;
+      throw refused('unreachable', `${from.name}: expected ${ASK_MS / 1000} s to be enough for what is in it, received nothing`);
+    });
+    if (release.id === this.serving.release?.id) throw refused('nothing', `${release.release} serves already`);
+    await checkSpace(models.path, release);
+    return { from, release };
+  }
+
   private refuseBusy(): void {
-    if (this.work !== null) throw new MiphaError('ERR_BUSY', `${this.incoming ?? 'A release'} is being installed or taken back`);
+    if (this.work !== null || this.asking) throw this.busy();
+  }
+
+  private busy(): MiphaError {
+    return new MiphaError('ERR_BUSY', `${this.incoming ?? 'A release'} is being installed or taken back`);
   }
 
   /** What it throws is the outcome. */
   private begin(name: string | null, work: () => Promise<void>): void {
     this.incoming = name;
-    this.phase = 'testing';
+    this.stage = 'testing';
     this.work = work()
       .catch((error: unknown) => this.giveUp(error))
       .catch(() => {}) // the disk: nothing can be kept, and everybody was told
@@ -189,14 +205,14 @@ export class Updater<M extends Disposable> extends EventEmitter<{ changed: []; o
         this.work = null;
         this.incoming = null;
         this.percent = null;
-        this.phase = this.trial === null ? 'idle' : 'trial';
         this.emit('changed');
       });
     this.emit('changed');
   }
 
   private async fetchAndInstall(from: Source, release: Release): Promise<void> {
-    this.phase = 'fetching';
+    this.stage = 'fetching';
+    this.emit('changed');
     const onProgress = (fraction: number) => this.tellProgress(Math.floor(fraction * 100));
     const folder = await this.options.models.bring(from, release, { signal: this.ending.signal, onProgress });
     await this.put(folder, release);
@@ -206,7 +222,7 @@ export class Updater<M extends Disposable> extends EventEmitter<{ changed: []; o
   private async put(folder: string | undefined, release: Release): Promise<void> {
     const { models, score, seat } = this.options;
     const { signal } = this.ending;
-    this.phase = 'testing';
+    this.stage = 'testing';
     this.percent = null;
     this.emit('changed');
     const before = await score(null, signal);
@@ -294,7 +310,6 @@ export class Updater<M extends Disposable> extends EventEmitter<{ changed: []; o
   private async pass(): Promise<void> {
     if (this.work !== null) return; // it is being taken back, or replaced
     this.endTrial();
-    this.phase = 'idle';
     this.emit('changed');
     await this.options.models.change((state) => ({ ...state, trial: null })).catch(() => {}); // then it is on trial again after the next start
   }

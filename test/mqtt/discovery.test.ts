@@ -4,7 +4,7 @@ import { type Component, type DiscoveryNode, discoveryPayloads } from '../../src
 import { type Result, stateOf, type WatchEvent } from '../../src/mqtt/messages.js';
 import type { Incoming } from '../../src/mqtt/wire.js';
 import type { AnswerSpec } from '../../src/watch/spec.js';
-import { attributesIn, eventIn, stateIn, typedInto } from '../support/home-assistant.js';
+import { attributesIn, eventIn, stateIn, typedInto, updateIn } from '../support/home-assistant.js';
 import { startMosquitto, until } from '../support/mosquitto.js';
 import { describeWith } from '../support/programs.js';
 import { linkTo, observe, topics } from './nodes.js';
@@ -16,6 +16,7 @@ const NODE: DiscoveryNode = {
   prefix: 'homeassistant',
   version: '1.2.3',
   model: 'mipha-nano',
+  updates: true,
   cameras: [
     { id: 'front', images: true },
     { id: 'back', images: false },
@@ -55,6 +56,7 @@ const PLATFORMS: Record<string, { needs: string[]; knows: string[] }> = {
   text: { needs: ['command_topic'], knows: ['state_topic', 'min', 'max', 'value_template', 'command_template'] },
   button: { needs: ['command_topic'], knows: ['payload_press'] },
   image: { needs: ['image_topic'], knows: ['content_type'] },
+  update: { needs: ['state_topic', 'command_topic', 'payload_install'], knows: ['value_template'] },
 };
 
 describe('what the configuration closes', () => {
@@ -73,8 +75,34 @@ describe('what the configuration closes', () => {
     }
     expect(kinds(['set'])).toContain('restart');
     expect(kinds(['restart'])).not.toContain('restart');
+    expect(kinds([])).toContain('update');
+    expect(kinds(['model/install'])).not.toContain('update');
     const sensors = discoveryPayloads({ ...NODE, closed: ['set', 'restart'] }).get(FRONT)?.components ?? {};
     expect(sensors['door-open']).toMatchObject({ platform: 'binary_sensor' });
+  });
+});
+
+describe('the model as an update', () => {
+  const update = discoveryPayloads(NODE).get(ROOT)?.components.model as Component;
+  const state = (more: object) => ({
+    ...{ v: 1, phase: 'idle', percent: null, incoming: null, previous: null, latest: null, last: null },
+    ...{ installed: { id: 'mipha-3b', rev: 'abc', release: '2026.11.1', from: 'installed' } },
+    ...more,
+  });
+
+  it('says what is installed, what would be, and how far it is, in nothing but the fields that Home Assistant takes', () => {
+    expect(updateIn(update, JSON.stringify(state({})))).toEqual({
+      ...{ installed_version: '2026.11.1', latest_version: '2026.11.1', title: 'mipha-3b', in_progress: false, update_percentage: null },
+    });
+    const latest = { release: '2026.12.1', model: 'mipha-3b', source: 'new', bytes: 1 };
+    const fetching = state({ phase: 'fetching', percent: 40, incoming: '2026.12.1', latest });
+    expect(updateIn(update, JSON.stringify(fetching))).toMatchObject({ latest_version: '2026.12.1', in_progress: true, update_percentage: 40 });
+    expect(updateIn(update, JSON.stringify(state({ phase: 'trial' })))).toMatchObject({ in_progress: false });
+    expect(updateIn(update, '')).toBeNull();
+  });
+
+  it('is not there where nothing can be installed', () => {
+    expect(discoveryPayloads({ ...NODE, updates: false }).get(ROOT)?.components.model).toBeUndefined();
   });
 });
 

@@ -45,3 +45,23 @@ export function eventIn({ value_template, event_types }: Component, payload: str
   const { event_type, ...attributes } = JSON.parse(rendered) as Record<string, unknown>;
   return (event_types as string[]).includes(event_type as string) ? { event_type, ...attributes } : null;
 }
+
+/** Of the fields that the state of an update may have, which are text, and never null, a boolean, or a percentage. */
+const UPDATE_FIELDS: Record<string, (value: unknown) => boolean> = {
+  ...Object.fromEntries(
+    ['installed_version', 'latest_version', 'title', 'release_summary', 'release_url', 'entity_picture'].map((name) => [
+      name,
+      (value) => typeof value === 'string',
+    ]),
+  ),
+  in_progress: (value) => typeof value === 'boolean',
+  update_percentage: (value) => value === null || (typeof value === 'number' && value >= 0 && value <= 100),
+};
+
+/** What an update entity takes from a payload; null: all of it is ignored, as it is for one field that is unknown or wrong. */
+export function updateIn({ value_template }: Component, payload: string): Record<string, unknown> | null {
+  const rendered = render(value_template as string, payload);
+  if (rendered === '') return null;
+  const fields = JSON.parse(rendered) as Record<string, unknown>;
+  return Object.entries(fields).every(([name, value]) => UPDATE_FIELDS[name]?.(value) === true) ? fields : null;
+}
