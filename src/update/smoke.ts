@@ -8,18 +8,12 @@ import { answerType } from '../watch/answer-type.js';
 import type { Eyes } from '../watch/outcome.js';
 import { pictureOf } from '../watch/part.js';
 import { type Value, type WatchSpec, watchSpecSchema } from '../watch/spec.js';
-import { refused } from './refused.js';
 
 export interface SmokeItem {
   line: FrameLine;
   picture: string; // path of its JPEG
   spec: WatchSpec;
   isRight: (value: unknown) => boolean;
-}
-
-export interface Score {
-  right: number;
-  of: number;
 }
 
 const MOST_ITEMS = 60;
@@ -88,13 +82,4 @@ export async function isAnsweredRight(eyes: Eyes, { line, picture, spec, isRight
     signal.throwIfAborted();
     return false;
   }
-}
-
-/** Throws ERR_UPDATE when the new one gets fewer right. */
-export function refuseWorse(release: string, before: readonly (boolean | null)[], now: readonly (boolean | null)[]): Score {
-  const both = before.flatMap((was, index) => (was === null || now[index] === null ? [] : [{ was, is: now[index] === true }]));
-  const [old, fresh] = [both.filter(({ was }) => was).length, both.filter(({ is }) => is).length];
-  if (fresh >= old) return { right: fresh, of: both.length };
-  const expected = `at least ${old} of ${both.length} labelled answers of the record right, as the present model has`;
-  throw refused('worse', `${release}: expected ${expected}, received ${fresh}`, { expected: old, received: fresh });
 }

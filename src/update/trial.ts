@@ -26,11 +26,20 @@ export class Pace {
   }
 }
 
+export interface TrialOptions {
+  /** Of the model before, in ms; null: nobody knows, so only failures count. */
+  usualMs: number | null;
+  /** Answers must take twice the time for so long: a machine that is busy with something else for a moment is no fault of the model. */
+  standsMs: number;
+  /** Milliseconds of a clock that only goes forward. Default: the process's. */
+  now?: () => number;
+}
+
 export class Trial {
   private readonly lately: (number | null)[] = []; // ms; null: it failed
+  private slowSinceMs: number | null = null;
 
-  /** `usualMs`: of the model before; null: nobody knows, so only failures count. */
-  constructor(private readonly usualMs: number | null) {}
+  constructor(private readonly options: TrialOptions) {}
 
   /** An answer that took `ms`, or null: one that failed. Returns why the model must go, in words; null: it may stay. */
   answered(ms: number | null): string | null {
@@ -39,10 +48,18 @@ export class Trial {
     const times = this.lately.filter((one) => one !== null);
     const failures = this.lately.length - times.length;
     if (failures >= FEWEST_FAILURES && failures > times.length) return `${failures} of its last ${this.lately.length} answers failed`;
-    if (this.usualMs === null || times.length < FEWEST) return null;
-    const now = median(times);
-    if (now < TIMES_SLOWER * this.usualMs) return null;
-    return `an answer takes ${Math.round(now)} ms, where the model before took ${Math.round(this.usualMs)} ms`;
+    return times.length < FEWEST ? null : this.slowness(median(times));
+  }
+
+  private slowness(ms: number): string | null {
+    const { usualMs, standsMs, now = () => performance.now() } = this.options;
+    if (usualMs === null || ms < TIMES_SLOWER * usualMs) {
+      this.slowSinceMs = null;
+      return null;
+    }
+    this.slowSinceMs ??= now();
+    if (now() - this.slowSinceMs < standsMs) return null;
+    return `an answer takes ${Math.round(ms)} ms, where the model before took ${Math.round(usualMs)} ms`;
   }
 }
 

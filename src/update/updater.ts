@@ -10,10 +10,10 @@ import { type Begun, type ModelsFolder, outcomeOf, type Serving } from './models
 import { newestIn, type Offered } from './offered.js';
 import { refused } from './refused.js';
 import type { Release } from './release.js';
-import { refuseWorse } from './smoke.js';
 import { allowedSource, type Source, type SourceRules } from './source.js';
 import type { Outcome, Way } from './state.js';
 import { Pace, Trial } from './trial.js';
+import { refuseWorse } from './worse.js';
 
 /** idle; being fetched; being tested or put in its place; in its place, and on trial. */
 export const PHASES = ['idle', 'fetching', 'testing', 'trial'] as const;
@@ -51,6 +51,8 @@ export interface UpdaterOptions<M extends Disposable> {
 /** A server has so long to say what it has. */
 const ASK_MS = 20_000;
 const PROGRESS_MS = 1000;
+/** Of the trial: so long answers must take twice the time. */
+const SLOW_SHARE = 1 / 30;
 
 /** `changed`: the status. `outcome`: something has come to its end. `alert`: it went back by itself; null: that is settled. */
 export class Updater<M extends Disposable> extends EventEmitter<{ changed: []; outcome: [Outcome]; alert: [string | null] }> {
@@ -148,6 +150,7 @@ export class Updater<M extends Disposable> extends EventEmitter<{ changed: []; o
     this.begin(name, async () => {
       const message = `${name} was taken back: ${reason}`;
       await this.goBack(message, true).catch((error: unknown) => {
+        if (this.ending.signal.aborted) throw error; // the next start has it on trial again
         this.emit('alert', `${name} should have been taken back (${reason}), but what served before cannot: ${(error as Error).message}`);
         throw error;
       });
@@ -298,8 +301,9 @@ export class Updater<M extends Disposable> extends EventEmitter<{ changed: []; o
 
   private beginTrial(usualMs: number | null): void {
     this.endTrial();
-    this.trial = new Trial(usualMs);
-    this.trialTimer = setTimeout(() => void this.pass(), this.options.trialMs).unref();
+    const { trialMs } = this.options;
+    this.trial = new Trial({ usualMs, standsMs: trialMs * SLOW_SHARE });
+    this.trialTimer = setTimeout(() => void this.pass(), trialMs).unref();
   }
 
   private endTrial(): void {

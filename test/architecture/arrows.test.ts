@@ -69,6 +69,7 @@ const SRC: Record<string, string[]> = {
     'addon',
     'camera',
     'mqtt',
+    'lock',
     'make-folder',
     'errors',
     'address',

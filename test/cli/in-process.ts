@@ -5,14 +5,15 @@ import { addCheckConfig } from '../../src/cli/check-config.js';
 import { addEval } from '../../src/cli/eval.js';
 import { report } from '../../src/cli/failure.js';
 import { addLabel } from '../../src/cli/label.js';
+import { addModel } from '../../src/cli/model.js';
 import { addPrintConfig } from '../../src/cli/print-config.js';
 import { addSchema } from '../../src/cli/schema.js';
 
-/** The commands about configurations, labels and scores, as main.ts runs them. */
+/** The commands about configurations, labels, models and scores, as main.ts runs them. */
 export async function mipha(...args: string[]) {
   const written = { stdout: '', stderr: '' };
   const program = new Command('mipha').exitOverride().configureOutput({ writeErr: (text) => process.stderr.write(text) });
-  for (const add of [addCheckConfig, addEval, addLabel, addPrintConfig, addSchema]) add(program);
+  for (const add of [addCheckConfig, addEval, addLabel, addModel, addPrintConfig, addSchema]) add(program);
   const spies = (['stdout', 'stderr'] as const).map((name) =>
     vi.spyOn(process[name], 'write').mockImplementation((text) => {
       written[name] += String(text);

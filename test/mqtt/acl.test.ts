@@ -30,6 +30,7 @@ describe('the access list', () => {
     topics,
     prefix: 'homeassistant',
     version: '1',
+    updates: true,
     cameras: [{ id: 'front', images: true }],
     watches: (['boolean', 'text'] as const).map((type) => ({ id: type, camera: 'front', ttlMs: 1000, answer: { type } as AnswerSpec })),
   });
@@ -50,7 +51,7 @@ describe('the access list', () => {
     }
     expect(named).toBeGreaterThan(30);
     for (const verb of VERBS) {
-      expect(grants('homeassistant', 'write', topics.request(verb)), verb).toBe(['restart', 'snapshot'].includes(verb));
+      expect(grants('homeassistant', 'write', topics.request(verb)), verb).toBe(['model/install', 'restart', 'snapshot'].includes(verb));
     }
   });
 

@@ -87,7 +87,7 @@ describe('the redactor', () => {
 
 describe('every text of the contract', () => {
   /** Texts that somebody else may have written: these are filtered. */
-  const TEXTS = ['error', 'message', 'msg', 'uri'];
+  const TEXTS = ['error', 'message', 'msg', 'source', 'uri'];
   const DIGITS = /^(v|seq)$/;
 
   it('is filtered, or is known to be a name, a time, a word or an answer', () => {

@@ -70,7 +70,7 @@ it('finds the old or the new at every step of an installation, and installs then
   const seen = new Set<string>();
   const steps = counts(6, 60);
   for (let step = 1; step <= steps; step++) {
-    const here = await place();
+    const here = { ...counted, models: `${counted.models}-${step}` };
     const { killed } = await installing(here, '1.0', Math.ceil((step * calls) / steps) - (step === steps ? 4 : 0));
     expect(killed).toBe(true);
     seen.add(await served(here));

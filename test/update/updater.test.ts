@@ -5,6 +5,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { MiphaError } from '../../src/errors.js';
 import { readManifest } from '../../src/package/verify.js';
 import { ModelsFolder } from '../../src/update/models-folder.js';
+import { Trial } from '../../src/update/trial.js';
 import { Updater } from '../../src/update/updater.js';
 import { until } from '../support/mosquitto.js';
 import { newSigner, refusalOf, type Signer, scratch, writeRelease } from './helpers.js';
@@ -46,7 +47,7 @@ class Bench {
     return await writeRelease(join(this.stick, name), seed, name, this.signer);
   }
 
-  async start(trialMs = 60_000): Promise<void> {
+  async start(trialMs = 10_000): Promise<void> {
     let begun = await this.models.begin();
     for (;;) {
       try {
@@ -111,6 +112,14 @@ class Bench {
 
   answers(ms: number | null, times = 20): void {
     for (let n = 0; n < times; n++) this.updater.answered(ms);
+  }
+
+  /** Answers that take so long, until it is enough. */
+  async goesBackFor(ms: number): Promise<void> {
+    await until('it goes back', () => {
+      this.updater.answered(ms);
+      return this.updater.status.last?.outcome === 'rolled_back' && this.updater.status.phase === 'idle';
+    });
   }
 
   private async load(folder: string | undefined): Promise<FakeModel> {
@@ -238,14 +247,30 @@ describe('an installation', () => {
 });
 
 describe('a trial', () => {
+  it('is lost when answers are slow for long, not for a moment; or when most of them fail', () => {
+    let now = 0;
+    const trial = new Trial({ usualMs: 100, standsMs: 1000, now: () => now });
+    const answers = (ms: number | null, times: number) => Array.from({ length: times }, () => trial.answered(ms)).at(-1);
+    expect(answers(500, 30)).toBeNull();
+    now = 999;
+    expect(answers(500, 1)).toBeNull();
+    expect(answers(100, 20)).toBeNull();
+    now = 5000;
+    expect(answers(500, 20)).toBeNull();
+    now = 6000;
+    expect(answers(500, 1)).toBe('an answer takes 500 ms, where the model before took 100 ms');
+    expect(new Trial({ usualMs: null, standsMs: 0 }).answered(1e6)).toBeNull();
+    const failing = new Trial({ usualMs: 100, standsMs: 0 });
+    expect(Array.from({ length: 5 }, () => failing.answered(null))).toEqual([null, null, null, null, '5 of its last 5 answers failed']);
+  });
+
   it('ends with the old model when an answer takes twice the time', async () => {
     const node = await bench();
     node.answers(100);
     await node.install();
     node.answers(199);
     expect(node.updater.status.phase).toBe('trial');
-    node.answers(201);
-    await node.idle();
+    await node.goesBackFor(201);
     expect(node.seated?.name).toBe('own');
     const words = '1.0 was taken back: an answer takes 201 ms, where the model before took 100 ms';
     expect(node.log.slice(-2)).toEqual(['rolled_back 1.0', `alert: ${words}`]);
@@ -266,8 +291,7 @@ describe('a trial', () => {
     await node.install();
     await node.restart();
     expect(node.updater.status.phase).toBe('trial');
-    node.answers(250);
-    await node.idle();
+    await node.goesBackFor(250);
     expect(node.seated?.name).toBe('own');
   });
 
