@@ -51,6 +51,7 @@ async function metrics(): Promise<Map<string, { type: string; labels: Set<string
     timing: { queueMs: 1, prepMs: 1, visionMs: 1, prefillMs: 1, decodeMs: 1, totalMs: 1 },
     tokens: { in: 1, out: 1 },
   });
+  node.modelChanged('rolled_back', true);
   const { text } = await node.scrape();
   const found = new Map(
     [...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name, type]) => [name as string, { type: type as string, labels: new Set<string>() }]),

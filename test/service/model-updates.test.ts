@@ -4,11 +4,12 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
+import { MiphaError } from '../../src/errors.js';
 import { healthSchema, infoSchema, type ModelState, modelStateSchema } from '../../src/mqtt/messages.js';
 import { addLabels } from '../../src/record/labels.js';
 import type { ConfigInput } from '../../src/service/config/config.js';
 import type { LoadModel } from '../../src/service/model.js';
-import { type Mosquitto, startMosquitto, until } from '../support/mosquitto.js';
+import { type Mosquitto, sleep, startMosquitto, until } from '../support/mosquitto.js';
 import { nanoRelease } from '../support/nano-release.js';
 import { describeWith } from '../support/programs.js';
 import { newSigner, writeRelease } from '../update/helpers.js';
@@ -201,6 +202,47 @@ describeWith(['mosquitto'], 'models of a node', () => {
     expect(refused.last?.message).toContain('expected at least 3 of 3 labelled answers of the record right, as the present model has, received 0');
     await ask('model/install', { source: 'b' });
     expect((await outcome('2.0', 'installed')).last?.message).toContain('3 of 3 labelled answers right');
+  });
+
+  it('take turns where the memory holds one: nothing is answered meanwhile, the old one comes back if the new one fails, and cameras follow what it sees', async () => {
+    const [bad, large] = [await writeRelease(join(stick(), 'x'), 1, '1.0', signer), await writeRelease(join(stick(), 'y'), 2, '2.0', signer)];
+    const kinds: Record<string, string> = { [bad.id]: 'bad', [large.id]: 'large' };
+    let [loaded, loading] = [0, 0];
+    const loadModel: LoadModel = async ({ folder: at }) => {
+      const name = at === undefined ? 'own' : (kinds[basename(at)] as string);
+      if (loaded > 0) throw new MiphaError('ERR_MEMORY', 'one fits', { details: { neededBytes: 2, availableBytes: 1 } });
+      loading++;
+      if (at !== undefined) await sleep(1500);
+      if (name === 'bad') throw new MiphaError('ERR_SELF_TEST', 'self-test failed');
+      loaded++;
+      const dispose = async () => void loaded--;
+      return Object.assign(fakeModel({}), { name, dispose, imageSize: name === 'large' ? 64 : 112 });
+    };
+    const short = { ...LAMP, ttl_ms: 600, reask_ms: 300, interval_ms: 20 };
+    await using node = await start({ watches: { lamp: short, long: { ...LAMP, interval_ms: 20 } } }, loadModel);
+    await until('answers', () => results().filter(({ status }) => status === 'ok').length > 5);
+    const begun = results().length;
+    const before = node.service.cameras.get('kitchen');
+    await ask('model/install', { source: 'x' });
+    await until('the old one is unloaded', () => loading === 2);
+    expect((await ask('query', { question: 'Is the lamp on?' })).error).toMatchObject({ code: 'MODEL_LOADING', retryable: true });
+    expect(node.service.health().engine.state).toBe('loading');
+    expect((await outcome('1.0', 'refused')).last?.message).toContain('self-test failed');
+    expect(
+      results()
+        .slice(begun)
+        .some(({ status }) => status === 'stale'),
+    ).toBe(true); // it has expired as always
+    expect(ear.on('watch/long/state').at(-1)?.text).toBe('ON'); // or has not
+    await until('answers again', () => results().at(-1)?.status === 'ok');
+    await ask('model/install', { source: 'y' });
+    expect((await outcome('2.0', 'installed')).last?.way).toBe('in_turn');
+    await until(
+      'a camera for pictures of another size',
+      () => node.service.cameras.get('kitchen')?.state === 'online' && node.service.cameras.get('kitchen') !== before,
+    );
+    expect(results().some(({ status }) => status === 'error')).toBe(false);
+    expect(loaded).toBe(1);
   });
 
   it('that take twice the time go back by themselves, with an alert that the next installation takes away', async () => {

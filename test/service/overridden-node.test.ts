@@ -185,7 +185,18 @@ describeWith(['mosquitto'], 'a node that was changed over MQTT', () => {
   });
 
   it('refuses what its configuration closes, whoever asks, and does not announce it', async () => {
-    const closed = ['options', 'overrides/drop', 'watch/put', 'watch/delete', 'label', 'camera/restart', 'restart', 'set'];
+    const closed = [
+      'options',
+      'overrides/drop',
+      'watch/put',
+      'watch/delete',
+      'label',
+      'model/install',
+      'model/rollback',
+      'camera/restart',
+      'restart',
+      'set',
+    ];
     await using discovery = await listen(mosquitto.url, ['homeassistant/#']);
     await using _node = await startNode(mosquitto.url, { requests: { closed }, mqtt: { discovery: { enabled: true } } }, { loadModel: choosy });
     await until('online', () => ear.on('availability').at(-1)?.text === 'online');

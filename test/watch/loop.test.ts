@@ -331,6 +331,37 @@ describe('a changed watch', () => {
   });
 });
 
+describe('a loop that is held', () => {
+  it('finishes what is under way, begins nothing, and goes on with the newest frame and all that is believed', async () => {
+    const { eyes, loop, camera, outcomes } = stage({ lookMs: 100 });
+    loop.put('lamp', spec({ ...all, interval_ms: 0, ttl_ms: 5000, reask_ms: 4000 }));
+    camera.show();
+    const held = loop.hold();
+    let isHeld = false;
+    void held.then(() => {
+      isHeld = true;
+    });
+    await vi.advanceTimersByTimeAsync(50);
+    expect(isHeld).toBe(false);
+    await vi.advanceTimersByTimeAsync(60);
+    expect([isHeld, outcomes.length]).toEqual([true, 1]);
+    const again = await loop.hold();
+    await film([camera], 2000, 100);
+    again();
+    await film([camera], 500, 100);
+    expect(eyes.looks).toHaveLength(1);
+    (await held)();
+    await film([camera], 300, 100);
+    expect(outcomes.length).toBeGreaterThan(1);
+    expect(outcomes.every(({ status }) => status === 'ok')).toBe(true);
+    expect(outcomes[1]?.stableCount).toBe(2);
+    const last = loop.hold();
+    await vi.advanceTimersByTimeAsync(6000);
+    expect(outcomes.at(-1)?.status).toBe('stale');
+    (await last)();
+  });
+});
+
 describe('failures', () => {
   it('of one question are an error of its watch alone, which keeps its value until that expires', async () => {
     const { eyes, camera, loop, outcomes } = stage();

@@ -138,6 +138,19 @@ describe('a query', () => {
 });
 
 describe('the lane', () => {
+  it('waits while the lane is held, and is answered then, or ends at its deadline', async () => {
+    const { ask, ledger, queries } = stage();
+    void ask('a');
+    const held = queries.lane.hold();
+    void ask('b');
+    void ask('c', { deadlineMs: 500 });
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(ledger).toEqual(['a ok', 'c ERR_DEADLINE']);
+    (await held)();
+    await vi.advanceTimersByTimeAsync(200);
+    expect(ledger).toEqual(['a ok', 'c ERR_DEADLINE', 'b ok']);
+  });
+
   it('is bounded: one more is refused and told when to try again', async () => {
     const { ask, ledger, queries } = stage({ limit: 3 });
     for (const name of ['a', 'b', 'c']) void ask(name);
