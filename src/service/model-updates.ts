@@ -136,7 +136,7 @@ export class ModelUpdates {
 
   /** Somebody has changed something on this machine. */
   reload(): void {
-    this.updater?.takeUp();
+    void this.updater?.takeUp();
   }
 
   async stop(): Promise<void> {

@@ -40,7 +40,7 @@ export class ModelsFolder {
 
   /** At a start: takes away what a cut left, and says what is to serve. */
   async begin(): Promise<Begun> {
-    await this.prepare();
+    await this.prepare().catch((error: unknown) => this.onWarning(`${this.path} cannot be made: ${reasonOf(error)}`)); // a full disk
     await this.clean();
     const state = await readState(this.path, this.onWarning);
     if (state.active === null) return { folder: undefined, release: null, state, note: null, byItself: false };

@@ -89,12 +89,11 @@ export class Updater<M extends Disposable> extends EventEmitter<{ changed: []; o
 
   /** The node runs: the trial goes on, and what a command has brought is taken up. */
   async start(): Promise<void> {
-    const { begun, models } = this.options;
+    const { begun } = this.options;
     if (begun.byItself) this.emit('alert', begun.note);
     if (begun.release !== null && begun.state.trial !== null) this.beginTrial(begun.state.trial.usualMs);
     await this.learn();
-    const { wanted, active } = await models.state();
-    if (wanted !== null || active !== (this.serving.release?.id ?? null)) this.takeUp();
+    await this.takeUp();
   }
 
   /** Resolves when it may be fetched and there is room; the rest is told by `outcome`. Throws ERR_UPDATE, ERR_BUSY, and what a wrong release is. */
@@ -122,21 +121,21 @@ export class Updater<M extends Disposable> extends EventEmitter<{ changed: []; o
   }
 
   /** A command may have changed which model is to serve. */
-  takeUp(): void {
+  async takeUp(): Promise<void> {
+    const { models } = this.options;
+    const { wanted, active } = await models.state();
+    const isNews = wanted !== null || active !== (this.serving.release?.id ?? null);
+    if (!isNews || this.ending.signal.aborted) return;
     if (this.work !== null) {
-      void this.work.finally(() => this.takeUp());
+      await this.work; // which may be the news
+      await this.takeUp();
       return;
     }
     this.begin(null, async () => {
-      const { models } = this.options;
-      const { wanted, active } = await models.state();
-      if (wanted !== null) {
-        const { folder, release } = await models.serving(wanted);
-        this.incoming = release?.release ?? null;
-        await this.put(folder, release as Release);
-      } else if (active !== (this.serving.release?.id ?? null)) {
-        await this.follow(active);
-      }
+      if (wanted === null) return await this.follow(active);
+      const { folder, release } = await models.serving(wanted);
+      this.incoming = release?.release ?? null;
+      await this.put(folder, release as Release);
     });
   }
 
@@ -176,6 +175,7 @@ export class Updater<M extends Disposable> extends EventEmitter<{ changed: []; o
 
   private async ask(source: string | undefined, sha256: string | undefined): Promise<{ from: Source; release: Release }> {
     const { models, rules } = this.options;
+    await models.prepare();
     const named = source ?? (await this.look())?.source;
     if (named === undefined) throw refused('nothing', 'There is no newer release in model.updates.folder: name one in `source`');
     const from = await allowedSource(named, rules);
@@ -295,7 +295,10 @@ export class Updater<M extends Disposable> extends EventEmitter<{ changed: []; o
   private async learn(): Promise<void> {
     const { models } = this.options;
     const { previous } = await models.state();
-    this.previous = await models.serving(previous).catch(() => ({ folder: undefined, release: null }));
+    this.previous = await models.serving(previous).catch(async () => {
+      await models.change((state) => ({ ...state, previous: null })).catch(() => {}); // nobody vouches for it any more
+      return { folder: undefined, release: null };
+    });
     await this.look();
   }
 

@@ -500,6 +500,39 @@ describe('recording', () => {
   });
 });
 
+describe('models that are installed', () => {
+  const key = `${'A'.repeat(43)}=`;
+  const made = (updates: object, more: object = { state_dir: '/var/lib/mipha' }) => configOf({ node: 'n', ...more, model: { updates } });
+  const issuesWith = async (...values: Parameters<typeof made>) => await issues((async () => made(...values))());
+
+  it('need a key that vouches for them, a place, and servers that speak TLS', async () => {
+    expect(made({ keys: [key], folder: '/media', origins: ['https://a.example', 'https://a.example:8443'] }).config.model.updates.keys).toEqual([
+      key,
+    ]);
+    expect(await issuesWith({ keys: [key] }, {})).toMatchObject([{ path: 'state_dir', expected: 'a folder for what model.updates installs' }]);
+    expect(await issuesWith({ folder: '/media' })).toMatchObject([
+      { path: 'model.updates.keys', expected: expect.stringContaining('model.updates.folder') },
+    ]);
+    expect(await issuesWith({ keys: ['ssh-ed25519 AAAA'] })).toMatchObject([
+      { path: 'model.updates.keys.0', expected: expect.stringContaining('32 bytes in base64') },
+    ]);
+    for (const origin of ['http://a.example', 'https://a.example/models', 'a.example']) {
+      expect(await issuesWith({ keys: [key], origins: [origin] })).toMatchObject([
+        { path: 'model.updates.origins.0', expected: expect.stringContaining('https://HOST') },
+      ]);
+    }
+  });
+
+  it('cannot be allowed over MQTT', () => {
+    const open = configOf({ node: 'n', state_dir: '/var/lib/mipha' });
+    for (const updates of [{ keys: [key] }, { folder: '/' }, { origins: ['https://a.example'] }, { trial_s: 10 }]) {
+      expect(() => mergeOptions(open, { model: { updates } })).toThrow(
+        expect.objectContaining({ details: expect.objectContaining({ forbidden: expect.anything() }) }),
+      );
+    }
+  });
+});
+
 describe('a configuration of a program', () => {
   it('has flags over it', () => {
     const loaded = configOf({ node: 'n', http: { port: 1 } }, [['http.port', '2']]);

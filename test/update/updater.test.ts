@@ -360,7 +360,7 @@ describe('a start', () => {
       { outcome: 'rolled_back', release: '1.1', at: new Date().toISOString(), message: 'on this machine', way: null, by_itself: false },
       true,
     );
-    node.updater.takeUp();
+    await node.updater.takeUp();
     await until('it follows', () => node.seated?.name === 'tiny-1');
     await node.idle();
     expect(node.log.at(-2)).toBe('rolled_back 1.1');
