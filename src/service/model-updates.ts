@@ -4,7 +4,7 @@ import type { ErrorCode } from '../errors.js';
 import { MiphaError } from '../errors.js';
 import { RequestError, requestErrorOf } from '../mqtt/request-error.js';
 import type { RequestOf, ResponseOf } from '../mqtt/request-schemas.js';
-import { ModelsFolder } from '../update/models-folder.js';
+import { type Begun, ModelsFolder } from '../update/models-folder.js';
 import { releaseNameIn, revisionIn } from '../update/release.js';
 import { isAnsweredRight, type SmokeItem, smokeSet } from '../update/smoke.js';
 import type { Outcome } from '../update/state.js';
@@ -61,39 +61,30 @@ export class ModelUpdates {
     const { updates, folder = null } = config.model;
     const path = modelsFolderOf(config);
     if (path === undefined || updates.keys.length === 0) return await this.loadFrom(undefined, signal);
+    const ca = updates.ca_file === undefined ? undefined : await readFile(updates.ca_file);
+    const own = await ownNameOf(folder);
     const models = new ModelsFolder(path, folder, updates.keys, (message) => this.log.warn(message));
-    let begun = await models.begin();
-    for (;;) {
-      if (begun.note !== null) this.log.warn(begun.note);
-      try {
-        const model = await this.loadFrom(begun.folder, signal);
-        this.seat = new SeatedModel(model);
-        const ca = updates.ca_file === undefined ? undefined : await readFile(updates.ca_file);
-        const own = await ownNameOf(folder);
-        this.ownName = own.name;
-        this.options.state.release = begun.release?.release ?? null;
-        this.options.state.modelFolder = begun.folder;
-        this.updater = new Updater({
-          models,
-          begun,
-          rules: { ...updates, ca },
-          seat: {
-            load: (to, until) => this.loadFrom(to, until),
-            hold: () => this.hold(),
-            put: (next) => this.put(next),
-            failed: (error) => this.failed(error),
-          },
-          score: (asked, until) => this.score(asked, until),
-          own,
-          trialMs: updates.trial_s * 1000,
-        });
-        return this.seat;
-      } catch (error) {
-        if (signal.aborted || begun.release === null) throw error;
-        const { code, message } = error as MiphaError;
-        begun = await models.fallBack(`it could not be loaded: ${code === undefined ? message : `${code}: ${message}`}`);
-      }
-    }
+    const { begun, model } = await this.loadInstalled(models, signal);
+    const { state } = this.options;
+    state.release = begun.release?.release ?? null;
+    state.modelFolder = begun.folder;
+    this.ownName = own.name;
+    this.seat = new SeatedModel(model);
+    this.updater = new Updater({
+      models,
+      begun,
+      rules: { ...updates, ca },
+      seat: {
+        load: (to, until) => this.loadFrom(to, until),
+        hold: () => this.hold(),
+        put: (next) => this.put(next),
+        failed: (error) => this.failed(error),
+      },
+      score: (asked, until) => this.score(asked, until),
+      own,
+      trialMs: updates.trial_s * 1000,
+    });
+    return this.seat;
   }
 
   /** The node runs. */
@@ -109,11 +100,6 @@ export class ModelUpdates {
     await updater.start();
     this.looking = setInterval(() => void updater.look().catch(() => {}), LOOK_MS).unref();
     this.publish();
-  }
-
-  /** Whether anything may be installed. */
-  get enabled(): boolean {
-    return this.updater !== null;
   }
 
   answered({ status, timing, error }: WatchOutcome): void {
@@ -153,6 +139,20 @@ export class ModelUpdates {
         refs: [{ key: 'model.updates.keys', value: '' }],
       },
     );
+  }
+
+  private async loadInstalled(models: ModelsFolder, signal: AbortSignal): Promise<{ begun: Begun; model: LoadedModel }> {
+    let begun = await models.begin();
+    for (;;) {
+      if (begun.note !== null) this.log.warn(begun.note);
+      try {
+        return { begun, model: await this.loadFrom(begun.folder, signal) };
+      } catch (error) {
+        if (signal.aborted || begun.release === null) throw error;
+        const { code, message } = error as MiphaError;
+        begun = await models.fallBack(`it could not be loaded: ${code === undefined ? message : `${code}: ${message}`}`);
+      }
+    }
   }
 
   private async loadFrom(folder: string | undefined, signal: AbortSignal): Promise<LoadedModel> {
@@ -195,24 +195,26 @@ export class ModelUpdates {
 
   /** The present one is asked in turn with everybody else. */
   private async score(model: LoadedModel | null, signal: AbortSignal): Promise<(boolean | null)[]> {
-    const config = this.options.config();
-    const { watching } = this.options.state;
     if (model === null) {
+      const config = this.options.config();
       const recorded = Object.entries(config.watches).flatMap(([id, { record }]) => (record ? [id] : []));
       this.items = await smokeSet(recordFolderOf(config), recorded, signal);
     }
     const marks: (boolean | null)[] = [];
     for (const item of this.items) {
       signal.throwIfAborted();
-      const asked = model ?? this.seat;
-      const once = asked === null ? Promise.resolve(null) : isAnsweredRight(asked, item, signal);
-      const inTurn = () =>
-        watching?.queries.lane.run({ deadlineMs: SCORE_MS, guest: true, signal }, (turn) =>
-          isAnsweredRight(this.seat as SeatedModel, item, turn.signal),
-        );
-      marks.push(model === null && watching !== null ? ((await inTurn()?.catch(() => null)) ?? null) : await once);
+      marks.push(model === null ? await this.scorePresent(item, signal) : await isAnsweredRight(model, item, signal));
     }
     return marks;
+  }
+
+  /** Null: its turn did not come in time. */
+  private async scorePresent(item: SmokeItem, signal: AbortSignal): Promise<boolean | null> {
+    const { seat } = this;
+    const { watching } = this.options.state;
+    if (seat === null || watching === null) return null;
+    const request = { deadlineMs: SCORE_MS, guest: true, signal };
+    return await watching.queries.lane.run(request, (turn) => isAnsweredRight(seat, item, turn.signal)).catch(() => null);
   }
 
   private publish(): void {

@@ -6,15 +6,18 @@ import type { LoadedModel } from './model.js';
 export class SeatedModel implements LoadedModel {
   private present: LoadedModel | null;
   private last: LoadedModel;
+  private lastStatus: ReturnType<LoadedModel['status']>;
 
   constructor(model: LoadedModel) {
     this.present = model;
     this.last = model;
+    this.lastStatus = model.status();
   }
 
   /** Seats another one, or none for a while, and gives the one before back. Nothing of that may be under way. */
   put(model: LoadedModel | null): LoadedModel | null {
     const before = this.present;
+    if (model === null && before !== null) this.lastStatus = { ...before.status(), memory: [] };
     this.present = model;
     this.last = model ?? this.last;
     return before;
@@ -37,7 +40,7 @@ export class SeatedModel implements LoadedModel {
   }
 
   status(): ReturnType<LoadedModel['status']> {
-    return this.present?.status() ?? { backend: 'cpu', memory: [], passedOver: [] };
+    return this.present?.status() ?? this.lastStatus;
   }
 
   async look(...call: Parameters<LoadedModel['look']>): Promise<ChatSight> {
@@ -49,7 +52,9 @@ export class SeatedModel implements LoadedModel {
   }
 
   async dispose(): Promise<void> {
-    await this.put(null)?.dispose();
+    const { present } = this;
+    this.present = null;
+    await present?.dispose();
   }
 
   private seated(): LoadedModel {

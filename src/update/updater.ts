@@ -16,8 +16,7 @@ import { Pace, Trial } from './trial.js';
 import { refuseWorse } from './worse.js';
 
 /** idle; being fetched; being tested or put in its place; in its place, and on trial. */
-export const PHASES = ['idle', 'fetching', 'testing', 'trial'] as const;
-export type Phase = (typeof PHASES)[number];
+export type Phase = 'idle' | 'fetching' | 'testing' | 'trial';
 
 export interface UpdateStatus {
   phase: Phase;

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openPackage } from '../../src/package/verify.js';
 import { bring, releaseAt } from '../../src/update/bring.js';
+import { ModelsFolder, outcomeOf } from '../../src/update/models-folder.js';
 import type { Release } from '../../src/update/release.js';
 import { allowedSource, anySource, type Source } from '../../src/update/source.js';
 import { canMount, mounted } from '../support/small-disk.js';
@@ -163,6 +164,20 @@ describe.skipIf(!canFill)('a disk', () => {
       expect(error).toMatchObject({ code: 'ERR_UPDATE', details: { reason: 'space' } });
       expect(error.message).toMatch(/expected \d+ bytes of room for 1, received \d+/);
       expect(await readdir(models)).toEqual([]);
+    });
+  });
+
+  it('that cannot be written any more serves what was installed', async () => {
+    const { source, signer, release } = await stage();
+    await mounted(100 * 1024 * 1024, async (path, mount) => {
+      const warnings: string[] = [];
+      const models = new ModelsFolder(join(path, 'models'), null, [signer.text], (message) => warnings.push(message));
+      await models.bring(source, release, { signal });
+      await models.install(release, outcomeOf('installed', '1', 'it serves', 'beside'), null);
+      mount('remount,ro,');
+      expect(await models.begin()).toMatchObject({ release: { id: release.id }, note: null });
+      expect(warnings).toEqual([expect.stringContaining('EROFS')]);
+      mount('remount,rw,');
     });
   });
 
