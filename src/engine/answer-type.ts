@@ -9,11 +9,9 @@ interface Kind<Name extends string, More = unknown> {
 type ScalarType =
   | Kind<'boolean' | 'enum' | 'literal' | 'number' | 'string'>
   | Kind<'union', { readonly options: readonly Kind<'enum' | 'literal'>[] }>;
+type ObjectType = Kind<'object', { readonly shape: { readonly [name: string]: FieldType } }>;
 type FieldType = ValueType | Kind<'optional' | 'nullable', { readonly innerType: FieldType }>;
-type ValueType =
-  | ScalarType
-  | Kind<'array', { readonly element: ScalarType }>
-  | Kind<'object', { readonly shape: { readonly [name: string]: FieldType } }>;
+type ValueType = ScalarType | ObjectType | Kind<'array', { readonly element: ScalarType | ObjectType }>;
 
 /** A zod 4 type whose values decoding can guarantee. */
 export type AnswerType<T> = z.ZodType<T> & ValueType;

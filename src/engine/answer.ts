@@ -16,7 +16,7 @@ import type { Tokenizer } from './tokenizer.js';
 export interface AnswerOptions<T = string> {
   /**
    * What the answer must be: z.boolean(), z.enum(), z.literal() or a union of those two, z.int() or z.number() with both bounds (two decimals unless
-   * multipleOf says otherwise), z.string().max(n), z.array() of these with .max(n), or z.object() of all these, whose fields may be optional or
+   * multipleOf says otherwise), z.string().max(n), z.array() of these and of objects with .max(n), or z.object() of all these, whose fields may be optional or
    * nullable. The value is guaranteed by constrained decoding. Scalars are asked for in a word, objects and lists in JSON.
    * Texts hold any characters but control characters (the line feed is allowed), line and paragraph separators, byte order marks, noncharacters and
    * those that embed, override or isolate the direction of text; lengths count code points.

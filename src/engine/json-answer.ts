@@ -3,7 +3,7 @@ import { quotedText } from './bounded-text.js';
 import type { Builder, State } from './builder.js';
 import { type Alternative, choice } from './choice.js';
 import { numbers } from './numbers.js';
-import { type AnswerShape, type Field, listNumbers, type ScalarShape, written } from './shape.js';
+import { type AnswerShape, type Field, type ItemShape, listNumbers, written } from './shape.js';
 
 /** The state before a value, then `next`. `lead`: the group of fixed text before anything in the value is chosen. */
 export function jsonValue(builder: Builder, shape: AnswerShape, next: State, lead = 0): State {
@@ -108,7 +108,7 @@ function object(builder: Builder, fields: readonly Field[], next: State, lead: n
   return builder.literal('{', rest(0, false, lead), lead);
 }
 
-function array(builder: Builder, { of, min, max }: { of: ScalarShape; min: number; max: number }, next: State, lead: number): State {
+function array(builder: Builder, { of, min, max }: { of: ItemShape; min: number; max: number }, next: State, lead: number): State {
   const id = builder.choice();
   const [more, close] = [0, 1];
   const closed = choice(builder, id, [{ spelling: ']', value: close, next }], builder.group(id, [close]));

@@ -5,7 +5,7 @@
 import type { Bound } from '../decimal.js';
 import { nearestKey, optionError } from '../errors.js';
 import { exact, numberShape } from './number-shape.js';
-import { between, checkDepth, choiceShape, objectShape, scalar } from './schema.js';
+import { between, checkDepth, choiceShape, item, objectShape } from './schema.js';
 import { type AnswerShape, MAX_ITEMS, MAX_TEXT, type Scalar } from './shape.js';
 
 /** Says nothing about values. */
@@ -89,7 +89,7 @@ function typed(type: string, schema: Plain, path: string, depth: number): Answer
     case 'string':
       return { kind: 'text', ...size(schema, path, 'minLength', 'maxLength', MAX_TEXT) };
     case 'array': {
-      const of = scalar(jsonSchemaShape(schema.items, `${path}.items`, depth + 1), `${path}.items`);
+      const of = item(jsonSchemaShape(schema.items, `${path}.items`, depth + 1), `${path}.items`);
       return { kind: 'array', of, ...size(schema, path, 'minItems', 'maxItems', MAX_ITEMS) };
     }
     case 'object':

@@ -3,11 +3,11 @@ import type { Bound, Decimal } from '../decimal.js';
 import { optionError } from '../errors.js';
 import { isWellFormed } from '../spelling.js';
 import { exact, numberShape } from './number-shape.js';
-import { type AnswerShape, type Field, MAX_ITEMS, MAX_TEXT, type Scalar, type ScalarShape } from './shape.js';
+import { type AnswerShape, type Field, type ItemShape, MAX_ITEMS, MAX_TEXT, type Scalar } from './shape.js';
 
 export const SUPPORTED =
   'z.boolean(), z.enum(), z.literal() or a union of those two, z.int() or z.number() with .min() and .max(), z.string().max(n), z.array() of these ' +
-  'with .max(n), or z.object() of these, optional and nullable ones too; without refinements';
+  'and of objects with .max(n), or z.object() of these, optional and nullable ones too; without refinements';
 
 const MAX_DEPTH = 32;
 const BOUNDS = '.min(a).max(b)';
@@ -65,7 +65,7 @@ export function shapeOf(schema: unknown, path = 'as', depth = 0): AnswerShape {
       return textOf(path, checks);
     case 'array': {
       const of = shapeOf(def.element, `${path}[]`, depth + 1);
-      return { kind: 'array', of: scalar(of, `${path}[]`), ...lengths(path, checks, MAX_ITEMS, 'z.array() with .max(n)') };
+      return { kind: 'array', of: item(of, `${path}[]`), ...lengths(path, checks, MAX_ITEMS, 'z.array() with .max(n)') };
     }
     case 'object': {
       refuseChecks(path, checks);
@@ -103,10 +103,8 @@ export function objectShape(path: string, fields: readonly Field[]): AnswerShape
 }
 
 /** Throws ERR_OPTION unless lists can hold it. */
-export function scalar(shape: AnswerShape, path: string): ScalarShape {
-  if (shape.kind === 'object' || shape.kind === 'array' || shape.kind === 'nullable') {
-    throw optionError(path, 'a scalar as the items of a list', shape.kind);
-  }
+export function item(shape: AnswerShape, path: string): ItemShape {
+  if (shape.kind === 'array' || shape.kind === 'nullable') throw optionError(path, 'a scalar or an object as the items of a list', shape.kind);
   return shape;
 }
 

@@ -2,7 +2,7 @@
 
 export type Scalar = string | number | boolean | null;
 
-export type ScalarShape =
+type ScalarShape =
   | { kind: 'boolean' }
   | { kind: 'choice'; values: readonly Scalar[] }
   /** Multiples of `step` / 10^decimals between the bounds; `low[j]`, `high[j]` in units of 10^-j. */
@@ -17,11 +17,14 @@ export interface Field {
   optional: boolean;
 }
 
+/** What lists can hold. */
+export type ItemShape = ScalarShape | { kind: 'object'; fields: readonly Field[] };
+
 export type AnswerShape =
   | ScalarShape
   | { kind: 'object'; fields: readonly Field[] }
   /** min..max items. */
-  | { kind: 'array'; of: ScalarShape; min: number; max: number }
+  | { kind: 'array'; of: ItemShape; min: number; max: number }
   /** Inside of objects only. */
   | { kind: 'nullable'; of: AnswerShape };
 

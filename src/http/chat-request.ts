@@ -4,6 +4,7 @@ import type { ChatJob, Picture } from './answerer.js';
 import { type ChatMessage, type ChatRequest, chatSchema } from './chat-schema.js';
 import { Problem } from './problem.js';
 import { withBounds } from './schema-bounds.js';
+import { withoutRefs } from './schema-refs.js';
 
 const DATA_URL = /^data:image\/[a-z0-9.+-]+(?:;[a-z0-9-]+=[^;,]*)*;base64,/i;
 const BASE64 = /^[A-Za-z0-9+/\s]+={0,2}\s*$/;
@@ -28,7 +29,7 @@ export function jobOf(request: ChatRequest): ChatJob {
   if (request.stream !== true && request.stream_options != null) throw refused('stream_options', 'nothing unless stream is true');
   return {
     ...turnsOf(request.messages),
-    schema: schema === null ? null : withBounds(schema),
+    schema: schema === null ? null : withBounds(withoutRefs(schema)),
     stops,
     maxTokens: maxTokensOf(request),
     ...(temperature == null ? {} : { temperature }),

@@ -10,6 +10,8 @@ async function program(mipha: Mipha, view: View): Promise<void> {
   expectTypeOf(await view.ask('?', { as: z.union([z.literal('a'), z.literal(1)]) })).toEqualTypeOf<Answer<'a' | 1>>();
   expectTypeOf(await view.ask('?', { as: z.int().min(0).max(9) })).toEqualTypeOf<Answer<number>>();
   expectTypeOf(await view.ask('?', { as: z.array(z.string().max(9)).max(3) })).toEqualTypeOf<Answer<string[]>>();
+  const rows = z.array(z.object({ a: z.boolean() })).max(2);
+  expectTypeOf(await view.ask('?', { as: rows })).toEqualTypeOf<Answer<{ a: boolean }[]>>();
   const table = z.object({ empty: z.boolean().optional(), colour: z.enum(['red']).nullable(), inner: z.object({ n: z.array(z.boolean()).max(2) }) });
   expectTypeOf(await mipha.ask('?', { as: table })).toEqualTypeOf<Answer<z.infer<typeof table>>>();
   expectTypeOf(await mipha.ask('?', { as: { type: 'boolean' } })).toEqualTypeOf<Answer<unknown>>();
@@ -42,8 +44,8 @@ async function program(mipha: Mipha, view: View): Promise<void> {
   await view.ask('?', { as: z.object({ a: z.object({ b: z.date() }) }) });
   // @ts-expect-error optional only within an object
   await view.ask('?', { as: z.boolean().optional() });
-  // @ts-expect-error lists hold scalars
-  await view.ask('?', { as: z.array(z.object({ a: z.boolean() })).max(2) });
+  // @ts-expect-error lists hold no lists
+  await view.ask('?', { as: z.array(z.array(z.boolean()).max(2)).max(2) });
   // @ts-expect-error unions hold values
   await view.ask('?', { as: z.union([z.boolean(), z.string().max(2)]) });
   // @ts-expect-error nothing would obey the keyword

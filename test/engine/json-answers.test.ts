@@ -62,6 +62,24 @@ describe('objects', () => {
 });
 
 describe('lists', () => {
+  it('hold objects, with fields that may be left out and lists in them', () => {
+    const item = z.object({ kind: z.enum(['cup', 'cat']), big: z.boolean().optional() });
+    const all = values(z.array(item).max(2));
+    expect(all).toHaveLength(1 + 6 + 36);
+    expect(all).toContainEqual([{ kind: 'cat' }, { kind: 'cup', big: true }]);
+    expect(
+      values(
+        z
+          .array(z.object({ n: z.array(z.boolean()).max(1) }))
+          .min(1)
+          .max(2),
+      ),
+    ).toHaveLength(3 + 9);
+    expect(of(z.array(item).max(2)).suffix).toBe('Answer with JSON: [0 to 2 times {"kind": "cup" or "cat", "big": true or false (may be left out)}]');
+    const { read } = of(z.array(z.object({ name: z.string().max(5) })).max(2));
+    expect(read('[{"name": "a"}, {"name": "b, ]"}]')).toEqual([{ name: 'a' }, { name: 'b, ]' }]);
+  });
+
   it('have as many items as is allowed', () => {
     expect(values(z.array(z.boolean()).max(3))).toHaveLength(1 + 2 + 4 + 8);
     expect(values(z.array(z.boolean()).min(2).max(3))).toHaveLength(4 + 8);
@@ -84,7 +102,11 @@ describe('lists', () => {
     ['too many', z.array(z.boolean()).max(65), /n from 1 to 64/],
     ['none', z.array(z.boolean()).max(0), /n from 1 to 64/],
     ['lists of lists', z.array(z.array(z.boolean()).max(2)).max(2), /Option as\[\]: expected a scalar/],
-    ['lists of objects', z.array(z.object({ a: z.boolean() })).max(2), /Option as\[\]: expected a scalar/],
+    [
+      'lists of lists in objects',
+      z.array(z.object({ a: z.array(z.array(z.boolean()).max(2)).max(2) })).max(2),
+      /Option as\[\]\.a\[\]: expected a scalar/,
+    ],
     ['a list whose text has no bound', z.object({ a: z.array(z.string()).max(2) }), /Option as\.a\[\]: expected a string/],
     ['optional alone', z.boolean().optional(), /z\.optional\(\)/],
     ['nullable alone', z.boolean().nullable(), /z\.nullable\(\)/],
@@ -131,7 +153,10 @@ describe('groups', () => {
     for (let round = 0; round < counts(30, 500); round++) {
       const schema =
         random.below(3) === 0
-          ? z.array(scalar()).min(random.below(2)).max(2)
+          ? z
+              .array(random.below(2) === 0 ? scalar() : (z.object({ k: field(), l: z.boolean().optional() }) as z.ZodType))
+              .min(random.below(2))
+              .max(2)
           : z.object(Object.fromEntries(['a', 'ab', 'c'].slice(0, 1 + random.below(3)).map((name) => [name, field()])));
       const { automaton } = of(schema);
       const texts = accepted(automaton).map((text) => Buffer.from(text));

@@ -42,7 +42,7 @@ function scalar(): Schema {
 
 function property(depth: number): Schema {
   if (depth < 2 && chance(5)) return object(depth + 1);
-  if (chance(5)) return { type: 'array', items: scalar(), ...maybe({ minItems: 1 }), maxItems: 2 };
+  if (chance(5)) return { type: 'array', items: depth === 0 && chance(2) ? object(2) : scalar(), ...maybe({ minItems: 1 }), maxItems: 2 };
   if (chance(6)) return { anyOf: [scalar(), { type: 'null' }] };
   if (chance(6)) return { type: ['boolean', 'null'] };
   return scalar();
@@ -56,6 +56,26 @@ function object(depth = 0): Schema {
     ...maybe({ required: names.filter(() => chance(2)) }),
     ...maybe({ additionalProperties: random.pick([true, false]) }),
   };
+}
+
+/** The same, with each property that is an object put among definitions, as code generators write it. */
+function withDefinitions(schema: Schema, home: '$defs' | 'definitions'): Schema {
+  const definitions: Record<string, Schema> = {};
+  const moved = (value: Schema): Schema => {
+    const whole = inside(value);
+    if (value.type !== 'object') return whole;
+    const name = `Thing ${Object.keys(definitions).length}/~`;
+    definitions[name] = whole;
+    return { $ref: `#/${home}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`, ...maybe({ description: 'a thing' }) };
+  };
+  const inside = (value: Schema): Schema => ({
+    ...value,
+    ...(value.properties === undefined
+      ? {}
+      : { properties: Object.fromEntries(Object.entries(value.properties as Record<string, Schema>).map(([name, one]) => [name, moved(one)])) }),
+    ...(value.items === undefined ? {} : { items: moved(value.items as Schema) }),
+  });
+  return { ...inside(schema), [home]: definitions };
 }
 
 /** A place in the schema that values are read by, as a path. */
@@ -75,6 +95,7 @@ const FOREIGN: Schema = {
   allOf: [{ type: 'boolean' }],
   not: { type: 'null' },
   $ref: '#/$defs/x',
+  $dynamicRef: '#x',
   patternProperties: {},
   contains: { type: 'boolean' },
   propertyNames: { maxLength: 3 },
@@ -93,12 +114,13 @@ async function ask(schema: Schema, seed: number) {
 it('validate by the schema that was sent, whatever the model prefers', async () => {
   const ajv = new Ajv2020({ strict: false, multipleOfPrecision: 6 });
   for (let n = 0; n < counts(60, 200); n++) {
-    const schema = chance(5) ? scalar() : object();
+    const plain = chance(5) ? scalar() : object();
+    const schema = chance(3) ? withDefinitions(plain, random.pick(['$defs', 'definitions'])) : plain;
     const { status, body } = await ask(schema, n);
     const what = `${JSON.stringify(schema)} -> ${JSON.stringify(body.choices?.[0].message ?? body)}`;
     expect(status, what).toBe(200);
     expect(body.choices[0].finish_reason).toBe('stop');
-    const valid = ajv.validate(schema, JSON.parse(body.choices[0].message.content));
+    const valid = ajv.validate(plain, JSON.parse(body.choices[0].message.content));
     expect([valid, ajv.errors], what).toEqual([true, null]);
   }
 });
@@ -117,11 +139,28 @@ it('are refused by the keyword that cannot be kept', async () => {
   }
 });
 
+const RECURSIVE = { type: 'object', properties: { next: { $ref: '#/$defs/b' } } };
+
+/** Each definition has the next one twice. */
+function doubling(count: number): Schema {
+  const definitions = Array.from({ length: count }, (_, i): [string, Schema] => [
+    `d${i}`,
+    i === count - 1 ? { type: 'boolean' } : { type: 'object', properties: { a: { $ref: `#/$defs/d${i + 1}` }, b: { $ref: `#/$defs/d${i + 1}` } } },
+  ]);
+  return { $ref: '#/$defs/d0', $defs: Object.fromEntries(definitions) };
+}
+
 it.each([
   [{ type: 'object' }, 'properties'],
   [{ type: 'objekt', properties: {} }, 'type'],
   [{ type: ['integer', 'null'] }, 'type'],
-  [{ type: 'object', properties: { a: { type: 'array', items: { type: 'object', properties: {} } } } }, 'properties.a.items'],
+  [{ type: 'object', properties: { a: { type: 'array', items: { type: 'array', items: { type: 'boolean' } } } } }, 'properties.a.items'],
+  [{ type: 'object', properties: { a: { $ref: '#/$defs/b' } }, $defs: { b: RECURSIVE } }, '$defs.b.properties.next.$ref'],
+  [{ type: 'object', properties: { a: { $ref: '#/$defs/c' } }, $defs: { b: RECURSIVE } }, 'properties.a.$ref'],
+  [{ type: 'object', properties: { a: { $ref: 'http://10.0.0.1/x.json' } } }, 'properties.a.$ref'],
+  [{ type: 'object', properties: { a: { $ref: '#' } } }, 'properties.a.$ref'],
+  [{ type: 'object', properties: { a: { $ref: '#/$defs/b', pattern: 'x' } }, $defs: { b: { type: 'boolean' } } }, 'properties.a.pattern'],
+  [doubling(12), '$defs.'],
   [{ type: 'object', properties: { a: { type: 'string', maxLength: 1e9 } } }, 'properties.a.maxLength'],
   [{ type: 'object', properties: { a: { type: 'boolean' } }, required: ['b'] }, 'required'],
   [{ type: 'object', properties: { a: { type: 'boolean' } }, additionalProperties: { type: 'boolean' } }, 'additionalProperties'],
@@ -129,5 +168,5 @@ it.each([
 ])('%j is refused for its %s', async (schema, path) => {
   const { status, body } = await ask(schema, 1);
   expect([status, body.error?.code]).toEqual([400, 'invalid_json_schema']);
-  expect(body.error.param).toMatch(new RegExp(`^response_format\\.json_schema\\.schema\\.${path.replaceAll('.', '\\.')}`));
+  expect(body.error.param).toMatch(new RegExp(`^response_format\\.json_schema\\.schema\\.${path.replaceAll('.', '\\.').replaceAll('$', '\\$')}`));
 });
