@@ -15,7 +15,7 @@ import { headline, tables } from '../eval/tables.js';
 import { readManifest } from '../package/verify.js';
 import { interruption } from './failure.js';
 import { backendOption, SHIPPED_MODEL, warnPassedOver, wholeNumber } from './options.js';
-import { duration, notes, ProgressBar, printJson } from './output.js';
+import { bytes, duration, notes, ProgressBar, printJson } from './output.js';
 
 interface EvalCommand {
   data?: string;
@@ -118,7 +118,8 @@ function chosen(given: readonly Benchmark[], data: string | null): Benchmark[] {
 
 function words(report: EvalReport, out: string | undefined): string {
   const pages = out === undefined ? [] : ['', resolve(out, 'report.html')];
-  return [headline(report), '', plain(tables(report)), ...pages].join('\n');
+  const memory = `memory of the process: at most ${bytes(process.resourceUsage().maxRSS * 1024)}`;
+  return [headline(report), memory, '', plain(tables(report)), ...pages].join('\n');
 }
 
 async function runComparison(given: readonly Benchmark[], folders: readonly string[], { out, json }: EvalCommand): Promise<void> {
