@@ -25,7 +25,7 @@ export function retainedOf(id: string, { session = 'first', labels = {}, watches
     version: '0.1.0',
     labels,
     draining: false,
-    models: [{ id: 'mipha-3b', rev: '34b8152dc7c5', state: 'ready' }],
+    models: [{ id: 'mipha-3b', rev: '34b8152dc7c5', release: null, state: 'ready' }],
     cameras: [{ id: 'front', uri: 'rtsp://10.0.0.7/front', enabled: true, images: false }],
     watches: Array.from({ length: watches }, (_, i) => ({
       id: `watch-${i}`,

@@ -83,7 +83,7 @@ export async function simulate(broker: Pick<Mosquitto, 'port'>, options: Simulat
       version: '0.0.0-test',
       labels,
       draining,
-      models: [{ id: model, rev: 'r1', state: 'ready' }],
+      models: [{ id: model, rev: 'r1', release: null, state: 'ready' }],
       cameras: cameras.map((camera) => ({ id: camera, uri: 'synthetic://kitchen', enabled: true, images: false })),
       watches: watches.map((watch) => ({ id: watch })),
     });

@@ -14,7 +14,7 @@ import { type Ear, listen } from './support.js';
 const CROWD = counts(300, 1000);
 const WAVES = counts(2, 5);
 const DEADLINE_MS = 2000;
-const EVERY_MS = 100;
+const EVERY_MS = 60;
 
 describeWith(['mosquitto'], 'a node before a crowd', () => {
   let mosquitto: Mosquitto;
@@ -96,7 +96,7 @@ describeWith(['mosquitto'], 'a node before a crowd', () => {
     expect(answers().filter(({ status }) => status !== 'ok')).toEqual([]);
     const tookMs = answers().map(({ transaction, atMs }) => atMs - (sentMs.get(transaction) as number));
     expect(Math.max(...tookMs)).toBeLessThan(DEADLINE_MS);
-    expect(asked).toBeGreaterThan(5 * WAVES); // they came while the crowd was there
+    expect(asked).toBeGreaterThan(3 * WAVES); // they came while the crowd was there
     const [first = 0, ...rest] = memory.slice(WAVES > 2 ? 1 : 0);
     expect(Math.min(...rest)).toBeLessThan(first + 50);
     expect(Math.max(...memory)).toBeLessThan(700);

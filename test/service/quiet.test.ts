@@ -190,7 +190,9 @@ describeWith(['mosquitto'], 'the events of a watch', () => {
     const { text } = await until('health that knows', () =>
       ear.on('health').find((one) => Object.hasOwn(healthSchema.parse(JSON.parse(one.text)).watches, `w${watches}`)),
     );
-    expect(JSON.parse(text).watches).toEqual({ [`w${watches}`]: { events: 0, suppressed: { for: 0, quiet: 0, gap: 0, unconfirmed: 0 } } });
+    expect(JSON.parse(text).watches).toEqual({
+      [`w${watches}`]: { events: 0, slowed: false, suppressed: { for: 0, quiet: 0, gap: 0, unconfirmed: 0 } },
+    });
     await lamp.end();
     expect((node.service.health() as Health).watches).toEqual({});
   });

@@ -25,7 +25,7 @@ export async function publishMember(
   const health = {
     ...{ ...common, lifecycle: 'running', uptime_s: 86_400 },
     cameras: { front: { state: camera, frames: 1, fps: 4.9, frame_age_ms: 120, dropped: {}, skipped: {}, restarts: 0, error: null } },
-    engine: { state: 'ready', backend: 'cpu', busy_ratio: 0.1, memory_bytes: 1e9 },
+    engine: { state: 'ready', backend: 'cpu', busy_ratio: 0.1, memory_bytes: 1e9, release: null },
     queue: { waiting: 1, limit: 16, rejected: 0, usual_ms: 40 },
   };
   const [, text = '{}'] = retainedOf(id, { labels, watches: 2 })[0] ?? [];

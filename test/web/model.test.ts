@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import type { Health, Result } from '../../src/mqtt/messages.js';
 import { watchSpecSchema } from '../../src/watch/spec.js';
-import { BELIEVED, CONFIRM, CROP, GENERAL, OFF, PICTURE, TOLD, WHEN } from '../../web/src/fields.js';
+import { BELIEVED, CONFIRM, CROP, DUTY, GENERAL, OFF, PICTURE, TOLD, WHEN } from '../../web/src/fields.js';
 import { type Hello, Model } from '../../web/src/model.js';
 import { fresh, moved, type Polygon, split, without } from '../../web/src/polygons.js';
 import { changesOf, nested, specOf, withValue } from '../../web/src/spec.js';
@@ -108,7 +108,7 @@ describe('settings', () => {
 
   it('all have a place in the editor of a watch', () => {
     const places = [
-      ...[GENERAL, WHEN, BELIEVED, OFF, TOLD, CONFIRM, CROP, PICTURE].flat().map(({ path }) => path),
+      ...[GENERAL, WHEN, DUTY, BELIEVED, OFF, TOLD, CONFIRM, CROP, PICTURE].flat().map(({ path }) => path),
       ...['question', 'answer', 'zone', 'ignore', 'events.quiet', 'events.confirm.question', 'compare.ago_ms', 'compare.event'], // components of their own
     ];
     expect(places.sort()).toEqual(leavesOf(z.toJSONSchema(watchSpecSchema, { io: 'input' }) as Schema, '').sort());

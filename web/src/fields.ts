@@ -48,6 +48,11 @@ export const WHEN: Field[] = [
   { path: 'priority', label: 'Priority', hint: '0 to 9, higher goes first', kind: 'number', min: 0, max: 9, step: 1 },
 ];
 
+export const DUTY: Field[] = [
+  { path: 'duty.above_c', label: 'While the board is above (°C)', kind: 'number', min: 0, max: 150, step: 0.5 },
+  { path: 'duty.interval_ms', label: 'ask at most every (s)', ...SECONDS },
+];
+
 export const BELIEVED: Field[] = [
   { path: 'min_confidence', label: 'Least confidence', hint: '0 to 1: a new value counts only above it', ...SHARE },
   { path: 'keep_confidence', label: 'to keep the present value', unset: 'the same', ...SHARE },

@@ -2,7 +2,7 @@ import { useCallback, useEffect, useState } from 'preact/hooks';
 import type { Crop } from '../../../src/camera/frame.js';
 import type { Setting } from '../../../src/page/node.js';
 import { get, type Refused, request } from '../api.js';
-import { BELIEVED, CONFIRM, CROP, GENERAL, OFF, PICTURE, TOLD, WHEN } from '../fields.js';
+import { BELIEVED, CONFIRM, CROP, DUTY, GENERAL, OFF, PICTURE, TOLD, WHEN } from '../fields.js';
 import { usePage } from '../hooks.js';
 import { useIssues } from '../issues.js';
 import type { Polygon } from '../polygons.js';
@@ -135,8 +135,11 @@ function Groups({ changes }: { changes: Spec }) {
         <AnswerFields />
         <Fields fields={GENERAL} />
       </Group>
-      <Group title="When it asks" paths={pathsOf(WHEN)} changes={changes}>
+      <Group title="When it asks" paths={['duty', ...pathsOf(WHEN)]} changes={changes}>
         <Fields fields={WHEN} />
+        <Optional path="duty" label="Spare a hot board (duty)" fresh={{ above_c: 80, interval_ms: 10_000 }}>
+          <Fields fields={DUTY} />
+        </Optional>
       </Group>
       <Group title="What is believed" paths={['off', 'agreement', ...pathsOf(BELIEVED)]} changes={changes}>
         <Fields fields={BELIEVED} />
