@@ -7,17 +7,19 @@ import { dirname, join, normalize, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { readArguments, refuse, wholeNumber } from './arguments.mjs';
 import { KERNEL_FLAGS, TARGETS } from './cuda/nvcc.mjs';
-import { findCompiler, findGpus, LEAST_CAPABILITY, LEAST_VERSION, THIS_MACHINE } from './cuda-toolkit.mjs';
+import { examine, findCompiler, findGpus, isBefore, LEAST_CAPABILITY, LEAST_VERSION, THIS_MACHINE } from './cuda-toolkit.mjs';
+import { linkFlags, OLD_GLIBC, OLD_GLIBC_FLAGS } from './pack/portable.mjs';
 
 const USAGE = `npm run build:cuda                        the CUDA backend for the GPU of this machine alone
 npm run build:cuda -- --arch 87,90,ptx    for these compute capabilities; ptx: what every GPU from 8.0 on can make its own code of, at the first start
-npm run build:cuda -- --all               what is shipped: 87 (Orin), 90 (Hopper), 110 (Thor) and ptx
+npm run build:cuda -- --all               what is shipped: 87 (Orin), 90 (Hopper), 110 (Thor) and ptx, for glibc 2.31 and later
 
 --jobs N compiles so many files at a time. nvcc ${LEAST_VERSION} or later is looked for in CUDA_HOME, /usr/local/cuda/bin and the PATH; CXX names g++.
 Only what has changed is compiled. A GPU is needed by the first form alone.`;
 
 const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 const LIBRARY = 'build/Release/mipha_cuda.so';
+const DESCRIPTION = 'build/Release/mipha_cuda.json'; // for whom packs it: { cuda: '13.0', code: ['sm_87', …] }
 const OBJECTS = 'build/cuda';
 const BUILT = `${OBJECTS}/built.json`; // of the library that is there: { architectures, fingerprint }
 const ERROR = 'build/cuda-error.txt'; // read by `mipha doctor`
@@ -44,11 +46,18 @@ export function wantedHere() {
   return { nvcc, architectures: architectures.every((name) => there.includes(name)) ? there : architectures };
 }
 
+/** Whether a platform package's library ({ version, code }) has machine code for all of them, and the driver is new enough; one that does not tell is not. */
+export function isFor(library, architectures, machine = THIS_MACHINE) {
+  if (!library || !architectures.every((name) => library.code.includes(`sm_${name}`))) return false;
+  const driver = examine(machine).driver?.cuda ?? null;
+  return driver !== null && !isBefore(driver, library.version);
+}
+
 /** Compiles what has changed and links it; says what it does line by line. Throws BuildError, whose text doctor finds again. */
-export async function buildLibrary({ nvcc, architectures, jobs = defaultJobs() }) {
+export async function buildLibrary({ nvcc, architectures, travels = false, jobs = defaultJobs() }) {
   rmSync(at(ERROR), { force: true });
   try {
-    await build({ nvcc, architectures, jobs });
+    await build({ nvcc, architectures, travels, jobs });
   } catch (error) {
     if (!(error instanceof BuildError)) throw error;
     mkdirSync(at('build'), { recursive: true });
@@ -57,10 +66,10 @@ export async function buildLibrary({ nvcc, architectures, jobs = defaultJobs() }
   }
 }
 
-async function build({ nvcc, architectures, jobs }) {
+async function build({ nvcc, architectures, travels, jobs }) {
   checkArchitectures(nvcc, architectures);
   const start = Date.now();
-  const plan = planOf(nvcc, architectures);
+  const plan = planOf(nvcc, architectures, travels);
   const stale = plan.units.filter(({ object, command }) => stampOf(object, command, nvcc) !== textOf(`${object}.stamp`));
   if (stale.length === 0 && existsSync(at(LIBRARY)) && built().fingerprint === linkFingerprint(plan)) return;
   const names = architectures.map((name) => (name === 'ptx' ? 'PTX' : `sm_${name}`)).join(', ');
@@ -71,27 +80,35 @@ async function build({ nvcc, architectures, jobs }) {
   rmSync(at(BUILT), { force: true });
   await run(plan.link);
   renameSync(at(plan.linked), at(LIBRARY)); // a running process keeps the old one
+  writeFileSync(at(DESCRIPTION), JSON.stringify({ cuda: nvcc.version, code: codeOf(architectures) }));
   writeFileSync(at(BUILT), JSON.stringify({ architectures, fingerprint: linkFingerprint(plan) }));
   say(`mipha-edge: ${LIBRARY} for ${names}: ${seconds(start)} s`);
 }
 
 /** Every source with its object and command, and the command that links them. Paths are from the root, so that a clone may move. */
-function planOf(nvcc, architectures) {
-  const built = architectures.map((name) => (name === 'ptx' ? `compute_${LEAST_CAPABILITY}` : `sm_${name}`));
+function planOf(nvcc, architectures, travels) {
+  const built = codeOf(architectures);
   const gencode = built.map((code) => `-gencode=arch=${code.replace('sm_', 'compute_')},code=${code}`);
   const cxx = process.env.CXX || 'g++';
   const { include, libraries } = foldersOf(nvcc);
   const device = [nvcc.path, ...KERNEL_FLAGS, ...gencode, ...DEVICE_FLAGS, '-ccbin', cxx];
   const host = [cxx, ...HOST_FLAGS, `-DMIPHA_CUDA_BUILT="${built.join(' ')}"`, ...include.flatMap((folder) => ['-isystem', folder])];
   const unit = (source, compiler) => {
-    const object = `${OBJECTS}/${source.slice('native/'.length).replaceAll('/', '_')}.o`;
+    const object = `${OBJECTS}/${source.replace('native/', '').replaceAll('/', '_')}.o`;
     return { source, object, command: [...compiler, '-Inative', '-MD', '-MF', `${object}.d`, '-c', source, '-o', object] };
   };
   const runtime = JSON.parse(readFileSync(at('native/gyp/sources.gypi'), 'utf8')).variables.cuda_runtime_sources;
   const units = [...kernelSources().map((source) => unit(source, device)), ...runtime.map((source) => unit(source, host))];
+  const old = travels ? [unit(OLD_GLIBC, [cxx, ...OLD_GLIBC_FLAGS])] : [];
   const linked = `${LIBRARY}.part`;
-  const found = libraries.map((folder) => `-L${folder}`);
-  return { units, linked, link: [cxx, '-shared', '-o', linked, ...units.map(({ object }) => object), ...found, ...NEEDED] };
+  const objects = units.map(({ object }) => object);
+  const found = [...libraries.map((folder) => `-L${folder}`), ...old.flatMap(({ object }) => linkFlags(object))];
+  return { units: [...units, ...old], linked, link: [cxx, '-shared', '-o', linked, ...objects, ...found, ...NEEDED] };
+}
+
+/** As the library itself tells it. */
+function codeOf(architectures) {
+  return architectures.map((name) => (name === 'ptx' ? `compute_${LEAST_CAPABILITY}` : `sm_${name}`));
 }
 
 function kernelSources() {
@@ -175,7 +192,7 @@ function stampOf(object, command, nvcc) {
   const listed = textOf(`${object}.d`);
   if (listed === '' || !existsSync(at(object))) return null;
   const hash = createHash('sha256').update(JSON.stringify([command, nvcc.version]));
-  const paths = listed.split(/\s+/).filter((path) => path.startsWith('native/'));
+  const paths = listed.split(/\s+/).filter((path) => /^(native|scripts)\//.test(path));
   for (const path of [...new Set(paths.map(normalize))].sort()) hash.update(`\n${path}\n`).update(textOf(path));
   return hash.digest('hex');
 }
@@ -257,7 +274,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const jobs = wholeNumber(USAGE, '--jobs', values.jobs, defaultJobs());
   try {
     const nvcc = compilerHere();
-    await buildLibrary({ nvcc, architectures: given ?? architecturesHere(), jobs });
+    await buildLibrary({ nvcc, architectures: given ?? architecturesHere(), travels: values.all === true, jobs });
   } catch (error) {
     if (!(error instanceof BuildError)) throw error;
     console.error(`mipha-edge: ${error.message}`);

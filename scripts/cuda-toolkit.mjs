@@ -93,7 +93,7 @@ function isNvidia(read, device) {
   return of('vendor') === '0x10de' && of('class').startsWith('0x03');
 }
 
-function isBefore(version, least) {
+export function isBefore(version, least) {
   const [major, minor] = version.split('.').map(Number);
   const [leastMajor, leastMinor] = least.split('.').map(Number);
   return major < leastMajor || (major === leastMajor && minor < leastMinor);

@@ -1,12 +1,12 @@
-// Makes a clone ready to run: packages, the native addon, the TensorRT shim where its headers are, the CUDA backend where nvcc and a GPU are, dist/ with the page in it.
+// Makes a clone ready to run: packages, the native addon where no platform package brings it, the TensorRT shim where its headers are, the CUDA backend where nvcc and a GPU are, dist/ with the page in it.
 // Runs before `npm run demo` and `npm test`, has no dependencies, does only what is missing and prints nothing when nothing is.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { oneOf, readArguments } from './arguments.mjs';
-import { BuildError, buildLibrary, wantedHere } from './cuda-library.mjs';
+import { BuildError, buildLibrary, isFor, wantedHere } from './cuda-library.mjs';
 import { findHeaders, shimCommand } from './tensorrt-shim.mjs';
 
 const USAGE = `node scripts/setup.mjs          packages, the native addon, the TensorRT shim where its headers are, the CUDA backend where nvcc and a
@@ -33,9 +33,10 @@ try {
   const only = oneOf(USAGE, 'argument', readArguments(USAGE, { positionals: 1 }).positionals[0], [undefined, 'addon', 'shim', 'cuda']);
   if (only === undefined) installPackages();
   const all = only === undefined || only === 'addon';
-  if (all) compileAddon();
+  const prebuilt = all || only === 'cuda' ? await findPrebuilt() : null;
+  if (all) compileAddon(prebuilt);
   if (all || only === 'shim') compileShim();
-  if (all || only === 'cuda') await compileCuda();
+  if (all || only === 'cuda') await compileCuda(prebuilt);
   if (only === undefined) compileTypeScript();
   if (only === undefined) buildPage();
 } catch (error) {
@@ -70,14 +71,32 @@ function packagesMatchLock() {
   });
 }
 
-function compileAddon() {
+/** The platform package of this machine, where it is of use: see src/addon/prebuilt.ts, which is not compiled yet in a clone that is new. Else null. */
+async function findPrebuilt() {
+  const module = at('dist', 'addon', 'prebuilt.js');
+  const found = existsSync(module) ? (await import(pathToFileURL(module))).findPrebuilt(ROOT) : null;
+  if (found === null) return null;
+  const reason = found.reason ?? failureToLoad(found.addon);
+  if (reason === null) return found;
+  console.error(`mipha-edge: ${found.name} is not used: ${reason}`);
+  return null;
+}
+
+/** In a process of its own, because nothing is known of a binary until it runs. null: none. */
+function failureToLoad(addon) {
+  const { status, signal, stderr } = spawnSync(process.execPath, ['-e', 'require(process.argv[1])', addon], { encoding: 'utf8' });
+  if (status === 0) return null;
+  return /^Error: .*$/m.exec(stderr)?.[0] ?? `it cannot be loaded: ${signal ?? `status ${status}`}`;
+}
+
+function compileAddon(prebuilt) {
   const { version } = readJson(at('package.json')); // compiled in
   const native = files(
     'native',
     (path) => /\.(h|cc|gypi|js)$/.test(path) && !/^native\/(test|bench)\/|\/shim[^/]*$|\/cuda\/runtime\/[^/]*\.cc$/.test(path),
   );
   const stamp = fingerprint(['binding.gyp', ...native], version);
-  if (existsSync(ADDON) && upToDate(ADDON_STAMP, stamp)) return;
+  if (existsSync(ADDON) ? upToDate(ADDON_STAMP, stamp) : prebuilt !== null) return;
   checkToolchain();
   rmSync(ADDON_STAMP, { force: true });
   const local = at('node_modules', 'node-gyp', 'bin', 'node-gyp.js');
@@ -112,9 +131,9 @@ function compileShim() {
 }
 
 /** So is CUDA. */
-async function compileCuda() {
+async function compileCuda(prebuilt) {
   const wanted = wantedHere();
-  if (wanted === null) return;
+  if (wanted === null || isFor(prebuilt?.cuda, wanted.architectures)) return;
   try {
     await buildLibrary(wanted);
   } catch (error) {

@@ -80,8 +80,9 @@ function shellLines(command: string, width: number): string[] {
   });
 }
 
-function facts({ node, platform, cpu, packages }: Report): Row[] {
+function facts({ node, platform, addon, cpu, packages }: Report): Row[] {
   const rows: Row[] = [['Node', `${node}, ${platform}`]];
+  if (addon.loaded) rows.push(['addon', origin(addon)]);
   if (cpu === null) rows.push(['processor', `${availableParallelism()} threads`], ['memory', bytes(totalmem())]);
   else
     rows.push(
@@ -99,12 +100,18 @@ function facts({ node, platform, cpu, packages }: Report): Row[] {
   return rows;
 }
 
+/** Of the binary that is loaded. */
+function origin({ version, prebuilt, passedOver }: Report['addon']): string {
+  const from = `version ${version}, ${prebuilt === null ? 'compiled here' : `prebuilt: ${prebuilt}`}`;
+  return [from, ...passedOver.map(({ path, reason }) => `not used: ${path}: ${reason}`)].join('; ');
+}
+
 function details({ toolchain, addon, cpu, backends, gpu, cuda }: Report): Row[] {
   const isa = (name: string) =>
     name === cpu?.runnable[0] ? `${name} (used)` : cpu?.runnable.includes(name) ? name : `${name} (not on this processor)`;
   return [
     ['compiler', toolchain.map(({ name, version }) => version ?? `${name} not found`).join('; ')],
-    ['addon', addon.loaded ? `loaded, version ${addon.version}` : `not loaded: ${addon.reason}`],
+    ...(addon.loaded ? [] : [['addon', `not loaded: ${addon.reason}`] as Row]),
     ...(cpu === null ? [] : [['instructions', cpu.compiled.map(isa).join(', ')] as Row]),
     ...backends.map(({ name, available, reason }): Row => [`backend ${name}`, available ? 'ready' : `not available: ${reason}`]),
     ...(gpu === null ? [] : gpuRows(gpu)),

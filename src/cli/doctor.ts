@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import type { Addon } from '../addon/addon.js';
-import { loadAddon, packageRoot } from '../addon/load.js';
+import { type Loaded, loadedAddon, packageRoot } from '../addon/load.js';
 import { type CameraReport, inspectCameras } from '../camera/inspect.js';
 import { MiphaError } from '../errors.js';
 import { textOf } from '../package/format.js';
@@ -28,7 +28,15 @@ export interface Report {
   node: string;
   platform: string;
   toolchain: { name: string; version: string | null }[];
-  addon: { loaded: boolean; version: string | null; reason: string | null };
+  /** `prebuilt`: the platform package that it is of, null where it was compiled here; `passedOver`: what could not be used before it. */
+  addon: {
+    loaded: boolean;
+    version: string | null;
+    reason: string | null;
+    path: string | null;
+    prebuilt: string | null;
+    passedOver: Loaded['passedOver'];
+  };
   cpu: ReturnType<Addon['cpu']> | null; // null: the addon could not be loaded
   backends: ReturnType<Addon['backends']>;
   gpu: GpuReport | null; // null: neither an NVIDIA driver nor a Jetson is seen
@@ -67,12 +75,10 @@ async function examine(folders: string[]): Promise<Report> {
   const problems: Report['problems'] = [];
   const toolchain = ['python3', 'make', 'g++'].map((name) => ({ name, version: versionOf(name) }));
   const missing = toolchain.filter(({ version }) => version === null).map(({ name }) => name);
-  if (missing.length > 0) problems.push({ what: `${missing.join(', ')} not found: the addon cannot be compiled here`, fix: TOOLCHAIN_FIX });
-
-  let addon: Addon | null = null;
+  let loaded: Loaded | null = null;
   let reason: string | null = null;
   try {
-    addon = loadAddon();
+    loaded = loadedAddon();
   } catch (error) {
     reason = (error as Error).message;
     problems.push({
@@ -80,6 +86,9 @@ async function examine(folders: string[]): Promise<Report> {
       fix: `${missing.length > 0 ? `${TOOLCHAIN_FIX} && ` : ''}npm rebuild mipha-edge (in a clone: npm run setup)`,
     });
   }
+  const addon = loaded?.addon ?? null;
+  if (missing.length > 0 && (loaded === null || loaded.prebuilt === null))
+    problems.unshift({ what: `${missing.join(', ')} not found: the addon cannot be compiled here`, fix: TOOLCHAIN_FIX });
   const cpu = addon?.cpu() ?? null;
   const packages = [...new Set([...shippedPackages(), ...folders])].map((folder) => examinePackage(folder, cpu?.availableBytes));
   for (const { folder, problem } of packages)
@@ -101,7 +110,14 @@ async function examine(folders: string[]): Promise<Report> {
     node: process.versions.node,
     platform: `${process.platform}-${process.arch}`,
     toolchain,
-    addon: { loaded: addon !== null, version: addon?.version ?? null, reason },
+    addon: {
+      loaded: addon !== null,
+      version: addon?.version ?? null,
+      reason,
+      path: loaded?.path ?? null,
+      prebuilt: loaded?.prebuilt ?? null,
+      passedOver: loaded?.passedOver ?? [],
+    },
     cpu,
     backends: (addon?.backends() ?? []).map((backend) => (backend.name === 'cuda' ? asSeen(backend, cuda) : backend)),
     gpu,

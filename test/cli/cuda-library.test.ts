@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { appendFile, cp, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { NVCC } from '../support/nvcc.js';
 import { node, ROOT } from './run.js';
@@ -17,7 +18,9 @@ const errorFile = () => inClone('build/cuda-error.txt');
 
 beforeEach(async () => {
   clone = await mkdtemp(join(tmpdir(), 'mipha cuda ')); // with a space, as folders of users have
-  const scripts = ['setup', 'arguments', 'tensorrt-shim', 'cuda-toolkit', 'cuda-library', 'cuda/nvcc'].map((name) => `scripts/${name}.mjs`);
+  const scripts = ['setup', 'arguments', 'tensorrt-shim', 'cuda-toolkit', 'cuda-library', 'cuda/nvcc', 'pack/portable'].map(
+    (name) => `scripts/${name}.mjs`,
+  );
   for (const path of [...scripts, 'package.json']) await cp(join(ROOT, path), inClone(path));
   const sources = {
     [`${KERNELS}/scale.cu`]:
@@ -183,6 +186,10 @@ describe.skipIf(NVCC?.isOld !== false)('npm run build:cuda with a real nvcc', ()
   it('makes a library that needs nothing of CUDA to be opened', async () => {
     const { code, stderr } = await build(['--arch', '87,ptx']);
     expect(code, stderr).toBe(0);
+    expect(JSON.parse(await readFile(inClone('build/Release/mipha_cuda.json'), 'utf8'))).toEqual({
+      cuda: NVCC?.version,
+      code: ['sm_87', 'compute_80'],
+    });
     expect(stderr).not.toMatch(/warning/i);
     const tell = (command: string, ...args: string[]) => spawnSync(command, [...args, library()], { encoding: 'utf8' }).stdout;
     expect(tell('readelf', '--dynamic')).not.toMatch(/NEEDED.*(cuda|nv)/i);
@@ -190,5 +197,16 @@ describe.skipIf(NVCC?.isOld !== false)('npm run build:cuda with a real nvcc', ()
     expect(exported.map((line) => line.split(' ').at(-1))).toEqual(['mipha_cuda_interface']);
     expect(tell('readelf', '--sections', '--wide')).toContain('.nv_fatbin');
     expect(await build(['--arch', '87,ptx'])).toEqual({ code: 0, stdout: '', stderr: '' });
+  });
+
+  it.skipIf(Number(NVCC?.version) < 13)('makes for all GPUs what may be in a package', async () => {
+    await cp(join(ROOT, 'scripts', 'pack'), inClone('scripts/pack'), { recursive: true });
+    const { code, stderr } = await build(['--all']);
+    expect(code, stderr).toBe(0);
+    const { stagePlatform } = (await import(pathToFileURL(join(ROOT, 'scripts', 'pack.mjs')).href)) as {
+      stagePlatform(folder: string, cpu: string, paths: string[]): { files: Record<string, object> };
+    };
+    const { files } = stagePlatform(inClone('stage'), process.arch, [library()]);
+    expect(files['mipha_cuda.so']).toMatchObject({ cuda: NVCC?.version, code: ['sm_87', 'sm_90', 'sm_110', 'compute_80'] });
   });
 });

@@ -234,7 +234,12 @@ describe('mipha doctor on CUDA', () => {
     const { report } = await look(merge(PCI, nvcc('12.8')));
     const whole = { problems: report.problems, cuda: report, gpu: null, cpu: null, backends: [], packages: [], toolchain: [] } as unknown as Report;
     const lines = doctorLines(
-      { ...whole, ok: false, addon: { loaded: true, version: '1', reason: null }, cameras: { gstreamer: null, schemes: [] } },
+      {
+        ...whole,
+        ok: false,
+        addon: { loaded: true, version: '1', reason: null, path: '', prebuilt: null, passedOver: [] },
+        cameras: { gstreamer: null, schemes: [] },
+      },
       { width: 80, verbose: true },
     );
     expect(lines.join('\n')).toContain('  a GPU of NVIDIA without a driver:');

@@ -22,7 +22,7 @@ const machine = (changes: Partial<Report> = {}): Report => ({
   node: '20.20.2',
   platform: 'linux-x64',
   toolchain: [{ name: 'python3', version: 'Python 3.11.7' }],
-  addon: { loaded: true, version: '0.1.0', reason: null },
+  addon: { loaded: true, version: '0.1.0', reason: null, path: '/srv/mipha_edge.node', prebuilt: null, passedOver: [] },
   cpu: {
     model: 'Some Processor With A Rather Long Name @ 2.40GHz (engineering sample)',
     physicalCores: 6,
@@ -57,9 +57,21 @@ describe('mipha doctor says', () => {
     ]);
   });
 
+  it('whether the addon was compiled here or comes from a package, and why another was not used', () => {
+    const row = (changes: Partial<Report['addon']>) =>
+      say(machine({ addon: { ...machine().addon, ...changes } }), false, 200).find((line) => line.startsWith('addon'));
+    expect(row({})).toBe('addon            version 0.1.0, compiled here');
+    expect(row({ prebuilt: '@mipha-edge/linux-x64' })).toBe('addon            version 0.1.0, prebuilt: @mipha-edge/linux-x64');
+    const passedOver = [{ path: '@mipha-edge/linux-arm64', reason: 'it is version 0.0.9, expected 0.1.0' }];
+    expect(row({ passedOver })).toBe(
+      'addon            version 0.1.0, compiled here; not used: @mipha-edge/linux-arm64: it is version 0.0.9, expected 0.1.0',
+    );
+  });
+
   it('that nothing runs, and why', () => {
     const problems = [{ what: 'the native addon cannot be loaded', fix: 'npm rebuild mipha-edge (in a clone: npm run setup)' }];
-    const lines = say(machine({ ok: false, addon: { loaded: false, version: null, reason: 'x' }, cpu: null, backends: [], problems }));
+    const addon = { loaded: false, version: null, reason: 'x', path: null, prebuilt: null, passedOver: [] };
+    const lines = say(machine({ ok: false, addon, cpu: null, backends: [], problems }));
     expect(lines[0]).toBe('This machine can run: nothing yet');
     expect(lines.slice(2, 5)).toEqual(['Missing:', '  the native addon cannot be loaded:', '    npm rebuild mipha-edge (in a clone: npm run setup)']);
   });

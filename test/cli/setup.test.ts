@@ -8,7 +8,9 @@ import { node, ROOT } from './run.js';
 let clone = '';
 beforeEach(async () => {
   clone = await mkdtemp(join(tmpdir(), 'mipha-setup-'));
-  const scripts = ['setup', 'arguments', 'tensorrt-shim', 'cuda-library', 'cuda-toolkit', 'cuda/nvcc'].map((name) => `scripts/${name}.mjs`);
+  const scripts = ['setup', 'arguments', 'tensorrt-shim', 'cuda-library', 'cuda-toolkit', 'cuda/nvcc', 'pack/portable'].map(
+    (name) => `scripts/${name}.mjs`,
+  );
   for (const path of [...scripts, 'package.json', 'package-lock.json']) await cp(join(ROOT, path), join(clone, path));
   await mkdir(join(clone, 'native'));
   await writeFile(join(clone, 'binding.gyp'), '{}');
