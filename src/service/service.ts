@@ -138,6 +138,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
     } catch (error) {
       if (state.model === null) state.modelState = 'failed';
       await this.stop();
+      await this.endLate();
       throw error;
     }
   }
@@ -271,6 +272,7 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
     const watching = new Watching({ model, side, reporter, troubles, record, onOutcome, onEvent, onOpinion, onLoad, onLook }, changer.config);
     this.state.watching = watching;
     await record.apply(changer.config);
+    this.ending.signal.throwIfAborted();
     await watching.open(changer.config);
     this.ending.signal.throwIfAborted();
     watching.begin();
@@ -344,6 +346,15 @@ export class Service extends EventEmitter<{ restart: []; failed: [MiphaError] }>
     reporter.repeatMotion();
     clearTimeout(this.healthTimer);
     this.healthTimer = setTimeout(() => this.tick(parts), changer.config.health_interval_ms);
+  }
+
+  /** What start() made after a stop that came in its midst had looked: it would keep the process. */
+  private async endLate(): Promise<void> {
+    const { state } = this;
+    await state.watching?.stop(0);
+    const { model } = state;
+    state.model = null;
+    await model?.dispose();
   }
 
   private async shutDown(): Promise<void> {

@@ -186,6 +186,32 @@ describe('a signal that comes early', () => {
   });
 });
 
+describeWith(['mosquitto'], 'SIGTERM while a node starts', () => {
+  it.each([0, 150, 300, 600, 1000])('%i ms after it began to load: it says so and ends, whatever it was making', async (afterMs) => {
+    await using mosquitto = await startMosquitto();
+    await write(mosquitto.url, 'http: { enabled: false }');
+    const file = join(folder, 'config.yaml');
+    const text = readFileSync(file, 'utf8')
+      .replace('synthetic://kitchen"', 'synthetic://kitchen", images: true')
+      .replace('on?"', 'on?", record: true');
+    await writeFile(file, text);
+    const child = start('pipe');
+    let output = '';
+    child.stdout?.on('data', (chunk) => {
+      output += chunk;
+    });
+    const over = ended(child);
+    try {
+      await until('it loads', () => output.includes('loading the model'));
+      await sleep(afterMs);
+      child.kill('SIGTERM');
+      expect(await Promise.race([over, sleep(10_000).then(() => `still there: ${output}`)])).toBe(0);
+    } finally {
+      child.kill('SIGKILL');
+    }
+  });
+});
+
 describe('overrides of a node that is killed', () => {
   const state = () => join(folder, 'state');
   const aside = () => readdirSync(state()).filter((name) => name.includes('.dropped-'));
