@@ -10,6 +10,9 @@ const USAGE = `node scripts/check-container.mjs FOLDER [SUITE]    FOLDER: what s
                                                    if none is named, jammy for what JetPack 6 is made of. DEBIAN_MIRROR names its mirror`;
 const CONTAINERFILE = fileURLToPath(new URL('../examples/Containerfile', import.meta.url));
 
+/** As npm here is configured: the root has no settings of its own. */
+const REGISTRY = spawnSync('npm', ['config', 'get', 'registry'], { encoding: 'utf8' }).stdout.trim();
+
 const { positionals } = readArguments(USAGE, { positionals: 2 });
 const [given, suite = 'bookworm'] = positionals;
 if (given === undefined) refuse(USAGE, 'FOLDER is not named');
@@ -66,7 +69,8 @@ function inside(command, what) {
 
 function run(command, args, what) {
   const start = Date.now();
-  const { status, stdout, stderr, error } = spawnSync(command, args, { encoding: 'utf8', maxBuffer: 1 << 26 });
+  const env = { ...process.env, npm_config_registry: REGISTRY };
+  const { status, stdout, stderr, error } = spawnSync(command, args, { env, encoding: 'utf8', maxBuffer: 1 << 26 });
   if (error) throw new Error(`${command} cannot be started: ${error.message}`);
   console.log(`${((Date.now() - start) / 1000).toFixed(0).padStart(4)} s  ${what.replace(/ +/g, ' ').slice(0, 120)}`);
   if (status !== 0) throw new Error(`${stdout}${stderr}`.trimEnd().split('\n').slice(-20).join('\n'));
