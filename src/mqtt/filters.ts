@@ -26,6 +26,11 @@ export function isPublishable(topic: string): boolean {
   return isTopicFilter(topic) && !/[+#]/.test(topic);
 }
 
+/** Of MQTT 3.1.1 brokers too, which cannot refuse a topic but by ending the connection: NATS does for blanks and dots, and `*` and `>` are its wildcards. */
+export function isPlain(topic: string): boolean {
+  return !/[\s.*>]/.test(topic);
+}
+
 /** `+` fills a level, `#` is the last level; not below `$`, which belongs to the broker. */
 export function isTopicFilter(text: string): boolean {
   if (text === '' || text.startsWith('$') || Buffer.byteLength(text) > TOPIC_BYTES || !isMqttText(text)) return false;

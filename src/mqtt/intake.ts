@@ -1,7 +1,7 @@
 /** From a message on a request topic to a request that may be run, or to the error that refuses it. No handler is involved. */
 import { createHash } from 'node:crypto';
 import { nearestKey } from '../errors.js';
-import { isPublishable, matches } from './filters.js';
+import { isPlain, isPublishable, matches } from './filters.js';
 import { parseJson } from './json.js';
 import { RequestError, schemaError } from './request-error.js';
 import { BROADCAST_VERBS, payloadSchema, type RequestOf, TRANSACTION_CHARS, VERBS, type Verb, verbSchemas } from './request-schemas.js';
@@ -16,6 +16,8 @@ export interface IntakeOptions {
   requestBytes: number;
   /** Filters of topics that responses may go to. */
   replyFilters: readonly string[];
+  /** They are to be plain: MQTT 3.1.1. */
+  plainReplies: boolean;
   /** For requests that name no deadline. */
   deadlineMs: number;
 }
@@ -46,6 +48,8 @@ const CORRELATION_BYTES = 1024;
 /** What a verb may look like in a response topic; others are answered on `unknown`. */
 const VERB_NAME = /^[a-z0-9-]{1,32}(\/[a-z0-9-]{1,32})?$/;
 
+const NOT_PLAIN = 'With MQTT 3.1.1 a response topic has no blank, dot, * or >: there are brokers that end the connection for one';
+
 /** Undefined for what is no request at all. */
 export function takeIn(message: Incoming, target: RequestTarget, options: IntakeOptions): Intake | undefined {
   if (message.retained && message.payload.length === 0) return undefined; // somebody clears a retained command
@@ -68,7 +72,8 @@ function addressed(message: Incoming, address: Address, options: IntakeOptions):
   address.transaction = asTransaction(transaction);
   const replyTo = message.responseTopic ?? (typeof reply_to === 'string' ? reply_to : undefined);
   if (replyTo !== undefined) {
-    if (!mayReply(replyTo, options)) throw forbidden(replyTo);
+    if (!mayReply(replyTo, options)) throw forbidden(replyTo, 'Responses to this topic are not permitted');
+    if (options.plainReplies && !isPlain(replyTo)) throw forbidden(replyTo, NOT_PLAIN);
     address.topic = replyTo;
   }
   if (message.retained) throw new RequestError('RETAINED_COMMAND', 'Requests must not be retained');
@@ -123,8 +128,8 @@ function mayReply(topic: string, { replyFilters }: IntakeOptions): boolean {
   return isPublishable(topic) && replyFilters.some((filter) => matches(filter, topic));
 }
 
-function forbidden(topic: string): RequestError {
-  return new RequestError('FORBIDDEN', 'Responses to this topic are not permitted', { refs: [{ key: 'reply_to', value: topic.slice(0, 512) }] });
+function forbidden(topic: string, why: string): RequestError {
+  return new RequestError('FORBIDDEN', why, { refs: [{ key: 'reply_to', value: topic.slice(0, 512) }] });
 }
 
 function unknownVerb(verb: string): RequestError {

@@ -42,6 +42,8 @@ export interface RequestsOptions {
   dedupeMs: number;
   /** Filters of reply topics besides the usual ones. */
   replyTopics: readonly string[];
+  /** MQTT 3.1.1: topics that some of its brokers end the connection for are refused. Default false. */
+  plainReplies?: boolean;
   /** Another value whenever the node has been changed: what was said about a change before that is not said again. */
   world?: () => unknown;
   /** A handler failed in a way that is nobody's fault but ours. */
@@ -101,8 +103,8 @@ export class Requests {
   private readonly errors: Record<string, number> = {};
 
   constructor(private readonly options: RequestsOptions) {
-    const { topics, base, requestBytes, deadlineMs, replyTopics } = options;
-    this.intake = { base, topics, requestBytes, deadlineMs, replyFilters: replyFilters(base, topics.root, replyTopics) };
+    const { topics, base, requestBytes, deadlineMs, replyTopics, plainReplies = false } = options;
+    this.intake = { base, topics, requestBytes, deadlineMs, replyFilters: replyFilters(base, topics.root, replyTopics), plainReplies };
   }
 
   /** A message on one of the request topics, `target` being what its name says; `ended`: there is nothing more to be done for it. Never throws. */

@@ -137,6 +137,7 @@ export class BrokerSide extends EventEmitter<{ online: []; offline: []; failed: 
       deadlineMs: requests.deadline_ms,
       dedupeMs: requests.dedupe_ms,
       replyTopics: mqtt.reply_topics,
+      plainReplies: mqtt.protocol === '3.1.1',
       world: () => changer.config,
       onFault: (verb, error) => this.log.error({ err: error, verb }, 'a request failed'),
     };

@@ -93,6 +93,17 @@ describe('a request', () => {
     ]);
   });
 
+  it.each(['a.b', 'a b', '>', '*', 'a\tb'])('may not have its response sent to what ends connections with MQTT 3.1.1: %j', async (word) => {
+    const topic = `mipha/v1/robot/reply/${word}`;
+    for (const plainReplies of [true, false]) {
+      const { ask, sent } = router(async () => ({}), { plainReplies });
+      ask({ ...question, transaction: 't', reply_to: topic });
+      await settle();
+      const tab = word.includes('\t'); // which no topic has
+      expect(sent.at(-1)?.response.error?.code).toBe(plainReplies || tab ? 'FORBIDDEN' : undefined);
+    }
+  });
+
   it('with `reply_to` and `transaction` is answered there; the MQTT 5 property wins', async () => {
     const { ask, sent } = router(async () => ({}));
     ask({ ...question, transaction: 't', reply_to: 'robots/r2/answers' });
