@@ -279,9 +279,11 @@ export class Connection extends EventEmitter<{ up: [Wire]; down: [string]; messa
       subscribe: async (filters, { past = false } = {}) => {
         // Retained commands are refused, not obeyed: their flag is kept as published, and those of the past are not asked for.
         // A subscription that is shared must not leave out one's own messages.
+        // With MQTT 3.1.1 no session outlives its connection, so QoS 1 would bring nothing, and NATS refuses it while one of its servers is away.
         const flags = (filter: string) =>
-          protocol === '5' ? { qos: 1 as const, nl: !filter.startsWith('$share/'), rap: true, rh: past ? 0 : 2 } : { qos: 1 as const };
-        checkGranted(await client.subscribeAsync(Object.fromEntries(filters.map((filter) => [filter, flags(filter)]))));
+          protocol === '5' ? { qos: 1 as const, nl: !filter.startsWith('$share/'), rap: !past, rh: past ? 0 : 2 } : { qos: 0 as const };
+        const granted = await client.subscribeAsync(Object.fromEntries(filters.map((filter) => [filter, flags(filter)])));
+        if (protocol === '5') checkGranted(granted);
       },
       unsubscribe: async (filters) => {
         await client.unsubscribeAsync([...filters]);

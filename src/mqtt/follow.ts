@@ -36,7 +36,7 @@ export async function follow(
     });
     client.on('error', () => {}); // followed by `close` and another attempt
     client.options.reconnectPeriod = 1000;
-    await client.subscribeAsync([...filters], { qos: 1 });
+    await client.subscribeAsync([...filters], { qos: options.protocol === '5' ? 1 : 0 });
   } catch (cause) {
     await close().catch(() => {});
     const { code, message } = cause as NodeJS.ErrnoException;

@@ -37,7 +37,7 @@ export async function lookAround(options: BrokerOptions, topics: Topics, signal:
     const replies = topics.response(`probe-${transaction}`);
     const retained = (wanted: string) => nextMessage(client, (topic, _, { retain }) => topic === wanted && retain, RETAINED_MS);
     const [availability, left] = [retained(topics.availability), retained(topics.info)];
-    await client.subscribeAsync([topics.info, topics.availability, replies], { qos: 1 });
+    await client.subscribeAsync([topics.info, topics.availability, replies], { qos: options.protocol === '5' ? 1 : 0 });
     const said = (await availability)?.toString();
     const info = (await left) ?? null;
     if (said !== 'online') return { living: null, info };

@@ -8,6 +8,7 @@
 import { EventEmitter } from 'node:events';
 import type { BrokerOptions } from './client.js';
 import { Connection, type ConnectionTiming } from './connection.js';
+import { BrokerLacks } from './needs.js';
 import type { Incoming, Wire } from './wire.js';
 
 export interface SharedQueueOptions extends BrokerOptions {
@@ -87,7 +88,7 @@ export class SharedQueue extends EventEmitter<{ message: [Incoming]; alert: [str
         if (this.wire !== wire) return;
         const text = `${this.filter}: ${(error as Error).message}`;
         this.tell(text);
-        wire.breakOff(text, true);
+        wire.breakOff(text, error instanceof BrokerLacks);
       }
     });
   }

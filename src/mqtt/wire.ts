@@ -49,7 +49,7 @@ export interface Wire {
   readonly backlogBytes: number;
   /** `done`: QoS 0 once written, QoS 1 once acknowledged, with an error if refused; never when the connection breaks before. */
   publish(message: Publish, done: (refusal: Error | null) => void): void;
-  /** QoS 1; retained messages of the past only if `past` is true. Rejects when a filter is refused or gets less than QoS 1. */
+  /** Retained messages of the past only if `past` is true, and only they have the flag then. Rejects when a filter is refused or gets less than it asks for: QoS 1, with MQTT 3.1.1 QoS 0. */
   subscribe(filters: readonly string[], options?: { past?: boolean }): Promise<void>;
   /** What the broker had sent before it answered has arrived. */
   unsubscribe(filters: readonly string[]): Promise<void>;

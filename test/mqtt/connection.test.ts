@@ -33,12 +33,12 @@ const NEEDS = 'a node needs QoS 1, retained messages and wildcard subscriptions,
 const welcome = (...properties: number[]) => Buffer.from([0x20, 3 + properties.length, 0, 0, properties.length, ...properties]);
 const WELCOME_4 = Buffer.from([0x20, 2, 0, 0]);
 const SUBSCRIBE = 0x82;
-/** Grants QoS 0 to every filter of an MQTT 3.1.1 SUBSCRIBE of less than 16 KiB. */
+/** Grants QoS 0 to every filter of an MQTT 5 SUBSCRIBE of less than 16 KiB, without properties. */
 function grudgingly(subscribe: Buffer): Buffer {
   const start = (subscribe[1] as number) < 128 ? 2 : 3;
   let filters = 0;
-  for (let at = start + 2; at < subscribe.length; at += 3 + subscribe.readUInt16BE(at)) filters++;
-  return Buffer.from([0x90, 2 + filters, ...subscribe.subarray(start, start + 2), ...new Array<number>(filters).fill(0)]);
+  for (let at = start + 3; at < subscribe.length; at += 3 + subscribe.readUInt16BE(at)) filters++;
+  return Buffer.from([0x90, 3 + filters, ...subscribe.subarray(start, start + 2), 0, ...new Array<number>(filters).fill(0)]);
 }
 
 describe('a connection', () => {
@@ -221,15 +221,28 @@ describe('a connection', () => {
       expect(log.at(-1)).toBe('alert: No connection to on purpose');
     });
 
-    it('explains a broker that grants less than QoS 1', async () => {
+    it('asks for no more than QoS 0, which is all there is without a session', async () => {
+      const asked: number[] = [];
       server = await script((socket, data) => {
         if (data[0] === CONNECT) socket.write(WELCOME_4);
-        else if (data[0] === SUBSCRIBE) socket.write(Buffer.from([0x90, 4, ...data.subarray(2, 4), 1, 0]));
+        if (data[0] !== SUBSCRIBE) return;
+        asked.push(data.at(-1) as number);
+        socket.write(Buffer.from([0x90, 3, ...data.subarray(2, 4), 0]));
       });
       const made = connect(server.url, {}, { protocol: '3.1.1' });
-      const refused = new Promise<Error>((resolve) => made.on('up', (wire) => wire.subscribe(['a/#', 'b/#']).catch(resolve)));
-      expect((await refused).message).toBe(`the broker grants only QoS 0 for b/#: ${NEEDS}`);
+      await new Promise<void>((resolve) => made.on('up', (wire) => void wire.subscribe(['a/#']).then(resolve)));
+      expect(asked).toEqual([0]);
     });
+  });
+
+  it('to a broker that grants less than QoS 1 with MQTT 5 is explained', async () => {
+    server = await script((socket, data) => {
+      if (data[0] === CONNECT) socket.write(WELCOME);
+      else if (data[0] === SUBSCRIBE) socket.write(Buffer.from([0x90, 5, ...data.subarray(2, 4), 0, 1, 0]));
+    });
+    const made = connect(server.url, {});
+    const refused = new Promise<Error>((resolve) => made.on('up', (wire) => wire.subscribe(['a/#', 'b/#']).catch(resolve)));
+    expect((await refused).message).toBe(`the broker grants only QoS 0 for b/#: ${NEEDS}`);
   });
 
   it('that may not be made is not made', async () => {
@@ -243,16 +256,16 @@ describe('a connection', () => {
 
 describe('a link to a broker that cannot serve it', () => {
   it.each([
-    ['5', 'says that it keeps nothing', welcome(0x25, 0), 'the broker offers no retained messages'],
-    ['3.1.1', 'grants QoS 0 only', WELCOME_4, 'the broker grants only QoS 0 for mipha/v1/node-1/availability'],
-  ] as const)('tells the operator what it lacks, and comes back slowly (MQTT %s, a broker that %s)', async (protocol, _, hello, lack) => {
+    ['says that it keeps nothing', welcome(0x25, 0), 'the broker offers no retained messages'],
+    ['grants QoS 0 only', WELCOME, 'the broker grants only QoS 0 for mipha/v1/node-1/availability'],
+  ] as const)('tells the operator what it lacks, and comes back slowly (a broker that %s)', async (_, hello, lack) => {
     let connections = 0;
     const server = await script((socket, data) => {
       if (data[0] === CONNECT) socket.write(hello);
       if (data[0] === CONNECT) connections++;
       if (data[0] === SUBSCRIBE) socket.write(grudgingly(data));
     });
-    const link: Link = linkTo(server.url, { protocol, timing: { firstMs: 10, mostMs: 20, refusedMs: 60_000 } });
+    const link: Link = linkTo(server.url, { timing: { firstMs: 10, mostMs: 20, refusedMs: 60_000 } });
     const alerts: string[] = [];
     link.on('alert', (id, text) => alerts.push(`${id}: ${text}`));
     void link.start();
