@@ -3,12 +3,15 @@ import { EventEmitter } from 'node:events';
 import { MiphaError } from '../errors.js';
 import type { BrokerOptions } from '../mqtt/client.js';
 import { Connection } from '../mqtt/connection.js';
+import { BrokerLacks } from '../mqtt/needs.js';
 import type { Incoming, Publish, Wire } from '../mqtt/wire.js';
 
 /** Unacknowledged at a time; brokers name less. */
 const WINDOW = 16;
-/** Rounds to the broker and back without anything new are enough; a broker that never stops sending is no reason to wait. */
-const MOST_ROUNDS = 200;
+/** Rounds to the broker and back without anything new; one is not enough, for ejabberd sends what is retained one by one, each with an acknowledgement. */
+const QUIET_ROUNDS = 3;
+/** A broker that never stops sending is no reason to wait. */
+const SETTLE_MS = 10_000;
 /** Nothing is subscribed to it: to end that changes nothing, and brokers answer. */
 const NOBODYS_TOPIC = 'mipha/v1/_nothing';
 
@@ -17,7 +20,8 @@ export class Wiring extends EventEmitter<{ settled: []; down: []; message: [Inco
   private readonly connection: Connection;
   private wire: Wire | undefined;
   private isUp = false;
-  private received = 0;
+  /** Messages that were retained before we subscribed. */
+  private past = 0;
   private inFlight = 0;
   private readonly outgoing: Publish[] = [];
   /** Why there is no connection; null: there is one. */
@@ -30,7 +34,7 @@ export class Wiring extends EventEmitter<{ settled: []; down: []; message: [Inco
     super();
     this.connection = new Connection({ ...broker, clean: true, small: true });
     this.connection.on('message', (message) => {
-      this.received++;
+      if (message.retained) this.past++;
       this.emit('message', message);
     });
     this.connection.on('up', (wire) => void this.comeUp(wire));
@@ -81,12 +85,15 @@ export class Wiring extends EventEmitter<{ settled: []; down: []; message: [Inco
     this.wire = wire;
     try {
       await wire.subscribe(this.filters, { past: true });
-      for (let before = -1, round = 0; before !== this.received && round < MOST_ROUNDS; round++) {
-        before = this.received;
+      const endMs = performance.now() + SETTLE_MS;
+      for (let quiet = 0; quiet < QUIET_ROUNDS && performance.now() < endMs; ) {
+        const before = this.past;
         await wire.unsubscribe([NOBODYS_TOPIC]);
+        quiet = before === this.past ? quiet + 1 : 0;
       }
     } catch (error) {
-      if (this.wire === wire) wire.breakOff(`subscription refused: ${(error as Error).message}`, true);
+      // A cluster without a leader refuses too, for a moment: no reason to stay away for long.
+      if (this.wire === wire) wire.breakOff(`subscription refused: ${(error as Error).message}`, error instanceof BrokerLacks);
       return;
     }
     if (this.wire !== wire) return;
