@@ -7,7 +7,6 @@ import { type Handlers, type RequestContext, Requests } from '../../src/mqtt/req
 import { topicsOf } from '../../src/mqtt/topics.js';
 import { LoadReporter } from '../../src/service/load-reporter.js';
 import { Outlet } from '../../src/service/outlet.js';
-import type { Mosquitto } from '../support/mosquitto.js';
 import { startTcpProxy } from '../support/tcp-proxy.js';
 
 export interface SimulatedOptions {
@@ -19,6 +18,8 @@ export interface SimulatedOptions {
   cameras?: string[];
   watches?: string[];
   protocol?: '5' | '3.1.1';
+  username?: string;
+  passwordFile?: string;
 }
 
 export interface Simulated extends AsyncDisposable {
@@ -53,8 +54,9 @@ function nap(ms: number, signal: AbortSignal): Promise<void> {
   });
 }
 
-export async function simulate(broker: Pick<Mosquitto, 'port'>, options: SimulatedOptions): Promise<Simulated> {
-  const { id, limit = 16, model = 'mipha-3b', labels = {}, cameras = ['front'], watches = [], protocol = '5' } = options;
+/** `broker.port`: of several, the first where somebody listens, at each connect. */
+export async function simulate(broker: { readonly port: number | readonly number[] }, options: SimulatedOptions): Promise<Simulated> {
+  const { id, limit = 16, model = 'mipha-3b', labels = {}, cameras = ['front'], watches = [], protocol = '5', username, passwordFile } = options;
   const proxy = await startTcpProxy(broker.port);
   const session = randomUUID();
   const topics = topicsOf('mipha', id);
@@ -62,6 +64,8 @@ export async function simulate(broker: Pick<Mosquitto, 'port'>, options: Simulat
   const link = new Link({
     url: `mqtt://127.0.0.1:${proxy.port}`,
     protocol,
+    username,
+    passwordFile,
     clientId: `mipha-${id}`,
     keepaliveS: 15,
     maxPacketBytes: 1_000_000,

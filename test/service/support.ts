@@ -1,5 +1,5 @@
 /** A whole node against a real broker: with the shipped model or a fake one whose speed and answers a test decides. */
-import { connectAsync, type IClientPublishOptions, type IPublishPacket, type MqttClient } from 'mqtt';
+import { connectAsync, type IClientOptions, type IClientPublishOptions, type IPublishPacket, type MqttClient } from 'mqtt';
 import type { Answer } from '../../src/engine/answer.js';
 import type { ChatTalk } from '../../src/service/chat-model.js';
 import { type ConfigInput, configOf, type LoadedConfig } from '../../src/service/config/config.js';
@@ -29,8 +29,8 @@ export interface Ear extends AsyncDisposable {
   request(verb: string, body: object, options?: IClientPublishOptions): Promise<void>;
 }
 
-export async function listen(url: string, filters: string[] = [`${ROOT}/#`]): Promise<Ear> {
-  const client = await connectAsync(url, { protocolVersion: 5, reconnectPeriod: 200 }, true);
+export async function listen(url: string, filters: string[] = [`${ROOT}/#`], options: IClientOptions = {}): Promise<Ear> {
+  const client = await connectAsync(url, { protocolVersion: 5, reconnectPeriod: 200, ...options }, true);
   const all: Received[] = [];
   client.on('error', () => {});
   client.on('message', (topic, payload, packet) =>
@@ -98,6 +98,8 @@ export interface FakeModel extends LoadedModel {
   looks: number;
   asked: string[];
   running: number;
+  /** May be changed at any time. */
+  askMs: number;
 }
 
 export function fakeModel({ lookMs = 0, askMs = 0, answer = (): unknown => true } = {}): FakeModel {
@@ -128,7 +130,7 @@ export function fakeModel({ lookMs = 0, askMs = 0, answer = (): unknown => true 
   };
   const talk: ChatTalk = {
     async ask(question: string, { signal }: { signal?: AbortSignal | undefined } = {}) {
-      await work(askMs, signal);
+      await work(model.askMs, signal);
       return answerTo(question);
     },
     stream: streamOf,
@@ -139,6 +141,7 @@ export function fakeModel({ lookMs = 0, askMs = 0, answer = (): unknown => true 
     looks: 0,
     asked: [],
     running: 0,
+    askMs,
     name: 'fake',
     revision: '0',
     imageSize: 112,
@@ -153,7 +156,7 @@ export function fakeModel({ lookMs = 0, askMs = 0, answer = (): unknown => true 
         imageTokens: 64,
         converse: async () => talk,
         async ask(question, { signal: asking } = {}) {
-          await work(askMs, asking);
+          await work(model.askMs, asking);
           return answerTo(question);
         },
         stream: streamOf,

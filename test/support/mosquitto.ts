@@ -2,11 +2,12 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { type AddressInfo, createConnection, createServer } from 'node:net';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { MqttClient } from 'mqtt';
 import { pathOf } from './program-list.js';
+import { listens } from './server.js';
 
 export interface MosquittoOptions {
   /** Further lines of the configuration, e.g. `max_packet_size 2000`. */
@@ -158,15 +159,4 @@ function configurationOf(options: MosquittoOptions, folder: string, port: number
     lines.push(`acl_file ${file}`);
   }
   return `${[...lines, ...(options.config ?? [])].join('\n')}\n`;
-}
-
-function listens(port: number): Promise<boolean> {
-  return new Promise((done) => {
-    const socket = createConnection(port, '127.0.0.1');
-    socket.once('connect', () => {
-      socket.destroy();
-      done(true);
-    });
-    socket.once('error', () => done(false));
-  });
 }

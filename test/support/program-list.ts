@@ -5,6 +5,8 @@ import { existsSync } from 'node:fs';
 export const PROGRAMS = {
   mosquitto: { probe: () => found('mosquitto'), install: 'mosquitto' },
   mosquitto_sub: { probe: () => found('mosquitto_sub'), install: 'mosquitto-clients' },
+  nats: { probe: () => found('nats-server'), install: 'nats-server' },
+  ejabberd: { probe: () => found('ejabberdctl') && found('erl'), install: 'ejabberd' },
   gstreamer: {
     probe: () => found('gst-launch-1.0') && elements(['pnmenc', 'rtspsrc', 'qtdemux', 'x264enc', 'avdec_h264', 'h264parse']),
     install:

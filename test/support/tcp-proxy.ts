@@ -1,6 +1,7 @@
 /** A TCP proxy on loopback that can hold, delay and cut what passes: links as robots know them. */
 import { once } from 'node:events';
 import { type AddressInfo, createConnection, createServer, type Socket } from 'node:net';
+import { listens } from './server.js';
 
 export type Direction = 'up' | 'down';
 
@@ -25,8 +26,8 @@ export interface TcpProxy extends AsyncDisposable {
   close(): Promise<void>;
 }
 
-/** Forwards to 127.0.0.1:`target`. */
-export async function startTcpProxy(target: number): Promise<TcpProxy> {
+/** Forwards to 127.0.0.1:`target`; of several, to the first where somebody listens, as one name for all servers of a cluster does. */
+export async function startTcpProxy(target: number | readonly number[]): Promise<TcpProxy> {
   const pairs = new Set<{ client: Socket; server: Socket }>();
   const timers = new Set<NodeJS.Timeout>();
   const held: Record<Direction, boolean> = { up: false, down: false };
@@ -57,14 +58,15 @@ export async function startTcpProxy(target: number): Promise<TcpProxy> {
       if (!held[direction]) later(() => to.end());
     });
   };
-  const listener = createServer({ allowHalfOpen: true }, (client) => {
+  const accept = async (client: Socket) => {
     client.on('error', () => {});
     if (refusing) {
       client.resetAndDestroy();
       return;
     }
     connections++;
-    const server = createConnection({ port: target, host: '127.0.0.1', allowHalfOpen: true });
+    const port = typeof target === 'number' ? target : await firstOf(target);
+    const server = createConnection({ port, host: '127.0.0.1', allowHalfOpen: true });
     const pair = { client, server };
     pairs.add(pair);
     client.setNoDelay(true);
@@ -80,8 +82,10 @@ export async function startTcpProxy(target: number): Promise<TcpProxy> {
       });
     }
     pass('up', client, server);
+    client.resume();
     pass('down', server, client);
-  });
+  };
+  const listener = createServer({ allowHalfOpen: true, pauseOnConnect: typeof target !== 'number' }, (client) => void accept(client));
   listener.listen(0, '127.0.0.1');
   await once(listener, 'listening');
 
@@ -127,4 +131,9 @@ export async function startTcpProxy(target: number): Promise<TcpProxy> {
     close,
     [Symbol.asyncDispose]: close,
   };
+}
+
+async function firstOf(ports: readonly number[]): Promise<number> {
+  for (const port of ports) if (await listens(port)) return port;
+  return ports[0] as number;
 }
