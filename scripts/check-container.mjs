@@ -10,8 +10,11 @@ const USAGE = `node scripts/check-container.mjs FOLDER [SUITE]    FOLDER: what s
                                                    if none is named, jammy for what JetPack 6 is made of. DEBIAN_MIRROR names its mirror`;
 const CONTAINERFILE = fileURLToPath(new URL('../examples/Containerfile', import.meta.url));
 
-/** As npm here is configured: the root has no settings of its own. */
-const REGISTRY = spawnSync('npm', ['config', 'get', 'registry'], { encoding: 'utf8' }).stdout.trim();
+/** As npm here is configured, for the root has no settings of its own: its registry, and certificates that it may be signed by. */
+const [REGISTRY, CERTIFICATES] = ['registry', 'cafile'].map((name) => {
+  const value = spawnSync('npm', ['config', 'get', name], { encoding: 'utf8' }).stdout.trim();
+  return ['', 'null', 'undefined'].includes(value) ? undefined : value;
+});
 
 const { positionals } = readArguments(USAGE, { positionals: 2 });
 const [given, suite = 'bookworm'] = positionals;
@@ -59,6 +62,7 @@ function copyNode(target) {
 function copyTarballs(target) {
   mkdirSync(join(root, target), { recursive: true });
   for (const name of readdirSync(packed)) cpSync(join(packed, name), join(root, target, name));
+  if (CERTIFICATES !== undefined) cpSync(CERTIFICATES, join(root, CERTIFICATES), { dereference: true });
 }
 
 function inside(command, what) {
@@ -69,7 +73,7 @@ function inside(command, what) {
 
 function run(command, args, what) {
   const start = Date.now();
-  const env = { ...process.env, npm_config_registry: REGISTRY };
+  const env = { ...process.env, npm_config_registry: REGISTRY, npm_config_cafile: CERTIFICATES };
   const { status, stdout, stderr, error } = spawnSync(command, args, { env, encoding: 'utf8', maxBuffer: 1 << 26 });
   if (error) throw new Error(`${command} cannot be started: ${error.message}`);
   console.log(`${((Date.now() - start) / 1000).toFixed(0).padStart(4)} s  ${what.replace(/ +/g, ' ').slice(0, 120)}`);

@@ -68,7 +68,7 @@ it('finds the old or the new at every step of an installation, and installs then
   expect(await served(counted)).toBe('1.0');
   expect(calls).toBeGreaterThan(50);
   const seen = new Set<string>();
-  const steps = counts(6, 60);
+  const steps = counts(6, 24);
   for (let step = 1; step <= steps; step++) {
     const here = { ...counted, models: `${counted.models}-${step}` };
     const { killed } = await installing(here, '1.0', Math.ceil((step * calls) / steps) - (step === steps ? 4 : 0));
@@ -89,7 +89,7 @@ it(
     await installing(here, '1.1', 0);
     const took = performance.now() - began;
     const allowed = ['own', '1.0', '1.1'];
-    for (let cut = 0; cut < counts(6, 240); cut++) {
+    for (let cut = 0; cut < counts(6, 56); cut++) {
       const before = await served(here);
       expect(allowed).toContain(before);
       const source = before === 'own' ? '1.0' : before === '1.0' ? '1.1' : 'back';
