@@ -1,6 +1,6 @@
 // Runs the steps of examples/Containerfile in a fresh root instead of an image, for machines without a container engine: as root, with debootstrap.
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -21,6 +21,7 @@ const [given, suite = 'bookworm'] = positionals;
 if (given === undefined) refuse(USAGE, 'FOLDER is not named');
 const packed = resolve(given);
 const root = mkdtempSync(join(tmpdir(), 'mipha-container-'));
+chmodSync(root, 0o755); // its user comes in too
 let environment = {};
 
 try {
