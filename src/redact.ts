@@ -57,6 +57,7 @@ export const VERBATIM: ReadonlySet<string> = new Set([
   ],
   ...[
     'text',
+    'throttled',
     'time',
     'timezone',
     'to',
