@@ -86,7 +86,7 @@ for (const name of NAMES) {
         await cluster.restart(dead);
       }
       if (sharesState) await hasAll(dead, name === 'NATS' ? ELECTS_MS : SURVIVES_MS);
-    }, 120_000);
+    }, 180_000);
 
     it('answer every question once, whatever dies', async () => {
       const [a, , c] = nodes as [Simulated, Simulated, Simulated];
