@@ -20,7 +20,7 @@ std::vector<int32_t> multiply(const cpu::Kernels& kernels, const int8_t* x, cons
   std::vector<int32_t> sums(shape.padded_out()), y(static_cast<size_t>(rows) * shape.out), acc(cpu::kPanel);
   cpu::pack_panels(weight, shape, 0, shape.panels(), panels.data(), sums.data());
   for (int r = 0; r < rows; ++r) {
-    std::copy_n(x + static_cast<size_t>(r) * shape.in, shape.in, row.begin());
+    for (int k = 0; k < shape.in; ++k) row[k] = static_cast<int8_t>(x[static_cast<size_t>(r) * shape.in + k] + kernels.activation_offset);
     for (int panel = 0; panel < shape.panels(); ++panel) {
       const int first = panel * cpu::kPanel;
       kernels.gemm_s8(row.data(), row.size(), 1, shape.padded_in(), panels.data() + panel * shape.panel_bytes(), 1, sums.data() + first, acc.data());

@@ -124,7 +124,7 @@ struct Product {
 };
 constexpr Product kProducts[] = {
     {"Phi-2 fc1", 10240, 2560}, {"Phi-2 fc2", 2560, 10240}, {"Phi-2 qkv", 7680, 2560}, {"SigLIP fc2", 1152, 4304}, {"SigLIP fc1", 4304, 1152}};
-constexpr int kRowCounts[] = {1, 8, 48, 729};
+constexpr int kRowCounts[] = {1, 4, 8, 12, 48, 152, 729};
 
 void bench_product(const Kernels& kernels, ThreadPool& pool, const Limits& limits, const Product& product, int rows, std::vector<int8_t>& memory) {
   const Packed shape{product.out, product.in};

@@ -87,6 +87,7 @@ class GemmS8 : public test::KernelRow {
 
     constexpr int32_t kGuard = 0x5a5a5a5a;
     std::vector<int32_t> found(expected.size() + 16, kGuard);
+    for (auto& value : a) value = static_cast<int8_t>(value + kernels.activation_offset);
     Shifted<int8_t> shifted_a(a, offset), shifted_panels(panels, 63 - offset % 64);
     Shifted<int32_t> shifted_sums(sums, offset % 16), shifted_acc(found, (offset + 5) % 16);
     kernels.gemm_s8(shifted_a.data(), a_stride, rows, shape.padded_in(), shifted_panels.data(), shape.panels(), shifted_sums.data(),
@@ -135,6 +136,10 @@ INSTANTIATE_TEST_SUITE_P(Row, GemmS8, testing::ValuesIn(test::all_rows()), test:
 
 class Quantize : public test::KernelRow {
  protected:
+  void without_offset(int8_t* q, int count) const {
+    for (int i = 0; i < count; ++i) q[i] = static_cast<int8_t>(q[i] - kernels.activation_offset);
+  }
+
   void check(const std::vector<float>& x, const std::string& what) {
     const Kernels& scalar = *find_kernels("scalar");
     const int count = static_cast<int>(x.size()), padded = Packed{1, count}.padded_in() + kDepthStep;
@@ -142,6 +147,7 @@ class Quantize : public test::KernelRow {
     const float expected_scale = scalar.quantize(x.data(), count, padded, expected.data());
     const float scale = kernels.quantize(x.data(), count, padded, found.data());
     EXPECT_EQ(std::memcmp(&scale, &expected_scale, sizeof scale), 0) << what << ": scale " << scale << ", expected " << expected_scale;
+    without_offset(found.data(), padded);
     for (int i = 0; i < padded; ++i) ASSERT_EQ(found[i], expected[i]) << what << ", element " << i << " of " << count;
     for (int i = padded; i < padded + 64; ++i) ASSERT_EQ(found[i], 55) << what << ": wrote past the end";
     for (int i = 0; i < count; ++i) ASSERT_GE(found[i], -127) << what;
@@ -164,6 +170,7 @@ TEST_P(Quantize, TiesGoToEven) {
   check(x, "halves");
   Values q(512);
   EXPECT_EQ(kernels.quantize(x.data(), 509, 512, q.data()), 1.0f);
+  without_offset(q.data(), 512);
   EXPECT_EQ(q[254 + 1], 0);       // 0.5
   EXPECT_EQ(q[254 + 3], 2);       // 1.5
   EXPECT_EQ(q[254 + 5], 2);       // 2.5
@@ -186,6 +193,7 @@ TEST_P(Quantize, Extremes) {
   Values q(64, 1);
   const float zeros[4] = {};
   EXPECT_EQ(kernels.quantize(zeros, 4, 64, q.data()), 0.0f);
+  without_offset(q.data(), 64);
   EXPECT_EQ(q, Values(64, 0));
 }
 
@@ -197,6 +205,7 @@ TEST_P(Quantize, MisalignedRows) {
   for (int offset = 1; offset < 64; ++offset) {
     const float scale = find_kernels("scalar")->quantize(x.data() + offset % 16, 280, 320, expected.data());
     EXPECT_EQ(kernels.quantize(x.data() + offset % 16, 280, 320, found.data() + offset), scale);
+    without_offset(found.data() + offset, 320);
     ASSERT_TRUE(std::equal(expected.begin(), expected.end(), found.begin() + offset)) << offset;
   }
 }

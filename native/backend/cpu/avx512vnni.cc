@@ -1,4 +1,4 @@
-// AVX-512 VNNI. VPDPBUSD multiplies unsigned by signed bytes, so activations get 128 added (xor 0x80) and every sum starts at −128 · Σ w.
+// AVX-512 VNNI. VPDPBUSD multiplies unsigned by signed bytes, so quantize adds 128 to the activations and every sum starts at −128 · Σ w.
 // The wrapper comes before what is written over it.
 // clang-format off
 #include "backend/cpu/simd_avx512.h"
@@ -11,6 +11,7 @@ namespace {
 
 constexpr int kGroup = 4 * kPanel;  // bytes of one panel for four values of depth: one register
 
+/// Four values of depth in every lane.
 inline __m512i broadcast4(const int8_t* a) {
   int32_t four;
   __builtin_memcpy(&four, a, sizeof four);
@@ -23,32 +24,29 @@ inline __m512i start(const int32_t* panel_sums) {
 
 /// One row, one panel: reads the panel as one linear stream. Four chains hide the latency of VPDPBUSD.
 void row_panel(const int8_t* a, int in, const int8_t* panel, const int32_t* panel_sums, int32_t* acc) {
-  const __m512i flip = _mm512_set1_epi8(-128);
   __m512i sums[4] = {start(panel_sums), _mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512()};
   for (int k = 0; k < in; k += 16, panel += 4 * kGroup) {
 #pragma GCC unroll 4
-    for (int j = 0; j < 4; ++j) {
-      const __m512i left = _mm512_xor_si512(broadcast4(a + k + 4 * j), flip);
-      sums[j] = _mm512_dpbusd_epi32(sums[j], left, _mm512_loadu_si512(panel + j * kGroup));
-    }
+    for (int j = 0; j < 4; ++j) sums[j] = _mm512_dpbusd_epi32(sums[j], broadcast4(a + k + 4 * j), _mm512_loadu_si512(panel + j * kGroup));
   }
   _mm512_storeu_si512(acc, _mm512_add_epi32(_mm512_add_epi32(sums[0], sums[1]), _mm512_add_epi32(sums[2], sums[3])));
 }
 
-constexpr int kChunk = 2048;        // values of depth whose activations are made unsigned at once: 16 KiB for eight rows, half of the first cache
-constexpr int kPrefetch = 64 * 64;  // bytes ahead; when the weights come from memory, eight rows then cost about the same as four
+constexpr int kRows = 6;            // 6 × 4 accumulators, 4 weights and one broadcast of 32 registers
+constexpr int kPrefetch = 64 * 64;  // bytes ahead; when the weights come from memory, a few rows then cost about the same as one
 
-/// acc [Rows][acc_stride] += a [Rows][kChunk], already unsigned, times `depth` values of Panels panels that lie panel_bytes apart.
-
+/// acc [Rows][acc_stride] = a [Rows][in] times Panels panels. The sums stay in registers over the whole depth.
 template <int Rows, int Panels>
-void block(const int8_t* a, int depth, const int8_t* panels, size_t panel_bytes, int32_t* acc, size_t acc_stride) {
+void block(const int8_t* a, size_t a_stride, int in, const int8_t* panels, const int32_t* panel_sums, int32_t* acc, size_t acc_stride) {
+  const size_t panel_bytes = static_cast<size_t>(in) * kPanel;
   __m512i sums[Rows][Panels];
-#pragma GCC unroll 8
-  for (int m = 0; m < Rows; ++m) {
 #pragma GCC unroll 4
-    for (int n = 0; n < Panels; ++n) sums[m][n] = _mm512_loadu_si512(acc + m * acc_stride + n * kPanel);
+  for (int n = 0; n < Panels; ++n) {
+    const __m512i first = start(panel_sums + n * kPanel);
+#pragma GCC unroll 12
+    for (int m = 0; m < Rows; ++m) sums[m][n] = first;
   }
-  for (int k = 0; k < depth; k += 4) {
+  for (int k = 0; k < in; k += 4) {
     __m512i right[Panels];
 #pragma GCC unroll 4
     for (int n = 0; n < Panels; ++n) {
@@ -56,57 +54,66 @@ void block(const int8_t* a, int depth, const int8_t* panels, size_t panel_bytes,
       _mm_prefetch(at + kPrefetch, _MM_HINT_T1);
       right[n] = _mm512_loadu_si512(at);
     }
-#pragma GCC unroll 8
+#pragma GCC unroll 12
     for (int m = 0; m < Rows; ++m) {
-      const __m512i left = broadcast4(a + m * kChunk + k);
+      const __m512i left = broadcast4(a + m * a_stride + k);
 #pragma GCC unroll 4
       for (int n = 0; n < Panels; ++n) sums[m][n] = _mm512_dpbusd_epi32(sums[m][n], left, right[n]);
     }
   }
-#pragma GCC unroll 8
+#pragma GCC unroll 12
   for (int m = 0; m < Rows; ++m) {
 #pragma GCC unroll 4
     for (int n = 0; n < Panels; ++n) _mm512_storeu_si512(acc + m * acc_stride + n * kPanel, sums[m][n]);
   }
 }
 
+constexpr int kThinRows = 12;  // up to here memory sets the pace: the weights pass once for all rows, in two streams, which were faster than four
+
 template <int Rows>
-void chunk(const int8_t* a, int depth, const int8_t* panels, size_t panel_bytes, int panel_count, int32_t* acc) {
-  const size_t acc_stride = static_cast<size_t>(panel_count) * kPanel;
+void thin(const int8_t* a, size_t a_stride, int in, const int8_t* panels, int panel_count, const int32_t* panel_sums, int32_t* acc) {
+  const size_t panel_bytes = static_cast<size_t>(in) * kPanel, acc_stride = static_cast<size_t>(panel_count) * kPanel;
   int n = 0;
-  for (; n + 2 <= panel_count; n += 2) block<Rows, 2>(a, depth, panels + n * panel_bytes, panel_bytes, acc + n * kPanel, acc_stride);
-  if (n < panel_count) block<Rows, 1>(a, depth, panels + n * panel_bytes, panel_bytes, acc + n * kPanel, acc_stride);
+  for (; n + 2 <= panel_count; n += 2) {
+    block<Rows, 2>(a, a_stride, in, panels + n * panel_bytes, panel_sums + n * kPanel, acc + n * kPanel, acc_stride);
+  }
+  if (n < panel_count) block<Rows, 1>(a, a_stride, in, panels + n * panel_bytes, panel_sums + n * kPanel, acc + n * kPanel, acc_stride);
+}
+
+template <int Panels>
+void rows_of(const int8_t* a, size_t a_stride, int rows, int in, const int8_t* panels, const int32_t* panel_sums, int32_t* acc) {
+  using Block = void (*)(const int8_t*, size_t, int, const int8_t*, const int32_t*, int32_t*, size_t);
+  static constexpr Block kBlocks[kRows] = {block<1, Panels>, block<2, Panels>, block<3, Panels>,
+                                           block<4, Panels>, block<5, Panels>, block<6, Panels>};
+  for (int m = 0; m < rows;) {
+    const int taken = share(rows - m, kRows);
+    kBlocks[taken - 1](a + m * a_stride, a_stride, in, panels, panel_sums, acc + static_cast<size_t>(m) * Panels * kPanel, Panels * kPanel);
+    m += taken;
+  }
 }
 
 void gemm_s8(const int8_t* a, size_t a_stride, int rows, int in, const int8_t* panels, int panel_count, const int32_t* panel_sums, int32_t* acc) {
-  const size_t panel_bytes = static_cast<size_t>(in) * kPanel;
   if (rows == 1) {
-    for (int n = 0; n < panel_count; ++n) row_panel(a, in, panels + n * panel_bytes, panel_sums + n * kPanel, acc + n * kPanel);
+    for (int n = 0; n < panel_count; ++n) {
+      row_panel(a, in, panels + static_cast<size_t>(n) * in * kPanel, panel_sums + n * kPanel, acc + n * kPanel);
+    }
     return;
   }
-  for (int m = 0; m < rows; ++m) {
-    for (int n = 0; n < panel_count; ++n) _mm512_storeu_si512(acc + (m * panel_count + n) * kPanel, start(panel_sums + n * kPanel));
+  if (rows <= kThinRows) {
+    using Thin = void (*)(const int8_t*, size_t, int, const int8_t*, int, const int32_t*, int32_t*);
+    static constexpr Thin kThin[] = {thin<2>, thin<3>, thin<4>, thin<5>, thin<6>, thin<7>, thin<8>, thin<9>, thin<10>, thin<11>, thin<12>};
+    static_assert(sizeof kThin / sizeof *kThin == kThinRows - 1);
+    return kThin[rows - 2](a, a_stride, in, panels, panel_count, panel_sums, acc);
   }
-  using Chunk = void (*)(const int8_t*, int, const int8_t*, size_t, int, int32_t*);
-  static constexpr Chunk kChunks[] = {chunk<2>, chunk<3>, chunk<4>, chunk<5>, chunk<6>, chunk<7>, chunk<8>};
-  // Making the activations unsigned once here, not once per panel, leaves the ports that VPDPBUSD needs free of xors.
-  alignas(64) int8_t unsigned_a[kMaxRows * kChunk];
-  const __m512i flip = _mm512_set1_epi8(-128);
-  for (int first_k = 0; first_k < in; first_k += kChunk) {
-    const int depth = smaller(in - first_k, kChunk);
-    for (int m = 0; m < rows; ++m) {
-      for (int k = 0; k < depth; k += 64) {
-        _mm512_store_si512(unsigned_a + m * kChunk + k, _mm512_xor_si512(_mm512_loadu_si512(a + m * a_stride + first_k + k), flip));
-      }
-    }
-    kChunks[rows - 2](unsigned_a, depth, panels + static_cast<size_t>(first_k) * kPanel, panel_bytes, panel_count, acc);
-  }
+  using RowsOf = void (*)(const int8_t*, size_t, int, int, const int8_t*, const int32_t*, int32_t*);
+  static constexpr RowsOf kRowsOf[kMaxPanels] = {rows_of<1>, rows_of<2>, rows_of<3>, rows_of<4>};
+  kRowsOf[panel_count - 1](a, a_stride, rows, in, panels, panel_sums, acc);
 }
 
 }  // namespace
 
-const Kernels kAvx512VnniKernels = {"avx512vnni",   gemm_s8,  dequantize,   quantize, layer_norm,    rms_norm, gelu_tanh, gelu_erf,
-                                    swish,          add,      multiply,     gemm_f32, softmax_block, scale,    to_half,   from_half,
-                                    transpose_half, dot_half, weighted_half};
+const Kernels kAvx512VnniKernels = {"avx512vnni", 128,          gemm_s8,  dequantize, quantize<128>, layer_norm, rms_norm, gelu_tanh, gelu_erf,
+                                    swish,        add,          multiply, gemm_f32,   softmax_block, scale,      to_half,  from_half, transpose_half,
+                                    dot_half,     weighted_half};
 
 }  // namespace mipha::cpu

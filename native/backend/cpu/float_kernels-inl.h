@@ -85,14 +85,17 @@ void dequantize(const int32_t* acc, float a_scale, const float* w_scale, const f
   }
 }
 
+/// Offset: 0, or 128 = the table's activation_offset.
+template <int Offset>
 float quantize(const float* x, int count, int padded, int8_t* q) {
+  static_assert(Offset == 0 || Offset == 128);
   Vec most = set1(0.0f);
   int i = 0;
   for (; i + kLanes <= count; i += kLanes) most = maximum(absolute(load(x + i)), most);
   if (i < count) most = maximum(absolute(load_part(x + i, count - i, set1(0.0f))), most);
   const float magnitude = largest(most);
   if (magnitude < kSmallestMagnitude) {
-    __builtin_memset(q, 0, padded);
+    __builtin_memset(q, Offset, padded);
     return 0.0f;
   }
   const Vec inverse = set1(127.0f / magnitude), low = set1(-127.0f), high = set1(127.0f);
@@ -102,6 +105,9 @@ float quantize(const float* x, int count, int padded, int8_t* q) {
     i += kLanes;
   }
   if (i < padded) __builtin_memset(q + i, 0, padded - i);
+  if constexpr (Offset == 128) {
+    for (i = 0; i < padded; ++i) q[i] ^= -128;  // the same bits as + 128
+  }
   return magnitude / 127.0f;
 }
 

@@ -13,7 +13,7 @@ namespace mipha::cpu {
 // Values are in [-127, 127]; −128 never occurs (the packer refuses it), which keeps AVX2's 16-bit pair sums exact.
 constexpr int kPanel = 16;      // output rows per panel
 constexpr int kDepthStep = 64;  // `in` is padded to a multiple of this
-constexpr int kMaxRows = 8;     // activation rows per gemm_s8 call
+constexpr int kMaxRows = 48;    // activation rows per gemm_s8 call, which divides them as its registers like them
 constexpr int kMaxPanels = 4;   // panels per gemm_s8 call
 
 // Rows of activations with no magnitude from here up count as zero: below it 127 / max|x| would overflow.
@@ -25,8 +25,12 @@ using half_t = uint16_t;
 struct Kernels {
   const char* name;  // "scalar", "avx2", "avx512vnni", "dotprod"
 
+  /// What quantize adds to every value it stores, padding included, and gemm_s8 expects: 0, or 128 where the product is unsigned by signed, so that
+  /// the values are then uint8 in [1, 255].
+  uint8_t activation_offset;
+
   /// acc[m][n] = Σ_k a[m][k] · w[n][k], exact in int32 (in ≤ 65536).
-  /// a: [rows ≤ kMaxRows] int8 in [-127, 127], rows a_stride bytes apart, `in` values each (zero-padded to a multiple of kDepthStep).
+  /// a: [rows ≤ kMaxRows] values in [-127, 127] + activation_offset, rows a_stride bytes apart, `in` each, a multiple of kDepthStep.
   /// panels: `panel_count` ≤ kMaxPanels consecutive panels, each in * 16 bytes. panel_sums: [panel_count * 16] Σ_k w[n][k] (for unsigned-by-signed
   /// products). acc: [rows][panel_count * 16] int32, contiguous. No pointer need be aligned beyond its own element.
   void (*gemm_s8)(const int8_t* a, size_t a_stride, int rows, int in, const int8_t* panels, int panel_count, const int32_t* panel_sums, int32_t* acc);
@@ -35,8 +39,8 @@ struct Kernels {
   void (*dequantize)(const int32_t* acc, float a_scale, const float* w_scale, const float* bias, int count, float* out);
 
   /// Symmetric INT8 of one row: scale = max|x| / 127, q = round-half-even(x · (127 / max|x|)); a row below kSmallestMagnitude is all zero and
-  /// gives scale 0. Writes `padded` values, zeros after `count`; padded ≥ count is a multiple of kDepthStep. Returns the scale.
-  /// Bit-equal between instruction sets; q stays in [-127, 127] even where x is not finite.
+  /// gives scale 0. Writes `padded` values + activation_offset, zeros + activation_offset after `count`; padded ≥ count is a multiple of kDepthStep.
+  /// Returns the scale. Bit-equal between instruction sets but for the offset; q stays in [-127, 127] even where x is not finite.
   float (*quantize)(const float* x, int count, int padded, int8_t* q);
 
   /// out = (x − mean) / sqrt(var + epsilon) · gain + bias over one row; variance around the mean.

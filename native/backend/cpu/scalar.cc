@@ -134,7 +134,8 @@ void weighted_half(const float* p, const half_t* v, size_t v_stride, int count, 
 
 }  // namespace
 
-const Kernels kScalarKernels = {"scalar", gemm_s8,  dequantize,    quantize, layer_norm, rms_norm,  gelu_tanh,      gelu_erf, swish,        add,
-                                multiply, gemm_f32, softmax_block, scale,    to_half,    from_half, transpose_half, dot_half, weighted_half};
+const Kernels kScalarKernels = {
+    "scalar", 0,        gemm_s8,  dequantize,    quantize, layer_norm, rms_norm,  gelu_tanh,      gelu_erf, swish,
+    add,      multiply, gemm_f32, softmax_block, scale,    to_half,    from_half, transpose_half, dot_half, weighted_half};
 
 }  // namespace mipha::cpu
