@@ -16,7 +16,7 @@
       # outlive the environment that loaded it.
       'ldflags': ['-Wl,--exclude-libs,ALL', '-Wl,-z,now', '-Wl,-z,nodelete'],
       'conditions': [
-        ['target_arch=="x64"', {'dependencies': ['cpu_avx2', 'cpu_avx512vnni']}],
+        ['target_arch=="x64"', {'dependencies': ['cpu_avx2', 'cpu_avx512vnni', 'cpu_avx512bf16']}],
         ['target_arch=="arm64"', {'dependencies': ['cpu_dotprod']}],
       ],
     },
@@ -35,6 +35,12 @@
           'type': 'static_library',
           'sources': ['<@(avx512vnni_sources)'],
           'cflags': ['<@(avx512vnni_flags)', '-fno-lto'],
+        },
+        {
+          'target_name': 'cpu_avx512bf16',
+          'type': 'static_library',
+          'sources': ['<@(avx512bf16_sources)'],
+          'cflags': ['<@(avx512bf16_flags)', '-fno-lto'],
         },
       ],
     }],

@@ -52,6 +52,7 @@ CpuFeatures detect() {
   found.avx512vl = zmm && (b & bit_AVX512VL);
   found.avx512dq = zmm && (b & bit_AVX512DQ);
   found.avx512vnni = zmm && (c & bit_AVX512VNNI);
+  if (a >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d)) found.avx512bf16 = zmm && (a & bit_AVX512BF16);
   return found;
 }
 

@@ -16,6 +16,7 @@ struct CpuFeatures {
   bool avx512vl = false;
   bool avx512dq = false;
   bool avx512vnni = false;
+  bool avx512bf16 = false;
   bool dotprod = false;  // arm64: SDOT and UDOT
 };
 

@@ -110,12 +110,16 @@ TEST_P(FloatKernel, Dequantize) {
     for (int i = 0; i < count; ++i) acc[i] = (i * 7919 - 30000) * (i % 5 == 0 ? 3001 : 1);
     for (const bool with_bias : {false, true}) {
       Floats out(count + 1, kGuard);
-      kernels.dequantize(acc.data(), 0.03f, w_scale.data(), with_bias ? bias.data() : nullptr, count, out.data());
+      kernels.dequantize(acc.data(), 0.03f, w_scale.data(), with_bias ? bias.data() : nullptr, count, out.data(), false);
       for (int i = 0; i < count; ++i) {
         const double product = static_cast<double>(acc[i]) * 0.03f * w_scale[i], offset = with_bias ? bias[i] : 0;
         // acc to float, the product of the scales, their product, the sum: four roundings of half an epsilon each.
         within(out[i], product + offset, 2 * kEpsilon * (std::fabs(product) + std::fabs(offset)) + kTiny, at("dequantize", i, count));
       }
+      Floats added(count + 1, 3.0f);
+      kernels.dequantize(acc.data(), 0.03f, w_scale.data(), with_bias ? bias.data() : nullptr, count, added.data(), true);
+      for (int i = 0; i < count; ++i) ASSERT_EQ(added[i], 3.0f + out[i]) << at("dequantize, accumulating", i, count);
+      ASSERT_EQ(added[count], 3.0f);
       ASSERT_EQ(out[count], kGuard);
     }
   }

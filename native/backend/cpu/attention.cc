@@ -7,81 +7,183 @@
 namespace mipha::cpu {
 namespace {
 
-constexpr int kTileRows = 64;
-constexpr int kTileKeys = 2 * kBlockRows;
+constexpr int kGroupRows = 384;  // share a tile's transposition, and lie with it in the core's second cache
+constexpr int kTileRows = 32;    // in one product: few, because causal rows would compute what they do not see
+constexpr int kTileKeys = 4 * kBlockRows;
+// Rounding to BF16 changes a value by 2^-9 of itself at most, so a score by 2^-8 Σ |q k| ≤ 2^-8 |q| |k| and, as its terms do not all err the same
+// way, typically by a twentieth of that. This much is what the INT8 products before it put into q and k changes a score of a few units by.
+constexpr float kMostScoreError = 0.25f, kBf16Error = 0x1p-8f;
 constexpr float kNone = -std::numeric_limits<float>::infinity();
+
+int to_vector(int count) {
+  return (count + 15) / 16 * 16;
+}
+
+/// Whether two spans see the same blocks at positions [base, base + kTileKeys) that both of them have.
+bool share_tile(const Attended& a, const Attended& b, int base) {
+  const auto blocks_up_to = [&](const Attended& span) { return std::min(kTileKeys, span.first + span.count - base + kBlockRows - 1) / kBlockRows; };
+  const int count = blocks_up_to(a);
+  return count == blocks_up_to(b) && std::equal(a.blocks + base / kBlockRows, a.blocks + base / kBlockRows + count, b.blocks + base / kBlockRows);
+}
 
 }  // namespace
 
 Attention::Attention(Arena& arena, int threads, int heads, int head_size, int positions)
-    : heads_(heads), head_size_(head_size), padded_head_((head_size + 15) / 16 * 16) {
+    : heads_(heads), head_size_(head_size), padded_head_(to_vector(head_size)) {
   for (int i = 0; i < threads; ++i) {
     Scratch scratch;
-    scratch.q = arena.take<float>(kTileRows * head_size);
+    scratch.q = arena.take<float>(kGroupRows * head_size);
+    scratch.q_bf16 = arena.take<bfloat16_t>(kGroupRows * padded_head_);
+    scratch.q_norm = arena.take<float>(kGroupRows);
+    scratch.sum = arena.take<float>(kGroupRows * padded_head_);
+    scratch.max = arena.take<float>(kGroupRows);
+    scratch.total = arena.take<float>(kGroupRows);
     scratch.keys = arena.take<float>(head_size * kTileKeys);
+    scratch.key_pairs = arena.take<uint32_t>(padded_head_ / 2 * kTileKeys);
+    scratch.key_norm = arena.take<float>(kTileKeys);
     scratch.values = arena.take<float>(kTileKeys * padded_head_);
+    scratch.value_pairs = arena.take<uint32_t>(kTileKeys / 2 * padded_head_);
     scratch.scores = arena.take<float>(std::max(kTileRows * kTileKeys, positions));
-    scratch.sum = arena.take<float>(kTileRows * padded_head_);
-    scratch.max = arena.take<float>(kTileRows);
-    scratch.total = arena.take<float>(kTileRows);
+    scratch.weights = arena.take<bfloat16_t>(kTileRows * kTileKeys);
     scratch_.push_back(scratch);
   }
 }
 
-void Attention::prefill(const Team& team, const CacheBlocks& cache, int layer, const Attended& rows, const float* q, size_t q_stride,
+void Attention::prefill(const Team& team, const CacheBlocks& cache, int layer, const Attended* spans, int span_count, const float* q, size_t q_stride,
                         float* out) const {
-  const int tiles = (rows.count + kTileRows - 1) / kTileRows;
-  team.pool.each(heads_ * tiles, [&](int index, int thread) {
-    prefill_tile(team.kernels, cache, layer, index / tiles, rows, index % tiles * kTileRows, q, q_stride, out, scratch_[thread]);
+  int rows = 0;
+  for (int i = 0; i < span_count; ++i) rows += spans[i].count;
+  const int groups = (rows + kGroupRows - 1) / kGroupRows, group_rows = (rows + groups - 1) / groups;
+  const size_t out_stride = static_cast<size_t>(heads_) * head_size_;
+  const float scale = 1.0f / std::sqrt(static_cast<float>(head_size_));
+  team.pool.each(heads_ * groups, [&](int index, int thread) {
+    const Kernels& kernels = team.kernels;
+    const Scratch& s = scratch_[thread];
+    const int head = index / groups, begin = index % groups * group_rows, end = std::min(rows, begin + group_rows);
+    for (int i = begin; i < end; ++i) {
+      float* const row = s.q + (i - begin) * head_size_;
+      std::copy_n(q + i * q_stride + head * head_size_, head_size_, row);
+      kernels.scale(row, scale, head_size_);
+      if (kernels.bf16 != nullptr) {
+        bfloat16_t* const rounded = s.q_bf16 + (i - begin) * padded_head_;
+        s.q_norm[i - begin] = std::sqrt(kernels.bf16->round(row, rounded, head_size_));
+        std::fill(rounded + head_size_, rounded + padded_head_, bfloat16_t{0});
+      }
+    }
+    std::vector<Part> parts;
+    for (int i = 0, at = 0; i < span_count; at += spans[i++].count) {
+      const int first = std::max(at, begin), last = std::min(at + spans[i].count, end);
+      if (first < last) parts.push_back({spans + i, first - at, last - first, first - begin});
+    }
+    prefill_group(kernels, {cache, layer, head / (heads_ / cache.heads())}, parts.data(), static_cast<int>(parts.size()), s);
+    for (int i = begin; i < end; ++i) {
+      float* const sum = s.sum + (i - begin) * padded_head_;
+      kernels.scale(sum, 1.0f / s.total[i - begin], head_size_);
+      std::copy_n(sum, head_size_, out + i * out_stride + head * head_size_);
+    }
   });
 }
 
-void Attention::prefill_tile(const Kernels& kernels, const CacheBlocks& cache, int layer, int head, const Attended& rows, int first_row,
-                             const float* q, size_t q_stride, float* out, const Scratch& s) const {
-  const int count = std::min(kTileRows, rows.count - first_row), d = head_size_, column = head * d;
-  const int kv_head = head / (heads_ / cache.heads());
-  const float scale = 1.0f / std::sqrt(static_cast<float>(d));
-  for (int i = 0; i < count; ++i) {
-    std::copy_n(q + (first_row + i) * q_stride + column, d, s.q + i * d);
-    s.max[i] = kNone;
-    s.total[i] = 0;
-  }
-  kernels.scale(s.q, scale, static_cast<size_t>(count) * d);
-  std::fill_n(s.sum, count * padded_head_, 0.0f);
+void Attention::prefill_group(const Kernels& kernels, const Head& head, const Part* parts, int part_count, const Scratch& s) const {
+  const int rows = parts[part_count - 1].at + parts[part_count - 1].count;
+  std::fill_n(s.sum, static_cast<size_t>(rows) * padded_head_, 0.0f);
+  std::fill_n(s.max, rows, kNone);
+  std::fill_n(s.total, rows, 0.0f);
+  const auto seen = [](const Part& part) { return part.span->seen(part.first + part.count - 1); };
+  int positions = 0;
+  for (int i = 0; i < part_count; ++i) positions = std::max(positions, seen(parts[i]));
 
-  const int positions = rows.causal ? rows.first + first_row + count : rows.first + rows.count;  // no row of this tile sees further
   for (int base = 0; base < positions; base += kTileKeys) {
-    const int keys = std::min(kTileKeys, positions - base);
-    for (int part = 0; part < kTileKeys; part += kBlockRows) {
-      const int in_part = std::clamp(keys - part, 0, kBlockRows);
-      if (in_part < kBlockRows) {  // gemm_f32 works on whole panels: what lies beyond the last key must be finite
-        for (int i = 0; i < d; ++i) std::fill_n(s.keys + i * kTileKeys + part, kBlockRows, 0.0f);
-        std::fill_n(s.values + part * padded_head_, kBlockRows * padded_head_, 0.0f);
+    for (int i = 0, next; i < part_count; i = next) {
+      next = i + 1;
+      if (seen(parts[i]) <= base) continue;
+      int keys = seen(parts[i]) - base;
+      for (; next < part_count && seen(parts[next]) > base && share_tile(*parts[i].span, *parts[next].span, base); ++next) {
+        keys = std::max(keys, seen(parts[next]) - base);
       }
-      if (in_part == 0) continue;
-      const int block = rows.blocks[(base + part) / kBlockRows];
-      kernels.transpose_half(cache.keys(layer, block, kv_head), d, d, in_part, s.keys + part, kTileKeys);
-      const half_t* values = cache.values(layer, block, kv_head);
-      for (int i = 0; i < in_part; ++i) kernels.from_half(values + i * d, s.values + (part + i) * padded_head_, d);
+      Tile tile = make_tile(kernels, head, parts[i].span->blocks, base, std::min(keys, kTileKeys), s);
+      for (const Part* part = parts + i; part < parts + next; ++part) {
+        for (int row = 0; row < part->count; row += kTileRows) add_tile(kernels, tile, *part, row, std::min(kTileRows, part->count - row), s);
+      }
     }
-    kernels.gemm_f32(s.q, d, count, d, s.keys, kTileKeys, kTileKeys, s.scores, kTileKeys, false);
-    for (int i = 0; i < count; ++i) {
-      float* row = s.scores + i * kTileKeys;
-      const int seen = rows.causal ? std::clamp(rows.first + first_row + i + 1 - base, 0, keys) : keys;
-      std::fill(row + seen, row + kTileKeys, 0.0f);
-      if (seen == 0) continue;
-      const float before = s.max[i];
-      const float total = kernels.softmax_block(row, seen, &s.max[i]);
-      const float correction = before == kNone ? 0.0f : std::exp(before - s.max[i]);
-      s.total[i] = s.total[i] * correction + total;
-      if (correction != 1.0f) kernels.scale(s.sum + i * padded_head_, correction, padded_head_);
-    }
-    kernels.gemm_f32(s.scores, kTileKeys, count, kTileKeys, s.values, padded_head_, padded_head_, s.sum, padded_head_, true);
   }
-  const size_t out_stride = static_cast<size_t>(heads_) * d;
+}
+
+/// Products work on whole vectors: what lies in one beyond the last key is made zero, because it must be finite.
+Attention::Tile Attention::make_tile(const Kernels& kernels, const Head& head, const int* blocks, int base, int keys, const Scratch& s) const {
+  Tile tile{head, blocks, base, keys, false};
+  for (int part = 0; part < keys; part += kBlockRows) {
+    const int count = std::min(kBlockRows, keys - part), block = blocks[(base + part) / kBlockRows];
+    const half_t* const v = head.cache.values(head.layer, block, head.kv);
+    if (kernels.bf16 == nullptr) {
+      float* const values = s.values + part * padded_head_;
+      for (int i = 0; i < count; ++i) kernels.from_half(v + i * head_size_, values + i * padded_head_, head_size_);
+      std::fill(values + count * padded_head_, values + to_vector(count) * padded_head_, 0.0f);
+      continue;
+    }
+    kernels.bf16->pair_keys(head.cache.keys(head.layer, block, head.kv), head_size_, count, s.key_pairs + part, kTileKeys, s.key_norm + part);
+    for (int i = part; i < part + count; ++i) s.key_norm[i] = std::max(std::sqrt(s.key_norm[i]), i > 0 ? s.key_norm[i - 1] : 0.0f);
+    kernels.bf16->pair_values(v, head_size_, count, s.value_pairs + part / 2 * padded_head_, padded_head_);
+    const int made = (count + 1) / 2, needed = to_vector(count) / 2;
+    std::fill_n(s.value_pairs + (part / 2 + made) * padded_head_, (needed - made) * padded_head_, 0u);
+  }
+  if (kernels.bf16 == nullptr) make_f32_keys(kernels, tile, s);
+  return tile;
+}
+
+void Attention::make_f32_keys(const Kernels& kernels, Tile& tile, const Scratch& s) const {
+  for (int part = 0; part < tile.keys; part += kBlockRows) {
+    const int count = std::min(kBlockRows, tile.keys - part), block = tile.blocks[(tile.base + part) / kBlockRows];
+    if (count < kBlockRows) {
+      for (int i = 0; i < head_size_; ++i) std::fill_n(s.keys + i * kTileKeys + part, kBlockRows, 0.0f);
+    }
+    kernels.transpose_half(tile.head.cache.keys(tile.head.layer, block, tile.head.kv), head_size_, head_size_, count, s.keys + part, kTileKeys);
+  }
+  tile.f32_keys = true;
+}
+
+void Attention::score(const Kernels& kernels, Tile& tile, int at, int count, const int* seen, int columns, const Scratch& s) const {
+  const auto in_bf16 = [&](int i) {
+    return kernels.bf16 != nullptr && kBf16Error * s.q_norm[at + i] * s.key_norm[std::max(seen[i], 1) - 1] <= kMostScoreError;
+  };
+  for (int i = 0, next; i < count; i = next) {
+    const bool bf16 = in_bf16(i);
+    for (next = i + 1; next < count && in_bf16(next) == bf16;) ++next;
+    float* const scores = s.scores + i * kTileKeys;
+    if (bf16) {
+      kernels.bf16->gemm(s.q_bf16 + (at + i) * padded_head_, padded_head_, next - i, (head_size_ + 1) / 2, s.key_pairs, kTileKeys, columns, scores,
+                         kTileKeys, false);
+      continue;
+    }
+    if (!tile.f32_keys) make_f32_keys(kernels, tile, s);
+    kernels.gemm_f32(s.q + (at + i) * head_size_, head_size_, next - i, head_size_, s.keys, kTileKeys, columns, scores, kTileKeys, false);
+  }
+}
+
+void Attention::add_tile(const Kernels& kernels, Tile& tile, const Part& part, int row, int count, const Scratch& s) const {
+  const int at = part.at + row;
+  int seen[kTileRows] = {};
+  for (int i = 0; i < count; ++i) seen[i] = std::clamp(part.span->seen(part.first + row + i) - tile.base, 0, tile.keys);
+  const int columns = to_vector(seen[count - 1]);
+  if (columns == 0) return;
+  score(kernels, tile, at, count, seen, columns, s);
   for (int i = 0; i < count; ++i) {
-    kernels.scale(s.sum + i * padded_head_, 1.0f / s.total[i], d);
-    std::copy_n(s.sum + i * padded_head_, d, out + (first_row + i) * out_stride + column);
+    float* const scores = s.scores + i * kTileKeys;
+    std::fill(scores + seen[i], scores + columns, 0.0f);
+    if (seen[i] > 0) {
+      float &max = s.max[at + i], &total = s.total[at + i];
+      const float before = max, added = kernels.softmax_block(scores, seen[i], &max);
+      const float correction = before == kNone ? 0.0f : std::exp(before - max);
+      total = total * correction + added;
+      if (correction != 1.0f) kernels.scale(s.sum + (at + i) * padded_head_, correction, padded_head_);
+    }
+    if (kernels.bf16 != nullptr) kernels.bf16->round(scores, s.weights + i * kTileKeys, columns);
+  }
+  float* const sum = s.sum + at * padded_head_;
+  if (kernels.bf16 != nullptr) {
+    kernels.bf16->gemm(s.weights, kTileKeys, count, columns / 2, s.value_pairs, padded_head_, padded_head_, sum, padded_head_, true);
+  } else {
+    kernels.gemm_f32(s.scores, kTileKeys, count, columns, s.values, padded_head_, padded_head_, sum, padded_head_, true);
   }
 }
 

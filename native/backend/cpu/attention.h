@@ -12,6 +12,9 @@ struct Attended {
   int first = 0;                // position of row 0
   int count = 0;                // rows
   bool causal = true;           // row i sees positions 0..first + i; otherwise every row sees 0..first + count − 1
+
+  /// Positions that row `row` sees.
+  int seen(int row) const { return first + (causal ? row + 1 : count); }
 };
 
 class Attention {
@@ -19,8 +22,12 @@ class Attention {
   /// Scratch for `threads` threads; `positions` is the longest sequence. `heads` are those of q, a multiple of the cache's.
   Attention(Arena& arena, int threads, int heads, int head_size, int positions);
 
-  /// Prefill: q [count, q_stride] holds all heads side by side; out [count, heads * head_size].
-  void prefill(const Team& team, const CacheBlocks& cache, int layer, const Attended& rows, const float* q, size_t q_stride, float* out) const;
+  /// Prefill of consecutive spans, each of another sequence: q [Σ spans[i].count, q_stride] holds all heads side by side; out
+  /// [Σ spans[i].count, heads * head_size]. Blocks that spans share are made ready for their product once.
+  /// With kernels for BF16, weights and values are multiplied in BF16, and so are q and k where that changes no score by more than kMostScoreError;
+  /// elsewhere in f32. What a row gets does not depend on the rows beside it.
+  void prefill(const Team& team, const CacheBlocks& cache, int layer, const Attended* spans, int span_count, const float* q, size_t q_stride,
+               float* out) const;
 
   /// Decode: one row for each of `count` sequences; rows[i].count == 1. Heads are the unit of work, so that blocks shared by the sequences
   /// of a batch are still in the core's cache when the next sequence reads them.
@@ -29,16 +36,46 @@ class Attention {
 
  private:
   struct Scratch {
-    float* q;       // [kTileRows, head_size] scaled
-    float* keys;    // [head_size, kTileKeys] transposed
-    float* values;  // [kTileKeys, padded_head]
-    float* scores;  // [kTileRows, kTileKeys], or [positions] in decode
-    float* sum;     // [kTileRows, padded_head]
-    float* max;     // [kTileRows]
-    float* total;   // [kTileRows]
+    float* q;               // [kGroupRows, head_size] scaled
+    bfloat16_t* q_bf16;     // [kGroupRows, padded_head]
+    float* q_norm;          // [kGroupRows]
+    float* sum;             // [kGroupRows, padded_head]
+    float* max;             // [kGroupRows]
+    float* total;           // [kGroupRows]
+    float* keys;            // [head_size, kTileKeys] transposed, or
+    uint32_t* key_pairs;    // [padded_head / 2, kTileKeys]
+    float* key_norm;        // [kTileKeys] the largest up to each key
+    float* values;          // [kTileKeys, padded_head], or
+    uint32_t* value_pairs;  // [kTileKeys / 2, padded_head]
+    float* scores;          // [kTileRows, kTileKeys], or [positions] in decode
+    bfloat16_t* weights;    // [kTileRows, kTileKeys]
   };
-  void prefill_tile(const Kernels& kernels, const CacheBlocks& cache, int layer, int head, const Attended& rows, int first_row, const float* q,
-                    size_t q_stride, float* out, const Scratch& scratch) const;
+  /// Rows [first, first + count) of a span; they are rows [at, at + count) of the scratch.
+  struct Part {
+    const Attended* span;
+    int first, count, at;
+  };
+  /// A head of a layer, where it lies.
+  struct Head {
+    const CacheBlocks& cache;
+    int layer, kv;
+  };
+
+  /// Positions [base, base + keys) of a head, whose keys and values lie ready in the scratch.
+  struct Tile {
+    const Head& head;
+    const int* blocks;
+    int base, keys;
+    bool f32_keys;  // ready too
+  };
+
+  void prefill_group(const Kernels& kernels, const Head& head, const Part* parts, int part_count, const Scratch& scratch) const;
+  Tile make_tile(const Kernels& kernels, const Head& head, const int* blocks, int base, int keys, const Scratch& scratch) const;
+  void make_f32_keys(const Kernels& kernels, Tile& tile, const Scratch& scratch) const;
+  /// Adds that tile to the sums of `count` ≤ kTileRows rows of a part, from its row `row` on.
+  void add_tile(const Kernels& kernels, Tile& tile, const Part& part, int row, int count, const Scratch& scratch) const;
+  /// Fills scratch.scores [count, columns] for rows [at, at + count) of the scratch; row i sees the first seen[i] keys of the tile.
+  void score(const Kernels& kernels, Tile& tile, int at, int count, const int* seen, int columns, const Scratch& scratch) const;
   void decode_row(const Kernels& kernels, const CacheBlocks& cache, int layer, int head, const Attended& row, const float* q, float* out,
                   const Scratch& scratch) const;
 

@@ -9,7 +9,7 @@ namespace mipha::cpu {
 namespace {
 
 struct Runnable {
-  const Kernels* rows[3];
+  const Kernels* rows[4];
   int count = 0;
 
   void add_if(bool supported, const Kernels& row) {
@@ -17,11 +17,22 @@ struct Runnable {
   }
 };
 
+#if defined(__x86_64__)
+Kernels with_bf16(Kernels row, const char* name, const Bf16Kernels& bf16) {
+  row.name = name;
+  row.bf16 = &bf16;
+  return row;
+}
+#endif
+
 Runnable runnable(const CpuFeatures& cpu) {
   Runnable list;
 #if defined(__x86_64__)
   const bool avx2 = cpu.avx2 && cpu.fma && cpu.f16c;
-  list.add_if(avx2 && cpu.avx512f && cpu.avx512bw && cpu.avx512vl && cpu.avx512dq && cpu.avx512vnni, kAvx512VnniKernels);
+  const bool avx512 = avx2 && cpu.avx512f && cpu.avx512bw && cpu.avx512vl && cpu.avx512dq && cpu.avx512vnni;
+  static const Kernels avx512bf16 = with_bf16(kAvx512VnniKernels, "avx512bf16", kAvx512Bf16Kernels);
+  list.add_if(avx512 && cpu.avx512bf16, avx512bf16);
+  list.add_if(avx512, kAvx512VnniKernels);
   list.add_if(avx2, kAvx2Kernels);
 #elif defined(__aarch64__)
   list.add_if(cpu.dotprod, kDotprodKernels);

@@ -75,13 +75,17 @@ inline float total(const float* x, int count, float filler, F f) {
   return sum(add(add(sums[0], sums[1]), add(sums[2], sums[3])));
 }
 
-void dequantize(const int32_t* acc, float a_scale, const float* w_scale, const float* bias, int count, float* out) {
+void dequantize(const int32_t* acc, float a_scale, const float* w_scale, const float* bias, int count, float* out, bool accumulate) {
   const Vec scale = set1(a_scale), zero = set1(0.0f);
   int i = 0;
-  for (; i + kLanes <= count; i += kLanes) store(out + i, fma(from_int(acc + i), mul(scale, load(w_scale + i)), bias ? load(bias + i) : zero));
+  for (; i + kLanes <= count; i += kLanes) {
+    const Vec y = fma(from_int(acc + i), mul(scale, load(w_scale + i)), bias ? load(bias + i) : zero);
+    store(out + i, accumulate ? add(load(out + i), y) : y);
+  }
   if (const int rest = count - i) {
     const Vec offset = bias ? load_part(bias + i, rest, zero) : zero;
-    store_part(out + i, fma(from_int_part(acc + i, rest), mul(scale, load_part(w_scale + i, rest, zero)), offset), rest);
+    const Vec y = fma(from_int_part(acc + i, rest), mul(scale, load_part(w_scale + i, rest, zero)), offset);
+    store_part(out + i, accumulate ? add(load_part(out + i, rest, zero), y) : y, rest);
   }
 }
 

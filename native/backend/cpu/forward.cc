@@ -189,7 +189,7 @@ void Forward::rotate_and_store(const Team& team, const BlockConfig& config, cons
   }
 }
 
-/// Long spans go through prefill, runs of single rows together through decode.
+/// Runs of longer spans go together through prefill, runs of single rows together through decode.
 void Forward::attend(const Team& team, const BlockConfig& config, const Sight& sight) {
   const size_t stride = config.qkv_width(), width = config.attention_width();
   size_t row = 0;
@@ -197,8 +197,11 @@ void Forward::attend(const Team& team, const BlockConfig& config, const Sight& s
     const float* q = qkv_ + row * stride;
     float* out = attended_ + row * width;
     if (sight.spans[s].count > 1) {
-      sight.attention.prefill(team, sight.cache, sight.layer, sight.spans[s], q, stride, out);
-      row += sight.spans[s++].count;
+      int long_spans = 0, rows = 0;
+      for (; s + long_spans < sight.span_count && sight.spans[s + long_spans].count > 1; ++long_spans) rows += sight.spans[s + long_spans].count;
+      sight.attention.prefill(team, sight.cache, sight.layer, sight.spans + s, long_spans, q, stride, out);
+      row += rows;
+      s += long_spans;
       continue;
     }
     int singles = 1;

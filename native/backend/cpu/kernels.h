@@ -21,9 +21,31 @@ constexpr float kSmallestMagnitude = 0x1p-120f;
 
 // f16 cache rows are stored as raw IEEE half bits.
 using half_t = uint16_t;
+// The upper half of a float's bits.
+using bfloat16_t = uint16_t;
+
+/// Attention's products in BF16, where the CPU has them: pairs of values multiplied and added into f32. Rounding is to the nearest, ties to even;
+/// subnormal values may count as zero.
+struct Bf16Kernels {
+  /// Returns Σ out².
+  float (*round)(const float* x, bfloat16_t* out, size_t count);
+
+  /// Keys k [count][head_size] → out [(head_size + 1) / 2][out_stride]: the two values of a pair of each key, the first in the low half. `count`
+  /// is filled up to a multiple of 16 with zeros, an odd head_size with one. squares [count, filled up] Σ of the squares of each key, rounded.
+  void (*pair_keys)(const half_t* k, int head_size, int count, uint32_t* out, size_t out_stride, float* squares);
+
+  /// Values v [count][head_size] → out [(count + 1) / 2][out_stride]: the values of each pair of rows. head_size is filled up to a multiple of 16
+  /// with zeros, an odd count with a row of them.
+  void (*pair_values)(const half_t* v, int head_size, int count, uint32_t* out, size_t out_stride);
+
+  /// c[m][n] = Σ over pairs of a[m] · b[..][n] (+ c when accumulate): a [rows][2 * pairs], a_stride even; b [pairs][columns], columns a multiple
+  /// of 16.
+  void (*gemm)(const bfloat16_t* a, size_t a_stride, int rows, int pairs, const uint32_t* b, size_t b_stride, int columns, float* c, size_t c_stride,
+               bool accumulate);
+};
 
 struct Kernels {
-  const char* name;  // "scalar", "avx2", "avx512vnni", "dotprod"
+  const char* name;  // "scalar", "avx2", "avx512vnni", "avx512bf16", "dotprod"
 
   /// What quantize adds to every value it stores, padding included, and gemm_s8 expects: 0, or 128 where the product is unsigned by signed, so that
   /// the values are then uint8 in [1, 255].
@@ -35,8 +57,8 @@ struct Kernels {
   /// products). acc: [rows][panel_count * 16] int32, contiguous. No pointer need be aligned beyond its own element.
   void (*gemm_s8)(const int8_t* a, size_t a_stride, int rows, int in, const int8_t* panels, int panel_count, const int32_t* panel_sums, int32_t* acc);
 
-  /// out[n] = acc[n] · (a_scale · w_scale[n]) + bias[n]; bias may be null.
-  void (*dequantize)(const int32_t* acc, float a_scale, const float* w_scale, const float* bias, int count, float* out);
+  /// out[n] = acc[n] · (a_scale · w_scale[n]) + bias[n] (+ out[n] when accumulate); bias may be null.
+  void (*dequantize)(const int32_t* acc, float a_scale, const float* w_scale, const float* bias, int count, float* out, bool accumulate);
 
   /// Symmetric INT8 of one row: scale = max|x| / 127, q = round-half-even(x · (127 / max|x|)); a row below kSmallestMagnitude is all zero and
   /// gives scale 0. Writes `padded` values + activation_offset, zeros + activation_offset after `count`; padded ≥ count is a multiple of kDepthStep.
@@ -74,6 +96,9 @@ struct Kernels {
   void (*dot_half)(const float* q, const half_t* k, size_t k_stride, int count, int head_size, float* scores);
   /// out[d] += Σ_i p[i] · v[i][d].
   void (*weighted_half)(const float* p, const half_t* v, size_t v_stride, int count, int head_size, float* out);
+
+  /// Null where the CPU has none: attention is then in f32 throughout.
+  const Bf16Kernels* bf16 = nullptr;
 };
 
 /// Rows of the table this binary has and this CPU can run, best first; the last is always scalar.

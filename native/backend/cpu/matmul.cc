@@ -20,18 +20,14 @@ void tile_s8(const Kernels& kernels, const PackedLinear& weight, const Activatio
   const int panels = (columns + kPanel - 1) / kPanel, padded_in = weight.padded_in();
   const float* bias = weight.bias ? weight.bias + first : nullptr;
   int32_t acc[kMaxRows * kTile];
-  float y[kTile];
   for (int row = 0, count; row < rows.count; row += count) {
     count = next_rows(rows.count - row);
     kernels.gemm_s8(rows.quantized + static_cast<size_t>(row) * padded_in, padded_in, count, padded_in,
                     weight.tiles + static_cast<size_t>(first) * padded_in, panels, weight.sums + first, acc);
     for (int i = 0; i < count; ++i) {
       float* to = out + (row + i) * out_stride + first;
-      kernels.dequantize(acc + i * panels * kPanel, rows.scale[row + i], weight.scale + first, bias, columns, epilogue == Epilogue::kAdd ? y : to);
-      if (epilogue == Epilogue::kAdd)
-        kernels.add(to, y, columns);
-      else if (epilogue != Epilogue::kStore)
-        activate(kernels, epilogue, to, columns);
+      kernels.dequantize(acc + i * panels * kPanel, rows.scale[row + i], weight.scale + first, bias, columns, to, epilogue == Epilogue::kAdd);
+      activate(kernels, epilogue, to, columns);
     }
   }
 }
@@ -52,7 +48,7 @@ void tile_f32(const Kernels& kernels, const PackedLinear& weight, const Activati
         continue;
       }
       std::copy(from, from + columns, to);  // whole panels were computed, and the row may end before
-      if (epilogue != Epilogue::kStore) activate(kernels, epilogue, to, columns);
+      activate(kernels, epilogue, to, columns);
     }
   }
 }

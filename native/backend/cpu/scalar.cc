@@ -1,6 +1,7 @@
 // The scalar twin: what every kernel computes, in plain loops. Also what a CPU without any of the other rows runs.
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "backend/cpu/tables.h"
 #include "core/half.h"
@@ -26,8 +27,11 @@ void gemm_s8(const int8_t* a, size_t a_stride, int rows, int in, const int8_t* p
   }
 }
 
-void dequantize(const int32_t* acc, float a_scale, const float* w_scale, const float* bias, int count, float* out) {
-  for (int n = 0; n < count; ++n) out[n] = static_cast<float>(acc[n]) * (a_scale * w_scale[n]) + (bias ? bias[n] : 0.0f);
+void dequantize(const int32_t* acc, float a_scale, const float* w_scale, const float* bias, int count, float* out, bool accumulate) {
+  for (int n = 0; n < count; ++n) {
+    const float y = static_cast<float>(acc[n]) * (a_scale * w_scale[n]) + (bias ? bias[n] : 0.0f);
+    out[n] = accumulate ? out[n] + y : y;
+  }
 }
 
 float quantize(const float* x, int count, int padded, int8_t* q) {
@@ -132,7 +136,70 @@ void weighted_half(const float* p, const half_t* v, size_t v_stride, int count, 
   }
 }
 
+/// To the nearest, ties to even.
+bfloat16_t to_bf16(float x) {
+  uint32_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  return static_cast<bfloat16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+float from_bf16(bfloat16_t x) {
+  const uint32_t bits = static_cast<uint32_t>(x) << 16;
+  float value;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+float round_bf16(const float* x, bfloat16_t* out, size_t count) {
+  float squares = 0;
+  for (size_t i = 0; i < count; ++i) {
+    out[i] = to_bf16(x[i]);
+    squares += from_bf16(out[i]) * from_bf16(out[i]);
+  }
+  return squares;
+}
+
+uint32_t pair_of(half_t low, half_t high) {
+  return to_bf16(mipha::from_half(low)) | static_cast<uint32_t>(to_bf16(mipha::from_half(high))) << 16;
+}
+
+void pair_keys(const half_t* k, int head_size, int count, uint32_t* out, size_t out_stride, float* squares) {
+  const auto value = [&](int key, int d) { return key < count && d < head_size ? k[key * head_size + d] : half_t{0}; };
+  for (int key = 0; key < (count + 15) / 16 * 16; ++key) {
+    squares[key] = 0;
+    for (int d = 0; d < head_size; d += 2) {
+      const uint32_t pair = out[d / 2 * out_stride + key] = pair_of(value(key, d), value(key, d + 1));
+      const float low = from_bf16(static_cast<bfloat16_t>(pair)), high = from_bf16(static_cast<bfloat16_t>(pair >> 16));
+      squares[key] += low * low + high * high;
+    }
+  }
+}
+
+void pair_values(const half_t* v, int head_size, int count, uint32_t* out, size_t out_stride) {
+  const auto value = [&](int row, int d) { return row < count && d < head_size ? v[row * head_size + d] : half_t{0}; };
+  for (int row = 0; row < count; row += 2) {
+    for (int d = 0; d < (head_size + 15) / 16 * 16; ++d) out[row / 2 * out_stride + d] = pair_of(value(row, d), value(row + 1, d));
+  }
+}
+
+void gemm_bf16(const bfloat16_t* a, size_t a_stride, int rows, int pairs, const uint32_t* b, size_t b_stride, int columns, float* c, size_t c_stride,
+               bool accumulate) {
+  for (int m = 0; m < rows; ++m) {
+    for (int n = 0; n < columns; ++n) {
+      float sum = accumulate ? c[m * c_stride + n] : 0;
+      for (int k = 0; k < pairs; ++k) {
+        const uint32_t pair = b[k * b_stride + n];
+        sum += from_bf16(a[m * a_stride + 2 * k]) * from_bf16(static_cast<bfloat16_t>(pair));
+        sum += from_bf16(a[m * a_stride + 2 * k + 1]) * from_bf16(static_cast<bfloat16_t>(pair >> 16));
+      }
+      c[m * c_stride + n] = sum;
+    }
+  }
+}
+
 }  // namespace
+
+const Bf16Kernels kScalarBf16Kernels = {round_bf16, pair_keys, pair_values, gemm_bf16};
 
 const Kernels kScalarKernels = {
     "scalar", 0,        gemm_s8,  dequantize,    quantize, layer_norm, rms_norm,  gelu_tanh,      gelu_erf, swish,
