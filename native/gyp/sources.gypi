@@ -102,6 +102,6 @@
     "avx2_flags": ["-mavx2", "-mfma", "-mf16c"],
     "avx512vnni_flags": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni", "-mavx2", "-mfma", "-mf16c"],
     "avx512bf16_flags": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512bf16", "-mavx2", "-mfma", "-mf16c"],
-    "dotprod_flags": ["-march=armv8.2-a+dotprod"]
+    "dotprod_flags": ["-march=armv8.2-a+dotprod", "-fno-schedule-insns"]
   }
 }

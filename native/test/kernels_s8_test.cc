@@ -128,6 +128,7 @@ TEST_P(GemmS8, DeepSums) {
     check(kMaxRows, kMaxPanels * kPanel, 4352, pattern, 0);
     check(1, kMaxPanels * kPanel, 10240, pattern, 0);
     check(3, kPanel, 10240, pattern, 0);
+    check(13, 3 * kPanel, 2112, pattern, 0);  // a depth that kernels which divide it cannot divide evenly
   }
   check(2, kPanel, 65536, patterns()[1], 0);  // the deepest that the contract allows, at the largest sum
 }
