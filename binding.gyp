@@ -17,7 +17,7 @@
       'ldflags': ['-Wl,--exclude-libs,ALL', '-Wl,-z,now', '-Wl,-z,nodelete'],
       'conditions': [
         ['target_arch=="x64"', {'dependencies': ['cpu_avx2', 'cpu_avx512vnni', 'cpu_avx512bf16']}],
-        ['target_arch=="arm64"', {'dependencies': ['cpu_dotprod']}],
+        ['target_arch=="arm64"', {'dependencies': ['cpu_dotprod', 'cpu_i8mm']}],
       ],
     },
   ],
@@ -51,6 +51,12 @@
           'type': 'static_library',
           'sources': ['<@(dotprod_sources)'],
           'cflags': ['<@(dotprod_flags)', '-fno-lto'],
+        },
+        {
+          'target_name': 'cpu_i8mm',
+          'type': 'static_library',
+          'sources': ['<@(i8mm_sources)'],
+          'cflags': ['<@(i8mm_flags)', '-fno-lto'],
         },
       ],
     }],

@@ -19,7 +19,7 @@ namespace {
 #if defined(__x86_64__)
 constexpr const char* kCompiled[] = {"avx512vnni", "avx2", "scalar"};
 #elif defined(__aarch64__)
-constexpr const char* kCompiled[] = {"dotprod", "scalar"};
+constexpr const char* kCompiled[] = {"i8mm", "dotprod", "scalar"};
 #endif
 
 Napi::Array strings_to_js(Napi::Env env, const std::vector<std::string>& strings) {

@@ -59,9 +59,10 @@ CpuFeatures detect() {
 #elif defined(__aarch64__)
 
 CpuFeatures detect() {
-  constexpr unsigned long kHwcapAsimdDp = 1ul << 20;  // Linux arm64 ELF hwcaps
+  constexpr unsigned long kHwcapAsimdDp = 1ul << 20, kHwcap2I8mm = 1ul << 13;  // Linux arm64 ELF hwcaps
   CpuFeatures found;
   found.dotprod = getauxval(AT_HWCAP) & kHwcapAsimdDp;
+  found.i8mm = getauxval(AT_HWCAP2) & kHwcap2I8mm;
   return found;
 }
 

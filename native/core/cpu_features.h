@@ -18,6 +18,7 @@ struct CpuFeatures {
   bool avx512vnni = false;
   bool avx512bf16 = false;
   bool dotprod = false;  // arm64: SDOT and UDOT
+  bool i8mm = false;     // arm64: SMMLA
 };
 
 /// Asked once, then remembered.

@@ -277,11 +277,14 @@ TEST(CpuFeatures, AgreesWithTheKernelsList) {
   EXPECT_EQ(found.avx512vl, listed("avx512vl"));
   EXPECT_EQ(found.avx512dq, listed("avx512dq"));
   EXPECT_EQ(found.avx512vnni, listed("avx512_vnni"));
-  EXPECT_FALSE(found.dotprod);
+  EXPECT_FALSE(found.dotprod || found.i8mm);
 #else
   EXPECT_FALSE(cpu_features().avx2 || cpu_features().avx512f);
   if (text.find(" asimddp") != std::string::npos) {
     EXPECT_TRUE(cpu_features().dotprod);
+  }
+  if (text.find(" i8mm") != std::string::npos) {
+    EXPECT_TRUE(cpu_features().i8mm);
   }
 #endif
 }

@@ -219,6 +219,10 @@ TEST(Dispatch, BestFirstScalarLast) {
   EXPECT_STREQ(list.rows[list.count - 1]->name, "scalar");
   for (int i = 0; i < list.count; ++i) EXPECT_EQ(find_kernels(list.rows[i]->name), list.rows[i]);
   EXPECT_EQ(find_kernels("sse9"), nullptr);
+  // Of the processor that qemu pretends to be (CMakeLists.txt).
+  if (const char* best = std::getenv("MIPHA_BEST_ROW")) {
+    EXPECT_STREQ(list.rows[0]->name, best);
+  }
 }
 
 TEST(Dispatch, RowsFollowTheCpu) {
@@ -227,6 +231,7 @@ TEST(Dispatch, RowsFollowTheCpu) {
   EXPECT_EQ(find_kernels("avx2") != nullptr, avx2);
   EXPECT_EQ(find_kernels("avx512vnni") != nullptr, avx2 && cpu.avx512f && cpu.avx512bw && cpu.avx512vl && cpu.avx512dq && cpu.avx512vnni);
   EXPECT_EQ(find_kernels("dotprod") != nullptr, cpu.dotprod);
+  EXPECT_EQ(find_kernels("i8mm") != nullptr, cpu.dotprod && cpu.i8mm);
 }
 
 TEST(Dispatch, EnvironmentForcesARowOnlyWithoutAName) {

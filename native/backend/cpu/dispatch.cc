@@ -35,6 +35,7 @@ Runnable runnable(const CpuFeatures& cpu) {
   list.add_if(avx512, kAvx512VnniKernels);
   list.add_if(avx2, kAvx2Kernels);
 #elif defined(__aarch64__)
+  list.add_if(cpu.dotprod && cpu.i8mm, kI8mmKernels);
   list.add_if(cpu.dotprod, kDotprodKernels);
 #endif
   list.add_if(true, kScalarKernels);

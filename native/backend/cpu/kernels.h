@@ -45,7 +45,7 @@ struct Bf16Kernels {
 };
 
 struct Kernels {
-  const char* name;  // "scalar", "avx2", "avx512vnni", "avx512bf16", "dotprod"
+  const char* name;  // "scalar", "avx2", "avx512vnni", "avx512bf16", "dotprod", "i8mm"
 
   /// What quantize adds to every value it stores, padding included, and gemm_s8 expects: 0, or 128 where the product is unsigned by signed, so that
   /// the values are then uint8 in [1, 255].

@@ -1,4 +1,4 @@
-// The vector wrapper of float_kernels-inl.h on AArch64 NEON: 4 floats. Included by dotprod.cc only.
+// The vector wrapper of float_kernels-inl.h on AArch64 NEON: 4 floats. Included by dotprod.cc and i8mm.cc.
 #pragma once
 
 #include <arm_neon.h>

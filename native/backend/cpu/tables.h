@@ -9,6 +9,7 @@ extern const Kernels kScalarKernels;
 extern const Kernels kAvx2Kernels;        // x86-64 only
 extern const Kernels kAvx512VnniKernels;  // x86-64 only
 extern const Kernels kDotprodKernels;     // AArch64 only
+extern const Kernels kI8mmKernels;        // AArch64 only
 
 extern const Bf16Kernels kScalarBf16Kernels;  // the readable twin, for tests: scalar's own attention is in f32
 extern const Bf16Kernels kAvx512Bf16Kernels;  // x86-64 only
