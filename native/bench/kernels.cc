@@ -17,6 +17,8 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 namespace mipha::cpu {
@@ -77,6 +79,42 @@ __attribute__((target("avx2,fma"))) double fp32_ops_256(volatile int* sink) {
   for (const auto& sum : sums) *sink = static_cast<int>(_mm256_cvtss_f32(sum));
   return 16.0 * kChains * kPeakSteps;
 }
+#elif defined(__aarch64__)
+__attribute__((target("arch=armv8.2-a+i8mm"))) double int8_ops_i8mm(volatile int* sink) {
+  int32x4_t sums[kChains];
+  const int8x16_t a = vdupq_n_s8(3), b = vdupq_n_s8(5);
+  for (auto& sum : sums) sum = vdupq_n_s32(*sink);
+  for (int i = 0; i < kPeakSteps; ++i) {
+#pragma GCC unroll 12
+    for (auto& sum : sums) sum = vmmlaq_s32(sum, a, b);
+  }
+  for (const auto& sum : sums) *sink = vgetq_lane_s32(sum, 0);
+  return 64.0 * kChains * kPeakSteps;
+}
+
+__attribute__((target("arch=armv8.2-a+dotprod"))) double int8_ops_dotprod(volatile int* sink) {
+  int32x4_t sums[kChains];
+  const int8x16_t a = vdupq_n_s8(3), b = vdupq_n_s8(5);
+  for (auto& sum : sums) sum = vdupq_n_s32(*sink);
+  for (int i = 0; i < kPeakSteps; ++i) {
+#pragma GCC unroll 12
+    for (auto& sum : sums) sum = vdotq_s32(sum, a, b);
+  }
+  for (const auto& sum : sums) *sink = vgetq_lane_s32(sum, 0);
+  return 32.0 * kChains * kPeakSteps;
+}
+
+double fp32_ops_neon(volatile int* sink) {
+  float32x4_t sums[kChains];
+  const float32x4_t a = vdupq_n_f32(0.5f), b = vdupq_n_f32(0.25f);
+  for (auto& sum : sums) sum = vdupq_n_f32(static_cast<float>(*sink));
+  for (int i = 0; i < kPeakSteps; ++i) {
+#pragma GCC unroll 12
+    for (auto& sum : sums) sum = vfmaq_f32(sum, a, b);
+  }
+  for (const auto& sum : sums) *sink = static_cast<int>(vgetq_lane_f32(sum, 0));
+  return 8.0 * kChains * kPeakSteps;
+}
 #endif
 
 struct Limits {
@@ -108,6 +146,15 @@ Limits measure_limits(ThreadPool& pool) {
   } else if (cpu.fma) {
     limits.fp32_per_second = rate(pool, [] { return fp32_ops_256(&sink); });
   }
+#elif defined(__aarch64__)
+  static volatile int sink;
+  const CpuFeatures& cpu = cpu_features();
+  if (cpu.i8mm) {
+    limits.int8_per_second = rate(pool, [] { return int8_ops_i8mm(&sink); });
+  } else if (cpu.dotprod) {
+    limits.int8_per_second = rate(pool, [] { return int8_ops_dotprod(&sink); });
+  }
+  limits.fp32_per_second = rate(pool, [] { return fp32_ops_neon(&sink); });
 #endif
   return limits;
 }
