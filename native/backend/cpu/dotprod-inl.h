@@ -18,6 +18,7 @@ constexpr int kSdotRows = 6;
 // Values of depth that all rows pass before the next: 16 KiB of a panel stay in the L1 cache (64 KiB) and 48 rows of it in the L2 (256 KiB), where a
 // whole panel of Phi-2's fc2 has 160 KiB and its rows 480.
 constexpr int kDepthChunk = 1024;
+static_assert(kDepthChunk % kDepthStep == 0, "next_depth() would exceed it");
 
 /// Of `left`, a multiple of kDepthStep: chunks of nearly one size.
 inline int next_depth(int left) {
