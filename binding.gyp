@@ -16,7 +16,7 @@
       # outlive the environment that loaded it.
       'ldflags': ['-Wl,--exclude-libs,ALL', '-Wl,-z,now', '-Wl,-z,nodelete'],
       'conditions': [
-        ['target_arch=="x64"', {'dependencies': ['cpu_avx2', 'cpu_avx512vnni', 'cpu_avx512bf16']}],
+        ['target_arch=="x64"', {'dependencies': ['cpu_avx2', 'cpu_avx512vnni', 'cpu_avx512bf16', 'cpu_amx']}],
         ['target_arch=="arm64"', {'dependencies': ['cpu_dotprod', 'cpu_i8mm']}],
       ],
     },
@@ -41,6 +41,12 @@
           'type': 'static_library',
           'sources': ['<@(avx512bf16_sources)'],
           'cflags': ['<@(avx512bf16_flags)', '-fno-lto'],
+        },
+        {
+          'target_name': 'cpu_amx',
+          'type': 'static_library',
+          'sources': ['<@(amx_sources)'],
+          'cflags': ['<@(amx_flags)', '-fno-lto'],
         },
       ],
     }],

@@ -17,7 +17,7 @@ namespace mipha {
 namespace {
 
 #if defined(__x86_64__)
-constexpr const char* kCompiled[] = {"avx512vnni", "avx2", "scalar"};
+constexpr const char* kCompiled[] = {"amx", "avx512bf16", "avx512vnni", "avx2", "scalar"};
 #elif defined(__aarch64__)
 constexpr const char* kCompiled[] = {"i8mm", "dotprod", "scalar"};
 #endif
@@ -37,6 +37,7 @@ Napi::Value cpu_facts(const Napi::CallbackInfo& info) {
     Napi::Object object = Napi::Object::New(info.Env());
     object.Set("compiled", strings_to_js(info.Env(), compiled));
     object.Set("runnable", strings_to_js(info.Env(), runnable));
+    object.Set("amxRefusal", cpu::amx_refusal() ? Napi::Value(Napi::String::New(info.Env(), cpu::amx_refusal())) : info.Env().Null());
     object.Set("physicalCores", physical_cores());
     object.Set("threads", std::thread::hardware_concurrency());
     object.Set("model", cpu_model());

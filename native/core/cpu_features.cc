@@ -16,6 +16,8 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #elif defined(__aarch64__)
 #include <sys/auxv.h>
 #endif
@@ -31,6 +33,13 @@ uint64_t enabled_register_state() {
   uint32_t low, high;
   asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
   return (static_cast<uint64_t>(high) << 32) | low;
+}
+
+/// Whether the kernel lets this process use tiles: Linux 5.16 and later, where no thread has a signal stack too small for them. The permission is the
+/// process's: threads that run already have it too, forked processes inherit it, and a program that is executed asks anew.
+bool ask_for_tiles() {
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM and XFEATURE_XTILEDATA, which older headers do not name
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 }
 
 // Intel SDM volume 2, CPUID, and volume 1, §13.3 (XCR0).
@@ -52,6 +61,7 @@ CpuFeatures detect() {
   found.avx512vl = zmm && (b & bit_AVX512VL);
   found.avx512dq = zmm && (b & bit_AVX512DQ);
   found.avx512vnni = zmm && (c & bit_AVX512VNNI);
+  found.amx = amx_state(d, state, ask_for_tiles);
   if (a >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d)) found.avx512bf16 = zmm && (a & bit_AVX512BF16);
   return found;
 }
@@ -162,6 +172,13 @@ SystemMemory system_memory(const std::string& root) {
 }
 
 }  // namespace
+
+Amx amx_state(uint32_t leaf7_edx, uint64_t xcr0, bool (*ask)()) {
+  constexpr uint32_t kAmxTile = 1u << 24, kAmxInt8 = 1u << 25;
+  constexpr uint64_t kTileState = 3ull << 17;  // the configuration and the data of tiles
+  if (!(leaf7_edx & kAmxTile) || !(leaf7_edx & kAmxInt8)) return Amx::kAbsent;
+  return (xcr0 & kTileState) == kTileState && ask() ? Amx::kGranted : Amx::kRefused;
+}
 
 const CpuFeatures& cpu_features() {
   static const CpuFeatures features = detect();

@@ -6,6 +6,13 @@
 
 namespace mipha {
 
+/// Of AMX-INT8, whose tile registers a process has to ask the kernel for.
+enum class Amx {
+  kAbsent,   // the CPU has none, or does not say so to this virtual machine
+  kRefused,  // the CPU has it, and the kernel does not let this process use it
+  kGranted,
+};
+
 /// True only when the CPU has the instructions and the operating system saves the registers they use.
 struct CpuFeatures {
   bool avx2 = false;
@@ -17,12 +24,17 @@ struct CpuFeatures {
   bool avx512dq = false;
   bool avx512vnni = false;
   bool avx512bf16 = false;
+  Amx amx = Amx::kAbsent;
   bool dotprod = false;  // arm64: SDOT and UDOT
   bool i8mm = false;     // arm64: SMMLA
 };
 
 /// Asked once, then remembered.
 const CpuFeatures& cpu_features();
+
+/// Of EDX of CPUID's leaf 7 and of XCR0. `ask` gets the permission for the process; it is called only where everything else is there, because it has
+/// an effect: signal stacks then must have room for tiles.
+Amx amx_state(uint32_t leaf7_edx, uint64_t xcr0, bool (*ask)());
 
 // `root` stands before every path that is read (/proc, /sys): empty on a real machine, a made-up tree in tests.
 

@@ -98,11 +98,13 @@
     "avx2_sources": ["native/backend/cpu/avx2.cc"],
     "avx512vnni_sources": ["native/backend/cpu/avx512vnni.cc"],
     "avx512bf16_sources": ["native/backend/cpu/avx512bf16.cc"],
+    "amx_sources": ["native/backend/cpu/amx.cc", "native/backend/cpu/amx_check.cc"],
     "dotprod_sources": ["native/backend/cpu/dotprod.cc"],
     "i8mm_sources": ["native/backend/cpu/i8mm.cc"],
     "avx2_flags": ["-mavx2", "-mfma", "-mf16c"],
     "avx512vnni_flags": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni", "-mavx2", "-mfma", "-mf16c"],
     "avx512bf16_flags": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512bf16", "-mavx2", "-mfma", "-mf16c"],
+    "amx_flags": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni", "-mavx2", "-mfma", "-mf16c"],
     "dotprod_flags": ["-march=armv8.2-a+dotprod", "-fno-schedule-insns"],
     "i8mm_flags": ["-march=armv8.2-a+dotprod+i8mm", "-fno-schedule-insns"]
   }

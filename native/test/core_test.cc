@@ -1,6 +1,7 @@
 // Errors, halves, the thread pool, mapped files, and what the machine says about itself.
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -261,6 +262,15 @@ TEST(MappedFile, GivesWholePagesBackAndReadsThemAgain) {
 
 // ---- the machine ----
 
+#if defined(__x86_64__)
+/// What the kernel says this process has been given.
+bool may_use_tiles() {
+  constexpr long kGetPermissions = 0x1022;  // ARCH_GET_XCOMP_PERM
+  uint64_t given = 0;
+  return syscall(SYS_arch_prctl, kGetPermissions, &given) == 0 && (given >> 18 & 1);
+}
+#endif
+
 TEST(CpuFeatures, AgreesWithTheKernelsList) {
   std::ifstream info("/proc/cpuinfo");
   const std::string text(std::istreambuf_iterator<char>(info), {});
@@ -277,6 +287,7 @@ TEST(CpuFeatures, AgreesWithTheKernelsList) {
   EXPECT_EQ(found.avx512vl, listed("avx512vl"));
   EXPECT_EQ(found.avx512dq, listed("avx512dq"));
   EXPECT_EQ(found.avx512vnni, listed("avx512_vnni"));
+  EXPECT_EQ(found.amx == Amx::kGranted, listed("amx_int8") && may_use_tiles());
   EXPECT_FALSE(found.dotprod || found.i8mm);
 #else
   EXPECT_FALSE(cpu_features().avx2 || cpu_features().avx512f);

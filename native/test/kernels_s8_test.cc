@@ -229,7 +229,10 @@ TEST(Dispatch, RowsFollowTheCpu) {
   const CpuFeatures& cpu = cpu_features();
   const bool avx2 = cpu.avx2 && cpu.fma && cpu.f16c;
   EXPECT_EQ(find_kernels("avx2") != nullptr, avx2);
-  EXPECT_EQ(find_kernels("avx512vnni") != nullptr, avx2 && cpu.avx512f && cpu.avx512bw && cpu.avx512vl && cpu.avx512dq && cpu.avx512vnni);
+  const bool avx512 = avx2 && cpu.avx512f && cpu.avx512bw && cpu.avx512vl && cpu.avx512dq && cpu.avx512vnni;
+  EXPECT_EQ(find_kernels("avx512vnni") != nullptr, avx512);
+  EXPECT_EQ(find_kernels("amx") != nullptr, avx512 && cpu.amx == Amx::kGranted && !amx_refusal());
+  EXPECT_EQ(amx_refusal() != nullptr, avx512 && cpu.amx != Amx::kAbsent && find_kernels("amx") == nullptr);
   EXPECT_EQ(find_kernels("dotprod") != nullptr, cpu.dotprod);
   EXPECT_EQ(find_kernels("i8mm") != nullptr, cpu.dotprod && cpu.i8mm);
 }

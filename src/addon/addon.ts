@@ -231,6 +231,7 @@ export interface Addon {
   cpu(): {
     compiled: string[];
     runnable: string[];
+    amxRefusal: string | null; // why "amx" is not runnable though the processor has it
     physicalCores: number;
     threads: number;
     model: string;

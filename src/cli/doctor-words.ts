@@ -86,7 +86,7 @@ function facts({ node, platform, addon, cpu, packages }: Report): Row[] {
   if (cpu === null) rows.push(['processor', `${availableParallelism()} threads`], ['memory', bytes(totalmem())]);
   else
     rows.push(
-      ['processor', `${cpu.model}, ${cpu.physicalCores} cores, ${cpu.threads} threads`],
+      ['processor', `${cpu.model}, ${cpu.physicalCores} cores, ${cpu.threads} threads${refused(cpu.amxRefusal)}`],
       ['memory', `${bytes(cpu.memoryBytes)}, ${bytes(cpu.availableBytes)} free`],
     );
   for (const { folder, name, weightsBytes, cacheBytes, problem } of packages) {
@@ -100,6 +100,10 @@ function facts({ node, platform, addon, cpu, packages }: Report): Row[] {
   return rows;
 }
 
+function refused(amxRefusal: string | null): string {
+  return amxRefusal === null ? '' : `; its AMX is not used: ${amxRefusal}`;
+}
+
 /** Of the binary that is loaded. */
 function origin({ version, prebuilt, passedOver }: Report['addon']): string {
   const from = `version ${version}, ${prebuilt === null ? 'compiled here' : `prebuilt: ${prebuilt}`}`;
@@ -107,8 +111,10 @@ function origin({ version, prebuilt, passedOver }: Report['addon']): string {
 }
 
 function details({ toolchain, addon, cpu, backends, gpu, cuda }: Report): Row[] {
-  const isa = (name: string) =>
-    name === cpu?.runnable[0] ? `${name} (used)` : cpu?.runnable.includes(name) ? name : `${name} (not on this processor)`;
+  const isa = (name: string) => {
+    if (cpu?.runnable.includes(name)) return name === cpu.runnable[0] ? `${name} (used)` : name;
+    return name === 'amx' && cpu?.amxRefusal ? `${name} (refused)` : `${name} (not on this processor)`;
+  };
   return [
     ['compiler', toolchain.map(({ name, version }) => version ?? `${name} not found`).join('; ')],
     ...(addon.loaded ? [] : [['addon', `not loaded: ${addon.reason}`] as Row]),

@@ -29,6 +29,7 @@ const machine = (changes: Partial<Report> = {}): Report => ({
     threads: 6,
     compiled: ['avx2', 'scalar'],
     runnable: ['avx2', 'scalar'],
+    amxRefusal: null,
     memoryBytes: 8e9,
     availableBytes: 6e9,
   } as Report['cpu'],
@@ -66,6 +67,16 @@ describe('mipha doctor says', () => {
     expect(row({ passedOver })).toBe(
       'addon            version 0.1.0, compiled here; not used: @mipha-edge/linux-arm64: it is version 0.0.9, expected 0.1.0',
     );
+  });
+
+  it('that the processor has AMX and may not use it', () => {
+    const cpu = { ...(machine().cpu as NonNullable<Report['cpu']>), compiled: ['amx', 'avx512vnni'], runnable: ['avx512vnni'] };
+    const lines = (amxRefusal: string | null) => say(machine({ cpu: { ...cpu, amxRefusal } }), true, 400);
+    const row = (name: string, amxRefusal: string | null) => lines(amxRefusal).find((line) => line.startsWith(name));
+    expect(row('processor', null)).not.toContain('AMX');
+    expect(row('instructions', null)).toContain('amx (not on this processor), avx512vnni (used)');
+    expect(row('processor', 'the kernel gives no tiles')).toContain('6 cores, 6 threads; its AMX is not used: the kernel gives no tiles');
+    expect(row('instructions', 'the kernel gives no tiles')).toContain('amx (refused), avx512vnni (used)');
   });
 
   it('that nothing runs, and why', () => {

@@ -45,7 +45,7 @@ struct Bf16Kernels {
 };
 
 struct Kernels {
-  const char* name;  // "scalar", "avx2", "avx512vnni", "avx512bf16", "dotprod", "i8mm"
+  const char* name;  // "scalar", "avx2", "avx512vnni", "avx512bf16", "amx", "dotprod", "i8mm"
 
   /// What quantize adds to every value it stores, padding included, and gemm_s8 expects: 0, or 128 where the product is unsigned by signed, so that
   /// the values are then uint8 in [1, 255].
@@ -107,6 +107,9 @@ struct KernelList {
   int count;
 };
 KernelList kernels();
+
+/// Why the row "amx" is not offered though the processor has AMX; null where it has none, or it is offered.
+const char* amx_refusal();
 
 /// The named row; null when this binary has no such row or this CPU cannot run it. Without a name (null or empty) the row that the environment
 /// variable MIPHA_ISA names, for tests, and the best one when that is unset, unknown or not runnable: never null.

@@ -8,6 +8,7 @@ namespace mipha::cpu {
 extern const Kernels kScalarKernels;
 extern const Kernels kAvx2Kernels;        // x86-64 only
 extern const Kernels kAvx512VnniKernels;  // x86-64 only
+extern const Kernels kAmxKernels;         // x86-64 only
 extern const Kernels kDotprodKernels;     // AArch64 only
 extern const Kernels kI8mmKernels;        // AArch64 only
 
