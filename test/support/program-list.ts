@@ -17,6 +17,7 @@ export const PROGRAMS = {
     install: 'libgstrtspserver-1.0-dev pkg-config gcc',
   },
   gcc: { probe: () => found('gcc'), install: 'gcc libc6-dev' },
+  binutils: { probe: () => found('g++') && found('objdump'), install: 'g++ binutils' },
   chromium: { probe: () => found('chromium'), install: 'chromium' },
   curl: { probe: () => found('curl'), install: 'curl' },
   openssl: { probe: () => found('openssl'), install: 'openssl' },
