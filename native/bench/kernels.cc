@@ -17,6 +17,8 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+
+#include "backend/cpu/amx_tiles.h"
 #elif defined(__aarch64__)
 #include <arm_neon.h>
 #endif
@@ -56,6 +58,24 @@ __attribute__((target("avx512f,avx512vnni"))) double int8_ops(volatile int* sink
   }
   for (const auto& sum : sums) *sink = _mm512_cvtsi512_si32(sum);
   return 128.0 * kChains * kPeakSteps;
+}
+
+/// Zeros take as long as other values.
+double amx_ops() {
+  TileShapes shapes;
+  for (int tile = 0; tile < 8; ++tile) {
+    shapes.rows[tile] = 16;
+    shapes.row_bytes[tile] = 64;
+  }
+  tile_configure(shapes);
+  for (int i = 0; i < kPeakSteps; ++i) {
+    tile_multiply<0, 4, 6>();
+    tile_multiply<1, 4, 7>();
+    tile_multiply<2, 5, 6>();
+    tile_multiply<3, 5, 7>();
+  }
+  tile_release();
+  return 4.0 * 2 * 16 * 16 * 64 * kPeakSteps;
 }
 
 __attribute__((target("avx512f"))) double fp32_ops_512(volatile int* sink) {
@@ -120,7 +140,10 @@ double fp32_ops_neon(volatile int* sink) {
 struct Limits {
   double bytes_per_second = 0;
   double int8_per_second = 0;  // multiplications and additions; 0: not measured on this CPU
+  double amx_per_second = 0;
   double fp32_per_second = 0;
+
+  double int8_of(const Kernels& kernels) const { return std::string(kernels.name) == "amx" ? amx_per_second : int8_per_second; }
 };
 
 double rate(ThreadPool& pool, const std::function<double()>& work) {
@@ -141,6 +164,7 @@ Limits measure_limits(ThreadPool& pool) {
   static volatile int sink;
   const CpuFeatures& cpu = cpu_features();
   if (cpu.avx512vnni) limits.int8_per_second = rate(pool, [] { return int8_ops(&sink); });
+  if (find_kernels("amx")) limits.amx_per_second = rate(pool, amx_ops);
   if (cpu.avx512f) {
     limits.fp32_per_second = rate(pool, [] { return fp32_ops_512(&sink); });
   } else if (cpu.fma) {
@@ -194,7 +218,7 @@ void bench_product(const Kernels& kernels, ThreadPool& pool, const Limits& limit
   const double operations = 2.0 * rows * product.out * product.in, per_second = operations / taken, read = static_cast<double>(bytes) / taken;
   std::printf("%-10s %-10s %5d x %5d  rows %3d  %d thr  %7.1f MB %8.2f Gop %8.3f ms  %6.1f GB/s (%3.0f %%)  %6.3f TOPS (%3.0f %%)\n", kernels.name,
               product.name, product.out, product.in, rows, pool.threads(), static_cast<double>(bytes) / 1e6, operations / 1e9, taken * 1e3,
-              read / 1e9, percent(read, limits.bytes_per_second), per_second / 1e12, percent(per_second, limits.int8_per_second));
+              read / 1e9, percent(read, limits.bytes_per_second), per_second / 1e12, percent(per_second, limits.int8_of(kernels)));
 }
 
 // ---- FP32 products ----
@@ -259,8 +283,8 @@ int run(int count, char** names) {
   const std::vector<std::string> wanted(names, names + count);
   for (ThreadPool* pool : {&one, &all}) {
     const Limits limits = measure_limits(*pool);
-    std::printf("\n%d thr: read %.1f GB/s, INT8 peak %.3f TOPS, FP32 peak %.3f TFLOPS\n", pool->threads(), limits.bytes_per_second / 1e9,
-                limits.int8_per_second / 1e12, limits.fp32_per_second / 1e12);
+    std::printf("\n%d thr: read %.1f GB/s, INT8 peak %.3f TOPS, by AMX %.3f, FP32 peak %.3f TFLOPS\n", pool->threads(), limits.bytes_per_second / 1e9,
+                limits.int8_per_second / 1e12, limits.amx_per_second / 1e12, limits.fp32_per_second / 1e12);
     const KernelList list = kernels();
     for (int row = 0; row < list.count; ++row) {
       const Kernels& kernels = *list.rows[row];
