@@ -82,7 +82,7 @@ TEST_F(AmxEmulated, LoadsEachTileForTwoProductsAndConfiguresOnce) {
   EXPECT_EQ(square.products, 8 * steps);
   EXPECT_EQ(square.loads, 8 * steps);
   EXPECT_EQ(square.stores, 8);
-  const auto most = counts_of(kMaxRows, 4, in);
+  const auto most = counts_of(48, 4, in);
   EXPECT_EQ(most.configurations, 1);
   EXPECT_EQ(most.products, 12 * steps);
   EXPECT_EQ(most.loads, 13 * steps);

@@ -287,6 +287,7 @@ TEST(CpuFeatures, AgreesWithTheKernelsList) {
   EXPECT_EQ(found.avx512vl, listed("avx512vl"));
   EXPECT_EQ(found.avx512dq, listed("avx512dq"));
   EXPECT_EQ(found.avx512vnni, listed("avx512_vnni"));
+  EXPECT_EQ(found.avx512bf16, listed("avx512_bf16"));
   EXPECT_EQ(found.amx == Amx::kGranted, listed("amx_int8") && may_use_tiles());
   EXPECT_FALSE(found.dotprod || found.i8mm);
 #else

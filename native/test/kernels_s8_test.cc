@@ -231,6 +231,7 @@ TEST(Dispatch, RowsFollowTheCpu) {
   EXPECT_EQ(find_kernels("avx2") != nullptr, avx2);
   const bool avx512 = avx2 && cpu.avx512f && cpu.avx512bw && cpu.avx512vl && cpu.avx512dq && cpu.avx512vnni;
   EXPECT_EQ(find_kernels("avx512vnni") != nullptr, avx512);
+  EXPECT_EQ(find_kernels("avx512bf16") != nullptr, avx512 && cpu.avx512bf16);
   EXPECT_EQ(find_kernels("amx") != nullptr, avx512 && cpu.amx == Amx::kGranted && !amx_refusal());
   EXPECT_EQ(amx_refusal() != nullptr, avx512 && cpu.amx != Amx::kAbsent && find_kernels("amx") == nullptr);
   EXPECT_EQ(find_kernels("dotprod") != nullptr, cpu.dotprod);
