@@ -1,6 +1,6 @@
-// The AMX instructions that we use, one function each. As bytes, because the assemblers of Debian 11 and Ubuntu 20.04, where npm compiles the addon
-// too, do not know their names; test/native/amx.test.ts has them read by one that does. As volatile asm with "memory", because GCC 12's intrinsics
-// name too little of the memory they read, and stores before them get lost.
+// The AMX instructions that we use, one function each. As bytes, because older assemblers do not know their names, such as Ubuntu 20.04's, where npm
+// compiles the addon too; test/native/amx.test.ts has the bytes read by a disassembler that does. As volatile asm with "memory", because GCC 12's
+// intrinsics name too little of the memory they read, and stores before them get lost.
 #pragma once
 
 #include <cstddef>
