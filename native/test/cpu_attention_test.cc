@@ -37,13 +37,16 @@ class CpuAttention : public test::KernelRow {
     lay_out(plan);
     arena = std::make_unique<Arena>(plan.used());
     lay_out(*arena);
-    for (int block = 0; block < kBlocks; ++block) {
-      for (int head = 0; head < kv_heads; ++head) {
-        for (int i = 0; i < kBlockRows * head_size; ++i) {
-          cache.keys(1, block, head)[i] = to_half(spread * normal(random));
-          cache.values(1, block, head)[i] = to_half(normal(random));
-        }
-      }
+    keys.resize(static_cast<size_t>(kBlocks) * kv_heads * kBlockRows * head_size);
+    values.resize(keys.size());
+    for (size_t i = 0; i < keys.size(); ++i) {
+      const size_t part = i / (static_cast<size_t>(kBlockRows) * head_size), in_part = i % (static_cast<size_t>(kBlockRows) * head_size);
+      const int block = static_cast<int>(part) / kv_heads, head = static_cast<int>(part) % kv_heads;
+      const half_t k = to_half(spread * normal(random)), v = to_half(normal(random));
+      cache.keys(1, block, head)[in_part] = k;
+      cache.values(1, block, head)[in_part] = v;
+      keys[i] = from_half(k);
+      values[i] = from_half(v);
     }
   }
 
@@ -71,22 +74,24 @@ class CpuAttention : public test::KernelRow {
   std::vector<double> expected(const Span& span, int row, int head, const float* q) const {
     const int seen = span.first + (span.causal ? row + 1 : span.count), kv = head / (kHeads / heads_of_cache);
     std::vector<double> weight(seen), out(size);
-    const auto at = [&](const half_t* (CpuAttention::*part)(int, int) const, int position, int i) {
-      return static_cast<double>(from_half((this->*part)(span.blocks[position / kBlockRows], kv)[position % kBlockRows * size + i]));
+    const auto row_of = [&](const std::vector<double>& part, int position) {
+      const size_t block = span.blocks[position / kBlockRows];
+      return part.data() + ((block * heads_of_cache + kv) * kBlockRows + position % kBlockRows) * size;
     };
     double most = -1e300, total = 0;
     for (int p = 0; p < seen; ++p) {
-      for (int i = 0; i < size; ++i) weight[p] += q[head * size + i] * at(&CpuAttention::keys, p, i) / std::sqrt(static_cast<double>(size));
+      const double* const k = row_of(keys, p);
+      for (int i = 0; i < size; ++i) weight[p] += q[head * size + i] * k[i];
+      weight[p] /= std::sqrt(static_cast<double>(size));
       most = std::max(most, weight[p]);
     }
     for (auto& w : weight) total += w = std::exp(w - most);
     for (int p = 0; p < seen; ++p) {
-      for (int i = 0; i < size; ++i) out[i] += weight[p] / total * at(&CpuAttention::values, p, i);
+      const double* const v = row_of(values, p);
+      for (int i = 0; i < size; ++i) out[i] += weight[p] / total * v[i];
     }
     return out;
   }
-  const half_t* keys(int block, int head) const { return cache.keys(1, block, head); }
-  const half_t* values(int block, int head) const { return cache.values(1, block, head); }
 
   /// The largest difference, over every row and head.
   double error(const std::vector<Span>& spans, const std::vector<float>& q) {
@@ -116,6 +121,7 @@ class CpuAttention : public test::KernelRow {
   ThreadPool pool{2};
   std::unique_ptr<Arena> arena;
   CacheBlocks cache;
+  std::vector<double> keys, values;  // the same in double: [block][head][kBlockRows][size]
   Attention attention = [] {
     Arena plan;
     return Attention(plan, 1, 1, 1, 1);

@@ -213,7 +213,7 @@ inline Expected given_product(const PlainMatrix& m, const float* x, int n) {
     int32_t sum = 0;
     for (int k = 0; k < m.in; ++k) sum += q[k] * static_cast<int>(w[k]);
     float y;
-    cpu::kScalarKernels.dequantize(&sum, scale, &m.scale[n], &m.bias[n], 1, &y);
+    cpu::kScalarKernels.dequantize(&sum, scale, &m.scale[n], &m.bias[n], 1, &y, false);
     return {y, 0};
   }
   const float power = float_from_bits(peak_bits(x, m.in) & 0x7F800000u);
