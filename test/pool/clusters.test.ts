@@ -22,20 +22,12 @@ const ELECTS_MS = 50_000;
 
 for (const name of NAMES) {
   const { programs, start } = CLUSTERS[name];
-  // what is retained on one server of ejabberd the others do not hand out: everybody uses the same one while it is there
-  const sharesState = name !== 'ejabberd';
 
   describeWith(programs, `three nodes on ${name}`, () => {
     let cluster: Cluster;
     let proxy: TcpProxy;
     let pool: Pool;
     const nodes: Simulated[] = [];
-    /** All servers, beginning with this one. */
-    const from = (first: number) => {
-      const { ports } = cluster;
-      const begin = sharesState ? first % ports.length : 0;
-      return [...ports.slice(begin), ...ports.slice(0, begin)];
-    };
     /** Topics that a server hands out to somebody who comes now; none where nobody gets in. */
     const handedOut = async (server: number): Promise<Set<string>> => {
       const { username, protocol } = cluster.access;
@@ -62,8 +54,8 @@ for (const name of NAMES) {
 
     beforeAll(async () => {
       cluster = await start();
-      proxy = await startTcpProxy(from(2));
-      const started = ['a', 'b', 'c'].map((id, i) => simulate({ port: from(i) }, { id, askMs: ASK_MS, ...cluster.access }));
+      proxy = await startTcpProxy(cluster.portsFrom(2));
+      const started = ['a', 'b', 'c'].map((id, i) => simulate({ port: cluster.portsFrom(i) }, { id, askMs: ASK_MS, ...cluster.access }));
       nodes.push(...(await Promise.all(started)));
       pool = await openPool({ url: `mqtt://127.0.0.1:${proxy.port}`, ...cluster.access });
       await until('all are ready', () => pool.status().nodes.filter(({ state }) => state === 'ready').length === nodes.length);
@@ -81,11 +73,11 @@ for (const name of NAMES) {
       const others = [...cluster.ports.keys()].filter((server) => server !== dead);
       await cluster.kill(dead);
       try {
-        if (sharesState) for (const server of others) await hasAll(server, name === 'NATS' ? ELECTS_MS : SURVIVES_MS);
+        if (cluster.sharesState) for (const server of others) await hasAll(server, name === 'NATS' ? ELECTS_MS : SURVIVES_MS);
       } finally {
         await cluster.restart(dead);
       }
-      if (sharesState) await hasAll(dead, name === 'NATS' ? ELECTS_MS : SURVIVES_MS);
+      if (cluster.sharesState) await hasAll(dead, name === 'NATS' ? ELECTS_MS : SURVIVES_MS);
     }, 180_000);
 
     it('answer every question once, whatever dies', async () => {

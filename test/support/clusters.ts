@@ -31,24 +31,40 @@ export interface Cluster extends AsyncDisposable {
   restart(server: number): Promise<void>;
   /** The server that leads, where there is such a thing. */
   leader(): Promise<number | undefined>;
+  /** What is retained on one server the others hand out too: ejabberd's do not, and everybody uses the same one while it is there. */
+  readonly sharesState: boolean;
+  /** Ports in the order in which a client tries them, beginning with this server. */
+  portsFrom(server: number): number[];
   close(): Promise<void>;
 }
 
 const PASSWORD = 'secret';
 
-function clusterOf(servers: readonly Server[], folder: string, more: { access: Access; leader?: () => Promise<number | undefined> }): Cluster {
+interface ClusterTraits {
+  access: Access;
+  leader?: () => Promise<number | undefined>;
+  sharesState?: boolean;
+}
+
+function clusterOf(servers: readonly Server[], folder: string, { sharesState = true, ...traits }: ClusterTraits): Cluster {
+  const ports = servers.map(({ port }) => port);
   const close = async () => {
     await Promise.all(servers.map((server) => server.kill()));
     rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
   };
   return {
-    ports: servers.map(({ port }) => port),
+    ports,
+    sharesState,
+    portsFrom(server) {
+      const begin = sharesState ? server % ports.length : 0;
+      return [...ports.slice(begin), ...ports.slice(0, begin)];
+    },
     kill: (server) => (servers[server] as Server).kill(),
     restart: (server) => (servers[server] as Server).start(),
     leader: async () => undefined,
     close,
     [Symbol.asyncDispose]: close,
-    ...more,
+    ...traits,
   };
 }
 
@@ -156,7 +172,7 @@ async function startEjabberd(): Promise<Cluster> {
   });
   for (const server of servers) await server.start();
   await until('the second has joined', () => existsSync(join(folder, '1', 'joined')));
-  return clusterOf(servers, folder, { access: { protocol: '5', username: 'mipha', passwordFile } });
+  return clusterOf(servers, folder, { access: { protocol: '5', username: 'mipha', passwordFile }, sharesState: false });
 }
 
 /** All different. */
