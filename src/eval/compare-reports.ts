@@ -7,11 +7,12 @@ import { makeFolder } from '../make-folder.js';
 import { Answers } from './answers.js';
 import { type Comparison, compare, type Flip } from './compare.js';
 import { tasksOf } from './evaluate.js';
-import type { Picture } from './item.js';
+import type { Dataset, Picture } from './item.js';
+import { judgedBefore, judgedMetric } from './judge.js';
 import { pictureBytes } from './layouts/pictures.js';
 import { escaped, markdown, page } from './page.js';
 import type { BenchmarkReport, EvalReport } from './report.js';
-import { marksOf } from './score.js';
+import { type Marked, marksOf } from './score.js';
 import { headline, type Table } from './tables.js';
 
 export interface Compared {
@@ -29,32 +30,53 @@ export async function compareReports(a: string, b: string): Promise<Compared> {
     if (other === undefined) continue;
     if (other.prompts !== of.prompts)
       throw optionError('--compare', `the same questions of ${of.benchmark} in both`, `${of.prompts} and ${other.prompts}`);
-    comparisons.push(await comparisonOf([a, of], [b, other]));
+    comparisons.push(await comparisonOf({ folder: a, report: of }, { folder: b, report: other }));
   }
   if (comparisons.length === 0) throw optionError('--compare', 'a benchmark that both have in the same mode', `${names(first)} and ${names(second)}`);
   return { a: first, b: second, comparisons };
 }
 
-async function comparisonOf(...sides: [folder: string, report: BenchmarkReport][]): Promise<Comparison> {
-  const [[, { benchmark, mode, data, items }]] = sides as [[string, BenchmarkReport]];
+interface Side {
+  folder: string;
+  report: BenchmarkReport;
+}
+
+/** By a judge's grades where both have those of the same one. */
+async function comparisonOf(a: Side, b: Side): Promise<Comparison> {
+  const { benchmark, mode, data, items } = a.report;
   const [task] = await tasksOf([benchmark], data, mode, items);
   const { dataset } = task as NonNullable<typeof task>;
-  const [a, b] = sides.map(([folder, { answers }]) => {
-    const kept = Answers.kept(join(folder, answers as string));
-    const said = dataset.items.flatMap((item) => {
-      const answer = kept.get(item);
-      return answer === undefined ? [] : [[item.id, answer] as const];
-    });
-    if (said.length < dataset.items.length) {
-      throw optionError(
-        '--compare',
-        `answers to the ${dataset.items.length} questions of ${benchmark} that are in ${data ?? 'the kitchen'} now`,
-        `${said.length} in ${folder}`,
-      );
-    }
-    return marksOf(dataset, mode, new Map(said));
+  const [ofA, ofB] = [marksIn(a, dataset), marksIn(b, dataset)];
+  const [judge, other] = [a.report.judge?.model, b.report.judge?.model];
+  if (judge !== undefined && judge === other) {
+    return { ...compare(dataset, mode, gradedIn(a, ofA), gradedIn(b, ofB)), metric: judgedMetric(judge) };
+  }
+  const comparison = compare(dataset, mode, ofA, ofB);
+  if (judge === other) return comparison;
+  return { ...comparison, metric: `${comparison.metric}; not the grades, of ${judge ?? 'no judge'} in A and ${other ?? 'no judge'} in B` };
+}
+
+function marksIn({ folder, report: { benchmark, mode, answers, data } }: Side, dataset: Dataset): Marked[] {
+  const kept = Answers.kept(join(folder, answers as string));
+  const said = dataset.items.flatMap((item) => {
+    const answer = kept.get(item);
+    return answer === undefined ? [] : [[item.id, answer] as const];
   });
-  return compare(dataset, mode, a as NonNullable<typeof a>, b as NonNullable<typeof b>);
+  if (said.length < dataset.items.length) {
+    throw optionError(
+      '--compare',
+      `answers to the ${dataset.items.length} questions of ${benchmark} that are in ${data ?? 'the kitchen'} now`,
+      `${said.length} in ${folder}`,
+    );
+  }
+  return marksOf(dataset, mode, new Map(said));
+}
+
+function gradedIn({ folder, report: { judge } }: Side, marked: readonly Marked[]): Marked[] {
+  const path = join(folder, judge?.grades as string);
+  const graded = judgedBefore(marked, Answers.kept(path));
+  if (graded === undefined) throw optionError('--compare', `a grade of each of the ${marked.length} answers`, `fewer in ${path}`);
+  return graded;
 }
 
 async function readReport(folder: string): Promise<EvalReport> {
@@ -83,7 +105,11 @@ export function comparisonTable({ comparisons }: Compared): Table {
     ...(test === null ? ['–', '–', '–'] : [String(test.onlyA), String(test.onlyB), test.p.toPrecision(3)]),
   ]);
   const head = ['benchmark', 'mode', 'A', 'B', 'items', 'other words', 'flips', 'A better', 'B better', 'p'];
-  const notes = ["p: McNemar's test, exact and two-sided; the chance of such a division where both are equally good, a benchmark at a time"];
+  const scores = comparisons.map(({ benchmark, mode, metric }) => `${benchmark}, ${mode}: ${metric}`);
+  const notes = [
+    ...scores,
+    "p: McNemar's test, exact and two-sided; the chance of such a division where both are equally good, a benchmark at a time",
+  ];
   return { title: 'A and B on the same items', head, rows, notes };
 }
 

@@ -14,6 +14,8 @@ export interface Flip {
 export interface Comparison {
   benchmark: Benchmark;
   mode: Mode;
+  /** What is compared, in words. */
+  metric: string;
   items: number;
   a: number | null;
   b: number | null;
@@ -31,6 +33,7 @@ const MOST_LISTED = 1000;
 
 /** Both have the same items in the same order. */
 export function compare({ benchmark }: Pick<Dataset, 'benchmark'>, mode: Mode, a: readonly Marked[], b: readonly Marked[]): Comparison {
+  const of = score(benchmark, mode, a);
   const pairs = a.map((first, index) => [first, b[index] as Marked] as const);
   const flips = pairs.filter(([first, second]) =>
     first.mark.score === null ? first.mark.said !== second.mark.said : first.mark.score !== second.mark.score,
@@ -40,8 +43,9 @@ export function compare({ benchmark }: Pick<Dataset, 'benchmark'>, mode: Mode, a
   return {
     benchmark,
     mode,
+    metric: of.metric,
     items: pairs.length,
-    a: score(benchmark, mode, a).value,
+    a: of.value,
     b: score(benchmark, mode, b).value,
     different: pairs.filter(([first, second]) => first.answer.text !== second.answer.text).length,
     test: isScored ? mcnemar(scores(a), scores(b)) : null,

@@ -9,7 +9,7 @@ import { makeFolder } from '../make-folder.js';
 import type { Manifest } from '../package/manifest.js';
 import { Answers } from './answers.js';
 import type { Benchmark, Dataset, Item } from './item.js';
-import { grades, JUDGED, type Judge } from './judge.js';
+import { type Judge, judged } from './judge.js';
 import { kitchen } from './kitchen.js';
 import { groups } from './layouts/checks.js';
 import { openBenchmark } from './layouts/open.js';
@@ -17,7 +17,7 @@ import type { Mode } from './mark.js';
 import { markdown, page } from './page.js';
 import { type BenchmarkReport, benchmarkReport, type EvalReport, precisionOf } from './report.js';
 import { askable, type Model, run } from './run.js';
-import { type Marked, marksOf } from './score.js';
+import { marksOf } from './score.js';
 import { headline, tables } from './tables.js';
 import { writeUpload } from './uploads/uploads.js';
 
@@ -75,8 +75,10 @@ export async function evaluate(tasks: readonly Task[], model: Model, options: Ev
       const answers = new Answers(out === null ? null : join(out, file), about);
       const said = await run(dataset, model, { mode, answers, manifest, signal, onProgress: (...at) => onProgress?.(benchmark, ...at) });
       const own = marksOf(dataset, mode, said);
-      const judged = benchmark === 'mm-vet' && mode === 'paper' && judge !== null ? await judgedMarks(own, judge, out) : null;
-      const marked = judged ?? own;
+      const grader = benchmark === 'mm-vet' && mode === 'paper' ? judge : null;
+      const given = grader && { model: grader.model, grades: `mm-vet-judge-${hash(grader.model)}.ndjson` };
+      const kept = given && new Answers(out === null ? null : join(out, given.grades), { judge: given.model });
+      const marked = grader && kept ? await judged(own, grader, kept) : own;
       const isWhole = mode === 'paper' && dataset.items.length === of;
       const upload = out !== null && isWhole ? await writeUpload(dataset, marked, out) : null;
       report.benchmarks.push(
@@ -86,9 +88,9 @@ export async function evaluate(tasks: readonly Task[], model: Model, options: Ev
             of,
             mode,
             marked,
-            metric: judged === null ? null : `${JUDGED} (${judge?.model})`,
             data,
             answers: out === null ? null : file,
+            judge: given,
             upload,
           },
           manifest,
@@ -100,12 +102,6 @@ export async function evaluate(tasks: readonly Task[], model: Model, options: Ev
   } finally {
     await held?.release();
   }
-}
-
-async function judgedMarks(marked: readonly Marked[], judge: Judge, out: string | null): Promise<Marked[]> {
-  const kept = new Answers(out === null ? null : join(out, `mm-vet-judge-${hash(judge.model)}.ndjson`), { judge: judge.model });
-  const given = await grades(marked, judge, kept);
-  return marked.map((each) => ({ ...each, mark: { ...each.mark, score: given.get(each.item.id) as number } }));
 }
 
 function packageOf(manifest: Manifest, revision: string): EvalReport['package'] {

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { MiphaError } from '../errors.js';
 import type { Answers } from './answers.js';
+import type { Item } from './item.js';
 import type { Marked } from './score.js';
 
 export interface Judge {
@@ -13,7 +14,10 @@ export interface Judge {
   signal?: AbortSignal | undefined;
 }
 
-export const JUDGED = "a judge's grades, in words of our own: not the published number";
+/** What the number is then. */
+export function judgedMetric(model: string): string {
+  return `a judge's grades, in words of our own: not the published number (${model})`;
+}
 
 const TEMPERATURES = [0, 0.5, 1]; // hotter after each reply without a grade
 const PATIENCE_MS = 120_000;
@@ -27,18 +31,45 @@ Reference: x = 3 <AND> x = -2 | Answer: x is 3 | Grade: 0.5
 Reference: a red bus <AND> two dogs | Answer: A bus that is red, with a cat. | Grade: 0.5
 Reference: a red bus | Answer: a boat | Grade: 0.0`;
 
-/** A grade of 0 to 1 by item. Grades are kept in `kept`, so that an interrupted run goes on. Throws ERR_OPTION where the endpoint does not answer or gives no grades. */
-export async function grades(marked: readonly Marked[], judge: Judge, kept: Answers): Promise<Map<string, number>> {
-  const all = new Map<string, number>();
-  for (const { item, answer } of marked) {
-    const request = `${INSTRUCTION}\n\nQuestion: ${item.question}\nReference: ${item.truth[0]} | Answer: ${answer.text.replaceAll('\n', ' ')} | Grade:`;
-    const about = { ...item, prompt: createHash('sha256').update(request).digest('hex') };
-    const known = kept.get(about);
-    const grade = known === undefined ? await graded(item.id, request, judge) : Number(known.text);
-    if (known === undefined) kept.add([{ item: about, answer: { text: String(grade), confidence: null, ms: 0 } }]);
-    all.set(item.id, grade);
+/** Scored by grades of 0 to 1. They are kept in `kept`, so that an interrupted run goes on. Throws ERR_OPTION where the endpoint does not answer or gives no grades. */
+export async function judged(marked: readonly Marked[], judge: Judge, kept: Answers): Promise<Marked[]> {
+  const all: Marked[] = [];
+  for (const each of marked) {
+    const { request, about } = requestOf(each);
+    let grade = keptGrade(kept, about);
+    if (grade === undefined) {
+      grade = await graded(each.item.id, request, judge);
+      kept.add([{ item: about, answer: { text: String(grade), confidence: null, ms: 0 } }]);
+    }
+    all.push(scored(each, grade));
   }
   return all;
+}
+
+/** The same of grades that were given before; undefined where one is missing. */
+export function judgedBefore(marked: readonly Marked[], kept: Answers): Marked[] | undefined {
+  const all: Marked[] = [];
+  for (const each of marked) {
+    const grade = keptGrade(kept, requestOf(each).about);
+    if (grade === undefined) return undefined;
+    all.push(scored(each, grade));
+  }
+  return all;
+}
+
+/** What the judge is asked, and under what its grade is kept: another answer is another request. */
+function requestOf({ item, answer }: Marked): { request: string; about: Item } {
+  const request = `${INSTRUCTION}\n\nQuestion: ${item.question}\nReference: ${item.truth[0]} | Answer: ${answer.text.replaceAll('\n', ' ')} | Grade:`;
+  return { request, about: { ...item, prompt: createHash('sha256').update(request).digest('hex') } };
+}
+
+function keptGrade(kept: Answers, about: Item): number | undefined {
+  const known = kept.get(about);
+  return known && Number(known.text);
+}
+
+function scored(each: Marked, grade: number): Marked {
+  return { ...each, mark: { ...each.mark, score: grade } };
 }
 
 async function graded(id: string, request: string, judge: Judge): Promise<number> {

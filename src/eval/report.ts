@@ -2,6 +2,7 @@
 import type { Manifest } from '../package/manifest.js';
 import { promptHash } from './answers.js';
 import type { Benchmark, Dataset } from './item.js';
+import { judgedMetric } from './judge.js';
 import { SOURCES } from './layouts/sources.js';
 import type { Mode } from './mark.js';
 import { isSquashed } from './run.js';
@@ -27,6 +28,8 @@ export interface BenchmarkReport {
   /** Where it was read from, and the answers, in the folder of the report. */
   data: string | null;
   answers: string | null;
+  /** Who gave the scores, and the grades, in the folder of the report; null: no judge. */
+  judge: { model: string; grades: string } | null;
   /** For a server or a judge, in the folder of the report. */
   upload: string | null;
 }
@@ -44,21 +47,20 @@ export interface Evaluated {
   of: number;
   mode: Mode;
   marked: readonly Marked[];
-  /** What the number is, where somebody else gave the scores. */
-  metric: string | null;
   data: string | null;
   answers: string | null;
+  judge: BenchmarkReport['judge'];
   upload: string | null;
 }
 
-export function benchmarkReport({ dataset, of, mode, marked, metric, data, answers, upload }: Evaluated, manifest: Manifest): BenchmarkReport {
+export function benchmarkReport({ dataset, of, mode, marked, data, answers, judge, upload }: Evaluated, manifest: Manifest): BenchmarkReport {
   const { benchmark, items, found, files, notes, differs } = dataset;
   const seconds = marked.reduce((sum, { answer }) => sum + answer.ms, 0) / 1000;
   return {
     benchmark,
     title: benchmark === 'kitchen' ? 'the synthetic kitchen, held-out scenes' : SOURCES[benchmark].title,
     mode,
-    score: { ...score(benchmark, mode, marked), ...(metric === null ? {} : { metric }) },
+    score: { ...score(benchmark, mode, marked), ...(judge === null ? {} : { metric: judgedMetric(judge.model) }) },
     items: items.length,
     of,
     prompts: promptHash(items),
@@ -70,6 +72,7 @@ export function benchmarkReport({ dataset, of, mode, marked, metric, data, answe
     differs,
     data,
     answers,
+    judge,
     upload,
   };
 }

@@ -1,11 +1,12 @@
 /** `mipha eval` as a user runs it, with nano as every benchmark's model. */
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:http';
+import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import type { Comparison } from '../../src/eval/compare.js';
 import type { EvalReport } from '../../src/eval/report.js';
 import { type Made, makeFolders } from '../eval/folders.js';
 import { counts } from '../support/counts.js';
@@ -97,15 +98,53 @@ describe('every benchmark', () => {
   });
 });
 
-it('MM-Vet is graded by the judge that is named, and says so', async () => {
-  const server = createServer((request, response) => {
-    request.resume().on('end', () => response.end(JSON.stringify({ choices: [{ message: { content: '0.4' } }] })));
+describe('MM-Vet by a judge', () => {
+  let server: Server;
+  let grade = '';
+  const judged = (...args: string[]) => {
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
+    return evaluate('mm-vet', '--data', 'data/tables', '--judge', url, '--judge-model', 'j', ...args);
+  };
+  beforeAll(async () => {
+    server = createServer((request, response) => {
+      request.resume().on('end', () => response.end(JSON.stringify({ choices: [{ message: { content: grade } }] })));
+    });
+    await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
   });
-  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
-  const { benchmarks } = reportOf(await evaluate('mm-vet', '--data', 'data/tables', '--judge', url, '--judge-model', 'j', '--json'));
-  server.close();
-  expect(benchmarks[0]?.score).toMatchObject({ value: 40, metric: "a judge's grades, in words of our own: not the published number (j)" });
+  afterAll(() => server.close());
+
+  it('who is named grades, and the report says so', async () => {
+    grade = '0.4';
+    const { benchmarks } = reportOf(await judged('--json'));
+    expect(benchmarks[0]?.score).toMatchObject({ value: 40, metric: "a judge's grades, in words of our own: not the published number (j)" });
+  });
+
+  it('is compared by the grades where the same judge gave both, and says what is compared', async () => {
+    for (const [out, given] of Object.entries({ 'judged-a': '0.4', 'judged-b': '0.6' })) {
+      grade = given;
+      expect((await judged('--out', out)).code).toBe(0);
+    }
+    const compared = async (...folders: string[]) =>
+      JSON.parse((await evaluate('--compare', ...folders, '--json')).stdout).comparisons[0] as Comparison;
+    const test = { onlyA: 0, onlyB: 2 };
+    expect(await compared('judged-a', 'judged-b')).toMatchObject({ benchmark: 'mm-vet', a: 40, b: 60, flipped: 2, different: 0, test });
+    const { stdout } = await evaluate('--compare', 'judged-a', 'judged-b');
+    expect(stdout).toContain("mm-vet, paper: a judge's grades, in words of our own: not the published number (j)");
+
+    expect((await evaluate('mm-vet', '--data', 'data/tables', '--out', 'not-judged')).code).toBe(0);
+    expect(await compared('judged-a', 'not-judged')).toMatchObject({
+      flipped: 0,
+      metric: expect.stringMatching(/^containment .*; not the grades, of j in A and no judge in B$/),
+    });
+
+    const [file = ''] = readdirSync(join(folder, 'judged-b')).filter((name) => name.startsWith('mm-vet-judge-'));
+    writeFileSync(join(folder, 'judged-b', file), fileOf('judged-b', file).split('\n').slice(0, 2).join('\n').concat('\n'));
+    const { code, stderr } = await evaluate('--compare', 'judged-a', 'judged-b');
+    expect([code, stderr]).toEqual([
+      2,
+      expect.stringMatching(/expected a grade of each of the 2 answers, received "fewer in judged-b\/mm-vet-judge-/),
+    ]);
+  });
 });
 
 describe('what is wrong', () => {

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { Answers } from '../../src/eval/answers.js';
-import { gradeOf, grades, type Judge } from '../../src/eval/judge.js';
+import { gradeOf, type Judge, judged, judgedBefore } from '../../src/eval/judge.js';
 import { openBenchmark } from '../../src/eval/layouts/open.js';
 import { type Marked, marksOf } from '../../src/eval/score.js';
 import { makeFolders } from './folders.js';
@@ -55,6 +55,7 @@ beforeEach(() => {
   requests = [];
 });
 
+const grades = async (of: readonly Marked[], by: Judge, kept: Answers) => (await judged(of, by, kept)).map(({ item, mark }) => [item.id, mark.score]);
 const says = (content: string) => ({ text: JSON.stringify({ choices: [{ message: { content } }] }) });
 
 it.each([
@@ -72,7 +73,7 @@ describe('grades', () => {
   it('are asked for with question, reference and answer, once', async () => {
     reply = ({ messages }) => says(messages[0]?.content.includes('equation') ? '1.0' : '0.3');
     const path = join(root, 'grades.ndjson');
-    expect([...(await grades(marked, judge, new Answers(path, {})))]).toEqual([
+    expect(await grades(marked, judge, new Answers(path, {}))).toEqual([
       ['0', 1],
       ['1', 0.3],
     ]);
@@ -81,19 +82,21 @@ describe('grades', () => {
     expect(requests[0]?.messages[0]?.content).toMatch(
       /\nQuestion: What is x in the equation\?\nReference: x=-1<OR>x=-5 \| Answer: x is -5 \| Grade:$/,
     );
-    expect([...(await grades(marked, judge, new Answers(path, {})))]).toEqual([
+    expect(await grades(marked, judge, new Answers(path, {}))).toEqual([
       ['0', 1],
       ['1', 0.3],
     ]);
     expect(requests).toHaveLength(2);
+    expect(judgedBefore(marked, new Answers(path, {}))?.map(({ mark }) => mark.score)).toEqual([1, 0.3]);
     const other = marked.map((each) => ({ ...each, answer: { ...each.answer, text: 'else' } }));
+    expect(judgedBefore(other, new Answers(path, {}))).toBeUndefined();
     await grades(other, judge, new Answers(path, {}));
     expect(requests).toHaveLength(4);
   });
 
   it('are asked for again, hotter, where a reply has none', async () => {
     reply = ({ temperature }) => says(temperature < 1 ? 'I would say: good' : '0.9');
-    expect([...(await grades(marked.slice(0, 1), { ...judge, key: null }, new Answers(null, {})))]).toEqual([['0', 0.9]]);
+    expect(await grades(marked.slice(0, 1), { ...judge, key: null }, new Answers(null, {}))).toEqual([['0', 0.9]]);
     expect(requests.map(({ temperature, authorization }) => [temperature, authorization])).toEqual([
       [0, undefined],
       [0.5, undefined],

@@ -22,7 +22,7 @@ function reportOf(change: Partial<BenchmarkReport> = {}, of: Dataset = dataset):
     answers((truth) => truth),
   );
   return {
-    ...benchmarkReport({ dataset: of, of: of.items.length, mode: 'paper', marked, metric: null, data: null, answers: null, upload: null }, manifest),
+    ...benchmarkReport({ dataset: of, of: of.items.length, mode: 'paper', marked, data: null, answers: null, judge: null, upload: null }, manifest),
     ...change,
   };
 }
