@@ -40,6 +40,8 @@ it.each([
   ['bench/convert.mjs', ['mipha-9b'], /size: expected one of mipha-3b, mipha-2\.4b, mipha-1\.6b, llava-1\.5-7b, nano, received mipha-9b/],
   ['bench/convert.mjs', ['nano', '/no/such/folder'], /FOLDER: no such folder: \/no\/such\/folder/],
   ['bench/convert.mjs', ['child'], /size: expected one of/],
+  ['bench/eval.mjs', ['--benchmarks', 'pope,dance'], /--benchmarks: expected some of vqav2, gqa, .*, received dance/],
+  ['bench/eval.mjs', ['--model', '/no/such/folder'], /--model: no such folder: \/no\/such\/folder/],
   ['bench/loop.mjs', ['many'], /SECONDS: expected a whole number from 1, received many/],
   ['bench/loop.mjs', ['1', '0'], /FRAMES: expected a whole number from 1, received 0/],
   ['bench/loop.mjs', ['broker'], /SECONDS: expected/],
