@@ -121,7 +121,7 @@ export const configSchema = z
               .array(z.string().refine(isOrigin, ORIGIN_WORDS).meta(words(ORIGIN_WORDS)))
               .max(16)
               .default([])
-              .describe('servers that they may be fetched from'),
+              .describe('servers that they may be fetched from; none is asked until somebody names an address there'),
             ca_file: path.optional().describe('certificates that these servers may be signed by; default: those of Node'),
             trial_s: z
               .int()
