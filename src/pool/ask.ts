@@ -171,6 +171,17 @@ export class Ask {
     if (!accepted) node.suspect(performance.now());
     this.note(node, 'SILENT');
     this.go();
+    if (!accepted) this.repeat(attempt);
+  }
+
+  /** It may never have got the question: while nobody else is at work it gets the same again, which runs nothing twice. */
+  private repeat(attempt: Attempt): void {
+    if (this.over || this.attempts.get(attempt.node.id) !== attempt) return;
+    attempt.timer = setTimeout(() => {
+      if (attempt.accepted) return;
+      if ([...this.attempts.values()].every(({ silent }) => silent)) this.field.send(this, attempt.node);
+      this.repeat(attempt);
+    }, ACCEPT_MS);
   }
 
   private refused(attempt: Attempt, error: RequestErrorBody): void {

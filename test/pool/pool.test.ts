@@ -129,6 +129,24 @@ for (const protocol of ['5', '3.1.1'] as const) {
       await until('the other one was told', () => other.dropped.length > 0);
     });
 
+    it('asks the same one again where there is no other, as it may never have got the question', async () => {
+      const [one, two] = (await start({ id: 'a' }, { id: 'b' })) as [Simulated, Simulated];
+      const pool = await open();
+      one.deaf = true;
+      const only = pool.ask(LAMP, { nodes: 'a', deadlineMs: 10_000 });
+      await until('it is silent', () => stateOf(pool, 'a') === 'silent');
+      one.deaf = false;
+      expect((await only).node).toBe('a');
+      expect(one.begun.length).toBe(1);
+
+      one.deaf = true;
+      two.deaf = true;
+      const either = pool.ask(LAMP, { deadlineMs: 20_000 });
+      await until('both are silent', () => ['a', 'b'].every((id) => stateOf(pool, id) === 'silent'));
+      two.deaf = false;
+      expect((await either).node).toBe('b');
+    });
+
     it('asks another one when a node dies, with the same transaction, at the latest when the broker tells of it', async () => {
       const [one, two] = (await start({ id: 'a', askMs: 20_000 }, { id: 'b', askMs: 20_000 })) as [Simulated, Simulated];
       const pool = await open();

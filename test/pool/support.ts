@@ -28,6 +28,8 @@ export interface Simulated extends AsyncDisposable {
   askMs: number;
   /** Takes requests and says nothing. */
   mute: boolean;
+  /** Requests do not reach it, as during a blip that nobody is told of. */
+  deaf: boolean;
   /** Transactions of all queries that were begun, in order; and of those that were given up. */
   readonly begun: string[];
   readonly dropped: string[];
@@ -163,7 +165,7 @@ export async function simulate(broker: { readonly port: number | readonly number
   });
   link.on('message', (message) => {
     const target = topics.parse(message.topic);
-    if (target?.kind === 'request') requests.handle(message, target);
+    if (target?.kind === 'request' && !node.deaf) requests.handle(message, target);
   });
   link.on('online', () => load.changed());
   tellInfo();
@@ -179,6 +181,7 @@ export async function simulate(broker: { readonly port: number | readonly number
     id,
     askMs: options.askMs ?? 10,
     mute: false,
+    deaf: false,
     begun: [],
     dropped: [],
     drain(on) {
