@@ -10,6 +10,7 @@
 #include "backend/backend.h"
 #include "backend/cpu/kernels.h"
 #include "core/cpu_features.h"
+#include "core/int8_peak.h"
 #include "core/read_bandwidth.h"
 #include "engine/live_counts.h"
 
@@ -68,6 +69,13 @@ Napi::Value measure_read_bandwidth(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value measure_int8_peak(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    ThreadPool pool(physical_cores());
+    return Napi::Number::New(info.Env(), int8_peak(pool));
+  });
+}
+
 Napi::Value handles(const Napi::CallbackInfo& info) {
   const LiveCounts& counts = live_counts();
   Napi::Object object = Napi::Object::New(info.Env());
@@ -85,6 +93,7 @@ void export_machine(Napi::Env env, Napi::Object exports) {
   exports.Set("cpu", Napi::Function::New(env, cpu_facts, "cpu"));
   exports.Set("backends", Napi::Function::New(env, list_backends, "backends"));
   exports.Set("readBandwidth", Napi::Function::New(env, measure_read_bandwidth, "readBandwidth"));
+  exports.Set("int8Peak", Napi::Function::New(env, measure_int8_peak, "int8Peak"));
   exports.Set("handles", Napi::Function::New(env, handles, "handles"));
 }
 

@@ -12,6 +12,7 @@
 
 #include "backend/cpu/pack.h"
 #include "core/cpu_features.h"
+#include "core/int8_peak.h"
 #include "core/read_bandwidth.h"
 #include "core/thread_pool.h"
 
@@ -49,17 +50,6 @@ constexpr int kChains =
     12;  // independent accumulators: latency times width of every CPU we know; started from volatile reads, so that no two are merged
 
 #if defined(__x86_64__)
-__attribute__((target("avx512f,avx512vnni"))) double int8_ops(volatile int* sink) {
-  __m512i sums[kChains], a = _mm512_set1_epi8(3), b = _mm512_set1_epi8(5);
-  for (auto& sum : sums) sum = _mm512_set1_epi32(*sink);
-  for (int i = 0; i < kPeakSteps; ++i) {
-#pragma GCC unroll 12
-    for (auto& sum : sums) sum = _mm512_dpbusd_epi32(sum, a, b);
-  }
-  for (const auto& sum : sums) *sink = _mm512_cvtsi512_si32(sum);
-  return 128.0 * kChains * kPeakSteps;
-}
-
 /// Zeros take as long as other values.
 double amx_ops() {
   TileShapes shapes;
@@ -100,30 +90,6 @@ __attribute__((target("avx2,fma"))) double fp32_ops_256(volatile int* sink) {
   return 16.0 * kChains * kPeakSteps;
 }
 #elif defined(__aarch64__)
-__attribute__((target("arch=armv8.2-a+i8mm"))) double int8_ops_i8mm(volatile int* sink) {
-  int32x4_t sums[kChains];
-  const int8x16_t a = vdupq_n_s8(3), b = vdupq_n_s8(5);
-  for (auto& sum : sums) sum = vdupq_n_s32(*sink);
-  for (int i = 0; i < kPeakSteps; ++i) {
-#pragma GCC unroll 12
-    for (auto& sum : sums) sum = vmmlaq_s32(sum, a, b);
-  }
-  for (const auto& sum : sums) *sink = vgetq_lane_s32(sum, 0);
-  return 64.0 * kChains * kPeakSteps;
-}
-
-__attribute__((target("arch=armv8.2-a+dotprod"))) double int8_ops_dotprod(volatile int* sink) {
-  int32x4_t sums[kChains];
-  const int8x16_t a = vdupq_n_s8(3), b = vdupq_n_s8(5);
-  for (auto& sum : sums) sum = vdupq_n_s32(*sink);
-  for (int i = 0; i < kPeakSteps; ++i) {
-#pragma GCC unroll 12
-    for (auto& sum : sums) sum = vdotq_s32(sum, a, b);
-  }
-  for (const auto& sum : sums) *sink = vgetq_lane_s32(sum, 0);
-  return 32.0 * kChains * kPeakSteps;
-}
-
 double fp32_ops_neon(volatile int* sink) {
   float32x4_t sums[kChains];
   const float32x4_t a = vdupq_n_f32(0.5f), b = vdupq_n_f32(0.25f);
@@ -160,10 +126,10 @@ double rate(ThreadPool& pool, const std::function<double()>& work) {
 Limits measure_limits(ThreadPool& pool) {
   Limits limits;
   limits.bytes_per_second = read_bandwidth(pool);
+  limits.int8_per_second = int8_peak(pool);
 #if defined(__x86_64__)
   static volatile int sink;
   const CpuFeatures& cpu = cpu_features();
-  if (cpu.avx512vnni) limits.int8_per_second = rate(pool, [] { return int8_ops(&sink); });
   if (find_kernels("amx")) limits.amx_per_second = rate(pool, amx_ops);
   if (cpu.avx512f) {
     limits.fp32_per_second = rate(pool, [] { return fp32_ops_512(&sink); });
@@ -172,12 +138,6 @@ Limits measure_limits(ThreadPool& pool) {
   }
 #elif defined(__aarch64__)
   static volatile int sink;
-  const CpuFeatures& cpu = cpu_features();
-  if (cpu.i8mm) {
-    limits.int8_per_second = rate(pool, [] { return int8_ops_i8mm(&sink); });
-  } else if (cpu.dotprod) {
-    limits.int8_per_second = rate(pool, [] { return int8_ops_dotprod(&sink); });
-  }
   limits.fp32_per_second = rate(pool, [] { return fp32_ops_neon(&sink); });
 #endif
   return limits;

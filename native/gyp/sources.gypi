@@ -4,6 +4,7 @@
       "native/core/arena.cc",
       "native/core/cpu_features.cc",
       "native/core/error.cc",
+      "native/core/int8_peak.cc",
       "native/core/mapped_file.cc",
       "native/core/read_bandwidth.cc",
       "native/core/thread_pool.cc",
@@ -79,6 +80,7 @@
     "cuda_runtime_sources": [
       "native/core/cpu_features.cc",
       "native/core/error.cc",
+      "native/core/int8_peak.cc",
       "native/core/thread_pool.cc",
       "native/model/resample.cc",
       "native/model/weights.cc",

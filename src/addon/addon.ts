@@ -240,6 +240,11 @@ export interface Addon {
   };
   /** Bytes per second that all physical cores read from memory together: the ceiling of decoding. Synchronous, about a third of a second. */
   readBandwidth(): number;
+  /**
+   * INT8 multiplications and additions per second that all physical cores do together, from registers alone: the ceiling of looking. 0 where it is not
+   * known (only AVX-512 VNNI is measured). Synchronous, about a tenth of a second.
+   */
+  int8Peak(): number;
   /** Best first. */
   backends(): { name: string; available: boolean; reason: string }[];
   /**

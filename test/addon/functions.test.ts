@@ -46,6 +46,14 @@ describe('quantize', () => {
   });
 });
 
+describe('int8Peak', () => {
+  it('is more than a slow board does, and 0 where there is no AVX-512 VNNI to measure', () => {
+    const peak = addon.int8Peak();
+    if (addon.cpu().runnable.includes('avx512vnni')) expect(peak).toBeGreaterThan(1e10);
+    else expect(peak).toBe(0);
+  });
+});
+
 describe('trace', () => {
   const trace = (isa: string, probe: Parameters<typeof addon.trace>[5]) =>
     addon.trace(NANO, isa, picture(), Int32Array.of(1, 2, 3), Int32Array.of(10, 11), probe);
