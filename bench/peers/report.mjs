@@ -1,0 +1,65 @@
+// From samples to medians, ratios and shares of the machine's limits; as an object, and as text.
+
+/** A ratio is the peer's time over ours of the same round: above 1 mipha-edge is faster. */
+export function summarize({ samples, work, limits, facts, ...about }) {
+  const stages = Object.entries(work)
+    .filter(([stage]) => samples.some((sample) => sample.stage === stage))
+    .map(([stage, { label, operations, bytes }]) => {
+      const of = samples.filter((sample) => sample.stage === stage);
+      const contenders = [...new Set(of.map(({ name }) => name))].map((name) => {
+        const own = of.filter((sample) => sample.name === name);
+        const ms = median(own.map((sample) => sample.ms));
+        const does = facts[name].work?.[stage] ?? { operations, bytes };
+        return { name, ms, samplesMs: own.map((sample) => sample.ms), ...does, ...sharesOf(does, ms, limits), ...ratiosOf(name, of) };
+      });
+      return { stage, label, contenders };
+    });
+  return { ...about, limits, contenders: facts, stages };
+}
+
+function sharesOf({ operations, bytes }, ms, { readBytesPerSecond, int8OperationsPerSecond }) {
+  const perSecond = ((operations ?? bytes) * 1000) / ms;
+  const limit = operations === undefined ? readBytesPerSecond : int8OperationsPerSecond;
+  return { perSecond, shareOfLimit: limit === 0 ? null : perSecond / limit };
+}
+
+function ratiosOf(name, samples) {
+  const ratios = samples
+    .filter((sample) => sample.name === name && name !== 'ours')
+    .flatMap(({ peer, round, ms }) => {
+      const ours = samples.find((other) => other.name === 'ours' && other.peer === peer && other.round === round);
+      return ours === undefined ? [] : [ms / ours.ms];
+    });
+  return ratios.length === 0 ? {} : { ratio: median(ratios), ratios };
+}
+
+export function render({ machine, size, layers, rounds, limits, contenders, stages }) {
+  const { processor, threads, node, date } = machine;
+  const peak = limits.int8OperationsPerSecond === 0 ? 'INT8 peak not known' : `INT8 peak ${(limits.int8OperationsPerSecond / 1e12).toFixed(3)} TOPS`;
+  const lines = [
+    `${processor}, ${threads} threads, Node ${node}, ${date}; ${size}${layers === undefined ? '' : ` with ${layers} layers each`}, ${rounds} rounds, medians`,
+    `read ${(limits.readBytesPerSecond / 1e9).toFixed(1)} GB/s, ${peak}`,
+    '',
+    ...Object.entries(contenders).map(
+      ([name, { detail, loadMs, residentBytes }]) =>
+        `${name.padEnd(13)} ${detail}; opened in ${(loadMs / 1000).toFixed(1)} s, ${(residentBytes / 1e9).toFixed(1)} GB resident`,
+    ),
+  ];
+  for (const { label, contenders: own } of stages) {
+    lines.push('', label);
+    for (const { name, ms, operations, perSecond, shareOfLimit, ratio } of own) {
+      const rate = operations === undefined ? `${(perSecond / 1e9).toFixed(1)} GB/s` : `${(perSecond / 1e12).toFixed(3)} TOPS`;
+      const share = shareOfLimit === null ? '' : `${(shareOfLimit * 100).toFixed(0)} %`;
+      lines.push(
+        `  ${name.padEnd(13)} ${`${ms.toFixed(ms < 100 ? 1 : 0)} ms`.padStart(10)} ${rate.padStart(11)} ${share.padStart(6)}${ratio === undefined ? '' : `   ${ratio.toFixed(2)} x ours`}`,
+      );
+    }
+  }
+  return lines.join('\n');
+}
+
+function median(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  const half = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
+}

@@ -1,0 +1,106 @@
+// mipha-edge beside ONNX Runtime and llama.cpp on the same sizes, in turn; medians, the ratios of each pair, and what this machine could do at most.
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fromDist, oneOf, readArguments, refuse, wholeNumber } from '../../scripts/arguments.mjs';
+import { Contender } from './contender.mjs';
+import { prepare, SIZES } from './files.mjs';
+import { render, summarize } from './report.mjs';
+import { STAGES, shapeOf, workOf } from './stages.mjs';
+
+const PEERS = ['ort', 'ort-whole', 'llama', 'llama-tower']; // and when named: its binary has no AVX, a picture takes half a minute
+const NAMES = ['ours', ...PEERS, 'llama-vision'];
+const SCRATCH = join(tmpdir(), 'mipha-edge-peers');
+const USAGE = `node bench/peers/run.mjs [--size mipha-3b | nano] [--layers N] [--rounds 3] [--only ${NAMES.join(',')}] [--json FILE]
+                         [--scratch FOLDER] [--keep]      after npm run setup, and npm ci in bench/peers
+
+Each peer takes turns with mipha-edge, stage by stage, as often as --rounds says. Random weights are written below FOLDER (${SCRATCH}), 6 GB for
+mipha-3b, and removed at the end; --keep leaves them for the next run. --layers: tower and language model of so many layers each, at their full widths.
+Two models are in memory at a time where there is room for both (12 GB for mipha-3b), else one, which is loaded again for each round.`;
+
+const { values } = readArguments(USAGE, {
+  options: {
+    ...{ size: { type: 'string' }, layers: { type: 'string' }, rounds: { type: 'string' }, only: { type: 'string' } },
+    ...{ json: { type: 'string' }, scratch: { type: 'string' }, keep: { type: 'boolean' } },
+  },
+});
+const size = oneOf(USAGE, '--size', values.size ?? SIZES[0], SIZES);
+const layers = values.layers === undefined ? undefined : wholeNumber(USAGE, '--layers', values.layers);
+const rounds = wholeNumber(USAGE, '--rounds', values.rounds, 3);
+const only = (values.only ?? ['ours', ...PEERS].join(',')).split(',').map((name) => oneOf(USAGE, '--only', name, NAMES));
+if (!existsSync(new URL('node_modules', import.meta.url))) refuse(USAGE, 'the peers are not installed: npm ci in bench/peers');
+
+const running = [];
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => void finish().then(() => process.exit(130)));
+const scratch = values.scratch ?? SCRATCH;
+const folder = join(scratch, layers === undefined ? size : `${size}-${layers}`);
+try {
+  const report = await compare();
+  if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(report, null, 2)}\n`);
+  console.log(render(report));
+} catch (error) {
+  console.error(error.message);
+  process.exitCode = 1;
+} finally {
+  await finish();
+}
+
+async function finish() {
+  await Promise.all(running.map((contender) => contender.stop()));
+  if (values.keep) return;
+  rmSync(folder, { recursive: true, force: true });
+  if (values.scratch === undefined) rmSync(scratch, { recursive: true, force: true });
+}
+
+async function compare() {
+  const { loadAddon } = await fromDist('addon/load.js');
+  const addon = loadAddon();
+  const { model: processor, physicalCores } = addon.cpu();
+  const limits = { readBytesPerSecond: 0, int8OperationsPerSecond: 0 };
+  const measureLimits = () => {
+    limits.readBytesPerSecond = Math.max(limits.readBytesPerSecond, addon.readBandwidth());
+    limits.int8OperationsPerSecond = Math.max(limits.int8OperationsPerSecond, addon.int8Peak());
+  };
+  const { paths, architecture, weightBytes } = await prepare(folder, size, layers, only);
+  const shape = await shapeOf(architecture);
+  const contender = (name) => {
+    const made = new Contender(name, { paths, architecture, shape, threads: physicalCores });
+    running.push(made);
+    return made;
+  };
+  const together = available() > 4 * weightBytes;
+  const samples = []; // { peer, stage, round, name, ms }
+  const facts = {};
+
+  const ours = only.includes('ours') ? [contender('ours')] : [];
+  const peers = only.filter((name) => name !== 'ours');
+  for (const [turn, peer] of (peers.length > 0 ? peers : [undefined]).entries()) {
+    measureLimits();
+    const pair = peer === undefined ? ours : [...ours, contender(peer)];
+    const measure = async (one, stage, round) => {
+      const alone = stage.startsWith('eight'); // no peer has it: once is enough
+      if (!one.has(stage) || (alone && turn > 0) || !(alone || pair.every((other) => other.has(stage)))) return;
+      samples.push({ peer, stage, round, name: one.name, ms: await one.measure(stage) });
+    };
+    if (together) for (const one of pair) await one.start();
+    for (let round = 0; round < rounds; round++) {
+      for (const stage of together ? STAGES : [undefined]) {
+        for (const one of pair) {
+          await one.start();
+          for (const own of stage === undefined ? STAGES : [stage]) await measure(one, own, round);
+          facts[one.name] = { ...one.facts, residentBytes: one.residentBytes() };
+          if (!together) await one.stop();
+        }
+      }
+    }
+    if (peer !== undefined) await pair.at(-1).stop();
+    measureLimits();
+  }
+  const work = await workOf(architecture, shape, facts.ours?.questionRows);
+  const machine = { processor, threads: physicalCores, node: process.versions.node, date: new Date().toISOString() };
+  return summarize({ machine, size, layers, rounds, limits, facts, samples, work });
+}
+
+function available() {
+  return 1024 * Number(/MemAvailable:\s+(\d+)/.exec(readFileSync('/proc/meminfo', 'utf8'))[1]);
+}
