@@ -3,7 +3,8 @@ import { z } from 'zod';
 import type { KitchenFrame } from '../camera/kitchen.js';
 import { COLORS } from '../camera/kitchen.js';
 import { type Backend, Mipha } from '../index.js';
-import type { Architecture } from '../package/manifest.js';
+import { decoderBlocks, headMatrix, type Matrix, matricesOf, projectorMatrices, towerBlocks } from '../package/block.js';
+import { type Architecture, imageTokens, towerRows } from '../package/manifest.js';
 import { readManifest } from '../package/verify.js';
 import { warnPassedOver } from './options.js';
 
@@ -30,6 +31,7 @@ export interface BenchReport {
   loadMs: number;
   memory: { name: string; bytes: number }[];
   look: { totalMs: number; preprocessMs: number; visionMs: number; prefillMs: number };
+  operationsPerLook: number; // multiplications and additions of its weighted products
   firstTokenMs: number; // from asking to the first piece
   decodeTokensPerSecond: number;
   bytesPerToken: number; // weights that one decode step reads
@@ -94,15 +96,26 @@ export async function measure(folder: string, frame: KitchenFrame, { backend: wa
     },
     firstTokenMs: middle(decodes, (decode) => decode.firstMs),
     decodeTokensPerSecond: middle(decodes, (decode) => decode.perSecond),
-    bytesPerToken: bytesPerToken(architecture.language),
+    operationsPerLook: operationsPerLook(architecture),
+    bytesPerToken: bytesPerToken(architecture),
     one: { totalMs: median(ones) },
     eight: { totalMs: median(eights) },
   };
 }
 
+function operationsPerLook(architecture: Architecture): number {
+  const tower = weights(towerBlocks(architecture).flatMap(matricesOf));
+  const later = weights([...projectorMatrices(architecture), ...decoderBlocks(architecture).flatMap(matricesOf)]);
+  return 2 * (towerRows(architecture.vision) * tower + imageTokens(architecture) * later);
+}
+
 /** INT8 matrices of all layers and of the head; the embedding gives one row only. */
-function bytesPerToken({ hidden, intermediate, layers, vocab }: Architecture['language']): number {
-  return layers * (4 * hidden * hidden + 2 * hidden * intermediate) + vocab * hidden;
+export function bytesPerToken(architecture: Architecture): number {
+  return weights([...decoderBlocks(architecture).flatMap(matricesOf), headMatrix(architecture)]);
+}
+
+function weights(matrices: Matrix[]): number {
+  return matrices.reduce((sum, { rows, columns }) => sum + rows * columns, 0);
 }
 
 async function rounds<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T[]> {

@@ -52,12 +52,13 @@ async function bench(folder: string | undefined, { random, backend, json }: Benc
       await writeRandomPackage(target, random, { signal });
     }
     const { model, physicalCores } = loadAddon().cpu();
-    progress('measuring memory', 0);
+    progress('measuring the machine', 0);
     const readBytesPerSecond = loadAddon().readBandwidth();
+    const int8OperationsPerSecond = loadAddon().int8Peak();
     const report = await measure(target, await renderScene(makeScene(1)), { backend, signal, progress });
     bar.end();
     const decodeBytesPerSecond = report.decodeTokensPerSecond * report.bytesPerToken;
-    const full = { processor: model, physicalCores, readBytesPerSecond, decodeBytesPerSecond, ...report };
+    const full = { processor: model, physicalCores, readBytesPerSecond, int8OperationsPerSecond, decodeBytesPerSecond, ...report };
     if (json) printJson(full);
     else process.stdout.write(`${render(full)}\n`);
   } finally {
@@ -67,7 +68,13 @@ async function bench(folder: string | undefined, { random, backend, json }: Benc
   }
 }
 
-type FullReport = BenchReport & { processor: string; physicalCores: number; readBytesPerSecond: number; decodeBytesPerSecond: number };
+interface FullReport extends BenchReport {
+  processor: string;
+  physicalCores: number;
+  readBytesPerSecond: number;
+  int8OperationsPerSecond: number; // 0: not known
+  decodeBytesPerSecond: number;
+}
 
 function render(report: FullReport): string {
   const { look, one, eight, memory } = report;
@@ -83,7 +90,7 @@ function render(report: FullReport): string {
     [
       'look',
       `${milliseconds(look.totalMs)}: preprocess ${milliseconds(look.preprocessMs)}, vision ${milliseconds(look.visionMs)}, ` +
-        `prefill ${milliseconds(look.prefillMs)}`,
+        `prefill ${milliseconds(look.prefillMs)}${shareOfPeak(report)}`,
     ],
     ['first token', `${milliseconds(report.firstTokenMs)} after the question`],
     ['decode', `${report.decodeTokensPerSecond.toFixed(1)} tokens/s, ${bytes(report.decodeBytesPerSecond)}/s of weights${ceiling}`],
@@ -91,4 +98,11 @@ function render(report: FullReport): string {
     ['8 questions', `${milliseconds(eight.totalMs)} together on one view: ${(eight.totalMs / one.totalMs).toFixed(2)} times one`],
     ['per frame', `look and 8 questions ${((look.totalMs + eight.totalMs) / (look.totalMs + one.totalMs)).toFixed(2)} times look and 1`],
   ]);
+}
+
+/** Of what the processor multiplies at most, the look reached so much. */
+function shareOfPeak({ look, operationsPerLook, int8OperationsPerSecond }: FullReport): string {
+  if (int8OperationsPerSecond === 0) return '';
+  const perSecond = (operationsPerLook * 1000) / (look.visionMs + look.prefillMs);
+  return `; ${((perSecond / int8OperationsPerSecond) * 100).toFixed(0)} % of the INT8 peak (${(int8OperationsPerSecond / 1e12).toFixed(2)} TOPS)`;
 }
