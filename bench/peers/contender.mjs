@@ -28,10 +28,6 @@ export class Contender {
     console.error(`${this.name}: ${this.facts.detail}`);
   }
 
-  has(stage) {
-    return this.facts.stages.includes(stage);
-  }
-
   /** Milliseconds. */
   async measure(stage) {
     const { ms } = await this.#ask({ stage });

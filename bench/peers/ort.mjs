@@ -2,7 +2,7 @@
 import ort from 'onnxruntime-node';
 import { fromDist } from '../../scripts/arguments.mjs';
 import { writeBare } from './ort-graphs.mjs';
-import { timed, towerOperations } from './stages.mjs';
+import { stepBytes, timed, towerOperations } from './stages.mjs';
 
 export async function open({ paths, architecture, shape, threads }) {
   const { decoderBlocks, headMatrix, towerBlocks } = await fromDist('package/block.js');
@@ -18,9 +18,10 @@ export async function open({ paths, architecture, shape, threads }) {
     await language.run({ x: one });
     await head.run({ x: one });
   };
+  const bytes = await stepBytes(architecture);
   return {
     detail: `onnxruntime-node ${ort.env.versions.node}: dynamic INT8, the matrices alone, of the tower without the projector`,
-    work: { tower: { operations: await towerOperations(architecture) } },
+    work: { tower: { operations: await towerOperations(architecture) }, 'decode, short': { bytes }, 'decode, long': { bytes } },
     stages: {
       tower: () => timed(() => tower.run({ x: pixels })),
       prefill: () => timed(() => language.run({ x: many })),

@@ -16,6 +16,11 @@ export async function open({ paths, shape, threads }) {
   /** The first token comes out of the rows that were handed in. */
   const perToken = ({ decodeMs, ids }) => decodeMs / (ids.length - 1);
   const decode = async (rows, more) => perToken(await native.ask({ ...fed, ids: Int32Array.from(idsOf(rows, shape.tokens)), ...more }).done);
+  const behindPicture = async (count) => {
+    const ids = Int32Array.from(idsOf(2, shape.tokens));
+    const all = await Promise.all(Array.from({ length: count }, () => native.ask({ ...fed, view: view.handle, ids }).done));
+    return Math.min(...all.map(perToken)); // of the last that began: all of them from its first token on
+  };
   let looked; // for the tower of this round; its prefill is the one of the same look
 
   return {
@@ -34,12 +39,9 @@ export async function open({ paths, shape, threads }) {
       },
       'decode, short': () => decode(shape.short),
       'decode, long': () => decode(shape.long, { conversation: kept }), // read once, kept from round to round
+      'one decode': () => behindPicture(1),
+      'eight decodes': () => behindPicture(8),
       'eight questions': () => timed(() => view.askAll(questions)),
-      'eight decodes': async () => {
-        const ids = Int32Array.from(idsOf(2, shape.tokens));
-        const all = await Promise.all(Array.from({ length: 8 }, () => native.ask({ ...fed, view: view.handle, ids }).done));
-        return Math.min(...all.map(perToken)); // of the last that began: all eight from its first token on
-      },
     },
   };
 }

@@ -14,7 +14,19 @@ export function summarize({ samples, work, limits, facts, ...about }) {
       });
       return { stage, label, contenders };
     });
-  return { ...about, limits, contenders: facts, stages };
+  return { ...about, limits, contenders: facts, stages, derived: derivedOf(stages) };
+}
+
+/** How much more a batch costs than one sequence, and at which share of the weights' rate each reads its cache. */
+function derivedOf(stages) {
+  const of = (wanted) => stages.find(({ stage }) => stage === wanted)?.contenders ?? [];
+  const [one, eight] = [of('one decode')[0], of('eight decodes')[0]];
+  const caches = of('decode, short').flatMap((short) => {
+    const long = of('decode, long').find(({ name }) => name === short.name);
+    if (long === undefined || long.bytes === short.bytes) return [];
+    return [{ name: short.name, cacheRateOfWeights: ((long.bytes - short.bytes) * 1000) / (long.ms - short.ms) / short.perSecond }];
+  });
+  return { ...(one === undefined || eight === undefined ? {} : { eightDecodesOfOne: eight.ms / one.ms }), caches };
 }
 
 function sharesOf({ operations, bytes }, ms, { readBytesPerSecond, int8OperationsPerSecond }) {
@@ -33,7 +45,7 @@ function ratiosOf(name, samples) {
   return ratios.length === 0 ? {} : { ratio: median(ratios), ratios };
 }
 
-export function render({ machine, size, layers, rounds, limits, contenders, stages }) {
+export function render({ machine, size, layers, rounds, limits, contenders, stages, derived }) {
   const { processor, threads, node, date } = machine;
   const peak = limits.int8OperationsPerSecond === 0 ? 'INT8 peak not known' : `INT8 peak ${(limits.int8OperationsPerSecond / 1e12).toFixed(3)} TOPS`;
   const lines = [
@@ -54,6 +66,11 @@ export function render({ machine, size, layers, rounds, limits, contenders, stag
         `  ${name.padEnd(13)} ${`${ms.toFixed(ms < 100 ? 1 : 0)} ms`.padStart(10)} ${rate.padStart(11)} ${share.padStart(6)}${ratio === undefined ? '' : `   ${ratio.toFixed(2)} x ours`}`,
       );
     }
+  }
+  lines.push('');
+  if (derived.eightDecodesOfOne !== undefined) lines.push(`a step of eight decodes takes ${derived.eightDecodesOfOne.toFixed(2)} times one`);
+  for (const { name, cacheRateOfWeights } of derived.caches) {
+    lines.push(`${name}: reads its cache at ${(cacheRateOfWeights * 100).toFixed(0)} % of the rate of its weights`);
   }
   return lines.join('\n');
 }

@@ -1,15 +1,15 @@
 // mipha-edge beside ONNX Runtime and llama.cpp on the same sizes, in turn; medians, the ratios of each pair, and what this machine could do at most.
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fromDist, oneOf, readArguments, refuse, wholeNumber } from '../../scripts/arguments.mjs';
 import { Contender } from './contender.mjs';
 import { prepare, SIZES } from './files.mjs';
 import { render, summarize } from './report.mjs';
-import { STAGES, shapeOf, workOf } from './stages.mjs';
+import { CONTENDERS, OWN, STAGES, shapeOf, workOf } from './stages.mjs';
 
-const PEERS = ['ort', 'ort-whole', 'llama', 'llama-tower']; // and when named: its binary has no AVX, a picture takes half a minute
-const NAMES = ['ours', ...PEERS, 'llama-vision'];
+const NAMES = Object.keys(CONTENDERS);
+const USUAL = NAMES.filter((name) => name !== 'llama-vision'); // its binary has no AVX: a picture takes half a minute
 const SCRATCH = join(tmpdir(), 'mipha-edge-peers');
 const USAGE = `node bench/peers/run.mjs [--size mipha-3b | nano] [--layers N] [--rounds 3] [--only ${NAMES.join(',')}] [--json FILE]
                          [--scratch FOLDER] [--keep]      after npm run setup, and npm ci in bench/peers
@@ -27,8 +27,9 @@ const { values } = readArguments(USAGE, {
 const size = oneOf(USAGE, '--size', values.size ?? SIZES[0], SIZES);
 const layers = values.layers === undefined ? undefined : wholeNumber(USAGE, '--layers', values.layers);
 const rounds = wholeNumber(USAGE, '--rounds', values.rounds, 3);
-const only = (values.only ?? ['ours', ...PEERS].join(',')).split(',').map((name) => oneOf(USAGE, '--only', name, NAMES));
+const only = (values.only ?? USUAL.join(',')).split(',').map((name) => oneOf(USAGE, '--only', name, NAMES));
 if (!existsSync(new URL('node_modules', import.meta.url))) refuse(USAGE, 'the peers are not installed: npm ci in bench/peers');
+if (values.json !== undefined && !existsSync(dirname(values.json))) refuse(USAGE, `--json: no such folder: ${dirname(values.json)}`);
 
 const running = [];
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => void finish().then(() => process.exit(130)));
@@ -36,8 +37,8 @@ const scratch = values.scratch ?? SCRATCH;
 const folder = join(scratch, layers === undefined ? size : `${size}-${layers}`);
 try {
   const report = await compare();
-  if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(report, null, 2)}\n`);
   console.log(render(report));
+  if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(report, null, 2)}\n`);
 } catch (error) {
   console.error(error.message);
   process.exitCode = 1;
@@ -77,17 +78,15 @@ async function compare() {
   for (const [turn, peer] of (peers.length > 0 ? peers : [undefined]).entries()) {
     measureLimits();
     const pair = peer === undefined ? ours : [...ours, contender(peer)];
-    const measure = async (one, stage, round) => {
-      const alone = stage.startsWith('eight'); // no peer has it: once is enough
-      if (!one.has(stage) || (alone && turn > 0) || !(alone || pair.every((other) => other.has(stage)))) return;
-      samples.push({ peer, stage, round, name: one.name, ms: await one.measure(stage) });
-    };
+    const shared = STAGES.filter((stage) => (OWN.includes(stage) ? turn === 0 : pair.every(({ name }) => CONTENDERS[name].includes(stage))));
     if (together) for (const one of pair) await one.start();
     for (let round = 0; round < rounds; round++) {
-      for (const stage of together ? STAGES : [undefined]) {
+      for (const stages of together ? shared.map((stage) => [stage]) : [shared]) {
         for (const one of pair) {
           await one.start();
-          for (const own of stage === undefined ? STAGES : [stage]) await measure(one, own, round);
+          for (const stage of stages.filter((wanted) => CONTENDERS[one.name].includes(wanted))) {
+            samples.push({ peer, stage, round, name: one.name, ms: await one.measure(stage) });
+          }
           facts[one.name] = { ...one.facts, residentBytes: one.residentBytes() };
           if (!together) await one.stop();
         }

@@ -5,7 +5,20 @@ export const DECODED = 8; // tokens whose time is taken
 const [SHORT, LONG] = [64, 2000]; // tokens in the cache before those
 
 /** Names of stages, in the order in which they are measured. Times are milliseconds; of decoding, per token. */
-export const STAGES = ['tower', 'prefill', 'decode, short', 'decode, long', 'eight questions', 'eight decodes'];
+export const STAGES = ['tower', 'prefill', 'decode, short', 'decode, long', 'one decode', 'eight decodes', 'eight questions'];
+/** What no peer is asked. */
+export const OWN = ['one decode', 'eight decodes', 'eight questions'];
+
+const STEPS = ['prefill', 'decode, short', 'decode, long'];
+/** Who is measured at what. */
+export const CONTENDERS = {
+  ours: STAGES,
+  ort: ['tower', ...STEPS],
+  'ort-whole': ['tower', ...STEPS],
+  llama: STEPS,
+  'llama-tower': ['tower'],
+  'llama-vision': ['tower'],
+};
 
 /** Sizes that every contender must keep to. */
 export async function shapeOf(architecture) {
@@ -25,10 +38,10 @@ export async function shapeOf(architecture) {
  * questions together.
  */
 export async function workOf(architecture, shape, questionRows) {
-  const { decoderBlocks, headMatrix, matricesOf, projectorMatrices } = await fromDist('package/block.js');
+  const { decoderBlocks, matricesOf, projectorMatrices } = await fromDist('package/block.js');
   const language = weights(decoderBlocks(architecture).flatMap(matricesOf));
   const projector = weights(projectorMatrices(architecture));
-  const step = language + weights([headMatrix(architecture)]);
+  const step = await stepBytes(architecture);
   const { layers, kvHeads, headSize } = architecture.language;
   const cached = (rows) => 2 * 2 * layers * kvHeads * headSize * rows; // keys and values, FP16
   return {
@@ -36,8 +49,9 @@ export async function workOf(architecture, shape, questionRows) {
     prefill: { label: `prefill, ${shape.imageRows} rows`, operations: 2 * shape.imageRows * language },
     'decode, short': { label: `decode at ${shape.short}`, bytes: step + cached(shape.short) },
     'decode, long': { label: `decode at ${shape.long}`, bytes: step + cached(shape.long) },
+    'one decode': { label: 'decode behind a picture', bytes: step + cached(shape.imageRows) },
+    'eight decodes': { label: 'a step of eight decodes behind a picture', bytes: step + 8 * cached(shape.imageRows) },
     'eight questions': { label: `eight typed questions, ${questionRows} rows`, operations: 2 * questionRows * language },
-    'eight decodes': { label: 'a step of eight decodes', bytes: step + 8 * cached(shape.imageRows) },
   };
 }
 
@@ -45,6 +59,12 @@ export async function workOf(architecture, shape, questionRows) {
 export async function towerOperations(architecture) {
   const [{ matricesOf, towerBlocks }, { towerRows }] = await Promise.all([fromDist('package/block.js'), fromDist('package/manifest.js')]);
   return 2 * towerRows(architecture.vision) * weights(towerBlocks(architecture).flatMap(matricesOf));
+}
+
+/** Of the INT8 matrices of one step, without a cache. */
+export async function stepBytes(architecture) {
+  const { decoderBlocks, headMatrix, matricesOf } = await fromDist('package/block.js');
+  return weights([...decoderBlocks(architecture).flatMap(matricesOf), headMatrix(architecture)]);
 }
 
 function weights(matrices) {

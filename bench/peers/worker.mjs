@@ -11,7 +11,7 @@ process.once('message', async ({ name, setup }) => {
         process.send({ error: error.message });
       }
     });
-    process.send({ loadMs: performance.now() - begun, ...facts, stages: Object.keys(stages) });
+    process.send({ loadMs: performance.now() - begun, ...facts });
   } catch (error) {
     process.send({ error: error.message });
   }
