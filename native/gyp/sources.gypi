@@ -80,7 +80,6 @@
     "cuda_runtime_sources": [
       "native/core/cpu_features.cc",
       "native/core/error.cc",
-      "native/core/int8_peak.cc",
       "native/core/thread_pool.cc",
       "native/model/resample.cc",
       "native/model/weights.cc",
