@@ -80,11 +80,23 @@ TEST(Pack, RangesPackedApartGiveTheWhole) {
   EXPECT_EQ(part_sums, sums);
 }
 
+TEST(Pack, SumsHoldTheLargestMagnitudes) {
+  const Packed shape{17, 10240};
+  for (const int8_t value : {int8_t{127}, int8_t{-127}}) {
+    const std::vector<int8_t> weight(static_cast<size_t>(shape.out) * shape.in, value);
+    std::vector<int8_t> panels(shape.bytes());
+    std::vector<int32_t> sums(shape.padded_out(), 99);
+    pack_panels(weight.data(), shape, 0, shape.panels(), panels.data(), sums.data());
+    for (int n = 0; n < shape.padded_out(); ++n) ASSERT_EQ(sums[n], n < shape.out ? value * shape.in : 0) << n;
+  }
+}
+
 TEST(Pack, RefusesMinus128WhereverItIs) {
   const Packed shape{50, 588};
-  for (const auto& [row, column] : {std::pair{0, 0}, {49, 587}, {17, 63}, {17, 64}, {48, 576}}) {
+  for (const auto& [row, column] : {std::pair{0, 0}, {49, 587}, {17, 63}, {17, 64}, {48, 576}, {31, 15}, {31, 16}}) {
     auto weight = random_weight(shape);
     weight[static_cast<size_t>(row) * shape.in + column] = -128;
+    weight.back() = -128;  // the first one is named
     std::vector<int8_t> panels(shape.bytes());
     std::vector<int32_t> sums(shape.padded_out());
     try {
