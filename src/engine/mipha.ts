@@ -4,15 +4,15 @@ import type { NativeStatus } from '../addon/addon.js';
 import { callSite, checkKeys, MiphaError, nearestKey, optionError } from '../errors.js';
 import { WEIGHTS_FILE } from '../package/manifest.js';
 import { longerSide } from '../package/pictures.js';
-import { type OpenedPackage, openPackage } from '../package/verify.js';
+import { openBeforeWeights } from '../package/verify.js';
 import { Asker } from './asker.js';
 import { candidates, openFirst, optionsOf, type PassedOver } from './backend-choice.js';
 import { BACKENDS, type Backend } from './backends.js';
 import { CALL_KEYS, Call, type CallOptions, checkNumber, checkSignal } from './call.js';
 import { Conversation, type ConverseOptions, checkHistory } from './conversation.js';
-import { Engine, type EngineOptions, type Place } from './engine.js';
+import type { Engine, Place } from './engine.js';
 import { frameId, type ImageInput, toPixels } from './image.js';
-import { checkGolden } from './self-test.js';
+import { loadWhileChecking, openChecked } from './load.js';
 import { View } from './view.js';
 
 export interface LoadOptions {
@@ -22,7 +22,7 @@ export interface LoadOptions {
   threads?: number | undefined;
   /** Rows of the key/value cache that all views and questions share. Default: enough for one view and a batch of questions. */
   cacheTokens?: number | undefined;
-  /** `stage` is `verify`, stages of the backend, then `self-test`; `fraction` goes from 0 to 1 in each. */
+  /** `stage` is `verify`, stages of the backend, which may be over by then, and `self-test`; `fraction` goes from 0 to 1 in each. */
   onProgress?: ((stage: string, fraction: number) => void) | undefined;
   /** Aborting rejects with `signal.reason` and frees everything. */
   signal?: AbortSignal | undefined;
@@ -54,7 +54,7 @@ export class Mipha extends Asker implements AsyncDisposable {
   }
 
   /**
-   * Loads a package folder: checks every file, plans all memory, packs the weights, and reproduces the package's golden answer.
+   * Loads a package folder: plans all memory, packs the weights while every file is checked, and reproduces the package's golden answer.
    * Throws ERR_OPTION, ERR_MODEL_MISSING, ERR_MODEL_FORMAT, ERR_MODEL_CHECKSUM, ERR_ADDON_LOAD, ERR_BACKEND_UNAVAILABLE, ERR_DEVICE, ERR_MEMORY, ERR_SELF_TEST.
    */
   static async load(folder: string, options: LoadOptions = {}): Promise<Mipha> {
@@ -64,13 +64,15 @@ export class Mipha extends Asker implements AsyncDisposable {
     const onProgress = (stage: string, fraction: number) => options.onProgress?.(stage, fraction);
     signal?.throwIfAborted();
     onProgress('verify', 0);
-    const opened = await openPackage(folder, { signal, onProgress: (fraction) => onProgress('verify', fraction) });
+    const opening = await openBeforeWeights(folder, { signal, onProgress: (fraction) => onProgress('verify', fraction) });
     const passedOver: PassedOver[] = [];
-    const engine = await openFirst(candidates(backend), passedOver, async (name) => {
-      const own = await optionsOf(name, folder, threads, site);
-      return await openChecked(opened, { backend: name, cacheTokens, ...own, onProgress, signal }, site);
-    });
-    const { name, files, preprocessing, architecture } = opened.manifest;
+    const engine = await loadWhileChecking(opening, { signal, onProgress }, (during) =>
+      openFirst(candidates(backend), passedOver, async (name) => {
+        const own = await optionsOf(name, folder, threads, site);
+        return await openChecked(opening, during, { backend: name, cacheTokens, ...own }, site);
+      }),
+    );
+    const { name, files, preprocessing, architecture } = opening.manifest;
     const revision = files[WEIGHTS_FILE]?.sha256.slice(0, 12) ?? '';
     return new Mipha(engine, name, revision, longerSide(preprocessing), architecture.language.context, passedOver);
   }
@@ -122,21 +124,6 @@ export class Mipha extends Asker implements AsyncDisposable {
   /** ask(), stream() and askAll() on Mipha itself are text only. */
   protected override place(question: string): Place {
     return textOnly(this.engine.prompt.textOnly(question));
-  }
-}
-
-/** An engine that has reproduced the package's golden answer. */
-async function openChecked(opened: OpenedPackage, options: EngineOptions, site: string): Promise<Engine> {
-  const engine = await Engine.open(opened, options, site);
-  try {
-    options.onProgress('self-test', 0);
-    await checkGolden(engine, opened, options.signal);
-    options.signal?.throwIfAborted();
-    options.onProgress('self-test', 1);
-    return engine;
-  } catch (error) {
-    await engine.dispose();
-    throw error;
   }
 }
 

@@ -1,11 +1,11 @@
-/** Opens a package and checks all of it: schema, file list, sizes, sha256. Runs before every load; nothing unchecked reaches native code. */
+/** Opens a package and checks all of it: schema, file list, sizes, sha256. Runs at every load; nothing unchecked serves. */
 import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MiphaError } from '../errors.js';
 import { readText } from './checkpoint.js';
 import { fileError, formatError } from './format.js';
 import { hashFile } from './hash.js';
-import { MANIFEST_FILE, type Manifest, parseManifest } from './manifest.js';
+import { type FileRecord, MANIFEST_FILE, type Manifest, parseManifest, WEIGHTS_FILE } from './manifest.js';
 
 export interface OpenOptions {
   signal?: AbortSignal | undefined;
@@ -18,9 +18,23 @@ export interface OpenedPackage {
   manifest: Manifest;
 }
 
+/** Of which everything is checked but the bytes of its weights. */
+export interface OpeningPackage extends OpenedPackage {
+  /** The rest, to be called once. Throws as openPackage does. */
+  checkWeights(signal?: AbortSignal): Promise<void>;
+}
+
 /** Throws ERR_MODEL_MISSING, ERR_MODEL_FORMAT or ERR_MODEL_CHECKSUM naming the file; `signal.reason` when aborted. */
-export async function openPackage(folder: string, { signal, onProgress }: OpenOptions = {}): Promise<OpenedPackage> {
+export async function openPackage(folder: string, options: OpenOptions = {}): Promise<OpenedPackage> {
+  const { checkWeights, ...opened } = await openBeforeWeights(folder, options);
+  await checkWeights(options.signal);
+  return opened;
+}
+
+/** For who has something to do with the weights while they are checked. Throws as openPackage does. */
+export async function openBeforeWeights(folder: string, { signal, onProgress }: OpenOptions = {}): Promise<OpeningPackage> {
   const manifest = await readManifest(folder);
+  const { [WEIGHTS_FILE]: weights, ...others } = manifest.files as Manifest['files'] & { [WEIGHTS_FILE]: FileRecord };
   const files = Object.entries(manifest.files);
   for (const [name, { bytes }] of files) await checkSize(join(folder, name), bytes);
   const total = files.reduce((sum, [, { bytes }]) => sum + bytes, 0);
@@ -29,12 +43,13 @@ export async function openPackage(folder: string, { signal, onProgress }: OpenOp
     checked += bytes;
     onProgress?.(Math.min(1, checked / total));
   };
-  for (const [name, { sha256 }] of files) {
+  const check = async (name: string, { sha256 }: FileRecord, signal?: AbortSignal) => {
     const path = join(folder, name);
     const received = (await hashFile(path, { signal, onBytes })).sha256;
     if (received !== sha256) throw checksumError(path, sha256, received);
-  }
-  return { folder, manifest };
+  };
+  for (const [name, record] of Object.entries(others)) await check(name, record, signal);
+  return { folder, manifest, checkWeights: (signal) => check(WEIGHTS_FILE, weights, signal) };
 }
 
 /** The manifest alone, its files unchecked. */
