@@ -29,6 +29,7 @@ export interface BenchReport {
   name: string;
   detail: string; // backend, instruction set, threads
   loadMs: number;
+  firstAnswerMs: number; // from the start of loading: load, one look, one typed question
   memory: { name: string; bytes: number }[];
   look: { totalMs: number; preprocessMs: number; visionMs: number; prefillMs: number };
   operationsPerLook: number; // multiplications and additions of its weighted products
@@ -52,6 +53,10 @@ export async function measure(folder: string, frame: KitchenFrame, { backend: wa
   const loadMs = performance.now() - begin;
   const { backend, detail, memory, passedOver } = mipha.status();
   warnPassedOver(passedOver);
+
+  progress('first answer', 0);
+  await askOnce(mipha, frame, signal);
+  const firstAnswerMs = performance.now() - begin;
 
   progress('looking', 0);
   const looks = await rounds(signal, async () => {
@@ -87,6 +92,7 @@ export async function measure(folder: string, frame: KitchenFrame, { backend: wa
     name,
     detail: `${backend}: ${detail}`,
     loadMs,
+    firstAnswerMs,
     memory,
     look: {
       totalMs: middle(looks, (look) => look.totalMs),
@@ -107,6 +113,12 @@ function operationsPerLook(architecture: Architecture): number {
   const tower = weights(towerBlocks(architecture).flatMap(matricesOf));
   const later = weights([...projectorMatrices(architecture), ...decoderBlocks(architecture).flatMap(matricesOf)]);
   return 2 * (towerRows(architecture.vision) * tower + imageTokens(architecture) * later);
+}
+
+async function askOnce(mipha: Mipha, frame: KitchenFrame, signal: AbortSignal): Promise<void> {
+  await using view = await mipha.look(frame, { signal });
+  const { question, as } = QUESTIONS[0];
+  await view.ask(question, { as, signal });
 }
 
 /** INT8 matrices of all layers and of the head; the embedding gives one row only. */

@@ -85,7 +85,8 @@ function render(report: FullReport): string {
   return table([
     ['package', report.name],
     ['processor', `${report.processor}, ${report.physicalCores} cores, ${report.detail}`],
-    ['load', milliseconds(report.loadMs)],
+    ['load', `${milliseconds(report.loadMs)}, checksums included`],
+    ['first answer', `${milliseconds(report.firstAnswerMs)} after the start of loading`],
     ['memory', `${bytes(held)}: ${memory.map((part) => `${part.name} ${bytes(part.bytes)}`).join(', ')}`],
     [
       'look',

@@ -14,10 +14,11 @@ describe('mipha bench', () => {
     expect(code).toBe(0);
     const report = JSON.parse(stdout);
     expect(report.name).toBe('random-nano');
-    for (const field of ['loadMs', 'firstTokenMs', 'decodeTokensPerSecond', 'bytesPerToken', 'readBytesPerSecond'])
+    for (const field of ['loadMs', 'firstAnswerMs', 'firstTokenMs', 'decodeTokensPerSecond', 'bytesPerToken', 'readBytesPerSecond'])
       expect(report[field]).toBeGreaterThan(0);
     for (const field of ['totalMs', 'visionMs', 'prefillMs']) expect(report.look[field]).toBeGreaterThan(0);
     expect(report.int8OperationsPerSecond).toBeGreaterThanOrEqual(0);
+    expect(report.firstAnswerMs).toBeGreaterThan(report.loadMs);
     expect(report.one.totalMs).toBeGreaterThan(0);
     expect(report.eight.totalMs).toBeGreaterThan(0);
     expect((await readdir(tmpdir())).filter((name) => name.startsWith('mipha-bench-'))).toEqual(before);
@@ -34,6 +35,7 @@ describe('mipha bench', () => {
   it('prints a table', async () => {
     const { code, stdout } = await mipha(['bench']);
     expect(code).toBe(0);
-    for (const row of ['package', 'load', 'look', 'first token', 'decode', '8 questions']) expect(stdout).toMatch(new RegExp(`^${row} `, 'm'));
+    for (const row of ['package', 'load', 'first answer', 'look', 'first token', 'decode', '8 questions'])
+      expect(stdout).toMatch(new RegExp(`^${row} `, 'm'));
   });
 });
