@@ -38,7 +38,8 @@ const dataStart = () => 8 + Number(sound.readBigUInt64LE(0));
 /** Writes the weights with -128 in a matrix, which no package may have. */
 function plantForbidden(): void {
   const header = JSON.parse(sound.toString('utf8', 8, dataStart())) as Record<string, { dtype: string; data_offsets: [number, number] }>;
-  const matrix = Object.entries(header).find(([name, { dtype }]) => name.startsWith('language.layers.') && dtype === 'I8');
+  const isPacked = (name: string) => name.startsWith('language.layers.') && (manifest.recipe?.[name.replace(/\.weight$/, '')] ?? 'w8a8') === 'w8a8';
+  const matrix = Object.entries(header).find(([name, { dtype }]) => dtype === 'I8' && isPacked(name));
   const damaged = Buffer.from(sound);
   damaged[dataStart() + (matrix?.[1].data_offsets[0] as number)] = 0x80;
   writeFileSync(WEIGHTS, damaged);
