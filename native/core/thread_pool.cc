@@ -15,6 +15,12 @@ namespace {
 
 constexpr int kSpins = 4000;  // some tens of microseconds, longer than the serial work between two loops
 
+// A round in one word, so that a worker enters it or finds that it is over, and nothing in between.
+constexpr uint64_t kInside = 0xffff;        // how many workers are in it
+constexpr uint64_t kOver = 0x1'0000;        // nobody enters any more
+constexpr uint64_t kNumber = ~0x1'ffffULL;  // counts up
+constexpr uint64_t kNext = 0x2'0000;
+
 void pause() {
 #if defined(__x86_64__)
   _mm_pause();
@@ -44,7 +50,6 @@ void ThreadPool::end() {
   {
     std::lock_guard lock(mutex_);
     stop_.store(true);
-    round_.fetch_add(1);
   }
   wake_.notify_all();
   for (auto& worker : workers_) worker.join();
@@ -69,15 +74,15 @@ void ThreadPool::run(int count, Call call, void* context) {
   context_ = context;
   count_ = count;
   next_.store(0, std::memory_order_relaxed);
-  busy_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
-  round_.fetch_add(1);  // publishes everything above
+  round_.store((round_.load(std::memory_order_relaxed) & kNumber) + kNext);  // publishes everything above
   if (sleeping_.load() > 0) {
     std::lock_guard lock(mutex_);  // a worker between its last look at round_ and its wait must not miss this
     wake_.notify_all();
   }
   drain(0);
-  // Every worker must have left the round before its context goes away.
-  for (int spins = 0; busy_.load(std::memory_order_acquire) > 0; ++spins) {
+  // Every worker that has come must have left before the context goes away.
+  round_.fetch_or(kOver, std::memory_order_relaxed);
+  for (int spins = 0; (round_.load(std::memory_order_acquire) & kInside) > 0; ++spins) {
     if (spins < kSpins)
       pause();
     else
@@ -86,21 +91,39 @@ void ThreadPool::run(int count, Call call, void* context) {
   if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
 }
 
+/// A round that is not `seen` has begun, and is not over.
+bool ThreadPool::news(uint64_t seen) const {
+  const uint64_t round = round_.load();
+  return (round & kNumber) != seen && (round & kOver) == 0;
+}
+
+/// False: it is over.
+bool ThreadPool::enter(uint64_t& seen) {
+  uint64_t round = round_.load();
+  do {
+    if ((round & kOver) != 0) return false;
+  } while (!round_.compare_exchange_weak(round, round + 1));
+  seen = round & kNumber;
+  return true;
+}
+
 void ThreadPool::work(int thread) {
-  uint32_t seen = 0;
+  uint64_t seen = 0;
   while (true) {
     int spins = 0;
-    while (round_.load() == seen && spins++ < kSpins) pause();
-    if (round_.load() == seen) {
+    while (!news(seen) && spins++ < kSpins) pause();
+    if (!news(seen)) {
       std::unique_lock lock(mutex_);
       sleeping_.fetch_add(1);
-      wake_.wait(lock, [&] { return round_.load() != seen; });
+      const uint64_t last = round_.load() & kNumber;
+      // Who wakes too late for a round spins before the next one: rounds come by the dozen.
+      wake_.wait(lock, [&] { return news(seen) || (round_.load() & kNumber) != last || stop_.load(); });
       sleeping_.fetch_sub(1);
     }
     if (stop_.load()) return;
-    ++seen;
+    if (!enter(seen)) continue;
     drain(thread);
-    busy_.fetch_sub(1, std::memory_order_release);
+    round_.fetch_sub(1, std::memory_order_release);
   }
 }
 

@@ -1,5 +1,6 @@
 // A fixed team of threads for short parallel loops. The caller takes part; workers spin briefly before they sleep, because one decode step
-// runs some two hundred loops of a few tens of microseconds.
+// runs some two hundred loops of a few tens of microseconds. Nobody waits for a worker that has not come: where other programs have its core the
+// caller does the whole loop.
 #pragma once
 
 #include <atomic>
@@ -38,14 +39,15 @@ class ThreadPool {
   void work(int thread);
   void end();
   void drain(int thread);
+  bool enter(uint64_t& seen);
+  bool news(uint64_t seen) const;
 
   std::vector<std::thread> workers_;
   Call call_ = nullptr;
   void* context_ = nullptr;
   int count_ = 0;
   std::atomic<int> next_{0};
-  std::atomic<int> busy_{0};  // workers still in the current round
-  std::atomic<uint32_t> round_{0};
+  std::atomic<uint64_t> round_{0};  // its number, whether it is over, and how many workers are in it: see thread_pool.cc
   std::atomic<int> sleeping_{0};
   std::atomic<bool> stop_{false};
   std::exception_ptr failure_;  // the first of this round; mutex_

@@ -1,5 +1,6 @@
 // Errors, halves, the thread pool, mapped files, and what the machine says about itself.
 #include <gtest/gtest.h>
+#include <pthread.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -7,6 +8,7 @@
 #include <atomic>
 #include <chrono>
 #include <cmath>
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -197,6 +199,48 @@ TEST(ThreadPool, AnExceptionOfTheBodyReachesTheCallerAndThePoolGoesOn) {
       ASSERT_EQ(calls.load(), 50);
     }
   }
+}
+
+/// What a thread that gets this signal does: it is not there until it may be.
+int held_pipe[2];
+std::atomic<bool> is_held{false};
+void hold(int) {
+  is_held = true;
+  char byte = 0;
+  if (read(held_pipe[0], &byte, 1) == 1) is_held = false;
+}
+
+/// The two threads of the pool meet in a loop, so that the worker is known.
+pthread_t worker_of(ThreadPool& pool) {
+  pthread_t worker = pthread_self();
+  std::atomic<int> here{0};
+  pool.each(2, [&](int, int thread) {
+    if (thread == 1) worker = pthread_self();
+    ++here;
+    while (here < 2) std::this_thread::yield();
+  });
+  return worker;
+}
+
+TEST(ThreadPool, ALoopDoesNotWaitForAWorkerWhoseCoreOthersHave) {
+  ASSERT_EQ(pipe(held_pipe), 0);
+  ASSERT_NE(std::signal(SIGUSR1, hold), SIG_ERR);
+  ThreadPool pool(2);
+  const pthread_t worker = worker_of(pool);
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));  // it sleeps, and holds no lock
+  ASSERT_EQ(pthread_kill(worker, SIGUSR1), 0);
+  while (!is_held) std::this_thread::yield();
+  std::atomic<int> loops{0};
+  std::thread caller([&] {
+    for (; loops < 100; ++loops) pool.each(10, [&](int, int thread) { EXPECT_EQ(thread, 0); });
+  });
+  for (int waited = 0; loops < 100 && waited < 1000; ++waited) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  EXPECT_EQ(loops, 100);
+  EXPECT_EQ(write(held_pipe[1], "x", 1), 1);
+  caller.join();
+  EXPECT_NE(worker_of(pool), pthread_self());  // and is back
+  close(held_pipe[0]);
+  close(held_pipe[1]);
 }
 
 TEST(ThreadPool, EndsWithoutEverHavingWorked) {
