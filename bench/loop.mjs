@@ -1,24 +1,29 @@
-// The camera loop, measured: a whole node with a camera, six watches and a broker in a process of its own.
-// Prints: answers and latency with the shipped model; the share of the processor that everything but the model takes; what a 720p frame costs
-// without a model; memory over many frames.
+// The camera loop, measured: a whole node with a camera and six watches; the broker and who subscribes to it have a process each.
+// Prints: answers and latency with the shipped model, stage by stage; the share of the processor that everything but the model takes; what a 720p
+// frame costs without a model; memory over many frames.
 import { fork } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { fromDist, readArguments, wholeNumber } from '../scripts/arguments.mjs';
+import { fromDist, oneOf, readArguments, wholeNumber } from '../scripts/arguments.mjs';
+import { stagesOf, traced } from './loop-stages.mjs';
 
-const USAGE = `node bench/loop.mjs [SECONDS] [FRAMES]      after npm run setup; needs GStreamer
+const USAGE = `node bench/loop.mjs [SECONDS] [FRAMES] [--part model|instant|memory] [--broker URL]      after npm run setup; needs GStreamer
 
-Measures a whole node: SECONDS (20) for each part with a 720p camera, then memory over FRAMES (10000) that were asked about.`;
+Measures a whole node: SECONDS (20) for each part with a 720p camera, with the shipped model and with one that takes no time, then memory over
+FRAMES (10000) that were asked about. All parts, or the one named; through a broker of its own, or the one at URL.`;
 
 const CAMERA = 'gst:videotestsrc is-live=true pattern=ball ! video/x-raw,width=1280,height=720,framerate=30/1';
 const PICTURES = fileURLToPath(new URL('../test/fixtures/eval/pictures', import.meta.url));
 
 const [part, ...rest] = process.argv.slice(2);
-const isChild = process.send !== undefined && (part === 'broker' || part === 'part');
-const [seconds, frames] = isChild ? [] : readArguments(USAGE, { positionals: 2 }).positionals;
-const [SECONDS, FRAMES] = [wholeNumber(USAGE, 'SECONDS', seconds, 20), wholeNumber(USAGE, 'FRAMES', frames, 10_000)];
+const CHILDREN = ['broker', 'subscriber', 'part'];
+const isChild = process.send !== undefined && CHILDREN.includes(part);
+const OPTIONS = { part: { type: 'string' }, broker: { type: 'string' } };
+const given = isChild ? { positionals: [], values: {} } : readArguments(USAGE, { positionals: 2, options: OPTIONS });
+const [SECONDS, FRAMES] = [20, 10_000].map((fallback, i) => wholeNumber(USAGE, ['SECONDS', 'FRAMES'][i], given.positionals[i], fallback));
+const ONLY = oneOf(USAGE, '--part', given.values.part, [undefined, 'model', 'instant', 'memory']);
 const modules = [
   'cli/demo-watches.js',
   'cli/options.js',
@@ -35,6 +40,8 @@ const [{ WATCHES }, { SHIPPED_MODEL }, { startBroker }, { follow }, { configOf }
 
 if (isChild && part === 'broker') {
   process.send((await startBroker()).url); // until it is killed
+} else if (isChild && part === 'subscriber') {
+  await subscribe(rest[0]); // until it is killed
 } else if (isChild) {
   await { withModel, at720p, memory }[rest[0]](...rest.slice(1).map((word) => (Number.isNaN(Number(word)) ? word : Number(word))));
 } else {
@@ -43,16 +50,35 @@ if (isChild && part === 'broker') {
 
 /** Each part in a process of its own: what one leaves behind must not weigh on the next. */
 async function main(seconds, frames) {
-  const broker = fork(fileURLToPath(import.meta.url), ['broker']);
-  const url = await new Promise((resolve) => broker.once('message', resolve));
+  const broker = given.values.broker === undefined ? fork(fileURLToPath(import.meta.url), ['broker']) : null;
+  const url = given.values.broker ?? (await messageOf(broker));
   console.log(`${cpus()[0].model.trim()}, ${cpus().length} threads, Node ${process.versions.node}\n`);
+  const wanted = (name) => ONLY === undefined || ONLY === name;
   try {
-    await run('withModel', url, seconds);
-    for (const side of [384, 1280]) for (const asking of ['default', 'always']) await run('at720p', url, seconds, side, asking);
-    await run('memory', url, frames);
+    if (wanted('model')) await run('withModel', url, seconds);
+    if (wanted('instant'))
+      for (const side of [384, 1280]) for (const asking of ['default', 'always']) await run('at720p', url, seconds, side, asking);
+    if (wanted('memory')) await run('memory', url, frames);
   } finally {
-    broker.kill('SIGKILL');
+    broker?.kill('SIGKILL');
   }
+}
+
+function messageOf(child) {
+  return new Promise((resolve) => child.once('message', resolve));
+}
+
+/** Another program that follows all results: tells when each came, once it is asked. */
+async function subscribe(url) {
+  const arrived = [];
+  await follow({ url, protocol: '3.1.1', maxPacketBytes: 1e6 }, ['mipha/v1/bench/watch/+/result'], (_topic, payload, retained) => {
+    const atNs = process.hrtime.bigint(); // the same clock in all processes
+    if (payload.length === 0 || retained) return;
+    const { status, session, watch, frame, timing } = JSON.parse(payload.toString());
+    if (status === 'ok') arrived.push({ session, watch, frame: frame.id, ageMs: frame.age_ms, timing, atNs: `${atNs}` });
+  });
+  process.on('message', () => process.send(arrived.splice(0)));
+  process.send('subscribed');
 }
 
 function run(...args) {
@@ -71,31 +97,35 @@ async function withModel(url, seconds) {
     for (const thread of threads()) if (!before.has(thread)) engineThreads.add(thread);
     return model;
   };
-  const captured = new Map();
-  const latencies = [];
-  const onResult = (result) => latencies.push(performance.now() - captured.get(result.frame.id));
-  const node = await start(url, { uri: CAMERA, loadModel, onResult });
+  const subscriber = fork(fileURLToPath(import.meta.url), ['subscriber', url]);
+  await messageOf(subscriber);
+  const arrivals = () => {
+    subscriber.send('arrived?');
+    return messageOf(subscriber);
+  };
+  const trace = traced(WATCHES);
+  const node = await start(url, { uri: CAMERA, loadModel, trace });
   try {
-    node.camera.on('frame', ({ id, monotonicMs }) => captured.set(id, monotonicMs));
+    node.camera.prependListener('frame', trace.captured);
     if (!(await isOnline(node.camera))) return;
     await pause(2000);
-    latencies.length = 0;
+    await arrivals(); // of before
     const begun = { ms: performance.now(), cpu: cpuMs(), engine: threadsMs(engineThreads), looks: node.looks() };
     await pause(seconds * 1000);
     const ms = performance.now() - begun.ms;
     const cpu = cpuMs() - begun.cpu;
     const engine = threadsMs(engineThreads) - begun.engine;
     const looks = node.looks() - begun.looks;
-    latencies.sort((a, b) => a - b);
-    const at = (share) => latencies[Math.floor(share * (latencies.length - 1))].toFixed(1);
+    const answers = (await arrivals()).filter(({ session }) => session === node.session);
     console.log(`shipped model, 1280 x 720 camera at 30 fps, every frame asked about by six watches, ${(ms / 1000).toFixed(0)} s:`);
-    console.log(`  through the gate   ${((looks * 1000) / ms).toFixed(1)} frames/s, ${((latencies.length * 1000) / ms).toFixed(0)} answers/s`);
-    console.log(`  capture to broker and back   p50 ${at(0.5)} ms, p95 ${at(0.95)} ms, p99 ${at(0.99)} ms`);
+    console.log(`  through the gate   ${((looks * 1000) / ms).toFixed(1)} frames/s, ${((answers.length * 1000) / ms).toFixed(0)} answers/s`);
+    console.log(`  ms of each answer, from capture to a subscriber:\n${stagesOf(trace, answers)}`);
     const other = cpu - engine;
     console.log(
       `  processor   ${((100 * cpu) / ms).toFixed(0)} % of one core, of which not the model ${((100 * other) / cpu).toFixed(1)} %, ${(other / looks).toFixed(2)} ms per frame\n`,
     );
   } finally {
+    subscriber.kill('SIGKILL');
     await node.stop();
   }
 }
@@ -138,7 +168,7 @@ async function memory(url, frames) {
   }
 }
 
-async function start(url, { uri, side, loadModel, onResult, always = true }) {
+async function start(url, { uri, side, loadModel, trace, always = true }) {
   const watches = Object.entries(WATCHES).map(([id, { question, answer }]) => [
     id,
     { camera: 'bench', question, answer, ...(always ? { interval_ms: 0, change_percent: 0 } : {}) },
@@ -157,26 +187,17 @@ async function start(url, { uri, side, loadModel, onResult, always = true }) {
     const look = model.look.bind(model);
     model.look = (...seen) => {
       looks++;
-      return look(...seen);
+      return trace === undefined ? look(...seen) : trace.look(look, ...seen);
     };
     return model;
   };
   const service = new Service({ loaded, load: async () => loaded, loadModel: counting, log: new Log(loaded.config.log), version: 'bench' });
-  const follower =
-    onResult === undefined
-      ? null
-      : await follow({ url, protocol: '3.1.1', maxPacketBytes: 1e6 }, ['mipha/v1/bench/watch/+/result'], (_topic, payload, retained) => {
-          const result = payload.length === 0 || retained ? null : JSON.parse(payload.toString());
-          if (result?.session === service.session && result.status === 'ok') onResult(result);
-        });
   await service.start();
   return {
+    session: service.session,
     camera: service.cameras.get('bench'),
     looks: () => looks,
-    async stop() {
-      await service.stop();
-      await follower?.close();
-    },
+    stop: async () => await service.stop(),
   };
 }
 
@@ -196,7 +217,7 @@ function instantModel() {
     name: 'none',
     revision: '0',
     imageSize: 384,
-    status: () => ({ backend: 'none', memory: [] }),
+    status: () => ({ backend: 'none', memory: [], passedOver: [] }),
     look: async () => seen,
     dispose: async () => {},
   };
