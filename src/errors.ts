@@ -104,15 +104,26 @@ class TypedError<C extends ErrorCode> extends Error {
 Object.defineProperty(TypedError, 'name', { value: 'MiphaError' });
 export const MiphaError = TypedError as unknown as MiphaErrorConstructor;
 
-/** The stack of a public call, taken before it leaves for a native thread: pass the public function, frames from it inward are left out. */
-export function callSite(publicFunction: (...args: never[]) => unknown): string {
-  const holder: { stack?: string } = {};
-  Error.captureStackTrace(holder, publicFunction);
-  return (holder.stack ?? '').split('\n').slice(1).join('\n');
+/** The stack of a public call, for the error that may come of it. It becomes text only then: that costs as much as the rest of a call. */
+export class CallSite {
+  private readonly holder: { stack?: string } = {};
+
+  constructor(publicFunction: (...args: never[]) => unknown) {
+    Error.captureStackTrace(this.holder, publicFunction);
+  }
+
+  toString(): string {
+    return (this.holder.stack ?? '').split('\n').slice(1).join('\n');
+  }
+}
+
+/** Taken before a call leaves for a native thread: pass the public function, frames from it inward are left out. */
+export function callSite(publicFunction: (...args: never[]) => unknown): CallSite {
+  return new CallSite(publicFunction);
 }
 
 /** A native failure as a MiphaError with the caller's stack; a MiphaError stays itself. */
-export function fromNative(error: unknown, site: string): MiphaError {
+export function fromNative(error: unknown, site: CallSite | string): MiphaError {
   if (error instanceof MiphaError) return error;
   const { code, message, details } = error as { code?: unknown; message?: unknown; details?: Record<string, unknown> };
   const known = typeof code === 'string' && Object.hasOwn(RETRYABLE, code);

@@ -10,6 +10,7 @@ import { type Constraint, constraintOf } from './constraint.js';
 import { isPlainObject, type JsonSchema, jsonSchemaShape } from './json-schema.js';
 import { withSuffix } from './prompt.js';
 import { isZod, SUPPORTED, shapeOf } from './schema.js';
+import type { AnswerShape } from './shape.js';
 import { answerText } from './text.js';
 import type { Tokenizer } from './tokenizer.js';
 
@@ -73,6 +74,8 @@ const DEFAULT_MAX_TOKENS = 128;
 const KEPT = 64;
 const KEPT_BYTES = 64 << 20; // of automata, beside the one just asked for
 const constraints = new Map<string, Constraint>();
+/** Of zod schemas, which never change: reading one takes longer than all else about a question. */
+const keys = new WeakMap<object, string>();
 
 /** A question whose options have been checked. */
 export class Question<T> {
@@ -146,9 +149,11 @@ export class Question<T> {
 
 function constraintFor(as: unknown): Constraint {
   if (!isZod(as) && !isPlainObject(as)) throw optionError('as', `a zod 4 schema (${SUPPORTED}) or a JSON Schema`, as);
-  const shape = isZod(as) ? shapeOf(as) : jsonSchemaShape(as);
-  const key = JSON.stringify(shape, (_, value: unknown) => (typeof value === 'bigint' ? `${value}n` : value));
-  const constraint = constraints.get(key) ?? constraintOf(shape);
+  const known = keys.get(as as object);
+  const shape = known === undefined ? shapeFor(as) : null;
+  const key = known ?? JSON.stringify(shape, (_, value: unknown) => (typeof value === 'bigint' ? `${value}n` : value));
+  if (isZod(as)) keys.set(as as object, key);
+  const constraint = constraints.get(key) ?? constraintOf(shape ?? shapeFor(as));
   constraints.delete(key);
   constraints.set(key, constraint);
   let bytes = [...constraints.values()].reduce((sum, { automaton }) => sum + automaton.next.byteLength, 0);
@@ -158,4 +163,8 @@ function constraintFor(as: unknown): Constraint {
     constraints.delete(oldest);
   }
   return constraint;
+}
+
+function shapeFor(as: unknown): AnswerShape {
+  return isZod(as) ? shapeOf(as) : jsonSchemaShape(as as JsonSchema);
 }

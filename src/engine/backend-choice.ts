@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import type { TensorRtOptions } from '../addon/addon.js';
 import { cudaLibrary, loadAddon, tensorRtLibrary } from '../addon/load.js';
-import { callSite, type ErrorCode, fromNative, MiphaError } from '../errors.js';
+import { type CallSite, callSite, type ErrorCode, fromNative, MiphaError } from '../errors.js';
 import { findPlans } from '../package/plans/plan.js';
 import type { Backend } from './backends.js';
 import type { Engine, EngineOptions } from './engine.js';
@@ -24,7 +24,7 @@ export function candidates(backend: Backend): string[] {
 }
 
 /** What only the backend `name` is told. Throws ERR_BACKEND_UNAVAILABLE. */
-export async function optionsOf(name: string, folder: string, threads: number, site: string): Promise<Pick<EngineOptions, 'cpu' | 'tensorrt'>> {
+export async function optionsOf(name: string, folder: string, threads: number, site: CallSite): Promise<Pick<EngineOptions, 'cpu' | 'tensorrt'>> {
   if (name === 'tensorrt') return { tensorrt: await findEngines(folder, site) };
   if (name === 'cuda') {
     findCuda(); // the addon opens the same one
@@ -54,7 +54,7 @@ export async function proveBackend(folder: string, backend: Backend): Promise<vo
 }
 
 /** Library and plans of the TensorRT backend. Throws ERR_BACKEND_UNAVAILABLE. */
-async function findEngines(folder: string, site: string): Promise<TensorRtOptions> {
+async function findEngines(folder: string, site: CallSite): Promise<TensorRtOptions> {
   const library = tensorRtLibrary();
   const facts = await told(loadAddon().tensorrtFacts(library), site);
   return { library, plans: (await findPlans(folder, facts)).folder };
@@ -68,7 +68,7 @@ function findCuda(): string {
   throw new MiphaError('ERR_BACKEND_UNAVAILABLE', `CUDA: ${library} is not there: ${advice}`);
 }
 
-async function told<T>(facts: Promise<T>, site: string): Promise<T> {
+async function told<T>(facts: Promise<T>, site: CallSite): Promise<T> {
   try {
     return await facts;
   } catch (error) {

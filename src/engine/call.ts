@@ -1,6 +1,6 @@
 /** What every call to the engine shares: the caller's stack, a signal, a deadline, a priority; and how a native job becomes a promise. */
 import type { Job, JobOptions } from '../addon/addon.js';
-import { type ErrorCode, fromNative, MiphaError, type MiphaErrorOf, type MiphaErrorOptions, optionError } from '../errors.js';
+import { type CallSite, type ErrorCode, fromNative, MiphaError, type MiphaErrorOf, type MiphaErrorOptions, optionError } from '../errors.js';
 import { onAbort } from '../signals.js';
 
 export interface CallOptions {
@@ -21,7 +21,7 @@ export class Call {
   constructor(
     owner: string,
     private readonly options: CallOptions,
-    private readonly site: string,
+    private readonly site: CallSite,
   ) {
     checkSignal(`${owner}.signal`, options.signal);
     checkNumber(`${owner}.deadlineMs`, options.deadlineMs, { above: 0 });

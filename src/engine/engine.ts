@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import type { CpuOptions, LookOutcome, NativeConstraint, NativeEngine, NativeImage, NativeStatus, TensorRtOptions } from '../addon/addon.js';
 import { loadAddon } from '../addon/load.js';
-import { fromNative, MiphaError } from '../errors.js';
+import { type CallSite, fromNative, MiphaError } from '../errors.js';
 import { TOKENIZER_FOLDER } from '../package/manifest.js';
 import { tokensOf } from '../package/prompts.js';
 import type { OpenedPackage } from '../package/verify.js';
@@ -44,7 +44,7 @@ export class Engine {
   ) {}
 
   /** `site` is the callSite() of the public call, for native errors. */
-  static async open({ folder, manifest }: OpenedPackage, options: EngineOptions, site: string): Promise<Engine> {
+  static async open({ folder, manifest }: OpenedPackage, options: EngineOptions, site: CallSite): Promise<Engine> {
     const { signal, onProgress, ...rest } = options;
     const addon = loadAddon();
     const tokenizer = await loadTokenizer(join(folder, TOKENIZER_FOLDER), tokensOf(manifest.prompt));

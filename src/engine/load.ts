@@ -1,5 +1,5 @@
 /** From a package to an engine that may serve. A backend packs the weights while their sha256 is worked out: both read the same pages, at the same time. */
-import { MiphaError } from '../errors.js';
+import { type CallSite, MiphaError } from '../errors.js';
 import type { OpenedPackage, OpeningPackage } from '../package/verify.js';
 import { following } from '../signals.js';
 import { Engine, type EngineOptions } from './engine.js';
@@ -46,7 +46,7 @@ export async function openChecked(
   opened: OpenedPackage,
   { signal, onProgress, checked }: Checking,
   options: Omit<EngineOptions, 'signal' | 'onProgress'>,
-  site: string,
+  site: CallSite,
 ): Promise<Engine> {
   const engine = await Engine.open(opened, { ...options, onProgress, signal }, site);
   try {

@@ -17,6 +17,11 @@ export interface Turn {
   answer: string;
 }
 
+/** Standing questions are asked again and again: the ids of so many are kept, those lately asked. */
+const KEPT_QUESTIONS = 64;
+/** A longer one is not worth keeping; characters. */
+const KEPT_CHARS = 4096;
+
 export class Prompt {
   /** Ids before the picture. */
   readonly prefix: Int32Array;
@@ -27,6 +32,7 @@ export class Prompt {
   private readonly endId: number;
   /** What stands in the template as a token. */
   private readonly tokens: ReadonlyMap<string, number>;
+  private readonly asked = new Map<string, Int32Array>(); // by question, ids after the picture
 
   /** Throws ERR_MODEL_FORMAT when the tokenizer lacks a token of the template. */
   constructor(
@@ -49,9 +55,19 @@ export class Prompt {
     this.prefix = writer.end();
   }
 
-  /** Ids after the picture. `history` are the turns before this question, oldest first. */
+  /** Ids after the picture, not to be written to. `history` are the turns before this question, oldest first. */
   afterPicture(question: string, history: readonly Turn[] = []): Int32Array {
-    return this.turns(this.writer(this.template.afterPicture), this.afterImage, question, history);
+    const isKept = history.length === 0 && question.length <= KEPT_CHARS;
+    const ids =
+      (isKept ? this.asked.get(question) : undefined) ?? this.turns(this.writer(this.template.afterPicture), this.afterImage, question, history);
+    if (isKept) this.keep(question, ids);
+    return ids;
+  }
+
+  private keep(question: string, ids: Int32Array): void {
+    this.asked.delete(question); // to the end
+    this.asked.set(question, ids);
+    for (const oldest of this.asked.keys()) if (this.asked.size > KEPT_QUESTIONS) this.asked.delete(oldest);
   }
 
   /** The whole prompt of a question without a picture. */

@@ -1,9 +1,19 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { loadAddon } from '../../src/addon/load.js';
-import { callSite, checkKeys, errorCodes, fromNative, MiphaError, type MiphaErrorOf, nearestKey, optionError } from '../../src/errors.js';
+import {
+  type CallSite,
+  callSite,
+  checkKeys,
+  errorCodes,
+  fromNative,
+  MiphaError,
+  type MiphaErrorOf,
+  nearestKey,
+  optionError,
+} from '../../src/errors.js';
 
 describe('MiphaError', () => {
   it('knows for each code whether trying again can help', () => {
@@ -65,7 +75,7 @@ describe('details', () => {
 });
 
 describe('native failures', () => {
-  function publicCall(): string {
+  function publicCall(): CallSite {
     return callSite(publicCall);
   }
   const site = publicCall();
@@ -77,6 +87,21 @@ describe('native failures', () => {
     expect(error.details).toEqual({ neededBytes: 2, availableBytes: 1 });
     expect(error.stack).toContain('errors.test.ts');
     expect(error.stack).not.toContain('publicCall');
+  });
+
+  it('cost no text of a stack where there is none', () => {
+    const { prepareStackTrace } = Error;
+    const written = vi.fn((_: Error, frames: NodeJS.CallSite[]) => `Error\n${frames.map((frame) => frame.getFileName()).join('\n')}`);
+    Error.prepareStackTrace = written;
+    try {
+      const ours = publicCall();
+      expect(written).not.toHaveBeenCalled();
+      expect(`${ours}`).toContain('errors.test.ts');
+      expect(written).toHaveBeenCalledOnce();
+    } finally {
+      if (prepareStackTrace === undefined) delete (Error as Partial<typeof Error>).prepareStackTrace;
+      else Error.prepareStackTrace = prepareStackTrace;
+    }
   });
 
   it('without a known code are internal, and typed ones stay themselves', () => {

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { Prompt, SHORT, withSuffix } from '../../src/engine/prompt.js';
 import type { PromptTemplate } from '../../src/package/manifest.js';
 import { CHATML_NANOLLAVA, GEMMA, LLAVA_HF, PHI, tokensOf, VICUNA_V1 } from '../../src/package/prompts.js';
@@ -49,6 +49,26 @@ describe('Mipha-3B prompts', () => {
 
   it('a question that cannot fit is refused before it is tokenized', () => {
     expect(() => prompt.afterPicture('x'.repeat(2_000_000))).toThrow(expect.objectContaining({ code: 'ERR_CONTEXT_FULL' }));
+  });
+
+  it('a question that is asked again is not tokenized again, among so many others; one with a history always is', () => {
+    const tokenizer = phiTokenizer();
+    const standing = new Prompt(tokenizer, PHI, 2048);
+    const encode = vi.spyOn(tokenizer, 'encode');
+    const ids = [...standing.afterPicture('Is there a person?')];
+    const again = () => {
+      encode.mockClear();
+      expect([...standing.afterPicture('Is there a person?')]).toEqual(ids);
+      return encode.mock.calls.length;
+    };
+    expect(again()).toBe(0);
+    for (let n = 0; n < 63; n++) standing.afterPicture(`Are there ${n}?`);
+    expect(again()).toBe(0);
+    for (let n = 0; n < 64; n++) standing.afterPicture(`Are there ${n} more?`);
+    expect(again()).toBe(1);
+    const history = [{ question: 'Why?', answer: 'So.' }];
+    expect([...standing.afterPicture('Is there a person?', history)]).not.toEqual(ids);
+    expect(again()).toBe(0);
   });
 
   it('a template without a picture mark is a format error', () => {

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { Engine } from '../../src/engine/engine.js';
+import { callSite } from '../../src/errors.js';
 import { Mipha } from '../../src/index.js';
 import { readManifest } from '../../src/package/verify.js';
 import { evalScenes, NANO } from '../support/nano.js';
@@ -80,7 +81,7 @@ describe('what is refused', () => {
   it('a backend this machine lacks is refused with the reason', async () => {
     const opened = { folder: NANO, manifest: await readManifest(NANO) };
     const options = { backend: 'abacus', cacheTokens: 0, onProgress: () => {} };
-    await expect(Engine.open(opened, options, '')).rejects.toMatchObject({ code: 'ERR_BACKEND_UNAVAILABLE', retryable: false });
+    await expect(Engine.open(opened, options, callSite(Engine.open))).rejects.toMatchObject({ code: 'ERR_BACKEND_UNAVAILABLE', retryable: false });
   });
 
   it('a package that is missing or was changed is not loaded', async () => {

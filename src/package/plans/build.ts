@@ -3,7 +3,7 @@ import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { TensorRtDeviation, TensorRtFacts } from '../../addon/addon.js';
 import { loadAddon } from '../../addon/load.js';
-import { callSite, fromNative, MiphaError, optionError } from '../../errors.js';
+import { type CallSite, callSite, fromNative, MiphaError, optionError } from '../../errors.js';
 import { lock } from '../../lock.js';
 import { makeFolder } from '../../make-folder.js';
 import { hashFile } from '../hash.js';
@@ -117,7 +117,7 @@ interface SegmentWork {
   source: GraphSource;
   segment: Segment;
   options: BuildOptions;
-  site: string;
+  site: CallSite;
   report: (what: string, fraction: number) => void;
 }
 
@@ -190,7 +190,7 @@ async function buildOnce(
   }
 }
 
-async function run(job: { done: Promise<void>; cancel(): void }, signal: AbortSignal | undefined, site: string): Promise<void> {
+async function run(job: { done: Promise<void>; cancel(): void }, signal: AbortSignal | undefined, site: CallSite): Promise<void> {
   const abort = () => job.cancel();
   signal?.addEventListener('abort', abort, { once: true });
   try {
