@@ -32,7 +32,7 @@ export class Gate {
   readonly duty: Duty;
   private open: SkipReason | null = null;
   /** What was asked about last. */
-  private asked: { frame: string; content: number; atMs: number; pair: Pair } | null = null;
+  private asked: { frame: string; content: number; atMs: number; pair: Pair | null } | null = null; // no pair: it was not to be compared
   private askedMs = Number.NEGATIVE_INFINITY; // also when what was asked about is forgotten
   private blockedMs = Number.NEGATIVE_INFINITY; // until interval or pause is over
   private cooledMs = Number.NEGATIVE_INFINITY;
@@ -79,7 +79,7 @@ export class Gate {
     if (nowMs < restedMs) return this.skip('heat', restedMs);
     if (recheck) return this.pass(this.rechecks - 1);
     if (asked !== null && nowMs >= asked.atMs + reask_ms) return this.pass(this.rechecks);
-    if (asked === null || change_percent === 0) return this.pass(longestWindow(this.spec) - 1);
+    if (asked === null || asked.pair === null || change_percent === 0) return this.pass(longestWindow(this.spec) - 1);
     const share = inspection.changedSince(asked.pair, this.spec);
     this.compared = { against: asked.frame, share };
     const flash = share > FLASH_SHARE ? (this.flash ?? { frame: frame.id, atMs: nowMs }) : null;
@@ -102,10 +102,10 @@ export class Gate {
   /** The frame, for which decide() has just said so, is being asked about. */
   ask(inspection: Inspection, nowMs: number): void {
     const { frame } = inspection;
-    const { interval_ms } = this.spec;
+    const { interval_ms, change_percent } = this.spec;
     this.rechecks = this.recheckNext;
     this.wantedMs = null;
-    this.asked = { frame: frame.id, content: frame.content, atMs: nowMs, pair: inspection.pair(this.spec) };
+    this.asked = { frame: frame.id, content: frame.content, atMs: nowMs, pair: change_percent === 0 ? null : inspection.pair(this.spec) };
     this.askedMs = nowMs;
     this.blockedMs = nowMs + interval_ms;
     this.flash = null;

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { Inspection } from '../../src/watch/inspection.js';
 import { WatchLoop } from '../../src/watch/loop.js';
 import type { WatchOutcome } from '../../src/watch/outcome.js';
 import type { WatchSpec } from '../../src/watch/spec.js';
@@ -32,6 +33,22 @@ beforeEach(() => {
 });
 afterEach(() => {
   vi.useRealTimers();
+});
+
+describe('a watch that asks about every frame', () => {
+  it('compares no pictures until it is told to, and from the next frame on it does', async () => {
+    const { eyes, loop, show, skipped } = stage(spec({ change_percent: 0, interval_ms: 0 }));
+    const noise = noisy(2);
+    const blocks = vi.spyOn(Inspection.prototype, 'pair');
+    await show(500, () => noise(scene));
+    expect(eyes.looks).toHaveLength(5);
+    expect(blocks).not.toHaveBeenCalled();
+    blocks.mockRestore();
+    loop.put('lamp', spec({ change_percent: 2, interval_ms: 0 }));
+    await show(500, () => noise(scene));
+    expect(eyes.looks).toHaveLength(6);
+    expect(skipped()?.unchanged).toBe(3); // and one is still open
+  });
 });
 
 describe('an unchanged scene', () => {
