@@ -134,6 +134,7 @@ Napi::Function EngineObject::define(Napi::Env env) {
       env, "NativeEngine",
       {InstanceMethod("look", &EngineObject::look), InstanceMethod("ask", &EngineObject::ask), InstanceMethod("converse", &EngineObject::converse),
        InstanceMethod("releaseView", &EngineObject::release_view), InstanceMethod("releaseConversation", &EngineObject::release_conversation),
+       InstanceMethod("gather", &EngineObject::gather), InstanceMethod("handOver", &EngineObject::hand_over),
        InstanceMethod("status", &EngineObject::status), InstanceMethod("dispose", &EngineObject::dispose)});
 }
 
@@ -346,7 +347,17 @@ Napi::Value EngineObject::converse(const Napi::CallbackInfo& info) {
   });
 }
 
-// Releasing is always allowed: an engine that is gone has released everything.
+// Always allowed, as releasing is: an engine that is gone has nothing to hand over and has released everything.
+
+Napi::Value EngineObject::gather(const Napi::CallbackInfo& info) {
+  if (engine_) engine_->gather();
+  return info.Env().Undefined();
+}
+
+Napi::Value EngineObject::hand_over(const Napi::CallbackInfo& info) {
+  if (engine_) engine_->hand_over();
+  return info.Env().Undefined();
+}
 
 Napi::Value EngineObject::release_view(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {

@@ -40,6 +40,8 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
 
   Napi::Value look(const Napi::CallbackInfo& info);
   Napi::Value ask(const Napi::CallbackInfo& info);
+  Napi::Value gather(const Napi::CallbackInfo& info);
+  Napi::Value hand_over(const Napi::CallbackInfo& info);
   Napi::Value converse(const Napi::CallbackInfo& info);
   Napi::Value release_view(const Napi::CallbackInfo& info);
   Napi::Value release_conversation(const Napi::CallbackInfo& info);

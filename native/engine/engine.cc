@@ -1,6 +1,7 @@
 #include "engine/engine.h"
 
 #include <condition_variable>
+#include <iterator>
 #include <mutex>
 #include <set>
 #include <thread>
@@ -47,6 +48,7 @@ class ThreadedEngine : public Engine {
   }
 
   ~ThreadedEngine() override {
+    hand_over();
     stop({});
     thread_.join();
     --live_counts().engines;
@@ -91,6 +93,29 @@ class ThreadedEngine : public Engine {
       settle(done, std::move(result));
     };
     return submit(std::move(converse));
+  }
+
+  void gather() override {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    gathering_ = true;
+  }
+
+  void hand_over() override {
+    std::vector<Mail> gathered;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      gathering_ = false;
+      gathered.swap(gathered_);
+      if (gathered.empty()) return;
+      if (!closed_) {
+        std::move(gathered.begin(), gathered.end(), std::back_inserter(mail_));
+        has_mail_ = true;
+        wake_.notify_one();
+        return;
+      }
+    }
+    const std::lock_guard<std::mutex> lock(after_end_);
+    for (const Mail& item : gathered) item();
   }
 
   void cancel(Id job) override {
@@ -144,6 +169,10 @@ class ThreadedEngine : public Engine {
   void post(Mail mail) {
     {
       const std::lock_guard<std::mutex> lock(mutex_);
+      if (gathering_) {
+        gathered_.push_back(std::move(mail));
+        return;
+      }
       if (!closed_) {
         mail_.push_back(std::move(mail));
         has_mail_ = true;
@@ -228,6 +257,8 @@ class ThreadedEngine : public Engine {
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   std::vector<Mail> mail_;             // guarded by mutex_
+  std::vector<Mail> gathered_;         // guarded by mutex_; not the worker's yet
+  bool gathering_ = false;             // guarded by mutex_
   EngineStatus loaded_status_;         // guarded by mutex_
   bool closed_ = false;                // guarded by mutex_
   std::atomic<bool> stopping_{false};  // written under mutex_

@@ -116,6 +116,11 @@ class Engine {
   /// kContextFull when view, ids and max_tokens exceed the context; kMemory when the cache cannot hold them and no running job will free rows.
   virtual Id ask(AskJob job, std::function<void(int32_t id)> on_token, std::function<void(Result<AskOutcome>)> done) = 0;
 
+  /// From here to hand_over() the worker is told nothing: it would begin the first of several questions alone while the next is being made.
+  /// stop() does not wait.
+  virtual void gather() = 0;
+  virtual void hand_over() = 0;
+
   /// Unknown and finished jobs are ignored.
   virtual void cancel(Id job) = 0;
 

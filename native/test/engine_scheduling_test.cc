@@ -51,6 +51,38 @@ TEST_F(EngineTest, QuestionsOfOnePriorityAreAppendedTogether) {
   EXPECT_EQ(world.log(), (std::vector<std::string>{"append 1", "append 6", "append 2+3+4+5"}));
 }
 
+TEST_F(EngineTest, WhatIsGatheredBeginsTogether) {
+  start();
+  engine->gather();
+  Started<AskOutcome> first = ask(question({5, 6}, 1));
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));  // the worker has nothing else to do
+  EXPECT_FALSE(first.done());
+  Started<AskOutcome> second = ask(question({7, 8, 9}, 1)), dropped = ask(question({4}, 1));
+  engine->cancel(dropped.id);
+  engine->hand_over();
+  EXPECT_EQ(first.value().ids, std::vector<int32_t>{world.next({5, 6})});
+  EXPECT_EQ(second.value().ids, std::vector<int32_t>{world.next({7, 8, 9})});
+  EXPECT_EQ(dropped.value().finish, Finish::kCancelled);
+  EXPECT_EQ(world.log(), (std::vector<std::string>{"append 2+3"}));
+}
+
+TEST_F(EngineTest, WhatIsGatheredWhenTheEngineEndsComesBack) {
+  start();
+  engine->gather();
+  Started<AskOutcome> stopped = ask(question({5}, 1));
+  std::promise<void> ended;
+  engine->stop([&] { ended.set_value(); });
+  ended.get_future().wait();
+  engine->hand_over();
+  EXPECT_EQ(stopped.value().finish, Finish::kCancelled);
+
+  start();
+  engine->gather();
+  Started<AskOutcome> destroyed = ask(question({5}, 1));
+  engine.reset();
+  destroyed.value();  // neither forgotten nor broken
+}
+
 TEST_F(EngineTest, OneOfABatchIsCancelledAloneWhileItIsPrefilled) {
   start();
   gate.close("append");

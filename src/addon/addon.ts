@@ -130,6 +130,9 @@ export interface Job<T> {
 export interface NativeEngine {
   look(image: NativeImage, options: JobOptions): Job<LookOutcome>;
   ask(options: AskOptions): Job<AskOutcome>;
+  /** What is asked from here to handOver() begins together. */
+  gather(): void;
+  handOver(): void;
   converse(view: number): Promise<number>;
   releaseView(view: number): void;
   releaseConversation(conversation: number): void;

@@ -35,6 +35,7 @@ export interface Place {
 
 export class Engine {
   private disposing: Promise<void> | undefined;
+  private gathering = false;
 
   private constructor(
     private readonly native: NativeEngine,
@@ -87,8 +88,9 @@ export class Engine {
     const { view, conversation, rows, ids, preprocessMs, visionMs, frame } = place;
     const maxTokens = question.maxTokens(this.context - rows - ids.length + 1); // the last token is never fed back
     const outcome = await call.settle(
-      () =>
-        this.native.ask({
+      () => {
+        this.gather();
+        return this.native.ask({
           view,
           ids,
           maxTokens,
@@ -98,7 +100,8 @@ export class Engine {
           ...(conversation === undefined ? {} : { conversation }),
           ...(question.constraint === undefined ? {} : { constraint: nativeConstraint(question.constraint.automaton) }),
           ...(onToken === undefined ? {} : { onToken }),
-        }),
+        });
+      },
       ({ finish }) => finish === 'cancelled',
       keep,
     );
@@ -109,6 +112,17 @@ export class Engine {
       timings: { queueMs, preprocessMs, visionMs, prefillMs, decodeMs, totalMs: performance.now() - call.begin },
       ...(frame === undefined ? {} : { frame }),
     };
+  }
+
+  /** All that is asked in this tick goes to the worker at its end: questions about one view become one batch. */
+  private gather(): void {
+    if (this.gathering) return;
+    this.gathering = true;
+    this.native.gather();
+    queueMicrotask(() => {
+      this.gathering = false;
+      this.native.handOver();
+    });
   }
 
   /** The ids and logit margins of a greedy answer, for the self-test. */

@@ -72,6 +72,8 @@ describe('auto', () => {
         const { done, cancel } = engine.ask(options);
         return { done: done.then((outcome) => ({ ...outcome, ids: outcome.ids.map((id) => id + 1) })), cancel };
       },
+      gather: () => engine.gather(),
+      handOver: () => engine.handOver(),
       converse: (view) => engine.converse(view),
       releaseView: (view) => engine.releaseView(view),
       releaseConversation: (conversation) => engine.releaseConversation(conversation),
