@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import type { Frame } from '../camera/frame.js';
 import { decodePicture } from '../picture/decode.js';
 import type { FrameLine } from '../record/lines.js';
-import type { Watched } from '../watch/loop.js';
+import type { Watched } from '../watch/posts.js';
 
 const NO_PIXELS = new Uint8Array(0);
 

@@ -3,8 +3,8 @@
  * what is wrong with it is an alert.
  */
 import type { RecorderTrouble } from '../record/recorder.js';
+import type { FrameDecision } from '../watch/decisions.js';
 import type { Suppressed, WatchEvent } from '../watch/events.js';
-import type { FrameDecision } from '../watch/loop.js';
 import type { Opinion } from '../watch/opinion.js';
 import type { WatchOutcome } from '../watch/outcome.js';
 import type { Mark } from '../watch/past.js';

@@ -5,7 +5,7 @@ import { type Health, type Info, type Load, SCHEMA_VERSION } from '../mqtt/messa
 import { VERBS } from '../mqtt/request-schemas.js';
 import { schemaNames } from '../mqtt/schemas.js';
 import { PICTURE_OVERHEAD_BYTES } from '../mqtt/wire.js';
-import type { LoopStatus } from '../watch/loop.js';
+import type { LoopStatus } from '../watch/loop-status.js';
 import { QUESTION_CHARS } from '../watch/spec.js';
 import type { Board } from './board/board.js';
 import type { BrokerSide } from './broker-side.js';

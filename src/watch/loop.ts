@@ -5,41 +5,23 @@
 import type { Frame } from '../camera/frame.js';
 import { optionError } from '../errors.js';
 import { type Clock, processClock } from './clock.js';
-import type { Suppressed, SuppressReason, WatchEvent } from './events.js';
-import type { Comparison, Gate } from './gate.js';
+import { Decisions, type FrameDecision } from './decisions.js';
+import type { Suppressed, WatchEvent } from './events.js';
 import { Inspection } from './inspection.js';
 import { LocalTime, processTimeZone } from './local-time.js';
+import { type LoopStatus, noTally, statusOf } from './loop-status.js';
+import { markOthers } from './marks.js';
 import type { Opinion } from './opinion.js';
-import { type Eyes, SKIP_REASONS, type SkipReason, type WatchOutcome } from './outcome.js';
+import type { Eyes, WatchOutcome } from './outcome.js';
 import { partKey } from './part.js';
 import type { Mark } from './past.js';
+import { choose, type Due, type Post, type Watched } from './posts.js';
 import { round } from './round.js';
-import type { Value, WatchSpec } from './spec.js';
+import type { WatchSpec } from './spec.js';
 import { nextTurn } from './turns.js';
 import { Usage } from './usage.js';
 import { type Inquiry, Watch } from './watch.js';
 import { GRACE_MS, within } from './within.js';
-
-/** What the loop needs of a camera. */
-export interface Watched {
-  readonly id: string;
-  readonly slot: { newest(): Frame | undefined };
-  on(event: 'frame', listener: (frame: Frame) => void): unknown;
-  off(event: 'frame', listener: (frame: Frame) => void): unknown;
-}
-
-/** What became of a frame for one watch, told in the tick in which the frame came or was asked about. */
-export interface FrameDecision {
-  watch: Pick<Watch, 'id' | 'spec'>;
-  /** Of the frame: shared by all watches, so what one works out the others need not. */
-  inspection: Inspection;
-  atMs: number; // of the clock
-  /** Why it is not asked about, so far: it may still be when an interval has passed or the engine is free. Null: it is being asked about. */
-  skipped: SkipReason | null;
-  compared: Comparison | null;
-  /** It is being looked at for the second question alone. */
-  confirms: boolean;
-}
 
 export interface Look {
   camera: string;
@@ -77,61 +59,6 @@ export interface LoopHandlers {
   timeZone?: string | undefined;
 }
 
-export interface WatchStatus {
-  camera: string;
-  enabled: boolean;
-  value: Value | null;
-  validUntil: Date | null;
-  lastAskedAt: Date | null;
-  asked: number;
-  answered: number;
-  errors: number;
-  skipped: Record<SkipReason, number>;
-  /** That were told. */
-  events: number;
-  suppressed: Record<SuppressReason, number>;
-  /** Asked less often because the board is hot, see `duty`. */
-  slowed: boolean;
-}
-
-/** Sums over the watches of a camera, those that were deleted since included. */
-export interface CameraTally {
-  lastAskedAt: Date | null;
-  looks: number;
-  asked: number;
-  skipped: Record<SkipReason, number>;
-}
-
-export interface LoopStatus {
-  state: 'idle' | 'looking' | 'stopped';
-  /** How long the present look and its questions have taken; null when idle. */
-  lookingMs: number | null;
-  /** Share of the last minute that the engine was used, 0 to 1. */
-  busyRatio: number;
-  watches: Record<string, WatchStatus>;
-  cameras: Record<string, CameraTally>;
-}
-
-interface Post {
-  camera: Watched;
-  listener: (frame: Frame) => void;
-  inspection: Inspection | null; // of the newest frame
-  passed: number;
-  lastMs: number;
-  status: CameraTally;
-}
-
-/** A post with the watches that want to ask about its newest frame. */
-interface Due {
-  post: Post;
-  inspection: Inspection;
-  watches: Watch[];
-  /** Those of them that want to ask nothing but their second question. */
-  seconds: ReadonlySet<Watch>;
-}
-
-type Verdict = Pick<Gate, 'reason' | 'compared'>;
-
 const MOST_WATCHES = 256;
 
 export class WatchLoop {
@@ -143,6 +70,7 @@ export class WatchLoop {
   private beganMs = 0; // the running one, or the last
   private held = 0; // by so many
   private stopAlarm = () => {};
+  private readonly decisions = new Decisions((decision) => this.safely(() => this.handlers.onDecision?.(decision)));
   private celsius: number | null = null;
   private readonly clock: Clock;
   private readonly time: LocalTime;
@@ -167,8 +95,7 @@ export class WatchLoop {
         this.fault(error); // cameras keep to themselves what a listener throws
       }
     };
-    const status = { lastAskedAt: null, looks: 0, asked: 0, skipped: noSkips() };
-    const post: Post = { camera, listener, inspection: null, passed: 0, lastMs: Number.NEGATIVE_INFINITY, status };
+    const post: Post = { camera, listener, inspection: null, passed: 0, lastMs: Number.NEGATIVE_INFINITY, status: noTally() };
     this.posts.set(camera.id, post);
     camera.on('frame', listener);
     this.wake();
@@ -262,20 +189,7 @@ export class WatchLoop {
   }
 
   status(): LoopStatus {
-    const watches = [...this.watches.values()].map((watch) => {
-      const { value, validUntil, lastAskedAt, asked, answered, errors, spec, gate, events } = watch;
-      const { camera, enabled } = spec;
-      const counts = {
-        asked,
-        answered,
-        errors,
-        skipped: { ...gate.skipped },
-        events: events.count,
-        suppressed: { ...events.suppressed },
-        slowed: gate.duty.isSlowed,
-      };
-      return [watch.id, { camera, enabled, value, validUntil, lastAskedAt, ...counts }] as const;
-    });
+    const watches = [...this.watches].map(([id, watch]) => [id, statusOf(watch)] as const);
     const cameras = [...this.posts].map(([id, { status }]) => [id, { ...status, skipped: { ...status.skipped } }] as const);
     return {
       state: this.state === 'stopped' ? 'stopped' : this.running === null ? 'idle' : 'looking',
@@ -300,19 +214,7 @@ export class WatchLoop {
     this.next();
     if (this.handlers.onDecision === undefined) return;
     const inspection = this.inspectionOf(post, frame);
-    for (const watch of watches) this.decided(watch, inspection, this.clock.now());
-  }
-
-  /** Told once for each frame, and again when it is decided otherwise. */
-  private decided(watch: Watch, inspection: Inspection, atMs: number): void {
-    const decision = `${inspection.frame.id} ${watch.gate.reason}`;
-    if (watch.decision === decision) return;
-    watch.decision = decision;
-    this.tellDecision(watch, inspection, atMs, watch.gate);
-  }
-
-  private tellDecision(watch: Watch, inspection: Inspection, atMs: number, { reason: skipped, compared }: Verdict, confirms = false): void {
-    this.safely(() => this.handlers.onDecision?.({ watch, inspection, atMs, skipped, compared, confirms }));
+    for (const watch of watches) this.decisions.decided(watch, inspection, this.clock.now());
   }
 
   /** Something else than a new frame may be a reason to look. */
@@ -327,13 +229,8 @@ export class WatchLoop {
     const now = this.clock.now();
     const found = [...this.posts.values()].map((post) => this.due(post, now));
     const due = found.flatMap(({ due }) => due ?? []);
-    const chosen = nextTurn(due, ({ post, watches }) => ({
-      priority: Math.max(...watches.map(({ spec }) => spec.priority)),
-      passed: post.passed,
-      lastMs: post.lastMs,
-    }));
+    const chosen = choose(due);
     if (chosen !== undefined) {
-      for (const { post } of due) post.passed++;
       this.beganMs = now;
       this.running = this.usage
         .during(() => this.look(chosen, now))
@@ -359,7 +256,7 @@ export class WatchLoop {
       const decision = watch.gate.decide(inspection, nowMs);
       if (decision.ask) return true;
       if (decision.againMs !== null) againMs = Math.min(againMs, decision.againMs);
-      this.decided(watch, inspection, nowMs);
+      this.decisions.decided(watch, inspection, nowMs);
       if (mayConfirm && watch.wantsSecond(frame, nowMs)) seconds.add(watch);
       return seconds.has(watch);
     });
@@ -374,11 +271,11 @@ export class WatchLoop {
     for (const watch of watches) watch.passed++;
     const inquiries = asked.flatMap((watch) => {
       if (seconds.has(watch)) {
-        this.tellDecision(watch, inspection, nowMs, watch.gate, true);
+        this.decisions.confirms(watch, inspection, nowMs);
         return watch.second(inspection.frame) ?? [];
       }
       const inquiry = watch.begin(inspection, nowMs);
-      this.decided(watch, inspection, nowMs);
+      this.decisions.decided(watch, inspection, nowMs);
       return inquiry;
     });
     const confirms = asked.every((watch) => seconds.has(watch));
@@ -402,8 +299,7 @@ export class WatchLoop {
     status.asked += asking.length;
     return asking.map((watch) => {
       const inquiry = watch.beginBesides(inspection, nowMs, camera.slot.newest() === frame);
-      watch.decision = `${frame.id} null`;
-      this.tellDecision(watch, inspection, nowMs, { reason: null, compared: null });
+      this.decisions.besides(watch, inspection, nowMs);
       return inquiry;
     });
   }
@@ -419,28 +315,15 @@ export class WatchLoop {
     outcome: (outcome: WatchOutcome) => this.safely(() => this.handlers.onOutcome(outcome)),
     event: (event: WatchEvent) => {
       this.safely(() => this.handlers.onEvent?.(event));
-      this.markOthers(event);
+      markOthers(event, this.watches.values(), (watch, mark) => {
+        this.safely(() => this.handlers.onMark?.(watch, mark));
+        this.mark(watch, mark);
+      });
     },
     suppressed: (suppressed: Suppressed) => this.safely(() => this.handlers.onSuppressed?.(suppressed)),
     opinion: (opinion: Opinion) => this.safely(() => this.handlers.onOpinion?.(opinion)),
     wanted: () => this.wake(),
   };
-
-  private markOthers({ type, outcome, atMs, at }: WatchEvent): void {
-    const { watch: teller, id: answer, frame, confidence } = outcome;
-    const value = outcome.value;
-    if (type === 'error' || type === 'reminder' || frame === null || value === null) return;
-    for (const watch of this.watches.values()) {
-      if (watch.spec.compare?.event !== teller) continue;
-      if (watch.id === teller) {
-        watch.markOwn({ value, confidence, frame });
-        continue;
-      }
-      const mark = { watch: teller, answer, frame: frame.id, fromMs: frame.monotonicMs, atMs, at };
-      this.safely(() => this.handlers.onMark?.(watch.id, mark));
-      this.mark(watch.id, mark);
-    }
-  }
 
   private inspectionOf(post: Post, frame: Frame): Inspection {
     if (post.inspection?.frame !== frame) post.inspection = this.handlers.inspect?.(frame) ?? new Inspection(frame);
@@ -459,8 +342,4 @@ export class WatchLoop {
     if (this.handlers.onFault !== undefined) this.handlers.onFault(error);
     else process.emitWarning(error instanceof Error ? error : String(error));
   }
-}
-
-function noSkips(): Record<SkipReason, number> {
-  return Object.fromEntries(SKIP_REASONS.map((reason) => [reason, 0])) as Record<SkipReason, number>;
 }

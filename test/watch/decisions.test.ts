@@ -1,6 +1,7 @@
 /** What is told about every frame, for whoever keeps a record. */
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import { type FrameDecision, WatchLoop } from '../../src/watch/loop.js';
+import type { FrameDecision } from '../../src/watch/decisions.js';
+import { WatchLoop } from '../../src/watch/loop.js';
 import { blank, FakeCamera, FakeEyes, spec } from './stage.js';
 
 beforeEach(() => void vi.useFakeTimers());

@@ -8,8 +8,8 @@ import type { Answer } from '../../src/engine/answer.js';
 import type { CallOptions } from '../../src/engine/call.js';
 import type { RawImage } from '../../src/engine/image.js';
 import { MiphaError } from '../../src/errors.js';
-import type { Watched } from '../../src/watch/loop.js';
 import type { Eyes, Sight } from '../../src/watch/outcome.js';
+import type { Watched } from '../../src/watch/posts.js';
 import { type WatchSpec, watchSpecSchema } from '../../src/watch/spec.js';
 
 export interface Picture {
