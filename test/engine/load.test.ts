@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadWhileChecking, openChecked } from '../../src/engine/load.js';
+import { callSite } from '../../src/errors.js';
 import { Mipha, MiphaError } from '../../src/index.js';
 import { hashFile } from '../../src/package/hash.js';
 import { type Manifest, WEIGHTS_FILE } from '../../src/package/manifest.js';
@@ -100,7 +101,7 @@ it('no answer is worked out before the weights are checked', async () => {
   };
   const { signal } = new AbortController();
   const cpu = { threads: 0, isa: '', streamWeights: false };
-  const opening = openChecked({ folder, manifest }, { signal, onProgress, checked }, { backend: 'cpu', cacheTokens: 0, cpu }, '');
+  const opening = openChecked({ folder, manifest }, { signal, onProgress, checked }, { backend: 'cpu', cacheTokens: 0, cpu }, callSite(openChecked));
   await expect(opening).rejects.toBe(damaged);
   expect(stages).not.toContain('self-test');
   expect(held()).toEqual(before);
