@@ -1,5 +1,5 @@
-// Attention on the CPU against plain loops in double: every remainder, spans that share blocks, grouped heads, and rows that must not depend on
-// the rows beside them.
+// Attention on the CPU against plain loops in double, prefill and decode: every remainder, spans that share blocks, grouped heads, and rows that must
+// not depend on the rows beside them.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -67,6 +67,14 @@ class CpuAttention : public test::KernelRow {
     }
     std::vector<float> out(static_cast<size_t>(rows) * kHeads * size, 99);
     attention.prefill({kernels, pool}, cache, 1, attended.data(), static_cast<int>(attended.size()), q, stride(), out.data());
+    return out;
+  }
+
+  std::vector<float> decode(const std::vector<Span>& rows, const float* q) {
+    std::vector<Attended> attended;
+    for (const Span& row : rows) attended.push_back({row.blocks.data(), row.first, 1, true});
+    std::vector<float> out(rows.size() * kHeads * size, 99);
+    attention.decode({kernels, pool}, cache, 1, attended.data(), static_cast<int>(rows.size()), q, stride(), out.data());
     return out;
   }
 
@@ -229,6 +237,31 @@ TEST_P(CpuAttention, LargeScoresAreExact) {
   make(kHeads, 80, 30);
   const Span span{blocks(0, 7), 0, 200, true};
   EXPECT_LE(error({span}, queries(200, 30)), 0.04) << kernels.name;
+}
+
+TEST_P(CpuAttention, DecodedRowsAloneAndTogether) {
+  for (const int kv_heads : {1, 2, 4}) {
+    for (const int head_size : {15, 64, 72, 80, 128}) {
+      make(kv_heads, head_size);
+      std::vector<Span> rows;
+      for (const int first : {0, 1, 30, 31, 32, 33, 64, 200, 511}) {  // the last four share their first blocks
+        rows.push_back({blocks(first >= 33 ? 0 : 20, (first + kBlockRows) / kBlockRows), first, 1});
+      }
+      const auto q = queries(static_cast<int>(rows.size()));
+      const auto together = decode(rows, q.data());
+      for (size_t i = 0; i < rows.size(); ++i) {
+        const auto alone = decode({rows[i]}, q.data() + i * stride());
+        ASSERT_TRUE(std::equal(alone.begin(), alone.end(), together.begin() + i * kHeads * size)) << kernels.name << ", position " << rows[i].first;
+        for (int head = 0; head < kHeads; ++head) {
+          const auto right = expected(rows[i], 0, head, q.data() + i * stride());
+          for (int j = 0; j < size; ++j) {
+            ASSERT_NEAR(alone[head * size + j], right[j], 2e-4)
+                << kernels.name << ", " << kv_heads << " heads of " << size << ", position " << rows[i].first;
+          }
+        }
+      }
+    }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Row, CpuAttention, testing::ValuesIn(test::all_rows()), test::row_name);

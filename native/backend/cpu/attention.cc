@@ -13,10 +13,16 @@ constexpr int kTileKeys = 4 * kBlockRows;
 // Rounding to BF16 changes a value by 2^-9 of itself at most, so a score by 2^-8 Σ |q k| ≤ 2^-8 |q| |k| and, as its terms do not all err the same
 // way, typically by a twentieth of that. This much is what the INT8 products before it put into q and k changes a score of a few units by.
 constexpr float kMostScoreError = 0.25f, kBf16Error = 0x1p-8f;
+constexpr int kAhead = 4;  // pieces of a decoded row's cache that are on their way from memory
 constexpr float kNone = -std::numeric_limits<float>::infinity();
 
 int to_vector(int count) {
   return (count + 15) / 16 * 16;
+}
+
+/// Asks for `count` values that are needed soon: a head's part of a block is too short for the processor to foresee it, and the next one is far away.
+void fetch(const half_t* values, int count) {
+  for (int i = 0; i < count; i += 64 / static_cast<int>(sizeof(half_t))) __builtin_prefetch(values + i);
 }
 
 /// Whether two spans see the same blocks at positions [base, base + kTileKeys) that both of them have.
@@ -43,7 +49,7 @@ Attention::Attention(Arena& arena, int threads, int heads, int head_size, int po
     scratch.key_norm = arena.take<float>(kTileKeys);
     scratch.values = arena.take<float>(kTileKeys * padded_head_);
     scratch.value_pairs = arena.take<uint32_t>(kTileKeys / 2 * padded_head_);
-    scratch.scores = arena.take<float>(std::max(kTileRows * kTileKeys, positions));
+    scratch.scores = arena.take<float>(std::max(kTileRows * kTileKeys, heads_at_once(threads) * positions));
     scratch.weights = arena.take<bfloat16_t>(kTileRows * kTileKeys);
     scratch_.push_back(scratch);
   }
@@ -190,31 +196,46 @@ void Attention::add_tile(const Kernels& kernels, Tile& tile, const Part& part, i
 void Attention::decode(const Team& team, const CacheBlocks& cache, int layer, const Attended* rows, int count, const float* q, size_t q_stride,
                        float* out) const {
   const size_t out_stride = static_cast<size_t>(heads_) * head_size_;
-  team.pool.each(heads_, [&](int head, int thread) {
+  const int together = count > 1 ? 1 : heads_at_once(team.pool.threads());
+  team.pool.each((heads_ + together - 1) / together, [&](int index, int thread) {
+    const int head = index * together;
     for (int i = 0; i < count; ++i) {
-      decode_row(team.kernels, cache, layer, head, rows[i], q + i * q_stride + head * head_size_, out + i * out_stride + head * head_size_,
-                 scratch_[thread]);
+      decode_heads(team.kernels, cache, layer, head, std::min(together, heads_ - head), rows[i], q + i * q_stride, out + i * out_stride,
+                   scratch_[thread]);
     }
   });
 }
 
-void Attention::decode_row(const Kernels& kernels, const CacheBlocks& cache, int layer, int head, const Attended& row, const float* q, float* out,
-                           const Scratch& s) const {
-  const int d = head_size_, positions = row.first + 1, kv_head = head / (heads_ / cache.heads());
-  std::copy_n(q, d, s.q);
-  kernels.scale(s.q, 1.0f / std::sqrt(static_cast<float>(d)), d);
-  for (int base = 0; base < positions; base += kBlockRows) {
-    kernels.dot_half(s.q, cache.keys(layer, row.blocks[base / kBlockRows], kv_head), d, std::min(kBlockRows, positions - base), d, s.scores + base);
+void Attention::decode_heads(const Kernels& kernels, const CacheBlocks& cache, int layer, int first, int heads, const Attended& row, const float* q,
+                             float* out, const Scratch& s) const {
+  const int d = head_size_, positions = row.first + 1, shared_by = heads_ / cache.heads();
+  const int first_kv = first / shared_by, kv_heads = (first + heads - 1) / shared_by - first_kv + 1;
+  std::copy_n(q + first * d, heads * d, s.q);
+  kernels.scale(s.q, 1.0f / std::sqrt(static_cast<float>(d)), static_cast<size_t>(heads) * d);
+  std::fill_n(s.sum, heads * d, 0.0f);
+
+  // Walks the pieces of a part of the cache as they lie in memory, and each piece's heads of q: body(head within these, base, its keys or values).
+  const auto each_piece = [&](half_t* (CacheBlocks::*part)(int, int, int) const, const auto& body) {
+    const int pieces = (positions + kBlockRows - 1) / kBlockRows * kv_heads;
+    const auto at = [&](int piece) { return (cache.*part)(layer, row.blocks[piece / kv_heads], first_kv + piece % kv_heads); };
+    for (int piece = 0; piece < pieces; ++piece) {
+      if (piece + kAhead < pieces) fetch(at(piece + kAhead), kBlockRows * d);
+      const int kv = first_kv + piece % kv_heads, end = std::min(first + heads, (kv + 1) * shared_by);
+      for (int head = std::max(first, kv * shared_by); head < end; ++head) body(head - first, piece / kv_heads * kBlockRows, at(piece));
+    }
+  };
+  each_piece(&CacheBlocks::keys, [&](int head, int base, const half_t* k) {
+    kernels.dot_half(s.q + head * d, k, d, std::min(kBlockRows, positions - base), d, s.scores + static_cast<size_t>(head) * positions + base);
+  });
+  for (int head = 0; head < heads; ++head) {
+    s.max[head] = kNone;
+    s.total[head] = kernels.softmax_block(s.scores + static_cast<size_t>(head) * positions, positions, &s.max[head]);
   }
-  float max = kNone;
-  const float total = kernels.softmax_block(s.scores, positions, &max);
-  std::fill_n(s.sum, d, 0.0f);
-  for (int base = 0; base < positions; base += kBlockRows) {
-    kernels.weighted_half(s.scores + base, cache.values(layer, row.blocks[base / kBlockRows], kv_head), d, std::min(kBlockRows, positions - base), d,
-                          s.sum);
-  }
-  kernels.scale(s.sum, 1.0f / total, d);
-  std::copy_n(s.sum, d, out);
+  each_piece(&CacheBlocks::values, [&](int head, int base, const half_t* v) {
+    kernels.weighted_half(s.scores + static_cast<size_t>(head) * positions + base, v, d, std::min(kBlockRows, positions - base), d, s.sum + head * d);
+  });
+  for (int head = 0; head < heads; ++head) kernels.scale(s.sum + head * d, 1.0f / s.total[head], d);
+  std::copy_n(s.sum, heads * d, out + first * d);
 }
 
 }  // namespace mipha::cpu

@@ -29,8 +29,9 @@ class Attention {
   void prefill(const Team& team, const CacheBlocks& cache, int layer, const Attended* spans, int span_count, const float* q, size_t q_stride,
                float* out) const;
 
-  /// Decode: one row for each of `count` sequences; rows[i].count == 1. Heads are the unit of work, so that blocks shared by the sequences
-  /// of a batch are still in the core's cache when the next sequence reads them.
+  /// Decode: one row for each of `count` sequences; rows[i].count == 1. A row alone takes all its heads, divided among the threads, from each block
+  /// at once, because they lie side by side in memory. With several rows a head of all of them is the unit of work: blocks that they share are then
+  /// still in the core's cache when the next of them reads them.
   void decode(const Team& team, const CacheBlocks& cache, int layer, const Attended* rows, int count, const float* q, size_t q_stride,
               float* out) const;
 
@@ -47,7 +48,7 @@ class Attention {
     float* key_norm;        // [kTileKeys] the largest up to each key
     float* values;          // [kTileKeys, padded_head], or
     uint32_t* value_pairs;  // [kTileKeys / 2, padded_head]
-    float* scores;          // [kTileRows, kTileKeys], or [positions] in decode
+    float* scores;          // [kTileRows, kTileKeys], or [heads_at_once, positions] in decode
     bfloat16_t* weights;    // [kTileRows, kTileKeys]
   };
   /// Rows [first, first + count) of a span; they are rows [at, at + count) of the scratch.
@@ -76,8 +77,10 @@ class Attention {
   void add_tile(const Kernels& kernels, Tile& tile, const Part& part, int row, int count, const Scratch& scratch) const;
   /// Fills scratch.scores [count, columns] for rows [at, at + count) of the scratch; row i sees the first seen[i] keys of the tile.
   void score(const Kernels& kernels, Tile& tile, int at, int count, const int* seen, int columns, const Scratch& scratch) const;
-  void decode_row(const Kernels& kernels, const CacheBlocks& cache, int layer, int head, const Attended& row, const float* q, float* out,
-                  const Scratch& scratch) const;
+  /// The largest number of heads of a row that one thread decodes.
+  int heads_at_once(int threads) const { return (heads_ + threads - 1) / threads; }
+  void decode_heads(const Kernels& kernels, const CacheBlocks& cache, int layer, int first, int heads, const Attended& row, const float* q,
+                    float* out, const Scratch& scratch) const;
 
   int heads_ = 0;
   int head_size_ = 0;
