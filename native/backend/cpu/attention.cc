@@ -13,7 +13,7 @@ constexpr int kTileKeys = 4 * kBlockRows;
 // Rounding to BF16 changes a value by 2^-9 of itself at most, so a score by 2^-8 Σ |q k| ≤ 2^-8 |q| |k| and, as its terms do not all err the same
 // way, typically by a twentieth of that. This much is what the INT8 products before it put into q and k changes a score of a few units by.
 constexpr float kMostScoreError = 0.25f, kBf16Error = 0x1p-8f;
-constexpr int kAhead = 4;  // pieces of a decoded row's cache that are on their way from memory
+constexpr int kLanes = 16;  // rows or heads that are decoded at once: their scores fit the core's second cache up to 4000 positions
 constexpr float kNone = -std::numeric_limits<float>::infinity();
 
 int to_vector(int count) {
@@ -22,7 +22,7 @@ int to_vector(int count) {
 
 /// Asks for `count` values that are needed soon: a head's part of a block is too short for the processor to foresee it, and the next one is far away.
 void fetch(const half_t* values, int count) {
-  for (int i = 0; i < count; i += 64 / static_cast<int>(sizeof(half_t))) __builtin_prefetch(values + i);
+  for (int i = 0; i < count; i += 64 / static_cast<int>(sizeof(half_t))) __builtin_prefetch(values + i, 0, 2);
 }
 
 /// Whether two spans see the same blocks at positions [base, base + kTileKeys) that both of them have.
@@ -49,7 +49,7 @@ Attention::Attention(Arena& arena, int threads, int heads, int head_size, int po
     scratch.key_norm = arena.take<float>(kTileKeys);
     scratch.values = arena.take<float>(kTileKeys * padded_head_);
     scratch.value_pairs = arena.take<uint32_t>(kTileKeys / 2 * padded_head_);
-    scratch.scores = arena.take<float>(std::max(kTileRows * kTileKeys, heads_at_once(threads) * positions));
+    scratch.scores = arena.take<float>(std::max(kTileRows * kTileKeys, kLanes * positions));
     scratch.weights = arena.take<bfloat16_t>(kTileRows * kTileKeys);
     scratch_.push_back(scratch);
   }
@@ -196,46 +196,61 @@ void Attention::add_tile(const Kernels& kernels, Tile& tile, const Part& part, i
 void Attention::decode(const Team& team, const CacheBlocks& cache, int layer, const Attended* rows, int count, const float* q, size_t q_stride,
                        float* out) const {
   const size_t out_stride = static_cast<size_t>(heads_) * head_size_;
-  const int together = count > 1 ? 1 : heads_at_once(team.pool.threads());
+  const int shared_by = heads_ / cache.heads(), together = count > 1 ? 1 : heads_at_once(team.pool.threads());
   team.pool.each((heads_ + together - 1) / together, [&](int index, int thread) {
-    const int head = index * together;
+    Lane lanes[kLanes];
+    int filled = 0;
+    const auto flush = [&] {
+      decode_lanes(team.kernels, cache, layer, lanes, filled, scratch_[thread]);
+      filled = 0;
+    };
     for (int i = 0; i < count; ++i) {
-      decode_heads(team.kernels, cache, layer, head, std::min(together, heads_ - head), rows[i], q + i * q_stride, out + i * out_stride,
-                   scratch_[thread]);
+      for (int head = index * together; head < std::min(heads_, (index + 1) * together); ++head) {
+        const size_t column = static_cast<size_t>(head) * head_size_;
+        lanes[filled++] = {rows + i, head / shared_by, q + i * q_stride + column, out + i * out_stride + column};
+        if (filled == kLanes) flush();
+      }
     }
+    if (filled > 0) flush();
   });
 }
 
-void Attention::decode_heads(const Kernels& kernels, const CacheBlocks& cache, int layer, int first, int heads, const Attended& row, const float* q,
-                             float* out, const Scratch& s) const {
-  const int d = head_size_, positions = row.first + 1, shared_by = heads_ / cache.heads();
-  const int first_kv = first / shared_by, kv_heads = (first + heads - 1) / shared_by - first_kv + 1;
-  std::copy_n(q + first * d, heads * d, s.q);
-  kernels.scale(s.q, 1.0f / std::sqrt(static_cast<float>(d)), static_cast<size_t>(heads) * d);
-  std::fill_n(s.sum, heads * d, 0.0f);
+void Attention::decode_lanes(const Kernels& kernels, const CacheBlocks& cache, int layer, const Lane* lanes, int count, const Scratch& s) const {
+  const int d = head_size_;
+  int positions = 0;  // of the longest
+  for (int i = 0; i < count; ++i) {
+    positions = std::max(positions, lanes[i].row->seen(0));
+    std::copy_n(lanes[i].q, d, s.q + i * d);
+  }
+  kernels.scale(s.q, 1.0f / std::sqrt(static_cast<float>(d)), static_cast<size_t>(count) * d);
+  std::fill_n(s.sum, count * d, 0.0f);
 
-  // Walks the pieces of a part of the cache as they lie in memory, and each piece's heads of q: body(head within these, base, its keys or values).
-  const auto each_piece = [&](half_t* (CacheBlocks::*part)(int, int, int) const, const auto& body) {
-    const int pieces = (positions + kBlockRows - 1) / kBlockRows * kv_heads;
-    const auto at = [&](int piece) { return (cache.*part)(layer, row.blocks[piece / kv_heads], first_kv + piece % kv_heads); };
-    for (int piece = 0; piece < pieces; ++piece) {
-      if (piece + kAhead < pieces) fetch(at(piece + kAhead), kBlockRows * d);
-      const int kv = first_kv + piece % kv_heads, end = std::min(first + heads, (kv + 1) * shared_by);
-      for (int head = std::max(first, kv * shared_by); head < end; ++head) body(head - first, piece / kv_heads * kBlockRows, at(piece));
+  // body(lane, its scores of a block, how many, keys or values of that block), block after block, as they lie in memory; the next ones are on their
+  // way.
+  const auto each_block = [&](half_t* (CacheBlocks::*part)(int, int, int) const, const auto& body) {
+    for (int base = 0; base < positions; base += kBlockRows) {
+      const half_t* asked = nullptr;
+      for (int i = 0; i < count; ++i) {
+        const Lane& lane = lanes[i];
+        const int left = lane.row->seen(0) - base;
+        const auto at = [&](int position) { return (cache.*part)(layer, lane.row->blocks[position / kBlockRows], lane.kv_head); };
+        if (left > kBlockRows && at(base + kBlockRows) != asked) fetch(asked = at(base + kBlockRows), kBlockRows * d);
+        if (left > 0) body(i, s.scores + static_cast<size_t>(i) * positions + base, std::min(kBlockRows, left), at(base));
+      }
     }
   };
-  each_piece(&CacheBlocks::keys, [&](int head, int base, const half_t* k) {
-    kernels.dot_half(s.q + head * d, k, d, std::min(kBlockRows, positions - base), d, s.scores + static_cast<size_t>(head) * positions + base);
-  });
-  for (int head = 0; head < heads; ++head) {
-    s.max[head] = kNone;
-    s.total[head] = kernels.softmax_block(s.scores + static_cast<size_t>(head) * positions, positions, &s.max[head]);
+  each_block(&CacheBlocks::keys,
+             [&](int lane, float* scores, int keys, const half_t* k) { kernels.dot_half(s.q + lane * d, k, d, keys, d, scores); });
+  for (int i = 0; i < count; ++i) {
+    s.max[i] = kNone;
+    s.total[i] = kernels.softmax_block(s.scores + static_cast<size_t>(i) * positions, lanes[i].row->seen(0), &s.max[i]);
   }
-  each_piece(&CacheBlocks::values, [&](int head, int base, const half_t* v) {
-    kernels.weighted_half(s.scores + static_cast<size_t>(head) * positions + base, v, d, std::min(kBlockRows, positions - base), d, s.sum + head * d);
-  });
-  for (int head = 0; head < heads; ++head) kernels.scale(s.sum + head * d, 1.0f / s.total[head], d);
-  std::copy_n(s.sum, heads * d, out + first * d);
+  each_block(&CacheBlocks::values,
+             [&](int lane, float* scores, int keys, const half_t* v) { kernels.weighted_half(scores, v, d, keys, d, s.sum + lane * d); });
+  for (int i = 0; i < count; ++i) {
+    kernels.scale(s.sum + i * d, 1.0f / s.total[i], d);
+    std::copy_n(s.sum + i * d, d, lanes[i].out);
+  }
 }
 
 }  // namespace mipha::cpu

@@ -29,9 +29,8 @@ class Attention {
   void prefill(const Team& team, const CacheBlocks& cache, int layer, const Attended* spans, int span_count, const float* q, size_t q_stride,
                float* out) const;
 
-  /// Decode: one row for each of `count` sequences; rows[i].count == 1. A row alone takes all its heads, divided among the threads, from each block
-  /// at once, because they lie side by side in memory. With several rows a head of all of them is the unit of work: blocks that they share are then
-  /// still in the core's cache when the next of them reads them.
+  /// Decode: one row for each of `count` sequences; rows[i].count == 1. A row alone takes heads side by side, as they lie in a block; several rows
+  /// take a head together, so that blocks that they share come from memory once.
   void decode(const Team& team, const CacheBlocks& cache, int layer, const Attended* rows, int count, const float* q, size_t q_stride,
               float* out) const;
 
@@ -48,7 +47,7 @@ class Attention {
     float* key_norm;        // [kTileKeys] the largest up to each key
     float* values;          // [kTileKeys, padded_head], or
     uint32_t* value_pairs;  // [kTileKeys / 2, padded_head]
-    float* scores;          // [kTileRows, kTileKeys], or [heads_at_once, positions] in decode
+    float* scores;          // [kTileRows, kTileKeys], or [kLanes, positions] in decode
     bfloat16_t* weights;    // [kTileRows, kTileKeys]
   };
   /// Rows [first, first + count) of a span; they are rows [at, at + count) of the scratch.
@@ -79,8 +78,14 @@ class Attention {
   void score(const Kernels& kernels, Tile& tile, int at, int count, const int* seen, int columns, const Scratch& scratch) const;
   /// The largest number of heads of a row that one thread decodes.
   int heads_at_once(int threads) const { return (heads_ + threads - 1) / threads; }
-  void decode_heads(const Kernels& kernels, const CacheBlocks& cache, int layer, int first, int heads, const Attended& row, const float* q,
-                    float* out, const Scratch& scratch) const;
+  /// A head of a row that is decoded.
+  struct Lane {
+    const Attended* row;
+    int kv_head;
+    const float* q;
+    float* out;
+  };
+  void decode_lanes(const Kernels& kernels, const CacheBlocks& cache, int layer, const Lane* lanes, int count, const Scratch& scratch) const;
 
   int heads_ = 0;
   int head_size_ = 0;
