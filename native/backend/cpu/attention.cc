@@ -8,7 +8,7 @@ namespace mipha::cpu {
 namespace {
 
 constexpr int kGroupRows = 384;  // share a tile's transposition, and lie with it in the core's second cache
-constexpr int kTileRows = 32;    // in one product: few, because causal rows would compute what they do not see
+constexpr int kTileRows = 30;    // in one product: whole blocks of the kernels, and few, because causal rows would compute what they do not see
 constexpr int kTileKeys = 4 * kBlockRows;
 // Rounding to BF16 changes a value by 2^-9 of itself at most, so a score by 2^-8 Σ |q k| ≤ 2^-8 |q| |k| and, as its terms do not all err the same
 // way, typically by a twentieth of that. This much is what the INT8 products before it put into q and k changes a score of a few units by.
