@@ -120,9 +120,8 @@ class CpuAttention : public test::KernelRow {
     return most;
   }
 
-  /// In f32 what some hundred sums round; in BF16 every weight and value by 2^-9, and every score by what the code allows at most, of values that
-  /// are rarely above 4.
-  double bound() const { return kernels.bf16 != nullptr ? 0.04 : 2e-4; }
+  /// In f32 what some hundred sums round; in BF16 every weight and value by 2^-9, of values that are rarely above 4.
+  double bound() const { return kernels.bf16 != nullptr ? 0.02 : 2e-4; }
 
   std::mt19937 random{17};
   std::normal_distribution<float> normal{0, 1};
@@ -205,7 +204,7 @@ TEST_P(CpuAttention, SpansThatShareBlocks) {
 }
 
 TEST_P(CpuAttention, RowsDoNotDependOnTheRowsBesideThem) {
-  for (const float spread : {1.0f, 2.3f, 2.5f, 30.0f}) {  // all scores in BF16, some, none: 2^-8 · 2.4² · √80 is 0.2, and lengths differ by a tenth
+  for (const float spread : {1.0f, 30.0f}) {
     make(kHeads, 80, spread);
     const auto spans = questions(6, 8);
     int rows = 0;
@@ -233,10 +232,10 @@ TEST_P(CpuAttention, RowsDoNotDependOnTheRowsBesideThem) {
 }
 
 TEST_P(CpuAttention, LargeScoresAreExact) {
-  // As Phi-2 has them: rounding to BF16 would move these by units and change which key wins.
+  // As Phi-2 has them: rounding q and k to BF16 would move these by units and change which key wins.
   make(kHeads, 80, 30);
   const Span span{blocks(0, 7), 0, 200, true};
-  EXPECT_LE(error({span}, queries(200, 30)), 0.04) << kernels.name;
+  EXPECT_LE(error({span}, queries(200, 30)), 0.02) << kernels.name;  // in f32 they are right to some 10^-3
 }
 
 TEST_P(CpuAttention, DecodedRowsAloneAndTogether) {

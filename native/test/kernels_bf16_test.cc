@@ -57,25 +57,9 @@ TEST_P(Bf16, Round) {
     for (auto& value : x) value = any();
     x[count / 2] = std::ldexp(1.0f, count - 50) * (1 + 0x1p-8f);  // half way
     std::vector<bfloat16_t> found(count + 32, 7), expected(count + 32, 7);
-    const float squares = fast.round(x.data(), found.data(), count), expected_squares = twin.round(x.data(), expected.data(), count);
+    fast.round(x.data(), found.data(), count);
+    twin.round(x.data(), expected.data(), count);
     EXPECT_EQ(found, expected) << count;
-    EXPECT_NEAR(squares, expected_squares, 1e-5 * expected_squares) << count;
-  }
-}
-
-TEST_P(Bf16, PairKeys) {
-  for (const int head_size : {1, 2, 7, 16, 31, 32, 33, 64, 72, 80, 96, 128, 256}) {
-    for (const int count : {1, 2, 15, 16, 17, 31, 32}) {
-      const auto k = halves(static_cast<size_t>(count) * head_size);
-      const size_t stride = 48, rows = (head_size + 1) / 2;
-      Pairs found(rows * stride, kGuard), expected(rows * stride, kGuard);
-      Floats squares(48, 7), expected_squares(48, 7);
-      fast.pair_keys(k.data(), head_size, count, found.data(), stride, squares.data());
-      twin.pair_keys(k.data(), head_size, count, expected.data(), stride, expected_squares.data());
-      ASSERT_EQ(found, expected) << head_size << " values, " << count << " keys";
-      for (size_t i = 0; i < squares.size(); ++i)
-        ASSERT_NEAR(squares[i], expected_squares[i], 1e-5 * expected_squares[i]) << head_size << ", key " << i;
-    }
   }
 }
 

@@ -10,9 +10,6 @@ namespace {
 constexpr int kGroupRows = 384;  // share a tile's transposition, and lie with it in the core's second cache
 constexpr int kTileRows = 30;    // in one product: whole blocks of the kernels, and few, because causal rows would compute what they do not see
 constexpr int kTileKeys = 4 * kBlockRows;
-// Rounding to BF16 changes a value by 2^-9 of itself at most, so a score by 2^-8 Σ |q k| ≤ 2^-8 |q| |k| and, as its terms do not all err the same
-// way, typically by a twentieth of that. This much is what the INT8 products before it put into q and k changes a score of a few units by.
-constexpr float kMostScoreError = 0.25f, kBf16Error = 0x1p-8f;
 constexpr int kLanes = 16;  // rows or heads that are decoded at once: their scores fit the core's second cache up to 4000 positions
 constexpr float kNone = -std::numeric_limits<float>::infinity();
 
@@ -39,14 +36,10 @@ Attention::Attention(Arena& arena, int threads, int heads, int head_size, int po
   for (int i = 0; i < threads; ++i) {
     Scratch scratch;
     scratch.q = arena.take<float>(kGroupRows * head_size);
-    scratch.q_bf16 = arena.take<bfloat16_t>(kGroupRows * padded_head_);
-    scratch.q_norm = arena.take<float>(kGroupRows);
     scratch.sum = arena.take<float>(kGroupRows * padded_head_);
     scratch.max = arena.take<float>(kGroupRows);
     scratch.total = arena.take<float>(kGroupRows);
     scratch.keys = arena.take<float>(head_size * kTileKeys);
-    scratch.key_pairs = arena.take<uint32_t>(padded_head_ / 2 * kTileKeys);
-    scratch.key_norm = arena.take<float>(kTileKeys);
     scratch.values = arena.take<float>(kTileKeys * padded_head_);
     scratch.value_pairs = arena.take<uint32_t>(kTileKeys / 2 * padded_head_);
     scratch.scores = arena.take<float>(std::max(kTileRows * kTileKeys, kLanes * positions));
@@ -70,11 +63,6 @@ void Attention::prefill(const Team& team, const CacheBlocks& cache, int layer, c
       float* const row = s.q + (i - begin) * head_size_;
       std::copy_n(q + i * q_stride + head * head_size_, head_size_, row);
       kernels.scale(row, scale, head_size_);
-      if (kernels.bf16 != nullptr) {
-        bfloat16_t* const rounded = s.q_bf16 + (i - begin) * padded_head_;
-        s.q_norm[i - begin] = std::sqrt(kernels.bf16->round(row, rounded, head_size_));
-        std::fill(rounded + head_size_, rounded + padded_head_, bfloat16_t{0});
-      }
     }
     std::vector<Part> parts;
     for (int i = 0, at = 0; i < span_count; at += spans[i++].count) {
@@ -107,7 +95,7 @@ void Attention::prefill_group(const Kernels& kernels, const Head& head, const Pa
       for (; next < part_count && seen(parts[next]) > base && share_tile(*parts[i].span, *parts[next].span, base); ++next) {
         keys = std::max(keys, seen(parts[next]) - base);
       }
-      Tile tile = make_tile(kernels, head, parts[i].span->blocks, base, std::min(keys, kTileKeys), s);
+      const Tile tile = make_tile(kernels, head, parts[i].span->blocks, base, std::min(keys, kTileKeys), s);
       for (const Part* part = parts + i; part < parts + next; ++part) {
         for (int row = 0; row < part->count; row += kTileRows) add_tile(kernels, tile, *part, row, std::min(kTileRows, part->count - row), s);
       }
@@ -117,62 +105,34 @@ void Attention::prefill_group(const Kernels& kernels, const Head& head, const Pa
 
 /// Products work on whole vectors: what lies in one beyond the last key is made zero, because it must be finite.
 Attention::Tile Attention::make_tile(const Kernels& kernels, const Head& head, const int* blocks, int base, int keys, const Scratch& s) const {
-  Tile tile{head, blocks, base, keys, false};
+  const int d = head_size_;
   for (int part = 0; part < keys; part += kBlockRows) {
     const int count = std::min(kBlockRows, keys - part), block = blocks[(base + part) / kBlockRows];
-    const half_t* const v = head.cache.values(head.layer, block, head.kv);
-    if (kernels.bf16 == nullptr) {
-      float* const values = s.values + part * padded_head_;
-      for (int i = 0; i < count; ++i) kernels.from_half(v + i * head_size_, values + i * padded_head_, head_size_);
-      std::fill(values + count * padded_head_, values + to_vector(count) * padded_head_, 0.0f);
-      continue;
-    }
-    kernels.bf16->pair_keys(head.cache.keys(head.layer, block, head.kv), head_size_, count, s.key_pairs + part, kTileKeys, s.key_norm + part);
-    for (int i = part; i < part + count; ++i) s.key_norm[i] = std::max(std::sqrt(s.key_norm[i]), i > 0 ? s.key_norm[i - 1] : 0.0f);
-    kernels.bf16->pair_values(v, head_size_, count, s.value_pairs + part / 2 * padded_head_, padded_head_);
-    const int made = (count + 1) / 2, needed = to_vector(count) / 2;
-    std::fill_n(s.value_pairs + (part / 2 + made) * padded_head_, (needed - made) * padded_head_, 0u);
-  }
-  if (kernels.bf16 == nullptr) make_f32_keys(kernels, tile, s);
-  return tile;
-}
-
-void Attention::make_f32_keys(const Kernels& kernels, Tile& tile, const Scratch& s) const {
-  for (int part = 0; part < tile.keys; part += kBlockRows) {
-    const int count = std::min(kBlockRows, tile.keys - part), block = tile.blocks[(tile.base + part) / kBlockRows];
+    const half_t *const k = head.cache.keys(head.layer, block, head.kv), *const v = head.cache.values(head.layer, block, head.kv);
     if (count < kBlockRows) {
-      for (int i = 0; i < head_size_; ++i) std::fill_n(s.keys + i * kTileKeys + part, kBlockRows, 0.0f);
+      for (int i = 0; i < d; ++i) std::fill_n(s.keys + i * kTileKeys + part, kBlockRows, 0.0f);
     }
-    kernels.transpose_half(tile.head.cache.keys(tile.head.layer, block, tile.head.kv), head_size_, head_size_, count, s.keys + part, kTileKeys);
+    kernels.transpose_half(k, d, d, count, s.keys + part, kTileKeys);
+    if (kernels.bf16 != nullptr) {
+      kernels.bf16->pair_values(v, d, count, s.value_pairs + part / 2 * padded_head_, padded_head_);
+      const int made = (count + 1) / 2, needed = to_vector(count) / 2;
+      std::fill_n(s.value_pairs + (part / 2 + made) * padded_head_, (needed - made) * padded_head_, 0u);
+    } else {
+      float* const values = s.values + part * padded_head_;
+      for (int i = 0; i < count; ++i) kernels.from_half(v + i * d, values + i * padded_head_, d);
+      std::fill(values + count * padded_head_, values + to_vector(count) * padded_head_, 0.0f);
+    }
   }
-  tile.f32_keys = true;
+  return {base, keys};
 }
 
-void Attention::score(const Kernels& kernels, Tile& tile, int at, int count, const int* seen, int columns, const Scratch& s) const {
-  const auto in_bf16 = [&](int i) {
-    return kernels.bf16 != nullptr && kBf16Error * s.q_norm[at + i] * s.key_norm[std::max(seen[i], 1) - 1] <= kMostScoreError;
-  };
-  for (int i = 0, next; i < count; i = next) {
-    const bool bf16 = in_bf16(i);
-    for (next = i + 1; next < count && in_bf16(next) == bf16;) ++next;
-    float* const scores = s.scores + i * kTileKeys;
-    if (bf16) {
-      kernels.bf16->gemm(s.q_bf16 + (at + i) * padded_head_, padded_head_, next - i, (head_size_ + 1) / 2, s.key_pairs, kTileKeys, columns, scores,
-                         kTileKeys, false);
-      continue;
-    }
-    if (!tile.f32_keys) make_f32_keys(kernels, tile, s);
-    kernels.gemm_f32(s.q + (at + i) * head_size_, head_size_, next - i, head_size_, s.keys, kTileKeys, columns, scores, kTileKeys, false);
-  }
-}
-
-void Attention::add_tile(const Kernels& kernels, Tile& tile, const Part& part, int row, int count, const Scratch& s) const {
+void Attention::add_tile(const Kernels& kernels, const Tile& tile, const Part& part, int row, int count, const Scratch& s) const {
   const int at = part.at + row;
   int seen[kTileRows] = {};
   for (int i = 0; i < count; ++i) seen[i] = std::clamp(part.span->seen(part.first + row + i) - tile.base, 0, tile.keys);
   const int columns = to_vector(seen[count - 1]);
   if (columns == 0) return;
-  score(kernels, tile, at, count, seen, columns, s);
+  kernels.gemm_f32(s.q + at * head_size_, head_size_, count, head_size_, s.keys, kTileKeys, columns, s.scores, kTileKeys, false);
   for (int i = 0; i < count; ++i) {
     float* const scores = s.scores + i * kTileKeys;
     std::fill(scores + seen[i], scores + columns, 0.0f);

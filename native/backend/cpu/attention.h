@@ -24,8 +24,8 @@ class Attention {
 
   /// Prefill of consecutive spans, each of another sequence: q [Σ spans[i].count, q_stride] holds all heads side by side; out
   /// [Σ spans[i].count, heads * head_size]. Blocks that spans share are made ready for their product once.
-  /// With kernels for BF16, weights and values are multiplied in BF16, and so are q and k where that changes no score by more than kMostScoreError;
-  /// elsewhere in f32. What a row gets does not depend on the rows beside it.
+  /// Scores are in f32 always. Weights and values are multiplied in BF16 where the CPU has kernels for it: that moves a sum by 2^-8 Σ |p v| at most,
+  /// and by far less than the INT8 product does for which it is quantized next. What a row gets does not depend on the rows beside it.
   void prefill(const Team& team, const CacheBlocks& cache, int layer, const Attended* spans, int span_count, const float* q, size_t q_stride,
                float* out) const;
 
@@ -37,14 +37,10 @@ class Attention {
  private:
   struct Scratch {
     float* q;               // [kGroupRows, head_size] scaled
-    bfloat16_t* q_bf16;     // [kGroupRows, padded_head]
-    float* q_norm;          // [kGroupRows]
     float* sum;             // [kGroupRows, padded_head]
     float* max;             // [kGroupRows]
     float* total;           // [kGroupRows]
-    float* keys;            // [head_size, kTileKeys] transposed, or
-    uint32_t* key_pairs;    // [padded_head / 2, kTileKeys]
-    float* key_norm;        // [kTileKeys] the largest up to each key
+    float* keys;            // [head_size, kTileKeys] transposed
     float* values;          // [kTileKeys, padded_head], or
     uint32_t* value_pairs;  // [kTileKeys / 2, padded_head]
     float* scores;          // [kTileRows, kTileKeys], or [kLanes, positions] in decode
@@ -63,21 +59,9 @@ class Attention {
 
   /// Positions [base, base + keys) of a head, whose keys and values lie ready in the scratch.
   struct Tile {
-    const Head& head;
-    const int* blocks;
     int base, keys;
-    bool f32_keys;  // ready too
   };
 
-  void prefill_group(const Kernels& kernels, const Head& head, const Part* parts, int part_count, const Scratch& scratch) const;
-  Tile make_tile(const Kernels& kernels, const Head& head, const int* blocks, int base, int keys, const Scratch& scratch) const;
-  void make_f32_keys(const Kernels& kernels, Tile& tile, const Scratch& scratch) const;
-  /// Adds that tile to the sums of `count` ≤ kTileRows rows of a part, from its row `row` on.
-  void add_tile(const Kernels& kernels, Tile& tile, const Part& part, int row, int count, const Scratch& scratch) const;
-  /// Fills scratch.scores [count, columns] for rows [at, at + count) of the scratch; row i sees the first seen[i] keys of the tile.
-  void score(const Kernels& kernels, Tile& tile, int at, int count, const int* seen, int columns, const Scratch& scratch) const;
-  /// The largest number of heads of a row that one thread decodes.
-  int heads_at_once(int threads) const { return (heads_ + threads - 1) / threads; }
   /// A head of a row that is decoded.
   struct Lane {
     const Attended* row;
@@ -85,6 +69,13 @@ class Attention {
     const float* q;
     float* out;
   };
+
+  /// The largest number of heads of a row that one thread decodes.
+  int heads_at_once(int threads) const { return (heads_ + threads - 1) / threads; }
+  void prefill_group(const Kernels& kernels, const Head& head, const Part* parts, int part_count, const Scratch& scratch) const;
+  Tile make_tile(const Kernels& kernels, const Head& head, const int* blocks, int base, int keys, const Scratch& scratch) const;
+  /// Adds that tile to the sums of `count` ≤ kTileRows rows of a part, from its row `row` on.
+  void add_tile(const Kernels& kernels, const Tile& tile, const Part& part, int row, int count, const Scratch& scratch) const;
   void decode_lanes(const Kernels& kernels, const CacheBlocks& cache, int layer, const Lane* lanes, int count, const Scratch& scratch) const;
 
   int heads_ = 0;

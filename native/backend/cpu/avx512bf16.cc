@@ -30,66 +30,10 @@ inline __m256i rounded(__m512 x) {
   return (__m256i)_mm512_cvtneps_pbh(x);
 }
 
-float round(const float* x, bfloat16_t* out, size_t count) {
-  __m256 squares = _mm256_setzero_ps();
+void round(const float* x, bfloat16_t* out, size_t count) {
   for (size_t i = 0; i < count; i += kVector) {
     const __mmask16 part = first(static_cast<int>(count - i));
-    const __m256i values = rounded(_mm512_maskz_loadu_ps(part, x + i));
-    _mm256_mask_storeu_epi16(out + i, part, values);
-    squares = _mm256_dpbf16_ps(squares, (__m256bh)values, (__m256bh)values);
-  }
-  return _mm512_reduce_add_ps(_mm512_zextps256_ps512(squares));
-}
-
-/// 16 × 16 of 32 bits, in place: rows become columns.
-inline void transpose(__m512i (&row)[16]) {
-  __m512i half[16];
-  for (int i = 0; i < 16; i += 2) {
-    half[i] = _mm512_unpacklo_epi32(row[i], row[i + 1]);
-    half[i + 1] = _mm512_unpackhi_epi32(row[i], row[i + 1]);
-  }
-  for (int i = 0; i < 16; i += 4) {  // row[i + j]: column 4 · lane + j of source rows i … i + 3
-    row[i] = _mm512_unpacklo_epi64(half[i], half[i + 2]);
-    row[i + 1] = _mm512_unpackhi_epi64(half[i], half[i + 2]);
-    row[i + 2] = _mm512_unpacklo_epi64(half[i + 1], half[i + 3]);
-    row[i + 3] = _mm512_unpackhi_epi64(half[i + 1], half[i + 3]);
-  }
-  for (int j = 0; j < 4; ++j) {  // lanes 0 and 2, then 1 and 3, of two groups of rows
-    half[j] = _mm512_shuffle_i32x4(row[j], row[4 + j], 0x88);
-    half[4 + j] = _mm512_shuffle_i32x4(row[j], row[4 + j], 0xdd);
-    half[8 + j] = _mm512_shuffle_i32x4(row[8 + j], row[12 + j], 0x88);
-    half[12 + j] = _mm512_shuffle_i32x4(row[8 + j], row[12 + j], 0xdd);
-  }
-  for (int j = 0; j < 4; ++j) {
-    row[j] = _mm512_shuffle_i32x4(half[j], half[8 + j], 0x88);
-    row[8 + j] = _mm512_shuffle_i32x4(half[j], half[8 + j], 0xdd);
-    row[4 + j] = _mm512_shuffle_i32x4(half[4 + j], half[12 + j], 0x88);
-    row[12 + j] = _mm512_shuffle_i32x4(half[4 + j], half[12 + j], 0xdd);
-  }
-}
-
-void pair_keys(const half_t* k, int head_size, int count, uint32_t* out, size_t out_stride, float* squares) {
-  for (int key = 0; key < count; key += kVector) {
-    __m512 sums = _mm512_setzero_ps();
-    for (int d = 0; d < head_size; d += 2 * kVector) {
-      const int values = smaller(head_size - d, 2 * kVector), keys = smaller(count - key, kVector);
-      const __mmask16 low_lanes = first(values), high_lanes = first(values - kVector);
-      __m512i row[16];
-      for (int i = 0; i < 16; ++i) {
-        if (i >= keys) {
-          row[i] = _mm512_setzero_si512();
-          continue;
-        }
-        const half_t* const at = k + static_cast<size_t>(key + i) * head_size + d;
-        row[i] = (__m512i)_mm512_cvtne2ps_pbh(load_half(at + kVector, high_lanes), load_half(at, low_lanes));
-      }
-      transpose(row);
-      for (int pair = 0; pair < (values + 1) / 2; ++pair) {
-        _mm512_storeu_si512(out + (d / 2 + pair) * out_stride + key, row[pair]);
-        sums = _mm512_dpbf16_ps(sums, (__m512bh)row[pair], (__m512bh)row[pair]);
-      }
-    }
-    _mm512_storeu_ps(squares + key, sums);
+    _mm256_mask_storeu_epi16(out + i, part, rounded(_mm512_maskz_loadu_ps(part, x + i)));
   }
 }
 
@@ -164,6 +108,6 @@ void gemm(const bfloat16_t* a, size_t a_stride, int rows, int pairs, const uint3
 
 }  // namespace
 
-const Bf16Kernels kAvx512Bf16Kernels = {round, pair_keys, pair_values, gemm};
+const Bf16Kernels kAvx512Bf16Kernels = {round, pair_values, gemm};
 
 }  // namespace mipha::cpu

@@ -24,18 +24,13 @@ using half_t = uint16_t;
 // The upper half of a float's bits.
 using bfloat16_t = uint16_t;
 
-/// Attention's products in BF16, where the CPU has them: pairs of values multiplied and added into f32. Rounding is to the nearest, ties to even;
-/// subnormal values may count as zero.
+/// Attention's product of weights and values in BF16, where the CPU has it: pairs of values multiplied and added into f32. Rounding is to the
+/// nearest, ties to even; subnormal values may count as zero.
 struct Bf16Kernels {
-  /// Returns Σ out².
-  float (*round)(const float* x, bfloat16_t* out, size_t count);
+  void (*round)(const float* x, bfloat16_t* out, size_t count);
 
-  /// Keys k [count][head_size] → out [(head_size + 1) / 2][out_stride]: the two values of a pair of each key, the first in the low half. `count`
-  /// is filled up to a multiple of 16 with zeros, an odd head_size with one. squares [count, filled up] Σ of the squares of each key, rounded.
-  void (*pair_keys)(const half_t* k, int head_size, int count, uint32_t* out, size_t out_stride, float* squares);
-
-  /// Values v [count][head_size] → out [(count + 1) / 2][out_stride]: the values of each pair of rows. head_size is filled up to a multiple of 16
-  /// with zeros, an odd count with a row of them.
+  /// Values v [count][head_size] → out [(count + 1) / 2][out_stride]: the values of each pair of rows, the first in the low half. head_size is filled
+  /// up to a multiple of 16 with zeros, an odd count with a row of them.
   void (*pair_values)(const half_t* v, int head_size, int count, uint32_t* out, size_t out_stride);
 
   /// c[m][n] = Σ over pairs of a[m] · b[..][n] (+ c when accumulate): a [rows][2 * pairs], a_stride even; b [pairs][columns], columns a multiple

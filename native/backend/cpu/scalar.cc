@@ -150,29 +150,12 @@ float from_bf16(bfloat16_t x) {
   return value;
 }
 
-float round_bf16(const float* x, bfloat16_t* out, size_t count) {
-  float squares = 0;
-  for (size_t i = 0; i < count; ++i) {
-    out[i] = to_bf16(x[i]);
-    squares += from_bf16(out[i]) * from_bf16(out[i]);
-  }
-  return squares;
+void round_bf16(const float* x, bfloat16_t* out, size_t count) {
+  for (size_t i = 0; i < count; ++i) out[i] = to_bf16(x[i]);
 }
 
 uint32_t pair_of(half_t low, half_t high) {
   return to_bf16(mipha::from_half(low)) | static_cast<uint32_t>(to_bf16(mipha::from_half(high))) << 16;
-}
-
-void pair_keys(const half_t* k, int head_size, int count, uint32_t* out, size_t out_stride, float* squares) {
-  const auto value = [&](int key, int d) { return key < count && d < head_size ? k[key * head_size + d] : half_t{0}; };
-  for (int key = 0; key < (count + 15) / 16 * 16; ++key) {
-    squares[key] = 0;
-    for (int d = 0; d < head_size; d += 2) {
-      const uint32_t pair = out[d / 2 * out_stride + key] = pair_of(value(key, d), value(key, d + 1));
-      const float low = from_bf16(static_cast<bfloat16_t>(pair)), high = from_bf16(static_cast<bfloat16_t>(pair >> 16));
-      squares[key] += low * low + high * high;
-    }
-  }
 }
 
 void pair_values(const half_t* v, int head_size, int count, uint32_t* out, size_t out_stride) {
@@ -199,7 +182,7 @@ void gemm_bf16(const bfloat16_t* a, size_t a_stride, int rows, int pairs, const 
 
 }  // namespace
 
-const Bf16Kernels kScalarBf16Kernels = {round_bf16, pair_keys, pair_values, gemm_bf16};
+const Bf16Kernels kScalarBf16Kernels = {round_bf16, pair_values, gemm_bf16};
 
 const Kernels kScalarKernels = {
     "scalar", 0,        gemm_s8,  dequantize,    quantize, layer_norm, rms_norm,  gelu_tanh,      gelu_erf, swish,
