@@ -245,7 +245,7 @@ export interface Addon {
   readBandwidth(): number;
   /**
    * INT8 multiplications and additions per second that all physical cores do together, from registers alone: the ceiling of looking. 0 where it is not
-   * known (only AVX-512 VNNI is measured). Synchronous, about a tenth of a second.
+   * known (AVX-512 VNNI, SMMLA and SDOT are measured). Synchronous, about a tenth of a second.
    */
   int8Peak(): number;
   /** Best first. */
