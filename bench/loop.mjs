@@ -7,7 +7,7 @@ import { cpus } from 'node:os';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { fromDist, oneOf, readArguments, wholeNumber } from '../scripts/arguments.mjs';
-import { stagesOf, traced } from './loop-stages.mjs';
+import { stagesOf, traced } from './loop/stages.mjs';
 
 const USAGE = `node bench/loop.mjs [SECONDS] [FRAMES] [--part model|instant|memory] [--broker URL]      after npm run setup; needs GStreamer
 

@@ -1,6 +1,6 @@
 /** Every script and bench, as somebody would call it who has not read it. */
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -60,6 +60,7 @@ it.each(['bench/convert.mjs', 'bench/loop.mjs', 'bench/soak.mjs', 'scripts/docs.
     onTestFinished(() => rmSync(clone, { recursive: true }));
     for (const folder of ['bench', 'scripts']) mkdirSync(join(clone, folder));
     for (const path of [script, 'scripts/arguments.mjs']) copyFileSync(join(ROOT, path), join(clone, path));
+    cpSync(join(ROOT, 'bench/loop'), join(clone, 'bench/loop'), { recursive: true }); // what loop.mjs is made of
     const { status, stderr } = spawnSync(process.execPath, [join(clone, script)], { encoding: 'utf8' });
     expect(status).toBe(1);
     expect(stderr).toMatch(/^dist\/\S+ is not there: npm run setup\n$/);
