@@ -101,13 +101,15 @@ class CpuAttention : public test::KernelRow {
     return out;
   }
 
-  /// The largest difference, over every row and head.
+  /// The largest difference, over the first and last rows, every seventh between them, and every head: the plain loops are slow, above all under
+  /// qemu.
   double error(const std::vector<Span>& spans, const std::vector<float>& q) {
     const std::vector<float> found = prefill(spans, q.data());
     double most = 0;
     size_t at = 0;
     for (const Span& span : spans) {
       for (int row = 0; row < span.count; ++row, ++at) {
+        if (row > 1 && row + 2 < span.count && row % 7 != 0) continue;  // every place within a tile comes up: 7 does not divide its rows
         for (int head = 0; head < kHeads; ++head) {
           const auto right = expected(span, row, head, q.data() + at * stride());
           for (int i = 0; i < size; ++i) {
