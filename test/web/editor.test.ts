@@ -155,7 +155,6 @@ describeWith(['mosquitto', 'chromium'], 'the editor of a watch', () => {
     await page.getByLabel('Choices, one a line').fill('one, two');
     await page.locator('[id="answer.choices-issue"]').waitFor();
     expect(await faultsOf(page)).toEqual([]);
-    await page.screenshot({ path: '/tmp/w/page-fuzz/phone.png', fullPage: true });
     expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)).toBe(0);
     await page.getByRole('button', { name: 'Undo' }).click();
     await page.locator('.trouble').first().waitFor({ state: 'detached' });
