@@ -13,6 +13,11 @@ int next_rows(int left) {
   return (left + groups - 1) / groups;
 }
 
+/// Asks for what is written a block of rows later: without it every store waits for its line, which is far away when the rows are long.
+void fetch(const float* out, int columns) {
+  for (int i = 0; i < columns; i += 64 / static_cast<int>(sizeof(float))) __builtin_prefetch(out + i, 1, 2);
+}
+
 /// Columns [first, first + kTile) of all rows, INT8.
 void tile_s8(const Kernels& kernels, const PackedLinear& weight, const Activations& rows, int first, Epilogue epilogue, float* out,
              size_t out_stride) {
@@ -26,6 +31,7 @@ void tile_s8(const Kernels& kernels, const PackedLinear& weight, const Activatio
                     weight.tiles + static_cast<size_t>(first) * padded_in, panels, weight.sums + first, acc);
     for (int i = 0; i < count; ++i) {
       float* to = out + (row + i) * out_stride + first;
+      if (row + count + i < rows.count) fetch(to + count * out_stride, columns);
       kernels.dequantize(acc + i * panels * kPanel, rows.scale[row + i], weight.scale + first, bias, columns, to, epilogue == Epilogue::kAdd);
       activate(kernels, epilogue, to, columns);
     }
