@@ -232,7 +232,8 @@ TEST_P(FloatKernel, ElementwiseRemainders) {
       const Floats sums = with_guard([&](float* out) { kernels.add(out, y.data(), count); });
       const Floats products = with_guard([&](float* out) { kernels.multiply(out, y.data(), count); });
       const Floats silu = with_guard([&](float* out) { kernels.swish(out, 1, count); });
-      const Floats scaled = with_guard([&](float* out) { kernels.scale(out, 0.37f, count); });
+      const Floats scaled = with_guard([&](float* out) { kernels.scale(out, 0.37f, out, count); });
+      const Floats copied = with_guard([&](float* out) { kernels.scale(y.data(), 0.37f, out, count); });
       const Floats tanh = with_guard([&](float* out) { kernels.gelu_tanh(out, count); });
       const Floats erf = with_guard([&](float* out) { kernels.gelu_erf(out, count); });
       for (size_t i = 0; i < count; ++i) {
@@ -240,6 +241,7 @@ TEST_P(FloatKernel, ElementwiseRemainders) {
         ASSERT_EQ(products[i], x[i] * y[i]);
         within(silu[i], x[i] / (1 + std::exp(-static_cast<double>(x[i]))), 4 * kEpsilon * std::fabs(x[i]) + kTiny, at("swish", i, count));
         ASSERT_EQ(scaled[i], x[i] * 0.37f);
+        ASSERT_EQ(copied[i], y[i] * 0.37f);
         within(tanh[i], 0.5 * x[i] * (1 + std::tanh(std::sqrt(2 / M_PI) * (x[i] + 0.044715 * std::pow(x[i], 3)))),
                4 * kEpsilon * std::fabs(x[i]) + kTiny, at("gelu_tanh", i, count));
         within(erf[i], 0.5 * x[i] * std::erfc(-x[i] / std::sqrt(2.0)), (1.7e-8 + 2 * kEpsilon) * std::fabs(x[i]) + kTiny, at("gelu_erf", i, count));

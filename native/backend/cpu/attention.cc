@@ -11,15 +11,18 @@ constexpr int kGroupRows = 384;  // share a tile's transposition, and lie with i
 constexpr int kTileRows = 30;    // in one product: whole blocks of the kernels, and few, because causal rows would compute what they do not see
 constexpr int kTileKeys = 4 * kBlockRows;
 constexpr int kLanes = 16;  // rows or heads that are decoded at once: their scores fit the core's second cache up to 4000 positions
+constexpr int kAhead = 8;   // rows
 constexpr float kNone = -std::numeric_limits<float>::infinity();
 
 int to_vector(int count) {
   return (count + 15) / 16 * 16;
 }
 
-/// Asks for `count` values that are needed soon: a head's part of a block is too short for the processor to foresee it, and the next one is far away.
-void fetch(const half_t* values, int count) {
-  for (int i = 0; i < count; i += 64 / static_cast<int>(sizeof(half_t))) __builtin_prefetch(values + i, 0, 2);
+/// Asks for `count` values that are needed soon: a head's part of a block or a row is too short for the processor to foresee it, and the next one is
+/// far away.
+template <typename T>
+void fetch(const T* values, int count) {
+  for (int i = 0; i < count; i += 64 / static_cast<int>(sizeof(T))) __builtin_prefetch(values + i, 0, 2);
 }
 
 /// Whether two spans see the same blocks at positions [base, base + kTileKeys) that both of them have.
@@ -60,9 +63,9 @@ void Attention::prefill(const Team& team, const CacheBlocks& cache, int layer, c
     const Scratch& s = scratch_[thread];
     const int head = index / groups, begin = index % groups * group_rows, end = std::min(rows, begin + group_rows);
     for (int i = begin; i < end; ++i) {
-      float* const row = s.q + (i - begin) * head_size_;
-      std::copy_n(q + i * q_stride + head * head_size_, head_size_, row);
-      kernels.scale(row, scale, head_size_);
+      const auto at = [&](int row) { return q + row * q_stride + head * head_size_; };
+      fetch(at(std::min(i + kAhead, end - 1)), head_size_);
+      kernels.scale(at(i), scale, s.q + (i - begin) * head_size_, head_size_);
     }
     std::vector<Part> parts;
     for (int i = 0, at = 0; i < span_count; at += spans[i++].count) {
@@ -71,9 +74,9 @@ void Attention::prefill(const Team& team, const CacheBlocks& cache, int layer, c
     }
     prefill_group(kernels, {cache, layer, head / (heads_ / cache.heads())}, parts.data(), static_cast<int>(parts.size()), s);
     for (int i = begin; i < end; ++i) {
-      float* const sum = s.sum + (i - begin) * padded_head_;
-      kernels.scale(sum, 1.0f / s.total[i - begin], head_size_);
-      std::copy_n(sum, head_size_, out + i * out_stride + head * head_size_);
+      const auto at = [&](int row) { return out + row * out_stride + head * head_size_; };
+      fetch(at(std::min(i + kAhead, end - 1)), head_size_);
+      kernels.scale(s.sum + (i - begin) * padded_head_, 1.0f / s.total[i - begin], at(i), head_size_);
     }
   });
 }
@@ -132,6 +135,7 @@ void Attention::add_tile(const Kernels& kernels, const Tile& tile, const Part& p
   for (int i = 0; i < count; ++i) seen[i] = std::clamp(part.span->seen(part.first + row + i) - tile.base, 0, tile.keys);
   const int columns = to_vector(seen[count - 1]);
   if (columns == 0) return;
+  float* const sum = s.sum + at * padded_head_;
   kernels.gemm_f32(s.q + at * head_size_, head_size_, count, head_size_, s.keys, kTileKeys, columns, s.scores, kTileKeys, false);
   for (int i = 0; i < count; ++i) {
     float* const scores = s.scores + i * kTileKeys;
@@ -141,11 +145,10 @@ void Attention::add_tile(const Kernels& kernels, const Tile& tile, const Part& p
       const float before = max, added = kernels.softmax_block(scores, seen[i], &max);
       const float correction = before == kNone ? 0.0f : std::exp(before - max);
       total = total * correction + added;
-      if (correction != 1.0f) kernels.scale(s.sum + (at + i) * padded_head_, correction, padded_head_);
+      if (correction != 1.0f) kernels.scale(sum + i * padded_head_, correction, sum + i * padded_head_, padded_head_);
     }
     if (kernels.bf16 != nullptr) kernels.bf16->round(scores, s.weights + i * kTileKeys, columns);
   }
-  float* const sum = s.sum + at * padded_head_;
   if (kernels.bf16 != nullptr) {
     kernels.bf16->gemm(s.weights, kTileKeys, count, columns / 2, s.value_pairs, padded_head_, padded_head_, sum, padded_head_, true);
   } else {
@@ -177,12 +180,12 @@ void Attention::decode(const Team& team, const CacheBlocks& cache, int layer, co
 
 void Attention::decode_lanes(const Kernels& kernels, const CacheBlocks& cache, int layer, const Lane* lanes, int count, const Scratch& s) const {
   const int d = head_size_;
+  const float scale = 1.0f / std::sqrt(static_cast<float>(d));
   int positions = 0;  // of the longest
   for (int i = 0; i < count; ++i) {
     positions = std::max(positions, lanes[i].row->seen(0));
-    std::copy_n(lanes[i].q, d, s.q + i * d);
+    kernels.scale(lanes[i].q, scale, s.q + i * d, d);
   }
-  kernels.scale(s.q, 1.0f / std::sqrt(static_cast<float>(d)), static_cast<size_t>(count) * d);
   std::fill_n(s.sum, count * d, 0.0f);
 
   // body(lane, its scores of a block, how many, keys or values of that block), block after block, as they lie in memory; the next ones are on their
@@ -207,10 +210,7 @@ void Attention::decode_lanes(const Kernels& kernels, const CacheBlocks& cache, i
   }
   each_block(&CacheBlocks::values,
              [&](int lane, float* scores, int keys, const half_t* v) { kernels.weighted_half(scores, v, d, keys, d, s.sum + lane * d); });
-  for (int i = 0; i < count; ++i) {
-    kernels.scale(s.sum + i * d, 1.0f / s.total[i], d);
-    std::copy_n(s.sum + i * d, d, lanes[i].out);
-  }
+  for (int i = 0; i < count; ++i) kernels.scale(s.sum + i * d, 1.0f / s.total[i], lanes[i].out, d);
 }
 
 }  // namespace mipha::cpu

@@ -54,12 +54,12 @@ inline Vec gelu_erf_of(Vec x) {
   return select_less(x, set1(0.0f), tail, sub(x, tail));
 }
 
-/// x[i] = f(x[i], first index) for whole vectors and one partial one.
+/// out[i] = f(x[i]) for whole vectors and one partial one; out may be x.
 template <typename F>
-inline void map(float* x, size_t count, F f) {
+inline void map(const float* x, float* out, size_t count, F f) {
   size_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) store(x + i, f(load(x + i)));
-  if (const int rest = static_cast<int>(count - i)) store_part(x + i, f(load_part(x + i, rest, set1(0.0f))), rest);
+  for (; i + kLanes <= count; i += kLanes) store(out + i, f(load(x + i)));
+  if (const int rest = static_cast<int>(count - i)) store_part(out + i, f(load_part(x + i, rest, set1(0.0f))), rest);
 }
 
 /// Σ f(x[i]); lanes beyond the end see `filler`, which f must map to 0.
@@ -137,15 +137,15 @@ void rms_norm(const float* x, const float* gain, float epsilon, int count, float
 }
 
 void gelu_tanh(float* x, size_t count) {
-  map(x, count, [](Vec v) { return gelu_tanh_of(v); });
+  map(x, x, count, [](Vec v) { return gelu_tanh_of(v); });
 }
 void gelu_erf(float* x, size_t count) {
-  map(x, count, [](Vec v) { return gelu_erf_of(v); });
+  map(x, x, count, [](Vec v) { return gelu_erf_of(v); });
 }
 
 void swish(float* x, float beta, size_t count) {
   const Vec factor = set1(-beta), one = set1(1.0f);
-  map(x, count, [factor, one](Vec v) { return div(v, add(one, exp(mul(v, factor)))); });
+  map(x, x, count, [factor, one](Vec v) { return div(v, add(one, exp(mul(v, factor)))); });
 }
 
 void add(float* x, const float* y, size_t count) {
@@ -160,9 +160,9 @@ void multiply(float* x, const float* y, size_t count) {
   for (; i < count; ++i) x[i] *= y[i];
 }
 
-void scale(float* x, float factor, size_t count) {
+void scale(const float* x, float factor, float* out, size_t count) {
   const Vec factors = set1(factor);
-  map(x, count, [factors](Vec v) { return mul(v, factors); });
+  map(x, out, count, [factors](Vec v) { return mul(v, factors); });
 }
 
 /// Rows × Vectors * kLanes of c stay in registers over the whole depth.

@@ -128,18 +128,14 @@ void Forward::project(const Team& team) {
 void Forward::block(const Team& team, const BlockConfig& config, const PackedBlock& w, const Sight& sight, int rows) {
   const Activations normed{normed_, q8_, q8_scale_, rows, config.hidden}, attended{attended_, q8_, q8_scale_, rows, config.attention_width()},
       inner{hidden_, q8_, q8_scale_, rows, config.intermediate, static_cast<size_t>(config.up_width())};
-  const auto quantized_norm = [&](const Norm& norm) {
-    normalize(team, config, norm, x_, rows, normed_);
-    quantize(team, normed);
-  };
   const auto expand = [&] {
-    if (config.has_norm2()) quantized_norm(w.norm2);
+    if (config.has_norm2()) normalize_and_quantize(team, config, w.norm2, x_, normed);
     const Epilogue activation = epilogue_of(config.activation);
     matmul(team, w.up, normed, config.gated ? Epilogue::kStore : activation, hidden_, config.up_width());
     if (config.gated) gate(team, activation, hidden_, rows, config.intermediate);
   };
 
-  quantized_norm(w.norm1);
+  normalize_and_quantize(team, config, w.norm1, x_, normed);
   matmul(team, w.qkv, normed, Epilogue::kStore, qkv_, config.qkv_width());
   if (config.parallel()) expand();  // while its rows are there in INT8, and before attention is added
   rotate_and_store(team, config, sight);

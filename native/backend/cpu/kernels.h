@@ -80,7 +80,7 @@ struct Kernels {
   /// Scores and *running_max may be −∞, but not all of them at once. exp below −87.33 may be 0.
   float (*softmax_block)(float* x, int count, float* running_max);
 
-  void (*scale)(float* x, float factor, size_t count);
+  void (*scale)(const float* x, float factor, float* out, size_t count);  // out = x · factor; out may be x
   void (*to_half)(const float* x, half_t* out, size_t count);    // round to nearest even
   void (*from_half)(const half_t* x, float* out, size_t count);  // exact
 

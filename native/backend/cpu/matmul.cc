@@ -59,6 +59,11 @@ void tile_f32(const Kernels& kernels, const PackedLinear& weight, const Activati
   }
 }
 
+void quantize_row(const Kernels& kernels, const Activations& rows, int row) {
+  const int padded = rows.padded();
+  rows.scale[row] = kernels.quantize(rows.row(row), rows.width, padded, rows.quantized + static_cast<size_t>(row) * padded);
+}
+
 }  // namespace
 
 void activate(const Kernels& kernels, Epilogue activation, float* x, int count) {
@@ -78,20 +83,22 @@ void activate(const Kernels& kernels, Epilogue activation, float* x, int count) 
 }
 
 void quantize(const Team& team, const Activations& rows) {
-  const int padded = rows.padded();
-  team.pool.each(rows.count, [&](int row, int) {
-    rows.scale[row] = team.kernels.quantize(rows.row(row), rows.width, padded, rows.quantized + static_cast<size_t>(row) * padded);
-  });
+  team.pool.each(rows.count, [&](int row, int) { quantize_row(team.kernels, rows, row); });
 }
 
 void prepare_input(const Team& team, const PackedLinear& weight, const Activations& rows) {
-  if (weight.smooth != nullptr) {
-    team.pool.each(rows.count, [&](int row, int) {
-      float* values = rows.row(row);
-      for (int i = 0; i < rows.width; ++i) values[i] *= weight.smooth[i];
-    });
-  }
-  if (weight.tiles != nullptr) quantize(team, rows);
+  if (weight.smooth == nullptr && weight.tiles == nullptr) return;
+  team.pool.each(rows.count, [&](int row, int) {
+    if (weight.smooth != nullptr) team.kernels.multiply(rows.row(row), weight.smooth, rows.width);
+    if (weight.tiles != nullptr) quantize_row(team.kernels, rows, row);
+  });
+}
+
+void normalize_and_quantize(const Team& team, const BlockConfig& config, const Norm& norm, const float* x, const Activations& out) {
+  team.pool.each(out.count, [&](int row, int) {
+    normalize(team.kernels, config, norm, x + static_cast<size_t>(row) * config.hidden, out.row(row));
+    quantize_row(team.kernels, out, row);
+  });
 }
 
 void matmul(const Team& team, const PackedLinear& weight, const Activations& rows, Epilogue epilogue, float* out, size_t out_stride) {

@@ -59,6 +59,9 @@ void normalize(const Kernels& kernels, const BlockConfig& config, const Norm& no
 /// x [count, config.hidden] → out, which may be x.
 void normalize(const Team& team, const BlockConfig& config, const Norm& norm, const float* x, int count, float* out);
 
+/// x [out.count, config.hidden] → out, INT8 too, while a row is at hand.
+void normalize_and_quantize(const Team& team, const BlockConfig& config, const Norm& norm, const float* x, const Activations& out);
+
 /// What enters `down` of a gated MLP: row [2 * width], gate before up → activation(gate) ∘ up in its first half, in place.
 void gate(const Team& team, Epilogue activation, float* rows, int count, int width);
 

@@ -105,8 +105,8 @@ float softmax_block(float* x, int count, float* running_max) {
   return sum;
 }
 
-void scale(float* x, float factor, size_t count) {
-  for (size_t i = 0; i < count; ++i) x[i] *= factor;
+void scale(const float* x, float factor, float* out, size_t count) {
+  for (size_t i = 0; i < count; ++i) out[i] = x[i] * factor;
 }
 
 void to_half(const float* x, half_t* out, size_t count) {
