@@ -250,6 +250,17 @@ TEST_P(FloatKernel, ElementwiseRemainders) {
   }
 }
 
+TEST_P(FloatKernel, RotateEqualsItsScalarTwinBitForBit) {
+  for (const int half : {1, 3, 4, 5, 8, 15, 16, 17, 20, 32, 40, 64, 128}) {
+    const Floats cosine = normal(half), sine = normal(half);
+    Floats x = normal(2 * half + 1), expected = x;
+    kernels.rotate(x.data(), cosine.data(), sine.data(), half);
+    find_kernels("scalar")->rotate(expected.data(), cosine.data(), sine.data(), half);
+    EXPECT_EQ(x, expected) << half;
+    EXPECT_NE(x[0], 0);
+  }
+}
+
 TEST_P(FloatKernel, SoftmaxBlock) {
   for (const int count : {1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 33, 64, 100, 128, 729}) {
     for (const float before : {-kInfinity, 0.0f, 30.0f}) {

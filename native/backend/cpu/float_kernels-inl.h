@@ -250,6 +250,22 @@ float softmax_block(float* x, int count, float* running_max) {
   return sum(sums);
 }
 
+/// Products are rounded before they are added, as the scalar twin does.
+void rotate(float* x, const float* cosine, const float* sine, int half) {
+  int j = 0;
+  for (; j + kLanes <= half; j += kLanes) {
+    const Vec a = load(x + j), b = load(x + j + half), c = load(cosine + j), s = load(sine + j);
+    store(x + j, sub(mul(a, c), mul(b, s)));
+    store(x + j + half, add(mul(b, c), mul(a, s)));
+  }
+  if (const int rest = half - j) {
+    const Vec zero = set1(0.0f), a = load_part(x + j, rest, zero), b = load_part(x + j + half, rest, zero), c = load_part(cosine + j, rest, zero),
+              s = load_part(sine + j, rest, zero);
+    store_part(x + j, sub(mul(a, c), mul(b, s)), rest);
+    store_part(x + j + half, add(mul(b, c), mul(a, s)), rest);
+  }
+}
+
 void to_half(const float* x, half_t* out, size_t count) {
   size_t i = 0;
   for (; i + kLanes <= count; i += kLanes) store_half(out + i, load(x + i));

@@ -9,6 +9,8 @@
 namespace mipha::cpu {
 namespace {
 
+constexpr int kUnitRows = 8;  // neighbours in a block of the cache, so that threads seldom write to the same line
+
 int padded(int width) {
   return (width + kDepthStep - 1) / kDepthStep * kDepthStep;
 }
@@ -138,7 +140,7 @@ void Forward::block(const Team& team, const BlockConfig& config, const PackedBlo
   normalize_and_quantize(team, config, w.norm1, x_, normed);
   matmul(team, w.qkv, normed, Epilogue::kStore, qkv_, config.qkv_width());
   if (config.parallel()) expand();  // while its rows are there in INT8, and before attention is added
-  rotate_and_store(team, config, sight);
+  rotate_and_store(team, config, sight, rows);
   attend(team, config, sight);
   quantize(team, attended);
   matmul(team, w.out, attended, Epilogue::kAdd, x_, config.hidden);
@@ -157,31 +159,31 @@ void Forward::embed_feature(int row, int feature) {
   std::copy_n(features_ + feature * width, width, x_ + row * width);
 }
 
-/// Rotates q and k in qkv_, and puts k and v into the cache.
-void Forward::rotate_and_store(const Team& team, const BlockConfig& config, const Sight& sight) {
+/// Rotates q and k in qkv_ of all spans, and puts k and v into the cache.
+void Forward::rotate_and_store(const Team& team, const BlockConfig& config, const Sight& sight, int rows) {
+  team.pool.each((rows + kUnitRows - 1) / kUnitRows, [&](int unit, int) {
+    const int begin = unit * kUnitRows, end = std::min(rows, begin + kUnitRows);
+    int first = 0;
+    for (const Attended* span = sight.spans; first < end; first += span++->count) {
+      for (int row = std::max(begin, first); row < std::min(end, first + span->count); ++row)
+        rotate_and_store_row(team.kernels, config, sight, *span, row - first, qkv_ + static_cast<size_t>(row) * config.qkv_width());
+    }
+  });
+}
+
+void Forward::rotate_and_store_row(const Kernels& kernels, const BlockConfig& config, const Sight& sight, const Attended& span, int i,
+                                   float* qkv) const {
   const int half = config.rotary_dims / 2, head_size = config.head_size;
-  int first = 0;
-  for (int s = 0; s < sight.span_count; ++s) {
-    const Attended& span = sight.spans[s];
-    team.pool.each(span.count, [&](int i, int) {
-      const int position = span.first + i, block = span.blocks[position / kBlockRows], offset = position % kBlockRows * head_size;
-      const float *cosine = cosine_ + static_cast<size_t>(position) * half, *sine = sine_ + static_cast<size_t>(position) * half;
-      float* q = qkv_ + static_cast<size_t>(first + i) * config.qkv_width();
-      const float *k = q + config.attention_width(), *v = k + config.kv_width();
-      for (int head = 0; head < config.heads + config.kv_heads; ++head) {  // those of k lie behind those of q
-        float* part = q + head * head_size;
-        for (int j = 0; j < half; ++j) {  // pair j with j + half; the dims from rotary on pass through
-          const float a = part[j], b = part[j + half];
-          part[j] = a * cosine[j] - b * sine[j];
-          part[j + half] = b * cosine[j] + a * sine[j];
-        }
-      }
-      for (int head = 0; head < config.kv_heads; ++head) {
-        team.kernels.to_half(k + head * head_size, sight.cache.keys(sight.layer, block, head) + offset, head_size);
-        team.kernels.to_half(v + head * head_size, sight.cache.values(sight.layer, block, head) + offset, head_size);
-      }
-    });
-    first += span.count;
+  const int position = span.first + i, block = span.blocks[position / kBlockRows], offset = position % kBlockRows * head_size;
+  if (half > 0) {
+    const float *cosine = cosine_ + static_cast<size_t>(position) * half, *sine = sine_ + static_cast<size_t>(position) * half;
+    for (int head = 0; head < config.heads + config.kv_heads; ++head)
+      kernels.rotate(qkv + head * head_size, cosine, sine, half);  // those of k lie behind those of q
+  }
+  const float *k = qkv + config.attention_width(), *v = k + config.kv_width();
+  for (int head = 0; head < config.kv_heads; ++head) {
+    kernels.to_half(k + head * head_size, sight.cache.keys(sight.layer, block, head) + offset, head_size);
+    kernels.to_half(v + head * head_size, sight.cache.values(sight.layer, block, head) + offset, head_size);
   }
 }
 

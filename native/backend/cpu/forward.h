@@ -45,7 +45,8 @@ class Forward {
   void embed_patches(const Team& team, const uint8_t* pixels);
   void project(const Team& team);
   void block(const Team& team, const BlockConfig& config, const PackedBlock& w, const Sight& sight, int rows);
-  void rotate_and_store(const Team& team, const BlockConfig& config, const Sight& sight);
+  void rotate_and_store(const Team& team, const BlockConfig& config, const Sight& sight, int rows);
+  void rotate_and_store_row(const Kernels& kernels, const BlockConfig& config, const Sight& sight, const Attended& span, int i, float* qkv) const;
   void attend(const Team& team, const BlockConfig& config, const Sight& sight);
   void show(const char* prefix, int index, const float* data, int rows, int columns) const;
 

@@ -81,6 +81,11 @@ struct Kernels {
   float (*softmax_block)(float* x, int count, float* running_max);
 
   void (*scale)(const float* x, float factor, float* out, size_t count);  // out = x · factor; out may be x
+
+  /// Rotary embedding of one head: (x[j], x[j + half]) turned by the angle whose cosine[j] and sine[j] are given, for j < half. Bit-equal between
+  /// instruction sets.
+  void (*rotate)(float* x, const float* cosine, const float* sine, int half);
+
   void (*to_half)(const float* x, half_t* out, size_t count);    // round to nearest even
   void (*from_half)(const half_t* x, float* out, size_t count);  // exact
 

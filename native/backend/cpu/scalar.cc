@@ -109,6 +109,14 @@ void scale(const float* x, float factor, float* out, size_t count) {
   for (size_t i = 0; i < count; ++i) out[i] = x[i] * factor;
 }
 
+void rotate(float* x, const float* cosine, const float* sine, int half) {
+  for (int j = 0; j < half; ++j) {
+    const float a = x[j], b = x[j + half];
+    x[j] = a * cosine[j] - b * sine[j];
+    x[j + half] = b * cosine[j] + a * sine[j];
+  }
+}
+
 void to_half(const float* x, half_t* out, size_t count) {
   for (size_t i = 0; i < count; ++i) out[i] = mipha::to_half(x[i]);
 }
@@ -184,8 +192,8 @@ void gemm_bf16(const bfloat16_t* a, size_t a_stride, int rows, int pairs, const 
 
 const Bf16Kernels kScalarBf16Kernels = {round_bf16, pair_values, gemm_bf16};
 
-const Kernels kScalarKernels = {
-    "scalar", 0,        gemm_s8,  dequantize,    quantize, layer_norm, rms_norm,  gelu_tanh,      gelu_erf, swish,
-    add,      multiply, gemm_f32, softmax_block, scale,    to_half,    from_half, transpose_half, dot_half, weighted_half};
+const Kernels kScalarKernels = {"scalar",  0,        gemm_s8, dequantize, quantize,       layer_norm, rms_norm,
+                                gelu_tanh, gelu_erf, swish,   add,        multiply,       gemm_f32,   softmax_block,
+                                scale,     rotate,   to_half, from_half,  transpose_half, dot_half,   weighted_half};
 
 }  // namespace mipha::cpu
