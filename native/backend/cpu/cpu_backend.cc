@@ -61,7 +61,7 @@ class CpuBackend final : public SequenceBackend<BlockTables> {
   int max_rows() const override { return model_.forward.max_rows(); }
   bool run(const NewRow* rows, int count, float* logits, const Cancelled& cancelled) override {
     std::vector<Attended> spans;
-    std::vector<int> last;
+    std::vector<int> wanted;
     for (int i = 0; i < count; ++i) {
       const NewRow& row = rows[i];
       if (row.id >= 0)
@@ -70,11 +70,10 @@ class CpuBackend final : public SequenceBackend<BlockTables> {
         model_.forward.embed_feature(i, row.feature);
       if (i == 0 || row.sequence != rows[i - 1].sequence) spans.push_back({sequences_.blocks(row.sequence), row.position, 0, true});
       ++spans.back().count;
-      if (row.last) last.push_back(i);
+      if (row.last && logits != nullptr) wanted.push_back(i);
     }
-    if (!model_.forward.layers(team_, spans.data(), static_cast<int>(spans.size()), cancelled)) return false;
-    if (logits == nullptr || last.empty()) return true;
-    model_.forward.logits(team_, last.data(), static_cast<int>(last.size()), logits);
+    if (!model_.forward.layers(team_, spans.data(), static_cast<int>(spans.size()), wanted, cancelled)) return false;
+    if (!wanted.empty()) model_.forward.logits(team_, static_cast<int>(wanted.size()), logits);
     return true;
   }
 

@@ -15,6 +15,14 @@ int padded(int width) {
   return (width + kDepthStep - 1) / kDepthStep * kDepthStep;
 }
 
+/// Rows `rows`, which ascend, to the top.
+template <typename T>
+void gather(const std::vector<int>& rows, T* values, size_t width) {
+  for (size_t i = 0; i < rows.size(); ++i) {
+    if (rows[i] != static_cast<int>(i)) std::copy_n(values + rows[i] * width, width, values + i * width);
+  }
+}
+
 Epilogue epilogue_of(Activation activation) {
   switch (activation) {
     case Activation::kGeluTanh:
@@ -128,6 +136,20 @@ void Forward::project(const Team& team) {
 
 /// One block over the first `rows` rows of x_, in place.
 void Forward::block(const Team& team, const BlockConfig& config, const PackedBlock& w, const Sight& sight, int rows) {
+  enter_block(team, config, w, sight, rows);
+  leave_block(team, config, w, sight, rows);
+}
+
+/// Up to keys and values, which are in the cache then; q in qkv_, and what the norm gave in normed_ and q8_.
+void Forward::enter_block(const Team& team, const BlockConfig& config, const PackedBlock& w, const Sight& sight, int rows) {
+  const Activations normed{normed_, q8_, q8_scale_, rows, config.hidden};
+  normalize_and_quantize(team, config, w.norm1, x_, normed);
+  matmul(team, w.qkv, normed, Epilogue::kStore, qkv_, config.qkv_width());
+  rotate_and_store(team, config, sight, rows);
+}
+
+/// The rest, from what enter_block left.
+void Forward::leave_block(const Team& team, const BlockConfig& config, const PackedBlock& w, const Sight& sight, int rows) {
   const Activations normed{normed_, q8_, q8_scale_, rows, config.hidden}, attended{attended_, q8_, q8_scale_, rows, config.attention_width()},
       inner{hidden_, q8_, q8_scale_, rows, config.intermediate, static_cast<size_t>(config.up_width())};
   const auto expand = [&] {
@@ -137,10 +159,7 @@ void Forward::block(const Team& team, const BlockConfig& config, const PackedBlo
     if (config.gated) gate(team, activation, hidden_, rows, config.intermediate);
   };
 
-  normalize_and_quantize(team, config, w.norm1, x_, normed);
-  matmul(team, w.qkv, normed, Epilogue::kStore, qkv_, config.qkv_width());
   if (config.parallel()) expand();  // while its rows are there in INT8, and before attention is added
-  rotate_and_store(team, config, sight, rows);
   attend(team, config, sight);
   quantize(team, attended);
   matmul(team, w.out, attended, Epilogue::kAdd, x_, config.hidden);
@@ -148,6 +167,26 @@ void Forward::block(const Team& team, const BlockConfig& config, const PackedBlo
   if (!config.parallel()) expand();
   prepare_input(team, w.down, inner);
   matmul(team, w.down, inner, Epilogue::kAdd, x_, config.hidden);
+}
+
+/// The last block: of rows that nobody asks for only keys and values are needed. The others come to the top.
+void Forward::last_block(const Team& team, const PackedBlock& w, const Sight& sight, int rows, const std::vector<int>& wanted) {
+  const LanguageConfig& c = config_.language;
+  enter_block(team, c, w, sight, rows);
+  std::vector<Attended> kept;
+  for (int s = 0, first = 0; s < sight.span_count; first += sight.spans[s++].count) {
+    const Attended& span = sight.spans[s];
+    for (int i = 0; i < span.count; ++i) {
+      if (kept.size() < wanted.size() && wanted[kept.size()] == first + i) kept.push_back({span.blocks, span.first + i, 1, true});
+    }
+  }
+  gather(wanted, x_, c.hidden);
+  gather(wanted, normed_, c.hidden);
+  gather(wanted, q8_, padded(c.hidden));
+  gather(wanted, q8_scale_, 1);
+  gather(wanted, qkv_, c.qkv_width());
+  const int count = static_cast<int>(kept.size());
+  if (count > 0) leave_block(team, c, w, {sight.cache, sight.attention, sight.layer, kept.data(), count}, count);
 }
 
 void Forward::embed_token(int row, int32_t id) {
@@ -210,7 +249,7 @@ void Forward::attend(const Team& team, const BlockConfig& config, const Sight& s
   }
 }
 
-bool Forward::layers(const Team& team, const Attended* spans, int span_count, const Cancelled& cancelled) {
+bool Forward::layers(const Team& team, const Attended* spans, int span_count, const std::vector<int>& wanted, const Cancelled& cancelled) {
   const LanguageConfig& c = config_.language;
   int count = 0;
   for (int s = 0; s < span_count; ++s) count += spans[s].count;
@@ -218,23 +257,25 @@ bool Forward::layers(const Team& team, const Attended* spans, int span_count, co
 
   for (int layer = 0; layer < c.layers; ++layer) {
     if (cancelled && cancelled()) return false;
-    block(team, c, weights_.decoder(team, layer), {cache_, attention_, layer, spans, span_count}, count);
+    const PackedBlock& w = weights_.decoder(team, layer);
+    const Sight sight{cache_, attention_, layer, spans, span_count};
+    if (layer + 1 == c.layers && !probe_) {
+      last_block(team, w, sight, count, wanted);
+      return true;
+    }
+    block(team, c, w, sight, count);
     if (layer + 1 < c.layers) show("language", layer + 1, x_, count, c.hidden);
   }
-  if (probe_) {
-    normalize(team, c, tensors_.final_norm, x_, count, normed_);
-    show("language", c.layers, normed_, count, c.hidden);
-  }
+  normalize(team, c, tensors_.final_norm, x_, count, normed_);
+  show("language", c.layers, normed_, count, c.hidden);
+  gather(wanted, x_, c.hidden);
   return true;
 }
 
-void Forward::logits(const Team& team, const int* rows, int count, float* out) {
+void Forward::logits(const Team& team, int count, float* out) {
   const LanguageConfig& c = config_.language;
-  for (int i = 0; i < count; ++i) {
-    normalize(team.kernels, c, tensors_.final_norm, x_ + static_cast<size_t>(rows[i]) * c.hidden, normed_ + static_cast<size_t>(i) * c.hidden);
-  }
   const Activations normed{normed_, q8_, q8_scale_, count, c.hidden};
-  quantize(team, normed);
+  normalize_and_quantize(team, c, tensors_.final_norm, x_, normed);
   matmul(team, weights_.head(team), normed, Epilogue::kStore, out, c.vocab);
 }
 

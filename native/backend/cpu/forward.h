@@ -27,11 +27,11 @@ class Forward {
   void embed_feature(int row, int feature);
 
   /// Runs every layer over the embedded rows, which belong to `spans` one after the other, each of another sequence; writes their keys and
-  /// values. False when cancelled.
-  bool layers(const Team& team, const Attended* spans, int span_count, const Cancelled& cancelled);
+  /// values. `wanted`, ascending: the rows whose logits will be asked for, which the last block is computed for alone. False when cancelled.
+  bool layers(const Team& team, const Attended* spans, int span_count, const std::vector<int>& wanted, const Cancelled& cancelled);
 
-  /// Final norm and head of these rows → logits [count, vocab].
-  void logits(const Team& team, const int* rows, int count, float* out);
+  /// Final norm and head of the `count` ≥ 1 wanted rows → logits [count, vocab].
+  void logits(const Team& team, int count, float* out);
 
  private:
   /// What the rows of a block look at: a layer of a cache, through the tables of the sequences they belong to.
@@ -45,6 +45,9 @@ class Forward {
   void embed_patches(const Team& team, const uint8_t* pixels);
   void project(const Team& team);
   void block(const Team& team, const BlockConfig& config, const PackedBlock& w, const Sight& sight, int rows);
+  void enter_block(const Team& team, const BlockConfig& config, const PackedBlock& w, const Sight& sight, int rows);
+  void leave_block(const Team& team, const BlockConfig& config, const PackedBlock& w, const Sight& sight, int rows);
+  void last_block(const Team& team, const PackedBlock& w, const Sight& sight, int rows, const std::vector<int>& wanted);
   void rotate_and_store(const Team& team, const BlockConfig& config, const Sight& sight, int rows);
   void rotate_and_store_row(const Kernels& kernels, const BlockConfig& config, const Sight& sight, const Attended& span, int i, float* qkv) const;
   void attend(const Team& team, const BlockConfig& config, const Sight& sight);
