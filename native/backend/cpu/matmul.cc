@@ -5,6 +5,7 @@
 namespace mipha::cpu {
 namespace {
 
+constexpr int kAhead = 3;
 constexpr int kTile = kPanel * kMaxPanels;  // output columns per unit of work: its weights stay in the L2 cache while all rows pass
 
 /// Rows to take next of `left`: groups of nearly one size, because a thin last group costs about as much as a full one.
@@ -13,9 +14,10 @@ int next_rows(int left) {
   return (left + groups - 1) / groups;
 }
 
-/// Asks for what is written a block of rows later: without it every store waits for its line, which is far away when the rows are long.
+/// Asks for lines that are written soon, because a store that has to wait for its line holds up those behind it.
+template <int Locality>
 void fetch(const float* out, int columns) {
-  for (int i = 0; i < columns; i += 64 / static_cast<int>(sizeof(float))) __builtin_prefetch(out + i, 1, 2);
+  for (int i = 0; i < columns; i += 64 / static_cast<int>(sizeof(float))) __builtin_prefetch(out + i, 1, Locality);
 }
 
 /// Columns [first, first + kTile) of all rows, INT8.
@@ -31,7 +33,8 @@ void tile_s8(const Kernels& kernels, const PackedLinear& weight, const Activatio
                     weight.tiles + static_cast<size_t>(first) * padded_in, panels, weight.sums + first, acc);
     for (int i = 0; i < count; ++i) {
       float* to = out + (row + i) * out_stride + first;
-      if (row + count + i < rows.count) fetch(to + count * out_stride, columns);
+      if (row + count + i < rows.count) fetch<2>(to + count * out_stride, columns);  // from memory, during the next product
+      if (i + kAhead < count) fetch<3>(to + kAhead * out_stride, columns);
       kernels.dequantize(acc + i * panels * kPanel, rows.scale[row + i], weight.scale + first, bias, columns, to, epilogue == Epilogue::kAdd);
       activate(kernels, epilogue, to, columns);
     }
