@@ -12,13 +12,12 @@ inline int smaller(int a, int b) {
 }
 
 // exp(x) = 2^n · e^r with n = round(x / ln 2), |r| ≤ ln 2 / 2. e^r is the degree-6 Chebyshev interpolant of exp on that interval, own
-// derivation: truncation error 2.5e-9, a twentieth of a float's half ulp. Arguments below kExpLow give exactly 0, above kExpHigh e^kExpHigh.
+// derivation: truncation error 2.5e-9, a twentieth of a float's half ulp. Arguments are in [kExpLow, kExpHigh].
 constexpr float kExpLow = -87.33f, kExpHigh = 88.37f;
 
 inline Vec exp(Vec x) {
-  const Vec clamped = minimum(maximum(x, set1(kExpLow)), set1(kExpHigh));
-  const Vec n = round_even(mul(clamped, set1(1.44269504f)));
-  Vec r = fma(n, set1(-0.693359375f), clamped);  // ln 2 in two parts; the first has so few bits that its product is exact
+  const Vec n = round_even(mul(x, set1(1.44269504f)));
+  Vec r = fma(n, set1(-0.693359375f), x);  // ln 2 in two parts; the first has so few bits that its product is exact
   r = fma(n, set1(2.12194440e-4f), r);
   Vec y = set1(1.39411084e-3f);
   y = fma(y, r, set1(8.37512640e-3f));
@@ -27,17 +26,21 @@ inline Vec exp(Vec x) {
   y = fma(y, r, set1(5.00000005e-1f));
   y = fma(y, r, set1(1.00000004f));
   y = fma(y, r, set1(1.0f));
-  return select_less(x, set1(kExpLow), set1(0.0f), times_power_of_two(y, n));
+  return times_power_of_two(y, n);
+}
+
+inline Vec clamp(Vec x) {
+  return minimum(maximum(x, set1(kExpLow)), set1(kExpHigh));
 }
 
 /// 0.5 x (1 + tanh u) = x / (1 + exp(−2u)), u = √(2/π) (x + 0.044715 x³).
 inline Vec gelu_tanh_of(Vec x) {
   const Vec twice_u = mul(x, fma(mul(x, x), set1(2 * 0.0356774081f), set1(2 * 0.797884561f)));
-  return div(x, add(set1(1.0f), exp(sub(set1(0.0f), twice_u))));
+  return div(x, add(set1(1.0f), exp(clamp(sub(set1(0.0f), twice_u)))));
 }
 
 /// x Φ(x), with the tail Q(z) = ½ erfc(z / √2) of z = |x| taken as exp(−z² / 2) · g(t), t = 1 / (1 + 0.3 z). g is the degree-8 Chebyshev
-/// interpolant in t over z ∈ [0, 13], own derivation: error of Q at most 1.7e-8. Beyond z = 13 exp gives 0 and Q is below 1e-38.
+/// interpolant in t over z ∈ [0, 13], own derivation: error of Q at most 1.7e-8. Beyond z = 13 Q is below 1e-38 and taken as 0.
 inline Vec gelu_erf_of(Vec x) {
   const Vec z = absolute(x);
   const Vec t = div(set1(1.0f), fma(z, set1(0.3f), set1(1.0f)));
@@ -50,7 +53,8 @@ inline Vec gelu_erf_of(Vec x) {
   g = fma(g, t, set1(0.121148496f));
   g = fma(g, t, set1(0.119588842f));
   g = fma(g, t, set1(1.6288466e-6f));
-  const Vec tail = mul(x, mul(g, exp(mul(mul(z, z), set1(-0.5f)))));
+  const Vec q = mul(g, exp(clamp(mul(mul(z, z), set1(-0.5f)))));
+  const Vec tail = mul(x, select_less(set1(13.0f), z, set1(0.0f), q));
   return select_less(x, set1(0.0f), tail, sub(x, tail));
 }
 
@@ -145,7 +149,7 @@ void gelu_erf(float* x, size_t count) {
 
 void swish(float* x, float beta, size_t count) {
   const Vec factor = set1(-beta), one = set1(1.0f);
-  map(x, x, count, [factor, one](Vec v) { return div(v, add(one, exp(mul(v, factor)))); });
+  map(x, x, count, [factor, one](Vec v) { return div(v, add(one, exp(clamp(mul(v, factor))))); });
 }
 
 void add(float* x, const float* y, size_t count) {
@@ -238,12 +242,12 @@ float softmax_block(float* x, int count, float* running_max) {
   const Vec maxima = set1(*running_max);
   Vec sums = set1(0.0f);
   for (i = 0; i + kLanes <= count; i += kLanes) {
-    const Vec y = exp(sub(load(x + i), maxima));
+    const Vec y = exp(maximum(sub(load(x + i), maxima), set1(kExpLow)));
     store(x + i, y);
     sums = add(sums, y);
   }
   if (const int rest = count - i) {
-    const Vec y = exp(sub(load_part(x + i, rest, set1(-__builtin_inff())), maxima));
+    const Vec y = exp(maximum(sub(load_part(x + i, rest, set1(-__builtin_inff())), maxima), set1(kExpLow)));
     store_part(x + i, y, rest);
     sums = add(sums, y);
   }

@@ -77,7 +77,7 @@ struct Kernels {
                    bool accumulate);
 
   /// Online softmax of one row of scores: x[i] = exp(x[i] − max(*running_max, max x)), returns their sum; *running_max is updated. count ≥ 1.
-  /// Scores and *running_max may be −∞, but not all of them at once. exp below −87.33 may be 0.
+  /// Scores and *running_max may be −∞, but not all of them at once. exp below −87.33 may be 0 or e^−87.33.
   float (*softmax_block)(float* x, int count, float* running_max);
 
   void (*scale)(const float* x, float factor, float* out, size_t count);  // out = x · factor; out may be x
