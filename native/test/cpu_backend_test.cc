@@ -71,26 +71,6 @@ TEST(CpuBackend, AMatrixOfRecipeW8A16IsMultipliedWide) {
   }
 }
 
-TEST(CpuBackend, RowsThatNobodyAsksForStillLeaveTheirKeysAndValues) {
-  const std::vector<int32_t> ids = token_ids(40);
-  for (const auto& [switches, config] : test::tiny_configs()) {
-    const auto model = std::make_shared<test::TinyModel>(config);
-    std::vector<std::vector<float>> answers, next;
-    for (const bool every_row : {true, false}) {  // who looks at every layer has every row computed
-      Loaded loaded("", false, 2, model);
-      if (every_row) loaded.backend->set_probe([](const std::string&, const float*, int, int) {});
-      const int sequences[] = {loaded.backend->sequence(), loaded.backend->sequence()};
-      std::vector<float>& logits = answers.emplace_back(2 * loaded.vocab);
-      ASSERT_TRUE(loaded.backend->append({{sequences[0], {{ids.data(), 23}}}}, nullptr, {}));
-      ASSERT_TRUE(loaded.backend->append({{sequences[0], {{ids.data() + 23, 10}}}, {sequences[1], {{ids.data() + 33, 7}}}}, logits.data(), {}));
-      loaded.backend->set_probe({});
-      loaded.backend->step(sequences, ids.data(), 2, next.emplace_back(2 * loaded.vocab).data());
-    }
-    EXPECT_LE(relative_error(answers[1], answers[0]), bound_after(1) / 2) << switches;  // attention adds in another order, and INT8 rounds its sums
-    EXPECT_EQ(next[1], next[0]) << switches;
-  }
-}
-
 TEST(CpuBackend, StreamedWeightsGiveTheSameBits) {
   Loaded resident, streamed("", true);
   EXPECT_LT(streamed.backend->memory().parts[0].second, resident.backend->memory().parts[0].second);

@@ -80,6 +80,28 @@ TEST_P(BackendContract, MoreRowsThanOnePassHoldsAreTheSameRows) {
   }
 }
 
+TEST_P(BackendContract, RowsThatNobodyAsksForStillLeaveTheirKeysAndValues) {
+  const std::vector<int32_t> ids = token_ids(40);
+  Config one_after_the_other = tiny_configs().at("dinov2, llama");
+  one_after_the_other.language.head_size = one_after_the_other.language.rotary_dims = 64;  // a size that every backend has
+  for (const Config& config : {tiny_config(), one_after_the_other}) {                      // attention beside the MLP, and before it
+    const auto model = std::make_shared<TinyModel>(config);
+    std::vector<std::vector<float>> answers, next;
+    for (const bool every_row : {true, false}) {  // who looks at every layer has every row computed
+      Loaded loaded(GetParam(), {}, model);
+      if (every_row) loaded.backend->set_probe([](const std::string&, const float*, int, int) {});
+      const int sequences[] = {loaded.backend->sequence(), loaded.backend->sequence()};
+      std::vector<float>& logits = answers.emplace_back(2 * loaded.vocab);
+      ASSERT_TRUE(loaded.backend->append({{sequences[0], {{ids.data(), 23}}}}, nullptr, {}));
+      ASSERT_TRUE(loaded.backend->append({{sequences[0], {{ids.data() + 23, 10}}}, {sequences[1], {{ids.data() + 33, 7}}}}, logits.data(), {}));
+      loaded.backend->set_probe({});
+      loaded.backend->step(sequences, ids.data(), 2, next.emplace_back(2 * loaded.vocab).data());
+    }
+    EXPECT_LE(relative_error(answers[1], answers[0]), bound_after(1) / 2);  // attention adds in another order, and INT8 rounds its sums
+    EXPECT_EQ(next[1], next[0]);
+  }
+}
+
 TEST_P(BackendContract, TruncateGoesBackToTheSameAnswer) {
   Loaded loaded(GetParam());
   const int sequence = loaded.backend->sequence();

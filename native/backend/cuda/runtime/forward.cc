@@ -54,7 +54,7 @@ Forward::Forward(DeviceArena& arena, Model& model, const Launch& launch, int max
       ids_(max_rows),
       blocks_(static_cast<size_t>(max_rows) * model.table_width),
       places_(max_rows),
-      tiles_(max_rows) {
+      tiles_(max_rows + kMostSequences) {
   const VisionConfig& vision = model.config.vision;
   const LanguageConfig& language = model.config.language;
   const size_t rows = most_rows_, image = static_cast<size_t>(vision.image_size) * vision.image_size;
@@ -69,10 +69,10 @@ Forward::Forward(DeviceArena& arena, Model& model, const Launch& launch, int max
   operand_ = arena.take<uint8_t>(rows * widest_operand(model) * sizeof(__half));
   operand_scale_ = arena.take<float>(rows);
   const size_t inputs = max_rows;
-  inputs_ = {arena.take<int32_t>(inputs), arena.take<Place>(inputs), arena.take<QueryTile>(inputs), arena.take<int32_t>(inputs * model.table_width)};
+  inputs_ = {arena.take<int32_t>(inputs), arena.take<Place>(inputs), arena.take<QueryTile>(inputs + kMostSequences),
+             arena.take<int32_t>(inputs * model.table_width)};
   const size_t tower_rows = vision.rows(), tower_blocks = (tower_rows + kBlockRows - 1) / kBlockRows;
   tower_ = {nullptr, arena.take<Place>(tower_rows), arena.take<QueryTile>(tower_rows), arena.take<int32_t>(tower_blocks)};
-  answered_ = arena.take<float>(size_t{kMostSequences} * language.hidden);
   logits_ = arena.take<float>(size_t{kMostSequences} * language.vocab);
   arena.mark("activations");
 }
@@ -149,28 +149,59 @@ void Forward::project() {
 
 /// One block over the first `rows` rows of x_, in place.
 void Forward::block(const BlockConfig& config, const DeviceBlock& w, const Sight& sight, int rows) {
-  const auto into = [&](const Norm& norm, const Matrix& matrix) {
-    const Operand from = operand(matrix);
-    check(normalize(launch_, normed(config, norm, x_, rows), from), "norm");
-    return from;
-  };
+  enter_block(config, w, sight, rows);
+  leave_block(config, w, sight, rows);
+}
+
+Operand Forward::normed_for(const BlockConfig& config, const Norm& norm, const Matrix& matrix, int rows) {
+  const Operand from = operand(matrix);
+  check(normalize(launch_, normed(config, norm, x_, rows), from), "norm");
+  return from;
+}
+
+/// Up to keys and values, which are in the cache then; q in q_.
+void Forward::enter_block(const BlockConfig& config, const DeviceBlock& w, const Sight& sight, int rows) {
+  const Operand from = normed_for(config, w.norm1, w.qkv, rows);
+  check(matmul(launch_, from, rows, w.qkv, heads(config, model_.weights, sight.cache, sight.places, sight.tables, q_)), "matmul");
+}
+
+/// The rest, from x_ and q_.
+void Forward::leave_block(const BlockConfig& config, const DeviceBlock& w, const Sight& sight, int rows) {
   const auto add = [&](const float* from, const Matrix& matrix) {
     const Operand in = operand(matrix);
     check(prepare(launch_, from, matrix.in, rows, matrix.in, matrix.smooth, in), "quantization");
     check(matmul(launch_, in, rows, matrix, Add{x_, config.hidden}), "matmul");
   };
   const auto expand = [&] {
-    const Operand from = into(config.has_norm2() ? w.norm2 : w.norm1, w.up);
+    const Operand from = normed_for(config, config.has_norm2() ? w.norm2 : w.norm1, w.up, rows);
     check(matmul(launch_, from, rows, w.up, Activate{config.activation, nullptr, inner_, config.intermediate}), "matmul");
   };
 
-  const Operand from = into(w.norm1, w.qkv);
-  check(matmul(launch_, from, rows, w.qkv, heads(config, model_.weights, sight.cache, sight.places, sight.tables, q_)), "matmul");
   if (config.parallel()) expand();  // before attention is added
   check(attend(launch_, q_, config.heads, sight.cache, sight.tables, sight.tiles, sight.tile_count, sight.visible, attended_), "attention");
   add(attended_, w.out);
   if (!config.parallel()) expand();
   add(inner_, w.down);
+}
+
+/// The last block: of rows that nobody asks for only keys and values are needed. The others come to the top.
+void Forward::last_block(const DeviceBlock& w, const Sight& sight, const Batch& batch) {
+  const LanguageConfig& c = model_.config.language;
+  enter_block(c, w, sight, batch.count);
+  gather(batch, x_, c.hidden);
+  gather(batch, q_, c.attention_width());
+  if (batch.answers > 0) {
+    leave_block(c, w, {sight.cache, sight.places, sight.tables, sight.tiles + sight.tile_count, batch.answers, sight.visible}, batch.answers);
+  }
+}
+
+/// The answering rows, which ascend, to the top.
+void Forward::gather(const Batch& batch, float* rows, size_t width) {
+  for (int i = 0; i < batch.answers; ++i) {
+    if (batch.answer[i] == i) continue;
+    check(cudaMemcpyAsync(rows + i * width, rows + batch.answer[i] * width, width * sizeof(float), cudaMemcpyDeviceToDevice, launch_.stream),
+          "copy of rows");
+  }
 }
 
 bool Forward::append(const Batch& batch, Ask cancelled, void* user) {
@@ -181,13 +212,20 @@ bool Forward::append(const Batch& batch, Ask cancelled, void* user) {
   Pace pace(launch_.stream, cancelled, user);
   for (int layer = 0; layer < c.layers; ++layer) {
     if (!pace.next()) return false;
-    const Tables tables{inputs_.blocks, model_.table_width};
-    block(c, model_.weights.decoder[layer], {model_.cache.layer(layer), inputs_.places, tables, inputs_.tiles, tile_count_, 0}, batch.count);
-    if (layer + 1 < c.layers) show(model_, launch_, "language", layer + 1, x_, batch.count, c.hidden);
+    const DeviceBlock& w = model_.weights.decoder[layer];
+    const Sight sight{model_.cache.layer(layer), inputs_.places, {inputs_.blocks, model_.table_width}, inputs_.tiles, tile_count_, 0};
+    const bool last = layer + 1 == c.layers;
+    if (last && model_.probe.seen == nullptr) {
+      last_block(w, sight, batch);
+    } else {
+      block(c, w, sight, batch.count);
+      if (!last) show(model_, launch_, "language", layer + 1, x_, batch.count, c.hidden);
+    }
   }
   if (model_.probe.seen != nullptr) {
     check(normalize(launch_, normed(c, model_.weights.final_norm, x_, batch.count), attended_, c.hidden), "norm");
     show(model_, launch_, "language", c.layers, attended_, batch.count, c.hidden);
+    gather(batch, x_, c.hidden);
   }
   if (batch.answers > 0) answer(batch);
   check(cudaStreamSynchronize(launch_.stream), "prefill");
@@ -199,25 +237,20 @@ void Forward::upload(const Batch& batch) {
   std::copy_n(batch.blocks, static_cast<size_t>(batch.table_count) * model_.table_width, blocks_.data());
   for (int row = 0; row < batch.count; ++row) places_[row] = {batch.positions[row], batch.tables[row]};
   tile_count_ = cut(batch.tables, batch.positions, batch.count, tiles_.data());
+  for (int i = 0; i < batch.answers; ++i) tiles_[tile_count_ + i] = {i, 1, batch.positions[batch.answer[i]], batch.tables[batch.answer[i]]};
   const auto copy = [&](void* to, const void* from, size_t bytes) {
     check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, launch_.stream), "copy of rows");
   };
   copy(inputs_.ids, ids_.data(), batch.count * sizeof(int32_t));
   copy(inputs_.places, places_.data(), batch.count * sizeof(Place));
-  copy(inputs_.tiles, tiles_.data(), tile_count_ * sizeof(QueryTile));
+  copy(inputs_.tiles, tiles_.data(), (tile_count_ + batch.answers) * sizeof(QueryTile));
   copy(inputs_.blocks, blocks_.data(), static_cast<size_t>(batch.table_count) * model_.table_width * sizeof(int32_t));
 }
 
 /// Logits by the kernel of decode: a token's logits do not depend on how its row came to be.
 void Forward::answer(const Batch& batch) {
   const LanguageConfig& c = model_.config.language;
-  for (int i = 0; i < batch.answers; ++i) {
-    check(cudaMemcpyAsync(answered_ + static_cast<size_t>(i) * c.hidden, x_ + static_cast<size_t>(batch.answer[i]) * c.hidden,
-                          c.hidden * sizeof(float), cudaMemcpyDeviceToDevice, launch_.stream),
-          "copy of rows");
-  }
-  check(decode_logits(launch_, normed(c, model_.weights.final_norm, answered_, batch.answers), model_.weights.head, Store{logits_, c.vocab}),
-        "logits");
+  check(decode_logits(launch_, normed(c, model_.weights.final_norm, x_, batch.answers), model_.weights.head, Store{logits_, c.vocab}), "logits");
   check(cudaMemcpyAsync(batch.logits, logits_, static_cast<size_t>(batch.answers) * c.vocab * sizeof(float), cudaMemcpyDeviceToHost, launch_.stream),
         "copy of logits");
 }

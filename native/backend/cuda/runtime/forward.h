@@ -49,6 +49,11 @@ class Forward {
   };
   void project();
   void block(const BlockConfig& config, const DeviceBlock& w, const Sight& sight, int rows);
+  void enter_block(const BlockConfig& config, const DeviceBlock& w, const Sight& sight, int rows);
+  void leave_block(const BlockConfig& config, const DeviceBlock& w, const Sight& sight, int rows);
+  void last_block(const DeviceBlock& w, const Sight& sight, const Batch& batch);
+  void gather(const Batch& batch, float* rows, size_t width);
+  Operand normed_for(const BlockConfig& config, const Norm& norm, const Matrix& matrix, int rows);
   Operand operand(const Matrix& matrix) const;
   void upload(const Batch& batch);
   void answer(const Batch& batch);
@@ -76,8 +81,7 @@ class Forward {
   Pinned<QueryTile> tiles_;
   int tile_count_ = 0;
 
-  float* answered_;  // [8, hidden]
-  float* logits_;    // [8, vocab]
+  float* logits_;  // [8, vocab]
 };
 
 }  // namespace mipha::cuda
