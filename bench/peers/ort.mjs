@@ -37,7 +37,6 @@ export async function openSession(path, threads) {
     interOpNumThreads: 1,
     graphOptimizationLevel: 'all',
     logSeverityLevel: 3,
-    ...(process.env.DUMP ? { optimizedModelFilePath: `${path}.optimized` } : {}),
   });
 }
 

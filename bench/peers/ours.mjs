@@ -1,8 +1,8 @@
 // mipha-edge, whole: the SDK on a package of random weights, nothing left out.
 import { fromDist } from '../../scripts/arguments.mjs';
-import { DECODED, idsOf, timed } from './stages.mjs';
+import { DECODED, idsOf, ownPrefillOperations, timed } from './stages.mjs';
 
-export async function open({ paths, shape, threads }) {
+export async function open({ architecture, paths, shape, threads }) {
   const [{ Mipha }, { makeScene, renderScene }, { z }] = await Promise.all([fromDist('index.js'), fromDist('camera/kitchen.js'), import('zod')]);
   const begun = performance.now();
   const mipha = await Mipha.load(paths.package, { backend: 'cpu', threads, cacheTokens: 2 * shape.context });
@@ -21,12 +21,18 @@ export async function open({ paths, shape, threads }) {
     const all = await Promise.all(Array.from({ length: count }, () => native.ask({ ...fed, view: view.handle, ids }).done));
     return Math.min(...all.map(perToken)); // of the last that began: all of them from its first token on
   };
+  const rows = await questionRows(view, questions);
+  const work = {
+    prefill: { operations: await ownPrefillOperations(architecture, shape.imageRows, 0) },
+    'eight questions': { operations: await ownPrefillOperations(architecture, rows, questions.length) },
+  };
   let looked; // for the tower of this round; its prefill is the one of the same look
 
   return {
     detail: `mipha-edge on ${mipha.status().detail}`,
     loadMs,
-    questionRows: await questionRows(view, questions),
+    questionRows: rows,
+    work,
     stages: {
       tower: async () => {
         looked = await look(mipha, frame);

@@ -61,6 +61,15 @@ export async function towerOperations(architecture) {
   return 2 * towerRows(architecture.vision) * weights(towerBlocks(architecture).flatMap(matricesOf));
 }
 
+/** Of a prefill as mipha-edge does it: of the last block only keys and values for rows whose logits nobody asks for. */
+export async function ownPrefillOperations(architecture, rows, answers) {
+  const { decoderBlocks, headMatrix, matricesOf } = await fromDist('package/block.js');
+  const blocks = decoderBlocks(architecture);
+  const last = blocks.at(-1);
+  const answering = weights(matricesOf(last)) - weights([last.qkv]);
+  return 2 * (rows * (weights(blocks.flatMap(matricesOf)) - answering) + answers * (answering + weights([headMatrix(architecture)])));
+}
+
 /** Of the INT8 matrices of one step, without a cache. */
 export async function stepBytes(architecture) {
   const { decoderBlocks, headMatrix, matricesOf } = await fromDist('package/block.js');
