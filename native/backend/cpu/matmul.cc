@@ -5,7 +5,7 @@
 namespace mipha::cpu {
 namespace {
 
-constexpr int kAhead = 3;
+constexpr int kAhead = 3;                   // rows whose lines are asked for before they are written
 constexpr int kTile = kPanel * kMaxPanels;  // output columns per unit of work: its weights stay in the L2 cache while all rows pass
 
 /// Rows to take next of `left`: groups of nearly one size, because a thin last group costs about as much as a full one.
