@@ -10,6 +10,9 @@ const fail = () => {
 const later = () => setTimeout(fail);
 const ways = {
   timer: later,
+  'several at once': () => {
+    for (let i = 0; i < 3; i++) setImmediate(fail);
+  },
   rejection: () => void Promise.reject(new Error('broken on purpose')),
   'message handler': () => (Requests.prototype.handle = fail),
   'camera listener': () => (Motion.prototype.see = fail),

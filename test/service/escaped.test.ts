@@ -51,7 +51,7 @@ describeWith(['mosquitto'], 'an error that nobody caught', () => {
 
   const words = (output: string) => output.split('\n').filter((line) => line.includes('broken on purpose'));
 
-  it.each(['timer', 'rejection', 'message handler', 'camera listener', 'publication'])('ends the node after it has said offline: %s', async (how) => {
+  it.each(['timer', 'several at once', 'rejection', 'message handler', 'camera listener', 'publication'])('ends the node after it has said offline: %s', async (how) => {
     const { child, ended, output } = await node(how, 'log.format=json', 'log.mqtt=true');
     const begun = performance.now();
     child.kill('SIGUSR2');
