@@ -1,5 +1,16 @@
 /** Tables and folders as people have them: read right in both layouts, and every way in which they are broken is named. */
-import { appendFileSync, copyFileSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -504,7 +515,10 @@ describe('what is not there', () => {
       image: index === 1 ? 'AAAA'.repeat(20) : '1',
     }));
     writeFileSync(path, tsv(MMBENCH_COLUMNS, rows));
-    expect((await openBenchmark('mmbench', copy)).differs).toEqual(['no rotations in this table: the accuracy is not circular, and higher for it']);
+    expect((await openBenchmark('mmbench', copy)).differs).toEqual([
+      'no rotations in this table: the accuracy is not circular, and higher for it',
+      '2 questions, of 4329 that were published',
+    ]);
     writeFileSync(
       path,
       tsv(MMBENCH_COLUMNS, [...rows, { ...rows[1], index: 1_000_002 }, { ...rows[1], index: 2_000_002 }] as Record<string, string | number>[]),
@@ -520,7 +534,30 @@ describe('what is not there', () => {
   });
 });
 
+/** By this process. */
+function timesOpen(path: string): number {
+  const opened = (fd: string) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`);
+    } catch {
+      return ''; // the folder itself, closed by now
+    }
+  };
+  return readdirSync('/proc/self/fd').filter((fd) => opened(fd) === path).length;
+}
+
 describe('tables', () => {
+  it('that nobody reads to the end hold no file', async () => {
+    const path = join(made.tables, 'MMBench_DEV_EN.tsv');
+    const table = await openTsv(path, ['image']);
+    expect(timesOpen(path)).toBe(0);
+    for await (const _ of table.rows) {
+      expect(timesOpen(path)).toBe(1);
+      break;
+    }
+    expect(timesOpen(path)).toBe(0);
+  });
+
   it('of 200 kinds are read as they were written, wherever a chunk ends', async () => {
     const parts = ['a', 'é', '"', '\t', '\n', '\r\n', ' ', '0', '漢', 'x'.repeat(70)];
     for (let seed = 1; seed <= 200; seed++) {

@@ -35,17 +35,20 @@ const [TAB, LF, CR, QUOTE] = [9, 10, 13, 34];
 
 /** `pictures`: columns whose fields are places. Throws ERR_OPTION where there is no header, the error of the system where there is no file. */
 export async function openTsv(path: string, pictures: readonly string[]): Promise<Tsv> {
-  const md5 = createHash('md5');
-  const records = read(path, pictures, md5);
-  const header = await records.next();
-  if (header.done) throw dataError(path, 'a header and rows', 'an empty file');
-  const columns = header.value.columns as string[];
+  const columns = await headerOf(path, pictures);
   let digest = '';
   async function* rows(): AsyncGenerator<TsvRow, void, void> {
-    for await (const { row } of records) if (row !== undefined) yield row;
+    const md5 = createHash('md5');
+    for await (const { row } of read(path, pictures, md5)) if (row !== undefined) yield row;
     digest = md5.digest('hex');
   }
   return { columns, rows: rows(), md5: () => digest };
+}
+
+/** By itself, so that a table whose header nobody likes is closed. */
+async function headerOf(path: string, pictures: readonly string[]): Promise<readonly string[]> {
+  for await (const { columns } of read(path, pictures, createHash('md5'))) if (columns !== undefined) return columns;
+  throw dataError(path, 'a header and rows', 'an empty file');
 }
 
 interface RecordOf {
