@@ -51,32 +51,35 @@ describeWith(['mosquitto'], 'an error that nobody caught', () => {
 
   const words = (output: string) => output.split('\n').filter((line) => line.includes('broken on purpose'));
 
-  it.each(['timer', 'several at once', 'rejection', 'message handler', 'camera listener', 'publication'])('ends the node after it has said offline: %s', async (how) => {
-    const { child, ended, output } = await node(how, 'log.format=json', 'log.mqtt=true');
-    const begun = performance.now();
-    child.kill('SIGUSR2');
-    if (how === 'message handler') {
-      await until('signal taken', async () => {
-        await ear.request('health', { transaction: 'last' });
-        return child.exitCode !== null;
-      });
-    }
-    expect(await ended, output()).toBe(1);
-    expect(performance.now() - begun).toBeLessThan(5000);
-    const told = words(output());
-    expect(told, output()).toHaveLength(1);
-    const line = JSON.parse(told[0] as string) as Line;
-    expect(line).toMatchObject({ level: 60, msg: 'an error that nobody caught, the process ends: broken on purpose' });
-    expect(line.err?.stack).toMatch(/^Error: broken on purpose\n\s+at .*breaks\.mjs/);
-    // Said by the node itself: the broker's will would take two seconds, as that of the node before may have.
-    const since = () => ear.all.slice(ear.all.findLastIndex(({ topic, text }) => topic.endsWith('availability') && text === 'online'));
-    const offline = () => since().findIndex(({ topic, text }) => topic.endsWith('availability') && text === 'offline');
-    await until('offline', () => offline() > 0, 1900);
-    const after = since().slice(offline() + 1);
-    const late = ({ topic, text }: { topic: string; text: string }) => topic.endsWith('availability') && text === 'offline'; // the will of a node before
-    expect(after.filter((message) => !late(message) && !message.topic.includes('request/'))).toEqual([]);
-    expect(ear.on('log').some(({ text }) => text.includes('broken on purpose'))).toBe(true);
-  });
+  it.each(['timer', 'several at once', 'rejection', 'message handler', 'camera listener', 'publication'])(
+    'ends the node after it has said offline: %s',
+    async (how) => {
+      const { child, ended, output } = await node(how, 'log.format=json', 'log.mqtt=true');
+      const begun = performance.now();
+      child.kill('SIGUSR2');
+      if (how === 'message handler') {
+        await until('signal taken', async () => {
+          await ear.request('health', { transaction: 'last' });
+          return child.exitCode !== null;
+        });
+      }
+      expect(await ended, output()).toBe(1);
+      expect(performance.now() - begun).toBeLessThan(5000);
+      const told = words(output());
+      expect(told, output()).toHaveLength(1);
+      const line = JSON.parse(told[0] as string) as Line;
+      expect(line).toMatchObject({ level: 60, msg: 'an error that nobody caught, the process ends: broken on purpose' });
+      expect(line.err?.stack).toMatch(/^Error: broken on purpose\n\s+at .*breaks\.mjs/);
+      // Said by the node itself: the broker's will would take two seconds, as that of the node before may have.
+      const since = () => ear.all.slice(ear.all.findLastIndex(({ topic, text }) => topic.endsWith('availability') && text === 'online'));
+      const offline = () => since().findIndex(({ topic, text }) => topic.endsWith('availability') && text === 'offline');
+      await until('offline', () => offline() > 0, 1900);
+      const after = since().slice(offline() + 1);
+      const late = ({ topic, text }: { topic: string; text: string }) => topic.endsWith('availability') && text === 'offline'; // the will of a node before
+      expect(after.filter((message) => !late(message) && !message.topic.includes('request/'))).toEqual([]);
+      expect(ear.on('log').some(({ text }) => text.includes('broken on purpose'))).toBe(true);
+    },
+  );
 
   it.each(['farewell that throws', 'farewell that breaks something else', 'farewell that never ends'])(
     'ends the node even where the farewell is broken too, and the will says offline: %s',
