@@ -8,6 +8,7 @@ import { optionError } from '../errors.js';
 import { makeFolder } from '../make-folder.js';
 import { WEIGHTS_FILE } from '../package/manifest.js';
 import { readManifest } from '../package/verify.js';
+import { yieldToOthers } from '../priority.js';
 import { type Label, readLabels } from '../record/labels.js';
 import { readRecord } from '../record/read.js';
 import { KeptAnswers } from '../replay/kept-answers.js';
@@ -19,7 +20,6 @@ import { type Value, watchSpecSchema } from '../watch/spec.js';
 import { interruption } from './failure.js';
 import { assignment, backendOption, moment, SHIPPED_MODEL } from './options.js';
 import { milliseconds, notes, ProgressBar, ProgressLines, printJson, table } from './output.js';
-import { yieldToOthers } from './priority.js';
 import { type ChangeOptions, type Changes, changesOf } from './replay-changes.js';
 
 const STILL_SIDE_PX = 1280;

@@ -2,10 +2,9 @@
  * The thread of a trial: reads the record, decodes pictures and lives the day again, so that none of it takes the thread that answers any time. The model
  * is that of the node, at the other end: trial.ts.
  */
-import { readlinkSync } from 'node:fs';
-import { constants, setPriority } from 'node:os';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { optionError } from '../errors.js';
+import { yieldThisThread } from '../priority.js';
 import { readLabels } from '../record/labels.js';
 import { readRecord } from '../record/read.js';
 import { changed } from '../replay/changes.js';
@@ -79,8 +78,7 @@ port.on('message', (message: ToTrial) => {
   } else waiting.get(message.id)?.resolve(message.answer);
   if (message.kind === 'answer') waiting.delete(message.id);
 });
-// on Linux each thread has a priority of its own
-setPriority(Number(readlinkSync('/proc/thread-self').split('/').at(-1)), constants.priority.PRIORITY_LOW);
+yieldThisThread();
 await live()
   .then(
     (report) => tell({ kind: 'report', report }),

@@ -1,6 +1,6 @@
 /** Settings tried on a record by the node's own model: the same report as `mipha replay` gives, and nobody else waits for it. */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { constants, getPriority, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { MiphaError } from '../../src/errors.js';
@@ -90,6 +90,26 @@ it('makes room for a query within a step of the engine, and is done nevertheless
   expect(usual(waitedMs)).toBeLessThan(50);
   expect(usual(others)).toBe(0);
   expect(model.looks).toBeGreaterThan(report.computed / 2 + waitedMs.length); // some were begun in vain
+});
+
+it('yields to others, and yet goes on where other programs take every core', async () => {
+  const own = getPriority();
+  const slow = fakeModel({ lookMs: 60_000 });
+  const abort = new AbortController();
+  const given = runTrial(settings(), options(slow, new Usage(), abort.signal));
+  while (slow.running === 0) await sleep(5);
+  const priorities = readdirSync('/proc/self/task').flatMap((thread) => {
+    try {
+      return getPriority(Number(thread));
+    } catch {
+      return []; // it has ended
+    }
+  });
+  abort.abort(new Error('seen'));
+  await expect(given).rejects.toThrow('seen');
+  // beside a busy thread of the usual priority: a tenth of a core; at the lowest it would be a seventieth
+  expect(Math.max(...priorities)).toBe(Math.max(own, constants.priority.PRIORITY_BELOW_NORMAL));
+  expect(getPriority()).toBe(own);
 });
 
 it('ends with the reason of whoever ends it, with the fault of the model, and with words for what does not fit', async () => {
