@@ -31,7 +31,7 @@ void pause() {
 
 }  // namespace
 
-ThreadPool::ThreadPool(int threads) {
+ThreadPool::ThreadPool(int threads) : runs_(threads) {
   try {
     for (int thread = 1; thread < threads; ++thread) workers_.emplace_back([this, thread] { work(thread); });
   } catch (const std::system_error&) {
@@ -57,11 +57,19 @@ void ThreadPool::end() {
 
 void ThreadPool::drain(int thread) {
   try {
-    for (int index; (index = next_.fetch_add(1, std::memory_order_relaxed)) < count_;) call_(context_, index, thread);
+    for (int i = 0; i < threads(); ++i) call_all(runs_[(thread + i) % threads()], thread);
   } catch (...) {
-    next_.store(count_, std::memory_order_relaxed);  // nobody begins another
+    for (Run& run : runs_) run.next.store(run.end, std::memory_order_relaxed);  // nobody begins another
     std::lock_guard lock(mutex_);
     if (!failure_) failure_ = std::current_exception();
+  }
+}
+
+void ThreadPool::call_all(Run& run, int thread) {
+  // Who only looks does not take the line from its owner.
+  while (run.next.load(std::memory_order_relaxed) < run.end) {
+    const int index = run.next.fetch_add(1, std::memory_order_relaxed);
+    if (index < run.end) call_(context_, index, thread);
   }
 }
 
@@ -72,8 +80,11 @@ void ThreadPool::run(int count, Call call, void* context) {
   }
   call_ = call;
   context_ = context;
-  count_ = count;
-  next_.store(0, std::memory_order_relaxed);
+  for (int thread = 0; thread < threads(); ++thread) {
+    const auto begin = [&](int64_t of) { return static_cast<int>(of * count / threads()); };
+    runs_[thread].next.store(begin(thread), std::memory_order_relaxed);
+    runs_[thread].end = begin(thread + 1);
+  }
   round_.store((round_.load(std::memory_order_relaxed) & kNumber) + kNext);  // publishes everything above
   if (sleeping_.load() > 0) {
     std::lock_guard lock(mutex_);  // a worker between its last look at round_ and its wait must not miss this

@@ -24,7 +24,8 @@ class ThreadPool {
 
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
 
-  /// Calls body(index, thread) for every index in [0, count), indices handed out one at a time; returns when all are done.
+  /// Calls body(index, thread) for every index in [0, count); returns when all are done. Each thread begins with a run of indices of its own, in
+  /// order, so that it reads and writes neighbours, and then helps others with theirs, one index at a time.
   /// `thread` is in [0, threads()) and never used twice at once: good for scratch memory. One caller at a time.
   /// An exception of the body ends the loop: indices not begun are left out, and it is thrown here once every thread has stopped.
   template <typename Body>
@@ -35,18 +36,23 @@ class ThreadPool {
 
  private:
   using Call = void (*)(void* context, int index, int thread);
+  /// Indices that one thread begins with; on a line of its own.
+  struct alignas(64) Run {
+    std::atomic<int> next{0};
+    int end = 0;
+  };
   void run(int count, Call call, void* context);
   void work(int thread);
   void end();
   void drain(int thread);
+  void call_all(Run& run, int thread);
   bool enter(uint64_t& seen);
   bool news(uint64_t seen) const;
 
   std::vector<std::thread> workers_;
   Call call_ = nullptr;
   void* context_ = nullptr;
-  int count_ = 0;
-  std::atomic<int> next_{0};
+  std::vector<Run> runs_;           // one a thread
   std::atomic<uint64_t> round_{0};  // its number, whether it is over, and how many workers are in it: see thread_pool.cc
   std::atomic<int> sleeping_{0};
   std::atomic<bool> stop_{false};

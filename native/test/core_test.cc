@@ -143,6 +143,39 @@ TEST(ThreadPool, NeverUsesAThreadNumberTwiceAtOnce) {
   }
 }
 
+TEST(ThreadPool, EachThreadBeginsWithNeighboursOfItsOwn) {
+  for (const int threads : {1, 2, 3, 8}) {
+    ThreadPool pool(threads);
+    constexpr int kCount = 50;
+    std::vector<int> firsts(static_cast<size_t>(threads), -1);
+    std::atomic<int> here{0};
+    pool.each(kCount, [&](int index, int thread) {
+      int& first = firsts[static_cast<size_t>(thread)];
+      if (first >= 0) return;
+      first = index;
+      here.fetch_add(1);
+      while (here.load() < threads) std::this_thread::yield();  // until everybody has come
+    });
+    for (int thread = 0; thread < threads; ++thread)
+      EXPECT_EQ(firsts[static_cast<size_t>(thread)], thread * kCount / threads) << threads << " threads";
+  }
+}
+
+TEST(ThreadPool, OthersDoWhatASlowThreadDoesNotComeTo) {
+  for (const int threads : {2, 3, 8}) {
+    ThreadPool pool(threads);
+    constexpr int kCount = 50;
+    for (const int slow : {0, kCount / threads, kCount - 1}) {
+      std::atomic<int> done{0};
+      pool.each(kCount, [&](int index, int) {
+        while (index == slow && done.load() < kCount - 1) std::this_thread::yield();
+        done.fetch_add(1);
+      });
+      EXPECT_EQ(done.load(), kCount);
+    }
+  }
+}
+
 TEST(ThreadPool, KeepsItsHeadOverManyRounds) {
   ThreadPool pool(4);
   std::vector<int64_t> sums(257);

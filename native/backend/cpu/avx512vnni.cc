@@ -22,22 +22,22 @@ inline __m512i start(const int32_t* panel_sums) {
   return _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_slli_epi32(_mm512_loadu_si512(panel_sums), 7));
 }
 
-constexpr int kPrefetch = 64 * 64;  // bytes ahead; when the weights come from memory, a few rows then cost about the same as one
-
-/// One row, one panel: reads the panel as one linear stream. Four chains hide the latency of VPDPBUSD.
+/// One row, one panel: reads the panel as one linear stream, which the processor fetches ahead by itself as fast as memory gives; being asked for
+/// lines costs it a seventh of that. Four chains hide the latency of VPDPBUSD.
 void row_panel(const int8_t* a, int in, const int8_t* panel, const int32_t* panel_sums, int32_t* acc) {
   __m512i sums[4] = {start(panel_sums), _mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512()};
   for (int k = 0; k < in; k += 16, panel += 4 * kGroup) {
 #pragma GCC unroll 4
     for (int j = 0; j < 4; ++j) {
-      _mm_prefetch(panel + j * kGroup + kPrefetch, _MM_HINT_T1);
       sums[j] = _mm512_dpbusd_epi32(sums[j], broadcast4(a + k + 4 * j), _mm512_loadu_si512(panel + j * kGroup));
     }
   }
   _mm512_storeu_si512(acc, _mm512_add_epi32(_mm512_add_epi32(sums[0], sums[1]), _mm512_add_epi32(sums[2], sums[3])));
 }
 
-constexpr int kRows = 6;  // 6 × 4 accumulators, 4 weights and one broadcast of 32 registers
+constexpr int kPrefetch = 64 * 64;  // bytes ahead; with more rows the loads that the processor sees ahead are too few to keep memory busy
+constexpr int kUnaided = 4;         // up to so many rows in two streams it does better by itself
+constexpr int kRows = 6;            // 6 × 4 accumulators, 4 weights and one broadcast of 32 registers
 
 /// acc [Rows][acc_stride] = a [Rows][in] times Panels panels. The sums stay in registers over the whole depth.
 template <int Rows, int Panels>
@@ -55,7 +55,7 @@ void block(const int8_t* a, size_t a_stride, int in, const int8_t* panels, const
 #pragma GCC unroll 4
     for (int n = 0; n < Panels; ++n) {
       const int8_t* at = panels + n * panel_bytes + k * kPanel;
-      _mm_prefetch(at + kPrefetch, _MM_HINT_T1);
+      if (Rows > kUnaided || Panels > 2) _mm_prefetch(at + kPrefetch, _MM_HINT_T1);
       right[n] = _mm512_loadu_si512(at);
     }
 #pragma GCC unroll 12
