@@ -104,6 +104,9 @@ TEST_P(FloatKernel, DotHalf) {
         within(scores[i], expected, sum_bound(head_size, largest(q), largest(wide)), at("score", i, count));
       }
       ASSERT_EQ(scores[count], kGuard);
+      Floats unpacked(count + 1, kGuard);
+      kernels.dot_float(q.data(), wide.data(), stride, count, head_size, unpacked.data());
+      ASSERT_EQ(unpacked, scores) << count << " keys of " << head_size;  // to the bit
     }
   }
 }

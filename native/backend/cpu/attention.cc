@@ -10,8 +10,9 @@ namespace {
 constexpr int kGroupRows = 384;  // share a tile's transposition, and lie with it in the core's second cache
 constexpr int kTileRows = 30;    // in one product: whole blocks of the kernels, and few, because causal rows would compute what they do not see
 constexpr int kTileKeys = 4 * kBlockRows;
-constexpr int kLanes = 16;  // rows or heads that are decoded at once: their scores fit the core's second cache up to 4000 positions
-constexpr int kAhead = 8;   // rows
+constexpr int kLanes = 16;          // rows or heads that are decoded at once: their scores fit the core's second cache up to 4000 positions
+constexpr int kAhead = 8;           // rows
+constexpr int kWorthUnpacking = 3;  // so many rows that decode over the same block: converting takes as long as their two products
 constexpr float kNone = -std::numeric_limits<float>::infinity();
 
 int to_vector(int count) {
@@ -186,31 +187,51 @@ void Attention::decode_lanes(const Kernels& kernels, const CacheBlocks& cache, i
     positions = std::max(positions, lanes[i].row->seen(0));
     kernels.scale(lanes[i].q, scale, s.q + i * d, d);
   }
-  std::fill_n(s.sum, count * d, 0.0f);
+  std::fill_n(s.sum, count * padded_head_, 0.0f);
 
-  // body(lane, its scores of a block, how many, keys or values of that block), block after block, as they lie in memory; the next ones are on their
-  // way.
+  // body(first lane, how many from it on see the same of a block, scores of the first, how many keys, keys or values of that block), block after
+  // block, as they lie in memory; the next ones are on their way.
   const auto each_block = [&](half_t* (CacheBlocks::*part)(int, int, int) const, const auto& body) {
     for (int base = 0; base < positions; base += kBlockRows) {
+      const auto at = [&](const Lane& lane, int position) { return (cache.*part)(layer, lane.row->blocks[position / kBlockRows], lane.kv_head); };
+      const auto left = [&](int lane) { return lanes[lane].row->seen(0) - base; };
       const half_t* asked = nullptr;
-      for (int i = 0; i < count; ++i) {
-        const Lane& lane = lanes[i];
-        const int left = lane.row->seen(0) - base;
-        const auto at = [&](int position) { return (cache.*part)(layer, lane.row->blocks[position / kBlockRows], lane.kv_head); };
-        if (left > kBlockRows && at(base + kBlockRows) != asked) fetch(asked = at(base + kBlockRows), kBlockRows * d);
-        if (left > 0) body(i, s.scores + static_cast<size_t>(i) * positions + base, std::min(kBlockRows, left), at(base));
+      for (int i = 0, next; i < count; i = next) {
+        next = i + 1;
+        if (left(i) <= 0) continue;
+        const half_t* const block = at(lanes[i], base);
+        const int keys = std::min(kBlockRows, left(i));
+        while (next < count && std::min(kBlockRows, left(next)) == keys && at(lanes[next], base) == block) ++next;
+        for (int lane = i; lane < next; ++lane) {
+          if (left(lane) > kBlockRows && at(lanes[lane], base + kBlockRows) != asked)
+            fetch(asked = at(lanes[lane], base + kBlockRows), kBlockRows * d);
+        }
+        body(i, next - i, s.scores + static_cast<size_t>(i) * positions + base, keys, block);
       }
     }
   };
-  each_block(&CacheBlocks::keys,
-             [&](int lane, float* scores, int keys, const half_t* k) { kernels.dot_half(s.q + lane * d, k, d, keys, d, scores); });
+  each_block(&CacheBlocks::keys, [&](int first, int sharing, float* scores, int keys, const half_t* k) {
+    const bool is_unpacked = sharing >= kWorthUnpacking;
+    if (is_unpacked) kernels.from_half(k, s.keys, static_cast<size_t>(keys) * d);
+    for (int i = 0; i < sharing; ++i, scores += positions) {
+      const float* const row = s.q + (first + i) * d;
+      is_unpacked ? kernels.dot_float(row, s.keys, d, keys, d, scores) : kernels.dot_half(row, k, d, keys, d, scores);
+    }
+  });
   for (int i = 0; i < count; ++i) {
     s.max[i] = kNone;
     s.total[i] = kernels.softmax_block(s.scores + static_cast<size_t>(i) * positions, lanes[i].row->seen(0), &s.max[i]);
   }
-  each_block(&CacheBlocks::values,
-             [&](int lane, float* scores, int keys, const half_t* v) { kernels.weighted_half(scores, v, d, keys, d, s.sum + lane * d); });
-  for (int i = 0; i < count; ++i) kernels.scale(s.sum + i * d, 1.0f / s.total[i], lanes[i].out, d);
+  each_block(&CacheBlocks::values, [&](int first, int sharing, float* scores, int keys, const half_t* v) {
+    float* const sum = s.sum + first * padded_head_;
+    if (sharing >= kWorthUnpacking) {
+      for (int i = 0; i < keys; ++i) kernels.from_half(v + i * d, s.values + i * padded_head_, d);
+      kernels.gemm_f32(scores, positions, sharing, keys, s.values, padded_head_, padded_head_, sum, padded_head_, true);
+      return;
+    }
+    for (int i = 0; i < sharing; ++i) kernels.weighted_half(scores + i * positions, v, d, keys, d, sum + i * padded_head_);
+  });
+  for (int i = 0; i < count; ++i) kernels.scale(s.sum + i * padded_head_, 1.0f / s.total[i], lanes[i].out, d);
 }
 
 }  // namespace mipha::cpu

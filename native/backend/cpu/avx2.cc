@@ -67,8 +67,8 @@ void gemm_s8(const int8_t* a, size_t a_stride, int rows, int in, const int8_t* p
 
 }  // namespace
 
-const Kernels kAvx2Kernels = {"avx2",    0,        gemm_s8, dequantize, quantize<0>,    layer_norm, rms_norm,
-                              gelu_tanh, gelu_erf, swish,   add,        multiply,       gemm_f32,   softmax_block,
-                              scale,     rotate,   to_half, from_half,  transpose_half, dot_half,   weighted_half};
+const Kernels kAvx2Kernels = {"avx2",         0,           gemm_s8,    dequantize,   quantize<0>,   layer_norm, rms_norm, gelu_tanh, gelu_erf,
+                              swish,          add,         multiply,   gemm_f32,     softmax_block, scale,      rotate,   to_half,   from_half,
+                              transpose_half, dot<half_t>, dot<float>, weighted_half};
 
 }  // namespace mipha::cpu

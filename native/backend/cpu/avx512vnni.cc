@@ -116,8 +116,8 @@ void gemm_s8(const int8_t* a, size_t a_stride, int rows, int in, const int8_t* p
 
 }  // namespace
 
-const Kernels kAvx512VnniKernels = {"avx512vnni", 128,      gemm_s8, dequantize, quantize<128>,  layer_norm, rms_norm,
-                                    gelu_tanh,    gelu_erf, swish,   add,        multiply,       gemm_f32,   softmax_block,
-                                    scale,        rotate,   to_half, from_half,  transpose_half, dot_half,   weighted_half};
+const Kernels kAvx512VnniKernels = {"avx512vnni",   128,         gemm_s8,    dequantize,   quantize<128>, layer_norm, rms_norm, gelu_tanh, gelu_erf,
+                                    swish,          add,         multiply,   gemm_f32,     softmax_block, scale,      rotate,   to_half,   from_half,
+                                    transpose_half, dot<half_t>, dot<float>, weighted_half};
 
 }  // namespace mipha::cpu

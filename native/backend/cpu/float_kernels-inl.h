@@ -303,9 +303,22 @@ void transpose_half(const half_t* x, size_t x_stride, int rows, int columns, flo
   transpose_edge(x + whole_columns * x_stride, x_stride, rows, columns - whole_columns, out + whole_columns, out_stride);
 }
 
+inline Vec load_as_float(const half_t* p) {
+  return load_half(p);
+}
+inline Vec load_as_float(const float* p) {
+  return load(p);
+}
+inline Vec load_as_float_part(const half_t* p, int n) {
+  return load_half_part(p, n);
+}
+inline Vec load_as_float_part(const float* p, int n) {
+  return load_part(p, n, set1(0.0f));
+}
+
 /// Keys dot products side by side: each load of q serves all, and the chains of additions overlap.
-template <int Keys>
-inline void dot_keys(const float* q, const half_t* k, size_t k_stride, int head_size, float* scores) {
+template <int Keys, typename T>
+inline void dot_keys(const float* q, const T* k, size_t k_stride, int head_size, float* scores) {
   Vec sums[Keys];
 #pragma GCC unroll 4
   for (int i = 0; i < Keys; ++i) sums[i] = set1(0.0f);
@@ -313,18 +326,19 @@ inline void dot_keys(const float* q, const half_t* k, size_t k_stride, int head_
   for (; d + kLanes <= head_size; d += kLanes) {
     const Vec left = load(q + d);
 #pragma GCC unroll 4
-    for (int i = 0; i < Keys; ++i) sums[i] = fma(left, load_half(k + i * k_stride + d), sums[i]);
+    for (int i = 0; i < Keys; ++i) sums[i] = fma(left, load_as_float(k + i * k_stride + d), sums[i]);
   }
   if (const int rest = head_size - d) {
     const Vec left = load_part(q + d, rest, set1(0.0f));
 #pragma GCC unroll 4
-    for (int i = 0; i < Keys; ++i) sums[i] = fma(left, load_half_part(k + i * k_stride + d, rest), sums[i]);
+    for (int i = 0; i < Keys; ++i) sums[i] = fma(left, load_as_float_part(k + i * k_stride + d, rest), sums[i]);
   }
 #pragma GCC unroll 4
   for (int i = 0; i < Keys; ++i) scores[i] = sum(sums[i]);
 }
 
-void dot_half(const float* q, const half_t* k, size_t k_stride, int count, int head_size, float* scores) {
+template <typename T>
+void dot(const float* q, const T* k, size_t k_stride, int count, int head_size, float* scores) {
   int i = 0;
   for (; i + 4 <= count; i += 4) dot_keys<4>(q, k + i * k_stride, k_stride, head_size, scores + i);
   for (; i < count; ++i) dot_keys<1>(q, k + i * k_stride, k_stride, head_size, scores + i);

@@ -94,6 +94,8 @@ struct Kernels {
 
   /// Decode attention of one head over one block of the cache, no unpacking: scores[i] = Σ_d q[d] · k[i][d].
   void (*dot_half)(const float* q, const half_t* k, size_t k_stride, int count, int head_size, float* scores);
+  /// The same over keys that from_half made: bit-equal to it.
+  void (*dot_float)(const float* q, const float* k, size_t k_stride, int count, int head_size, float* scores);
   /// out[d] += Σ_i p[i] · v[i][d].
   void (*weighted_half)(const float* p, const half_t* v, size_t v_stride, int count, int head_size, float* out);
 

@@ -131,10 +131,18 @@ void transpose_half(const half_t* x, size_t x_stride, int rows, int columns, flo
   }
 }
 
-void dot_half(const float* q, const half_t* k, size_t k_stride, int count, int head_size, float* scores) {
+float as_float(half_t x) {
+  return mipha::from_half(x);
+}
+float as_float(float x) {
+  return x;
+}
+
+template <typename T>
+void dot(const float* q, const T* k, size_t k_stride, int count, int head_size, float* scores) {
   for (int i = 0; i < count; ++i) {
     scores[i] = 0;
-    for (int d = 0; d < head_size; ++d) scores[i] += q[d] * mipha::from_half(k[i * k_stride + d]);
+    for (int d = 0; d < head_size; ++d) scores[i] += q[d] * as_float(k[i * k_stride + d]);
   }
 }
 
@@ -192,8 +200,8 @@ void gemm_bf16(const bfloat16_t* a, size_t a_stride, int rows, int pairs, const 
 
 const Bf16Kernels kScalarBf16Kernels = {round_bf16, pair_values, gemm_bf16};
 
-const Kernels kScalarKernels = {"scalar",  0,        gemm_s8, dequantize, quantize,       layer_norm, rms_norm,
-                                gelu_tanh, gelu_erf, swish,   add,        multiply,       gemm_f32,   softmax_block,
-                                scale,     rotate,   to_half, from_half,  transpose_half, dot_half,   weighted_half};
+const Kernels kScalarKernels = {"scalar",       0,           gemm_s8,    dequantize,   quantize,      layer_norm, rms_norm, gelu_tanh, gelu_erf,
+                                swish,          add,         multiply,   gemm_f32,     softmax_block, scale,      rotate,   to_half,   from_half,
+                                transpose_half, dot<half_t>, dot<float>, weighted_half};
 
 }  // namespace mipha::cpu
