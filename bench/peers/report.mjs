@@ -10,11 +10,13 @@ export function summarize({ samples, work, limits, facts, ...about }) {
         const own = of.filter((sample) => sample.name === name);
         const ms = median(own.map((sample) => sample.ms));
         const does = facts[name].work?.[stage] ?? { operations, bytes };
-        return { name, ms, samplesMs: own.map((sample) => sample.ms), ...does, ...sharesOf(does, ms, limits), ...ratiosOf(name, of) };
+        return { name, ms, samplesMs: own.map((sample) => sample.ms), ...does, ...sharesOf(does, ms, own, limits), ...ratiosOf(name, of) };
       });
       return { stage, label, contenders };
     });
-  return { ...about, limits, contenders: facts, stages, derived: derivedOf(stages) };
+  const rates = samples.map(({ readBytesPerSecond }) => readBytesPerSecond);
+  const read = { leastReadBytesPerSecond: Math.min(...rates), mostReadBytesPerSecond: Math.max(...rates) };
+  return { ...about, limits: { ...limits, ...read }, contenders: facts, stages, derived: derivedOf(stages) };
 }
 
 /** How much more a batch costs than one sequence, and at which share of the weights' rate each reads its cache. */
@@ -29,10 +31,11 @@ function derivedOf(stages) {
   return { ...(one === undefined || eight === undefined ? {} : { eightDecodesOfOne: eight.ms / one.ms }), caches };
 }
 
-function sharesOf({ operations, bytes }, ms, { readBytesPerSecond, int8OperationsPerSecond }) {
+/** Of operations the share of the peak; of bytes the median of each sample's share of what memory gave beside it. */
+function sharesOf({ operations, bytes }, ms, samples, { int8OperationsPerSecond: peak }) {
   const perSecond = ((operations ?? bytes) * 1000) / ms;
-  const limit = operations === undefined ? readBytesPerSecond : int8OperationsPerSecond;
-  return { perSecond, shareOfLimit: limit === 0 ? null : perSecond / limit };
+  if (operations !== undefined) return { perSecond, shareOfLimit: peak === 0 ? null : perSecond / peak };
+  return { perSecond, shareOfLimit: median(samples.map((sample) => (bytes * 1000) / sample.ms / sample.readBytesPerSecond)) };
 }
 
 function ratiosOf(name, samples) {
@@ -50,7 +53,7 @@ export function render({ machine, size, layers, rounds, limits, contenders, stag
   const peak = limits.int8OperationsPerSecond === 0 ? 'INT8 peak not known' : `INT8 peak ${(limits.int8OperationsPerSecond / 1e12).toFixed(3)} TOPS`;
   const lines = [
     `${processor}, ${threads} threads, Node ${node}, ${date}; ${size}${layers === undefined ? '' : ` with ${layers} layers each`}, ${rounds} rounds, medians`,
-    `read ${(limits.readBytesPerSecond / 1e9).toFixed(1)} GB/s, ${peak}`,
+    `read ${gigabytes(limits.leastReadBytesPerSecond)} to ${gigabytes(limits.mostReadBytesPerSecond)} GB/s, ${peak}`,
     '',
     ...Object.entries(contenders).map(
       ([name, { detail, loadMs, residentBytes }]) =>
@@ -60,7 +63,7 @@ export function render({ machine, size, layers, rounds, limits, contenders, stag
   for (const { label, contenders: own } of stages) {
     lines.push('', label);
     for (const { name, ms, operations, perSecond, shareOfLimit, ratio } of own) {
-      const rate = operations === undefined ? `${(perSecond / 1e9).toFixed(1)} GB/s` : `${(perSecond / 1e12).toFixed(3)} TOPS`;
+      const rate = operations === undefined ? `${gigabytes(perSecond)} GB/s` : `${(perSecond / 1e12).toFixed(3)} TOPS`;
       const share = shareOfLimit === null ? '' : `${(shareOfLimit * 100).toFixed(0)} %`;
       lines.push(
         `  ${name.padEnd(13)} ${`${ms.toFixed(ms < 100 ? 1 : 0)} ms`.padStart(10)} ${rate.padStart(11)} ${share.padStart(6)}${ratio === undefined ? '' : `   ${ratio.toFixed(2)} x ours`}`,
@@ -73,6 +76,10 @@ export function render({ machine, size, layers, rounds, limits, contenders, stag
     lines.push(`${name}: reads its cache at ${(cacheRateOfWeights * 100).toFixed(0)} % of the rate of its weights`);
   }
   return lines.join('\n');
+}
+
+function gigabytes(bytes) {
+  return (bytes / 1e9).toFixed(1);
 }
 
 function median(values) {

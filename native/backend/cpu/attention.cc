@@ -193,20 +193,22 @@ void Attention::decode_lanes(const Kernels& kernels, const CacheBlocks& cache, i
   // block, as they lie in memory; the next ones are on their way.
   const auto each_block = [&](half_t* (CacheBlocks::*part)(int, int, int) const, const auto& body) {
     for (int base = 0; base < positions; base += kBlockRows) {
-      const auto at = [&](const Lane& lane, int position) { return (cache.*part)(layer, lane.row->blocks[position / kBlockRows], lane.kv_head); };
-      const auto left = [&](int lane) { return lanes[lane].row->seen(0) - base; };
+      const int number = base / kBlockRows;
+      const auto keys_of = [&](const Lane& lane) { return std::min(kBlockRows, lane.row->seen(0) - base); };
       const half_t* asked = nullptr;
       for (int i = 0, next; i < count; i = next) {
         next = i + 1;
-        if (left(i) <= 0) continue;
-        const half_t* const block = at(lanes[i], base);
-        const int keys = std::min(kBlockRows, left(i));
-        while (next < count && std::min(kBlockRows, left(next)) == keys && at(lanes[next], base) == block) ++next;
+        const int kv_head = lanes[i].kv_head, keys = keys_of(lanes[i]);
+        if (keys <= 0) continue;
+        const int block = lanes[i].row->blocks[number];
+        const auto is_same = [&](const Lane& lane) { return lane.kv_head == kv_head && keys_of(lane) == keys && lane.row->blocks[number] == block; };
+        while (next < count && is_same(lanes[next])) ++next;
         for (int lane = i; lane < next; ++lane) {
-          if (left(lane) > kBlockRows && at(lanes[lane], base + kBlockRows) != asked)
-            fetch(asked = at(lanes[lane], base + kBlockRows), kBlockRows * d);
+          if (lanes[lane].row->seen(0) - base <= kBlockRows) continue;
+          const half_t* const following = (cache.*part)(layer, lanes[lane].row->blocks[number + 1], kv_head);
+          if (following != asked) fetch(asked = following, kBlockRows * d);
         }
-        body(i, next - i, s.scores + static_cast<size_t>(i) * positions + base, keys, block);
+        body(i, next - i, s.scores + static_cast<size_t>(i) * positions + base, keys, (cache.*part)(layer, block, kv_head));
       }
     }
   };
