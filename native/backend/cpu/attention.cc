@@ -189,8 +189,8 @@ void Attention::decode_lanes(const Kernels& kernels, const CacheBlocks& cache, i
   }
   std::fill_n(s.sum, count * padded_head_, 0.0f);
 
-  // body(first lane, how many from it on see the same of a block, scores of the first, how many keys, keys or values of that block), block after
-  // block, as they lie in memory; the next ones are on their way.
+  // body(first, sharing, scores, keys, part): keys or values of one block as lanes [first, first + sharing) see it, and the scores of the first.
+  // Block after block, as they lie in memory; the next ones are on their way.
   const auto each_block = [&](half_t* (CacheBlocks::*part)(int, int, int) const, const auto& body) {
     for (int base = 0; base < positions; base += kBlockRows) {
       const int number = base / kBlockRows;
