@@ -36,7 +36,7 @@ void row_panel(const int8_t* a, int in, const int8_t* panel, const int32_t* pane
 }
 
 constexpr int kPrefetch = 64 * 64;  // bytes ahead; with more rows the loads that the processor sees ahead are too few to keep memory busy
-constexpr int kUnaided = 4;         // up to so many rows in two streams it does better by itself
+constexpr int kUnaided = 4;         // up to so many rows in one or two streams it does better by itself
 constexpr int kRows = 6;            // 6 × 4 accumulators, 4 weights and one broadcast of 32 registers
 
 /// acc [Rows][acc_stride] = a [Rows][in] times Panels panels. The sums stay in registers over the whole depth.
@@ -72,14 +72,16 @@ void block(const int8_t* a, size_t a_stride, int in, const int8_t* panels, const
   }
 }
 
-constexpr int kThinRows = 12;  // up to here memory sets the pace: the weights pass once for all rows, in two streams, which were faster than four
+constexpr int kThinRows = 12;  // up to here memory sets the pace: the weights pass once for all rows
 
+/// Two rows read one linear stream, as one does; more of them two, whose sums are enough to hide the latency of VPDPBUSD. Four streams were slower.
 template <int Rows>
 void thin(const int8_t* a, size_t a_stride, int in, const int8_t* panels, int panel_count, const int32_t* panel_sums, int32_t* acc) {
+  constexpr int kStreams = Rows == 2 ? 1 : 2;
   const size_t panel_bytes = static_cast<size_t>(in) * kPanel, acc_stride = static_cast<size_t>(panel_count) * kPanel;
   int n = 0;
-  for (; n + 2 <= panel_count; n += 2) {
-    block<Rows, 2>(a, a_stride, in, panels + n * panel_bytes, panel_sums + n * kPanel, acc + n * kPanel, acc_stride);
+  for (; n + kStreams <= panel_count; n += kStreams) {
+    block<Rows, kStreams>(a, a_stride, in, panels + n * panel_bytes, panel_sums + n * kPanel, acc + n * kPanel, acc_stride);
   }
   if (n < panel_count) block<Rows, 1>(a, a_stride, in, panels + n * panel_bytes, panel_sums + n * kPanel, acc + n * kPanel, acc_stride);
 }
