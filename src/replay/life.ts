@@ -2,7 +2,7 @@
 import type { Frame } from '../camera/frame.js';
 import { optionError } from '../errors.js';
 import type { AnswerLine, EventLine, FrameLine, MarkLine, OpinionLine, RecordLine, SuppressedLine } from '../record/lines.js';
-import type { Suppressed, WatchEvent } from '../watch/events.js';
+import type { Suppressed, WatchEvent } from '../watch/event.js';
 import type { Comparison } from '../watch/gate.js';
 import { WatchLoop } from '../watch/loop.js';
 import type { WatchOutcome } from '../watch/outcome.js';

@@ -1,5 +1,5 @@
 /** A report as a page: no scripts, nothing from elsewhere, pictures in a folder beside it. */
-import { SUPPRESS_REASONS } from '../watch/events.js';
+import { SUPPRESS_REASONS } from '../watch/event.js';
 import type { Both, Flip, ReplayedEvent, ReplayReport } from './report.js';
 import type { Score } from './score.js';
 

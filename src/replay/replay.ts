@@ -3,7 +3,7 @@
 import type { Label } from '../record/labels.js';
 import type { AnswerLine, EventLine, SuppressedLine } from '../record/lines.js';
 import type { Recorded } from '../record/read.js';
-import { SUPPRESS_REASONS, type Suppressed, type SuppressReason, type WatchEvent } from '../watch/events.js';
+import { SUPPRESS_REASONS, type Suppressed, type SuppressReason, type WatchEvent } from '../watch/event.js';
 import type { WatchOutcome } from '../watch/outcome.js';
 import type { Value, WatchSpec } from '../watch/spec.js';
 import { Differences } from './differences.js';

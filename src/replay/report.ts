@@ -1,5 +1,5 @@
 /** What a replay tells. */
-import type { SuppressReason } from '../watch/events.js';
+import type { SuppressReason } from '../watch/event.js';
 import type { EventType, Value } from '../watch/spec.js';
 import type { BestThreshold, Score } from './score.js';
 

@@ -3,7 +3,7 @@ import { MiphaError } from '../errors.js';
 import { type Result, STATE_CHARS, type Stamp, stateOf } from '../mqtt/messages.js';
 import { requestErrorOf } from '../mqtt/request-error.js';
 import type { Topics } from '../mqtt/topics.js';
-import type { WatchEvent as Happening } from '../watch/events.js';
+import type { WatchEvent as Happening } from '../watch/event.js';
 import type { SeenFrame, Timing, WatchOutcome } from '../watch/outcome.js';
 import type { Compared } from '../watch/past.js';
 import type { QueryOutcome } from '../watch/queries.js';

@@ -4,7 +4,7 @@
  */
 import type { RecorderTrouble } from '../record/recorder.js';
 import type { FrameDecision } from '../watch/decisions.js';
-import type { Suppressed, WatchEvent } from '../watch/events.js';
+import type { Suppressed, WatchEvent } from '../watch/event.js';
 import type { Opinion } from '../watch/opinion.js';
 import type { WatchOutcome } from '../watch/outcome.js';
 import type { Mark } from '../watch/past.js';

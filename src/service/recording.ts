@@ -7,7 +7,7 @@ import type { NewFrame, NewLine } from '../record/items.js';
 import type { EventLine } from '../record/lines.js';
 import type { Pair } from '../watch/change.js';
 import type { FrameDecision } from '../watch/decisions.js';
-import type { Suppressed, WatchEvent } from '../watch/events.js';
+import type { Suppressed, WatchEvent } from '../watch/event.js';
 import type { Opinion } from '../watch/opinion.js';
 import type { WatchOutcome } from '../watch/outcome.js';
 import type { Mark } from '../watch/past.js';

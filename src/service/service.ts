@@ -12,7 +12,7 @@ import type { Health } from '../mqtt/messages.js';
 import type { Handlers } from '../mqtt/requests.js';
 import { Desk } from '../page/desk.js';
 import { OFFERS } from '../page/node.js';
-import type { WatchEvent } from '../watch/events.js';
+import type { WatchEvent } from '../watch/event.js';
 import type { Look } from '../watch/loop.js';
 import type { Opinion } from '../watch/opinion.js';
 import { nothingKnown, type WatchOutcome } from '../watch/outcome.js';

@@ -1,6 +1,6 @@
 /** Cameras, watches and queries on a loaded model: started, changed and stopped together. */
 import type { Frame } from '../camera/frame.js';
-import type { WatchEvent } from '../watch/events.js';
+import type { WatchEvent } from '../watch/event.js';
 import { type Look, WatchLoop } from '../watch/loop.js';
 import type { Opinion } from '../watch/opinion.js';
 import { type Eyes, nothingKnown, type WatchOutcome } from '../watch/outcome.js';

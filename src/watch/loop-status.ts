@@ -1,5 +1,5 @@
 /** How a loop tells how it is. */
-import type { SuppressReason } from './events.js';
+import type { SuppressReason } from './event.js';
 import { SKIP_REASONS, type SkipReason } from './outcome.js';
 import type { Value } from './spec.js';
 import type { Watch } from './watch.js';

@@ -6,7 +6,7 @@ import type { Frame } from '../camera/frame.js';
 import { optionError } from '../errors.js';
 import { type Clock, processClock } from './clock.js';
 import { Decisions, type FrameDecision } from './decisions.js';
-import type { Suppressed, WatchEvent } from './events.js';
+import type { Suppressed, WatchEvent } from './event.js';
 import { Inspection } from './inspection.js';
 import { LocalTime, processTimeZone } from './local-time.js';
 import { type LoopStatus, noTally, statusOf } from './loop-status.js';

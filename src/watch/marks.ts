@@ -1,5 +1,5 @@
 /** From an event of one watch to those that compare with what was seen then. */
-import type { WatchEvent } from './events.js';
+import type { WatchEvent } from './event.js';
 import type { Mark } from './past.js';
 import type { Watch } from './watch.js';
 

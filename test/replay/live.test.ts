@@ -9,7 +9,7 @@ import { Life } from '../../src/replay/life.js';
 import { timelines } from '../../src/replay/timeline.js';
 import { VirtualClock } from '../../src/replay/virtual-clock.js';
 import { Recording } from '../../src/service/recording.js';
-import type { Suppressed, WatchEvent } from '../../src/watch/events.js';
+import type { Suppressed, WatchEvent } from '../../src/watch/event.js';
 import { WatchLoop } from '../../src/watch/loop.js';
 import type { Eyes } from '../../src/watch/outcome.js';
 import type { WatchSpec } from '../../src/watch/spec.js';

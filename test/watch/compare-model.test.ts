@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { random } from '../../src/camera/kitchen.js';
 import { Film } from '../../src/replay/film.js';
 import { VirtualClock } from '../../src/replay/virtual-clock.js';
-import type { WatchEvent } from '../../src/watch/events.js';
+import type { WatchEvent } from '../../src/watch/event.js';
 import { WatchLoop } from '../../src/watch/loop.js';
 import type { Eyes, WatchOutcome } from '../../src/watch/outcome.js';
 import { History, STEPS } from '../../src/watch/past.js';

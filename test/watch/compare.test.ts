@@ -1,6 +1,6 @@
 /** What a watch compares with, as the loop asks it: what was seen when another told something, what was believed so long ago, and what ends it. */
 import { expect, it, vi } from 'vitest';
-import type { WatchEvent } from '../../src/watch/events.js';
+import type { WatchEvent } from '../../src/watch/event.js';
 import { WatchLoop } from '../../src/watch/loop.js';
 import type { WatchOutcome } from '../../src/watch/outcome.js';
 import type { Mark } from '../../src/watch/past.js';

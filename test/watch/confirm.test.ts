@@ -1,6 +1,6 @@
 /** The second question of a watch, as the loop asks it: of the same view, or of a frame of later; nothing of it outlives its watch. */
 import { expect, it, vi } from 'vitest';
-import type { Suppressed, WatchEvent } from '../../src/watch/events.js';
+import type { Suppressed, WatchEvent } from '../../src/watch/event.js';
 import type { LoopHandlers } from '../../src/watch/loop.js';
 import type { Opinion } from '../../src/watch/opinion.js';
 import { onFakeTime, stage } from './loop-stage.js';

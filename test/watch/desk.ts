@@ -2,7 +2,8 @@
 import type { z } from 'zod';
 import type { Frame } from '../../src/camera/frame.js';
 import { VirtualClock } from '../../src/replay/virtual-clock.js';
-import { Events, type Suppressed, type WatchEvent } from '../../src/watch/events.js';
+import type { Suppressed, WatchEvent } from '../../src/watch/event.js';
+import { Events } from '../../src/watch/events.js';
 import { LocalTime } from '../../src/watch/local-time.js';
 import { nothingKnown } from '../../src/watch/outcome.js';
 import type { Value, WatchSpec, watchSpecSchema } from '../../src/watch/spec.js';
