@@ -30,8 +30,8 @@ const modules = [
   'mqtt/broker.js',
   'mqtt/follow.js',
   'service/config/config.js',
-  'service/log.js',
-  'service/model.js',
+  'service/log/log.js',
+  'service/model/model.js',
   'service/service.js',
 ];
 const [{ WATCHES }, { SHIPPED_MODEL }, { startBroker }, { follow }, { configOf }, { Log }, { modelLoader }, { Service }] = await Promise.all(

@@ -102,7 +102,9 @@ async function broker() {
 
 /** A whole node whose model only takes its time. */
 async function node(url, id, ms) {
-  const [{ configOf }, { Log }, { Service }] = await Promise.all(['service/config/config.js', 'service/log.js', 'service/service.js'].map(fromDist));
+  const [{ configOf }, { Log }, { Service }] = await Promise.all(
+    ['service/config/config.js', 'service/log/log.js', 'service/service.js'].map(fromDist),
+  );
   const loaded = configOf({
     node: id,
     mqtt: { url, protocol: '3.1.1', discovery: { enabled: false } },

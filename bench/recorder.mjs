@@ -15,7 +15,7 @@ Records into a new folder in FOLDER (the folder for temporary files), each case 
 const { values, positionals } = readArguments(USAGE, { positionals: 1, options: { seconds: { type: 'string' } } });
 const SECONDS = wholeNumber(USAGE, '--seconds', values.seconds, 10);
 const [{ WatchLoop }, { RecordKeeper }, { configOf }] = await Promise.all(
-  ['watch/loop.js', 'service/record-keeper.js', 'service/config/config.js'].map(fromDist),
+  ['watch/loop.js', 'service/recording/keeper.js', 'service/config/config.js'].map(fromDist),
 );
 
 const [WIDTH, HEIGHT, FPS, PAIRS] = [1280, 720, 30, 5];

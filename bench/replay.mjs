@@ -31,8 +31,8 @@ async function node(url, folder, always) {
       'cli/options.js',
       'mqtt/follow.js',
       'service/config/config.js',
-      'service/log.js',
-      'service/model.js',
+      'service/log/log.js',
+      'service/model/model.js',
       'service/service.js',
     ].map(fromDist),
   );

@@ -32,7 +32,9 @@ if (process.send !== undefined && process.argv[2] === 'node') {
 /** The node, in a process of its own; every message asks for its memory. */
 async function node(url) {
   const [{ WATCHES }, { SHIPPED_MODEL }, { configOf }, { Log }, { modelLoader }, { Service }] = await Promise.all(
-    ['cli/demo-watches.js', 'cli/options.js', 'service/config/config.js', 'service/log.js', 'service/model.js', 'service/service.js'].map(fromDist),
+    ['cli/demo-watches.js', 'cli/options.js', 'service/config/config.js', 'service/log/log.js', 'service/model/model.js', 'service/service.js'].map(
+      fromDist,
+    ),
   );
   const uris = [
     'synthetic://kitchen?change_ms=700',

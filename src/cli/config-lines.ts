@@ -2,7 +2,7 @@
 import { MiphaError } from '../errors.js';
 import type { ConfigIssue, LoadedConfig } from '../service/config/config.js';
 import { conflictsOf, withOverrides } from '../service/config/overrides.js';
-import { overridesFile, readOverrides } from '../service/state-dir.js';
+import { overridesFile, readOverrides } from '../service/state/state-dir.js';
 
 /** The configuration as it would be in force, with the overrides of its state_dir; what hides something that the file says is among the warnings. */
 export async function withKeptOverrides(loaded: LoadedConfig): Promise<LoadedConfig> {

@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { MiphaError } from '../errors.js';
 import { loadConfig } from '../service/config/config.js';
 import { dropOverrides, withOverrides } from '../service/config/overrides.js';
-import { StateDir } from '../service/state-dir.js';
+import { StateDir } from '../service/state/state-dir.js';
 import { assignment } from './options.js';
 import { printJson } from './output.js';
 

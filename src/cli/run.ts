@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { loadConfig } from '../service/config/config.js';
 import { Lives } from '../service/lives.js';
-import { modelLoader, modelProver } from '../service/model.js';
+import { modelLoader, modelProver } from '../service/model/model.js';
 import { releaseSignals } from './early-signals.js';
 import { endOnEscape } from './escaped.js';
 import { interruption } from './failure.js';

@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
 import { type Backend, Mipha } from '../index.js';
 import { redactor } from '../redact.js';
-import { Serving } from '../service/serving.js';
+import { Serving } from '../service/chat/serving.js';
 import { interruption } from './failure.js';
 import { backendOption, SHIPPED_MODEL, warnPassedOver, wholeNumber } from './options.js';
 import { notes, print } from './output.js';

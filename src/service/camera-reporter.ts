@@ -3,8 +3,8 @@ import type { Camera, CameraState } from '../camera/camera.js';
 import type { Frame } from '../camera/frame.js';
 import { Motion } from '../watch/motion.js';
 import { rethrowing } from './last-words.js';
-import type { Logger } from './log.js';
-import type { NodePublisher } from './publish-node.js';
+import type { Logger } from './log/log.js';
+import type { NodePublisher } from './publish/node.js';
 import type { Troubles } from './troubles.js';
 
 export interface CameraReporter {

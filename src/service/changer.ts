@@ -11,7 +11,7 @@ import { type ConfigDiff, diffConfig, inForce } from './config/diff.js';
 import { refuse } from './config/issues.js';
 import { differenceOf, dropOverrides, type Overridden, overridePaths, withOverrides } from './config/overrides.js';
 import { own } from './own.js';
-import type { StateDir } from './state-dir.js';
+import type { StateDir } from './state/state-dir.js';
 
 export interface ChangerOptions {
   /** What file, environment and flags say. */

@@ -6,7 +6,7 @@ import { addLabels, type Label } from '../record/labels.js';
 import { reasonOf } from '../state-files.js';
 import { misfit } from '../watch/fits.js';
 import type { WatchSpec } from '../watch/spec.js';
-import type { RecordKeeper } from './record-keeper.js';
+import type { RecordKeeper } from './recording/keeper.js';
 
 /** What was answered a moment ago may not be on the disk yet. */
 const SETTLE_MS = 1000;

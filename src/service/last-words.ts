@@ -1,5 +1,5 @@
 /** What a node says that must end because something broke which nobody foresaw. Anything may be what broke, so nothing here relies on anything else. */
-import type { Logger } from './log.js';
+import type { Logger } from './log/log.js';
 
 export interface LastWords {
   log: Logger;

@@ -1,7 +1,7 @@
 /** A node through its lives: it begins anew on request, and without overrides where those keep it from starting. */
 import type { MiphaError } from '../errors.js';
 import type { LoadedConfig } from './config/config.js';
-import { Log } from './log.js';
+import { Log } from './log/log.js';
 import { Service, type ServiceOptions } from './service.js';
 
 export interface LivesOptions extends Pick<ServiceOptions, 'load' | 'loadModel' | 'proveModel' | 'version' | 'page'> {

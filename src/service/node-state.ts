@@ -1,6 +1,6 @@
 /** What is true of a node now, in one plain object: the service writes it, everybody else reads it at the moment of need. */
 import type { Health } from '../mqtt/messages.js';
-import type { LoadedModel, ModelState } from './model.js';
+import type { LoadedModel, ModelState } from './model/model.js';
 import type { Watching } from './watching.js';
 
 export interface NodeState {

@@ -5,7 +5,7 @@ import { HttpServer } from '../http/server.js';
 import { readTokens, type Token } from '../http/tokens.js';
 import type { Config } from './config/config.js';
 import { TOKEN_FILES } from './config/files.js';
-import type { Log } from './log.js';
+import type { Log } from './log/log.js';
 
 export interface PortOptions extends HealthOptions {
   mounts?: readonly Mount[];

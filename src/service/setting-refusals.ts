@@ -2,9 +2,9 @@
 import { RequestError, requestErrorOf } from '../mqtt/request-error.js';
 import type { Topics } from '../mqtt/topics.js';
 import { NotUtf8 } from '../utf8.js';
-import type { Logger } from './log.js';
-import type { NodePublisher } from './publish-node.js';
-import { Repeats } from './repeats.js';
+import type { Logger } from './log/log.js';
+import { Repeats } from './log/repeats.js';
+import type { NodePublisher } from './publish/node.js';
 import type { Setting } from './settings.js';
 
 const WINDOW_MS = 10_000;

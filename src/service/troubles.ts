@@ -1,6 +1,6 @@
 /** Standing alerts about cameras that are lost and watches that keep failing: one alert for each kind, which names all of them. */
 import type { WatchOutcome } from '../watch/outcome.js';
-import type { NodePublisher } from './publish-node.js';
+import type { NodePublisher } from './publish/node.js';
 
 /** Failures in a row before a watch is said to keep failing, where trying again may help. */
 const MOST_FAILURES = 3;

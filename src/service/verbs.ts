@@ -13,17 +13,17 @@ import type { QueryOutcome } from '../watch/queries.js';
 import type { AnswerSpec, WatchSpec } from '../watch/spec.js';
 import type { BrokerSide } from './broker-side.js';
 import type { Changer } from './changer.js';
+import { freshFrame, MAX_AGE_MS } from './chat/newest-frame.js';
 import type { ConfigIssue } from './config/config.js';
 import { recordFolderOf } from './config/record-folder.js';
 import { labelAnswer } from './label-answer.js';
 import type { Metrics } from './metrics.js';
-import type { ModelUpdates } from './model-updates.js';
-import { freshFrame, MAX_AGE_MS } from './newest-frame.js';
+import type { ModelUpdates } from './model/updates.js';
 import type { NodeState } from './node-state.js';
 import { own } from './own.js';
-import type { RecordKeeper } from './record-keeper.js';
-import type { SeenFrames } from './seen-frames.js';
-import type { Status } from './status.js';
+import type { SeenFrames } from './page/seen-frames.js';
+import type { Status } from './publish/status.js';
+import type { RecordKeeper } from './recording/keeper.js';
 import type { Watching } from './watching.js';
 
 /** What the handlers work on. */

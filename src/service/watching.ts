@@ -10,12 +10,12 @@ import { Usage } from '../watch/usage.js';
 import type { BrokerSide } from './broker-side.js';
 import type { CameraReporter } from './camera-reporter.js';
 import { CameraSet } from './cameras.js';
+import { KeptPicture } from './chat/kept-picture.js';
 import type { Config } from './config/config.js';
 import type { ConfigDiff } from './config/diff.js';
-import { KeptPicture } from './kept-picture.js';
 import { rethrow } from './last-words.js';
-import type { LoadedModel } from './model.js';
-import type { RecordKeeper } from './record-keeper.js';
+import type { LoadedModel } from './model/model.js';
+import type { RecordKeeper } from './recording/keeper.js';
 import { timeZoneOf } from './time-zone.js';
 import type { Troubles } from './troubles.js';
 

@@ -5,8 +5,8 @@ import { type Result, SCHEMA_VERSION, Stamp } from '../../src/mqtt/messages.js';
 import { RequestError } from '../../src/mqtt/request-error.js';
 import { type Handlers, type RequestContext, Requests } from '../../src/mqtt/requests.js';
 import { topicsOf } from '../../src/mqtt/topics.js';
-import { LoadReporter } from '../../src/service/load-reporter.js';
-import { Outlet } from '../../src/service/outlet.js';
+import { LoadReporter } from '../../src/service/publish/load-reporter.js';
+import { Outlet } from '../../src/service/publish/outlet.js';
 import { startTcpProxy } from '../support/tcp-proxy.js';
 
 export interface SimulatedOptions {

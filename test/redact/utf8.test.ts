@@ -8,7 +8,7 @@ import { openCheckpoint } from '../../src/package/checkpoint.js';
 import { PHI } from '../../src/package/prompts.js';
 import { readTokenizerFiles } from '../../src/package/tokenizer-files.js';
 import { loadConfig } from '../../src/service/config/config.js';
-import { StateDir } from '../../src/service/state-dir.js';
+import { StateDir } from '../../src/service/state/state-dir.js';
 import { fileText, utf8Text } from '../../src/utf8.js';
 import { EVAL, NANO } from '../cli/run.js';
 

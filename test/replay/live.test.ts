@@ -8,7 +8,7 @@ import { Film } from '../../src/replay/film.js';
 import { Life } from '../../src/replay/life.js';
 import { timelines } from '../../src/replay/timeline.js';
 import { VirtualClock } from '../../src/replay/virtual-clock.js';
-import { Recording } from '../../src/service/recording.js';
+import { Recording } from '../../src/service/recording/recording.js';
 import type { Suppressed, WatchEvent } from '../../src/watch/event.js';
 import { WatchLoop } from '../../src/watch/loop.js';
 import type { Eyes } from '../../src/watch/outcome.js';

@@ -1,7 +1,7 @@
 // Loaded before a node: on SIGUSR2 something in it breaks, in the way that MIPHA_TEST_BREAK names.
 import { Link } from '../../dist/mqtt/link.js';
 import { Requests } from '../../dist/mqtt/requests.js';
-import { ResultPublisher } from '../../dist/service/publish-results.js';
+import { ResultPublisher } from '../../dist/service/publish/results.js';
 import { Motion } from '../../dist/watch/motion.js';
 
 const fail = () => {

@@ -2,7 +2,7 @@
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Mipha } from '../../src/index.js';
-import { Serving } from '../../src/service/serving.js';
+import { Serving } from '../../src/service/chat/serving.js';
 import { JSON_TYPE, say } from '../http/support.js';
 import { counts } from '../support/counts.js';
 import { NANO } from '../support/nano.js';

@@ -6,7 +6,7 @@ import type { ChatCompletionCreateParamsNonStreaming, ChatCompletionMessageParam
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { Mipha } from '../../src/index.js';
-import { Serving } from '../../src/service/serving.js';
+import { Serving } from '../../src/service/chat/serving.js';
 import { say } from '../http/support.js';
 import { evalScenes, NANO } from '../support/nano.js';
 

@@ -4,7 +4,7 @@ import { connectAsync, type MqttClient } from 'mqtt';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { Reader } from '../../src/page/feed.js';
 import { readFleet } from '../../src/pool/fleet.js';
-import { FleetFeed } from '../../src/service/fleet-feed.js';
+import { FleetFeed } from '../../src/service/page/fleet-feed.js';
 import { publishMember } from '../support/fleet.js';
 import { freePort, type Mosquitto, startMosquitto, until } from '../support/mosquitto.js';
 import { describeWith } from '../support/programs.js';

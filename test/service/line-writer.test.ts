@@ -5,7 +5,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { LineWriter } from '../../src/service/line-writer.js';
+import { LineWriter } from '../../src/service/log/line-writer.js';
 import { ROOT } from '../cli/run.js';
 
 const quoted = (text: string) => `'${text.replaceAll("'", `'\\''`)}'`;

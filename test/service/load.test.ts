@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { type Info, infoSchema, type Load, loadSchema } from '../../src/mqtt/messages.js';
 import { configOf } from '../../src/service/config/config.js';
-import { LoadReporter } from '../../src/service/load-reporter.js';
+import { LoadReporter } from '../../src/service/publish/load-reporter.js';
 import { type Mosquitto, startMosquitto, until } from '../support/mosquitto.js';
 import { describeWith } from '../support/programs.js';
 import { type Ear, fakeModel, listen, startNode } from './support.js';

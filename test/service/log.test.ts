@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { logSchema } from '../../src/mqtt/messages.js';
 import { redactor } from '../../src/redact.js';
-import { Log, type Warning } from '../../src/service/log.js';
+import { Log, type Warning } from '../../src/service/log/log.js';
 import { node, ROOT } from '../cli/run.js';
 
 type Line = Record<string, unknown>;

@@ -8,7 +8,7 @@ import { MiphaError } from '../../src/errors.js';
 import { healthSchema, infoSchema, type ModelState, modelStateSchema } from '../../src/mqtt/messages.js';
 import { addLabels } from '../../src/record/labels.js';
 import type { ConfigInput } from '../../src/service/config/config.js';
-import type { LoadModel } from '../../src/service/model.js';
+import type { LoadModel } from '../../src/service/model/model.js';
 import { type Mosquitto, sleep, startMosquitto, until } from '../support/mosquitto.js';
 import { nanoRelease } from '../support/nano-release.js';
 import { describeWith } from '../support/programs.js';

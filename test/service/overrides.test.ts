@@ -6,8 +6,8 @@ import type { ConfigInput, LoadedConfig } from '../../src/service/config/config.
 import { loadConfig } from '../../src/service/config/config.js';
 import { conflictsOf, differenceOf, dropOverrides, overridePaths, withOverrides } from '../../src/service/config/overrides.js';
 import { settingsOf } from '../../src/service/config/settings.js';
-import { modelProver } from '../../src/service/model.js';
-import { StateDir } from '../../src/service/state-dir.js';
+import { modelProver } from '../../src/service/model/model.js';
+import { StateDir } from '../../src/service/state/state-dir.js';
 import { watchSpecSchema } from '../../src/watch/spec.js';
 import { NANO } from '../support/nano.js';
 

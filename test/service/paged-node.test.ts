@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { type ConfigInput, configOf } from '../../src/service/config/config.js';
-import { Log } from '../../src/service/log.js';
+import { Log } from '../../src/service/log/log.js';
 import { Service } from '../../src/service/service.js';
 import { eventsOf } from '../page/support.js';
 import { caughtUp, freePort, type Mosquitto, startMosquitto, until } from '../support/mosquitto.js';

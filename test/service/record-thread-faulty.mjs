@@ -10,4 +10,4 @@ setInterval(() => {
   if (isAsked('throws')) throw new Error('a bug of the thread');
   while (isAsked('hangs')) Atomics.wait(nap, 0, 0, 20);
 }, 5).unref();
-await import('../../dist/service/record-worker.js');
+await import('../../dist/service/recording/worker.js');

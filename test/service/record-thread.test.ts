@@ -7,7 +7,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import type { Frame } from '../../src/camera/frame.js';
 import type { RecordLine } from '../../src/record/lines.js';
 import type { RecorderTrouble } from '../../src/record/recorder.js';
-import { RecordThread, type RecordThreadOptions } from '../../src/service/record-thread.js';
+import { RecordThread, type RecordThreadOptions } from '../../src/service/recording/thread.js';
 import { answerLine, frameLine, MIB, newFolder, onDisk, readAll, START } from '../record/support.js';
 import { until } from '../support/mosquitto.js';
 import { canMount, mounted } from '../support/small-disk.js';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Frame } from '../../src/camera/frame.js';
-import { type Jpeg, JpegMaker } from '../../src/service/jpeg-maker.js';
-import { SeenFrames } from '../../src/service/seen-frames.js';
+import { SeenFrames } from '../../src/service/page/seen-frames.js';
+import { type Jpeg, JpegMaker } from '../../src/service/publish/jpeg-maker.js';
 
 /** Frames of one shade each, so that a picture tells whose it is; `held` are those that somebody holds. */
 function film() {

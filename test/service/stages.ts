@@ -1,7 +1,7 @@
 /** Brokers, and nodes on them, that the tests of a file share or have anew. */
 import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest';
 import type { ConfigInput } from '../../src/service/config/config.js';
-import type { LoadModel } from '../../src/service/model.js';
+import type { LoadModel } from '../../src/service/model/model.js';
 import { type Mosquitto, startMosquitto, until } from '../support/mosquitto.js';
 import { type Ear, listen, type Node, startNode } from './support.js';
 

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { checkSecretFile } from '../../src/service/secrets.js';
-import { StateDir } from '../../src/service/state-dir.js';
+import { StateDir } from '../../src/service/state/state-dir.js';
 import { ROOT } from '../cli/run.js';
 import { counts } from '../support/counts.js';
 

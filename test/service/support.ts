@@ -1,10 +1,10 @@
 /** A whole node against a real broker: with the shipped model or a fake one whose speed and answers a test decides. */
 import { connectAsync, type IClientOptions, type IClientPublishOptions, type IPublishPacket, type MqttClient } from 'mqtt';
 import type { Answer } from '../../src/engine/answer.js';
-import type { ChatTalk } from '../../src/service/chat-model.js';
+import type { ChatTalk } from '../../src/service/chat/chat-model.js';
 import { type ConfigInput, configOf, type LoadedConfig } from '../../src/service/config/config.js';
-import { Log } from '../../src/service/log.js';
-import { type LoadedModel, type LoadModel, modelLoader } from '../../src/service/model.js';
+import { Log } from '../../src/service/log/log.js';
+import { type LoadedModel, type LoadModel, modelLoader } from '../../src/service/model/model.js';
 import { Service } from '../../src/service/service.js';
 import { sleep, until } from '../support/mosquitto.js';
 import { NANO } from '../support/nano.js';

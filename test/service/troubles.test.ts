@@ -3,8 +3,8 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { ErrorCode } from '../../src/errors.js';
 import { RequestError } from '../../src/mqtt/request-error.js';
 import { topicsOf } from '../../src/mqtt/topics.js';
-import type { Logger } from '../../src/service/log.js';
-import type { NodePublisher } from '../../src/service/publish-node.js';
+import type { Logger } from '../../src/service/log/log.js';
+import type { NodePublisher } from '../../src/service/publish/node.js';
 import { SettingRefusals } from '../../src/service/setting-refusals.js';
 import { Troubles } from '../../src/service/troubles.js';
 
