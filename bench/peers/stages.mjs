@@ -50,7 +50,7 @@ export async function workOf(architecture, shape, questionRows) {
     'decode, short': { label: `decode at ${shape.short}`, bytes: step + cached(shape.short) },
     'decode, long': { label: `decode at ${shape.long}`, bytes: step + cached(shape.long) },
     'one decode': { label: 'decode behind a picture', bytes: step + cached(shape.imageRows) },
-    'eight decodes': { label: 'a step of eight decodes behind a picture', bytes: step + 8 * cached(shape.imageRows) },
+    'eight decodes': { label: 'a step of eight decodes behind a picture', bytes: step + cached(shape.imageRows) }, // they share its blocks
     'eight questions': { label: `eight typed questions, ${questionRows} rows`, operations: 2 * questionRows * language },
   };
 }
