@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { KitchenFrame } from '../camera/kitchen.js';
 import { COLORS } from '../camera/kitchen.js';
 import { type Backend, Mipha } from '../index.js';
-import { decoderBlocks, headMatrix, type Matrix, matricesOf, projectorMatrices, towerBlocks } from '../package/block.js';
+import { type Block, decoderBlocks, headMatrix, type Matrix, matricesOf, projectorMatrices, towerBlocks } from '../package/block.js';
 import { type Architecture, imageTokens, towerRows } from '../package/manifest.js';
 import { readManifest } from '../package/verify.js';
 import { warnPassedOver } from './options.js';
@@ -27,12 +27,13 @@ const QUESTIONS = [
 
 export interface BenchReport {
   name: string;
-  detail: string; // backend, instruction set, threads
+  backend: string;
+  detail: string; // instruction set, threads
   loadMs: number;
   firstAnswerMs: number; // from the start of loading: load, one look, one typed question
   memory: { name: string; bytes: number }[];
   look: { totalMs: number; preprocessMs: number; visionMs: number; prefillMs: number };
-  operationsPerLook: number; // multiplications and additions of its weighted products
+  operationsPerLook: number; // multiplications and additions of its weighted products on the CPU
   firstTokenMs: number; // from asking to the first piece
   decodeTokensPerSecond: number;
   bytesPerToken: number; // weights that one decode step reads
@@ -90,7 +91,8 @@ export async function measure(folder: string, frame: KitchenFrame, { backend: wa
   const middle = <T>(list: T[], of: (item: T) => number) => median(list.map(of));
   return {
     name,
-    detail: `${backend}: ${detail}`,
+    backend,
+    detail,
     loadMs,
     firstAnswerMs,
     memory,
@@ -109,9 +111,12 @@ export async function measure(folder: string, frame: KitchenFrame, { backend: wa
   };
 }
 
-function operationsPerLook(architecture: Architecture): number {
+/** Nobody asks for logits of a picture's rows: of the last block they need keys and values only. */
+export function operationsPerLook(architecture: Architecture): number {
   const tower = weights(towerBlocks(architecture).flatMap(matricesOf));
-  const later = weights([...projectorMatrices(architecture), ...decoderBlocks(architecture).flatMap(matricesOf)]);
+  const blocks = decoderBlocks(architecture);
+  const last = blocks.at(-1) as Block;
+  const later = weights([...projectorMatrices(architecture), ...blocks.slice(0, -1).flatMap(matricesOf), last.qkv]);
   return 2 * (towerRows(architecture.vision) * tower + imageTokens(architecture) * later);
 }
 
