@@ -138,7 +138,7 @@ describe('stdout', () => {
 
   /** A process that logs 5000 lines of 1 kB at once, through a shell; what it counted comes in a file. */
   async function flood(redirection: string, format = 'json', within = (command: string) => command) {
-    const program = join(ROOT, 'dist', 'service', 'log.js');
+    const program = join(ROOT, 'dist', 'service', 'log', 'log.js');
     const code = `import { Log } from ${JSON.stringify(program)}; import { writeFileSync } from 'node:fs';
       const log = new Log({ level: 'info', format: '${format}', mqtt: false }, { colors: false });
       const begun = performance.now();

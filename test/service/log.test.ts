@@ -67,7 +67,7 @@ describe('the log', () => {
   });
 
   it.each(['json', 'pretty'])('is written before a process ends by itself (%s)', async (format) => {
-    const program = `import { Log } from './dist/service/log.js';
+    const program = `import { Log } from './dist/service/log/log.js';
       const log = new Log({ level: 'info', format: '${format}', mqtt: false }, { colors: false });
       log.child('camera').warn('last words'); process.exit(3);`;
     const { code, stdout } = await node(['--input-type=module', '-e', program], { cwd: ROOT });
@@ -76,7 +76,7 @@ describe('the log', () => {
   });
 
   it('survives a reader that goes away', async () => {
-    const program = `import { Log } from './dist/service/log.js';
+    const program = `import { Log } from './dist/service/log/log.js';
       const log = new Log({ level: 'info', format: 'json', mqtt: false });
       let lines = 0;
       const timer = setInterval(() => { log.logger.info('x'.repeat(1000)); if (++lines === 200) { clearInterval(timer); process.exitCode = 7; } }, 2);`;

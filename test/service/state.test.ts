@@ -155,7 +155,7 @@ describe('the state folder', () => {
   });
 
   it('has everything it has confirmed, whenever the process is killed', async () => {
-    const program = `import { StateDir } from './dist/service/state-dir.js';
+    const program = `import { StateDir } from './dist/service/state/state-dir.js';
       const state = new StateDir(${JSON.stringify(folder)});
       await state.open();
       for (let n = state.overrides.shutdown_ms ?? 0; ; n++) {
