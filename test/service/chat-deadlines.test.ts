@@ -61,17 +61,29 @@ describeWith(['mosquitto'], 'a node before a crowd', () => {
     );
 
   it('answers queries over MQTT within their deadlines, and refuses the crowd with Retry-After, in the same memory', async () => {
-    let asked = 0;
-    let isOver = false;
-    const sentMs = new Map<string, number>();
-    const asking = (async () => {
-      while (!isOver) {
-        const transaction = `robot-${++asked}`;
-        sentMs.set(transaction, performance.now());
-        const query = { transaction, camera: 'kitchen', question: 'Is the door open?', answer: { type: 'boolean' }, deadline_ms: DEADLINE_MS };
+    const finals = new Map<string, Final>();
+    ear.client.on('message', (topic, payload) => {
+      if (!topic.endsWith('/response/query')) return;
+      const said = { ...(JSON.parse(payload.toString()) as Final), atMs: performance.now() };
+      if (said.status !== 'accepted') finals.set(said.transaction, said);
+    });
+    /** As the contract has it: who is told when to come back comes back then. A burst may find the other half of the queue full for a moment. */
+    const robot = async (number: number) => {
+      const beganMs = performance.now();
+      for (let attempt = 1; ; attempt++) {
+        const transaction = `robot-${number}-${attempt}`;
+        const leftMs = Math.max(1, Math.round(DEADLINE_MS - (performance.now() - beganMs)));
+        const query = { transaction, camera: 'kitchen', question: 'Is the door open?', answer: { type: 'boolean' }, deadline_ms: leftMs };
         await ear.request('query', query);
-        await sleep(EVERY_MS);
+        const { status, error, atMs } = await until(`an answer to ${transaction}`, () => finals.get(transaction), 3 * DEADLINE_MS);
+        if (error?.code !== 'QUEUE_FULL') return { status, code: error?.code, tookMs: atMs - beganMs };
+        await sleep(error.retry_after_ms as number);
       }
+    };
+    const robots: ReturnType<typeof robot>[] = [];
+    let isOver = false;
+    const asking = (async () => {
+      for (; !isOver; await sleep(EVERY_MS)) robots.push(robot(robots.length));
     })();
     const memory: number[] = [];
     for (let wave = 0; wave < WAVES; wave++) {
@@ -88,15 +100,10 @@ describeWith(['mosquitto'], 'a node before a crowd', () => {
     }
     isOver = true;
     await asking;
-    const answers = () => {
-      const final = ear.on('response/query').map(({ text, atMs }) => ({ ...(JSON.parse(text) as Final), atMs }));
-      return final.filter(({ status, transaction }) => status !== 'accepted' && sentMs.has(transaction));
-    };
-    await until('an answer to each', () => answers().length === asked, 2 * DEADLINE_MS);
-    expect(answers().filter(({ status }) => status !== 'ok')).toEqual([]);
-    const tookMs = answers().map(({ transaction, atMs }) => atMs - (sentMs.get(transaction) as number));
-    expect(Math.max(...tookMs)).toBeLessThan(DEADLINE_MS);
-    expect(asked).toBeGreaterThan(3 * WAVES); // they came while the crowd was there
+    const answers = await Promise.all(robots);
+    expect(answers.filter(({ status }) => status !== 'ok')).toEqual([]);
+    expect(Math.max(...answers.map(({ tookMs }) => tookMs))).toBeLessThan(DEADLINE_MS);
+    expect(answers.length).toBeGreaterThan(3 * WAVES); // they came while the crowd was there
     const [first = 0, ...rest] = memory.slice(WAVES > 2 ? 1 : 0);
     expect(Math.min(...rest)).toBeLessThan(first + 50);
     expect(Math.max(...memory)).toBeLessThan(700);
@@ -106,4 +113,6 @@ describeWith(['mosquitto'], 'a node before a crowd', () => {
 interface Final {
   transaction: string;
   status: string;
+  error: { code: string; retry_after_ms?: number } | null;
+  atMs: number;
 }
